@@ -1,0 +1,61 @@
+# One list of commands for people and for CI. `make` alone prints it.
+VENV := .venv
+BIN  := $(VENV)/bin
+PY   := $(BIN)/python
+UV   := .tools/bin/uv
+SLOW := jvm or postgres or kernel or process
+
+.DEFAULT_GOAL := help
+# The targets share one virtual environment and one machine; they are steps, not a graph to run at once.
+.NOTPARALLEL:
+.PHONY: help setup demo test test-fast lint bench lab docs lock jars
+
+help:      ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:     ## everything a developer needs: system packages, and .venv with the test set
+	@sh scripts/system-packages.sh test
+	@sh scripts/install.sh test
+
+demo:      ## the main job on real data, headless, with a summary (needs Python only)
+	@sh scripts/install.sh demo
+	@$(BIN)/nbplat demo run
+
+test:      ## lint, then every test
+	@sh scripts/system-packages.sh test
+	@$(MAKE) --no-print-directory lint
+	$(PY) -m pytest
+
+test-fast: ## the inner loop: no Java, PostgreSQL, kernels or killed processes; under 2 minutes
+	@sh scripts/install.sh test
+	$(PY) -m pytest -m "not ($(SLOW))"
+
+lint:      ## ruff, mypy, import-linter, codespell, lock guard
+	@sh scripts/install.sh test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(PY) scripts/check_lock.py
+
+bench:     ## measure the promises; writes benchmarks/results and benchmarks/RESULTS.md
+	@sh scripts/install.sh test
+	$(PY) -m benchmarks
+
+lab:       ## JupyterLab on the quickstart notebook
+	@sh scripts/install.sh demo
+	$(BIN)/jupyter lab notebooks/01_quickstart.ipynb
+
+docs:      ## write the generated pages again and check every link
+	@sh scripts/install.sh demo
+	$(PY) scripts/docs.py
+
+jars:      ## fetch the Iceberg runtime that Spark needs (optional)
+	@sh scripts/system-packages.sh java
+	@sh scripts/install.sh test
+	$(BIN)/nbplat jars fetch
+
+lock:      ## solve the dependencies again (make lock UPGRADE=--upgrade for newer ones)
+	@sh scripts/bootstrap.sh
+	@sh scripts/lock.sh $(UPGRADE)

@@ -1,0 +1,95 @@
+"""nbplat: feature backfills, user sequences and training joins on Iceberg tables, from a notebook.
+
+``import nbplat as nb`` gives `nb.backfill`, `nb.sequence`, `nb.training_join` and `nb.local`; ``%load_ext nbplat``
+gives the same as magics. Nothing is imported before its first use.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nbplat.errors import NbplatError
+    from nbplat.ui.python import backfill, local, sequence, training_join
+
+    __version__: str
+
+__all__ = [
+    "NbplatError",
+    "__version__",
+    "backfill",
+    "load_ipython_extension",
+    "local",
+    "sequence",
+    "training_join",
+    "unload_ipython_extension",
+]
+
+_FUNCTIONS = ("local", "training_join")
+# Functions and subpackages at once: docs/decisions/0003-public-names-and-packages.md.
+_CALLABLE_PACKAGES = ("backfill", "sequence")
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """``%load_ext nbplat``: add the magics. Imports no engine."""
+    from nbplat.ui.magics import register
+
+    register(ipython)
+
+
+def unload_ipython_extension(ipython: Any) -> None:
+    """``%unload_ext nbplat``: take the magics out again."""
+    from nbplat.ui.magics import unregister
+
+    unregister(ipython)
+
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    if name in _CALLABLE_PACKAGES:
+        return importlib.import_module(f"nbplat.{name}")
+    if name in _FUNCTIONS:
+        return getattr(importlib.import_module("nbplat.ui.python"), name)
+    if name == "NbplatError":
+        return importlib.import_module("nbplat.errors").NbplatError
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("nbplat")
+    raise AttributeError(f"module 'nbplat' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _CallablePackage(ModuleType):
+    # `nb.backfill?` shows the function's sentence; the package's own is for those who read its source.
+    __doc__ = property(lambda self: _public_function(self).__doc__)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return _public_function(self).__call__(*args, **kwargs)
+
+    @property
+    def __signature__(self) -> Any:
+        import inspect
+
+        return inspect.signature(_public_function(self))
+
+
+def _public_function(package: ModuleType) -> Any:
+    import importlib
+
+    return getattr(importlib.import_module("nbplat.ui.python"), package.__name__.rpartition(".")[2])
+
+
+class _Root(ModuleType):
+    def __setattr__(self, name: str, value: Any) -> None:
+        # The import system sets a subpackage on its parent: the moment to make it callable.
+        if name in _CALLABLE_PACKAGES and type(value) is ModuleType:
+            value.__class__ = _CallablePackage
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Root

@@ -1,0 +1,1 @@
+"""pyiceberg: catalogs, pinned reads, staging tables and the committer."""

@@ -1,0 +1,85 @@
+"""Opening a catalog: any that pyiceberg can load, or the embedded one of the state folder."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nbplat.config import Config
+from nbplat.errors import NotFound, RemoteError, did_you_mean
+from nbplat.terms import SnapshotPin, TableName
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog import Catalog
+    from pyiceberg.table import Table
+
+__all__ = ["EMBEDDED_NAME", "embedded_warehouse", "load_table", "open_catalog", "pin_of"]
+
+# Part of every row's key in the SQL catalog, and the catalog name JVM engines must use.
+EMBEDDED_NAME = "nbplat"
+
+
+def embedded_warehouse(config: Config) -> Path:
+    """Folder of the embedded catalog's tables."""
+    return config.home / "warehouse"
+
+
+def open_catalog(config: Config) -> Catalog:
+    """Open the configured catalog, or make and open the embedded one.
+
+    Raises:
+        RemoteError: when a configured catalog cannot be loaded.
+    """
+    if config.catalog:
+        from pyiceberg.catalog import load_catalog
+
+        try:
+            return load_catalog(config.catalog)
+        except Exception as exc:  # pyiceberg raises whatever the client library of the catalog raises
+            raise RemoteError(
+                "catalog.unreachable",
+                f"the catalog {config.catalog!r} cannot be loaded: {exc}",
+                fix="check .pyiceberg.yaml or the PYICEBERG_CATALOG__* variables, or unset catalog.name",
+            ) from exc
+    from pyiceberg.catalog.sql import SqlCatalog
+
+    folder = embedded_warehouse(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "catalog.db"
+    if not path.exists():
+        # WAL is a property of the file: readers never wait for the committer.
+        with closing(sqlite3.connect(path, timeout=30)) as db:
+            db.execute("pragma journal_mode=wal")
+    return SqlCatalog(EMBEDDED_NAME, uri=f"sqlite:///{path}?timeout=30", warehouse=f"file://{folder}")
+
+
+def load_table(catalog: Catalog, name: TableName | str) -> Table:
+    """Load a table.
+
+    Raises:
+        NotFound: naming the nearest tables of the catalog.
+    """
+    from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
+
+    try:
+        return catalog.load_table(str(name))
+    except (NoSuchTableError, NoSuchNamespaceError):
+        known = [".".join(identifier) for ns in catalog.list_namespaces() for identifier in catalog.list_tables(ns)]
+        raise NotFound(
+            "table.unknown",
+            f"there is no table {name}",
+            fix=did_you_mean(str(name), known) or "the catalog is empty: `nbplat demo init` loads example tables",
+        ) from None
+
+
+def pin_of(table: Table) -> SnapshotPin:
+    """The table's present state as a pin."""
+    snapshot = table.current_snapshot()
+    return SnapshotPin(
+        table=".".join(table.name()),
+        table_uuid=str(table.metadata.table_uuid),
+        snapshot_id=snapshot.snapshot_id if snapshot else None,
+        schema_id=table.metadata.current_schema_id,
+    )

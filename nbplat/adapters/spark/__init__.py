@@ -1,0 +1,1 @@
+"""Spark: its Iceberg jar and the conf of a session."""

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from nbplat.adapters.store.database import Database, Write, to_json
+from nbplat.adapters.store.job_rows import job_id_of, job_of, seq_of
+from nbplat.adapters.store.tables import JOB
+from nbplat.errors import Conflict, NotFound
+from nbplat.job import END_STATES, Job, JobDraft, JobState, check_move
+from nbplat.terms import Progress
+
+__all__ = ["Jobs"]
+
+_LIVE = [state.value for state in JobState if state not in END_STATES]
+
+
+class Jobs:
+    """The queue. Every change of a running job is made under the fence of its last claim."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def submit(self, draft: JobDraft, *, kind_of_run: str, owner: str) -> tuple[Job, bool]:
+        with self._db.write() as write:
+            live = write.connection.execute(
+                sa.select(JOB).where(
+                    JOB.c.run_kind == kind_of_run, JOB.c.run_id == draft.run_id, JOB.c.state.in_(_LIVE)
+                )
+            ).one_or_none()
+            if live is not None:
+                if live.kind == draft.kind:
+                    return job_of(live), False
+                raise Conflict(
+                    "run.busy",
+                    f"{draft.run_id} is busy with {live.kind} (job {job_id_of(live.seq)}, {live.state})",
+                    fix=f"wait for job {job_id_of(live.seq)}, or cancel it",
+                    where=draft.run_id,
+                )
+            seq = write.connection.execute(
+                sa.insert(JOB)
+                .values(
+                    kind=draft.kind,
+                    run_kind=kind_of_run,
+                    run_id=draft.run_id,
+                    state=JobState.QUEUED.value,
+                    done=0,
+                    total=0,
+                    counted=Progress().unit,
+                    params=to_json(draft.params),
+                    fence=0,
+                    attempts=0,
+                    cancel_requested=False,
+                    owner=owner,
+                    created_ms=write.now_ms,
+                )
+                .returning(JOB.c.seq)
+            ).scalar_one()
+            job = _read(write.connection, seq, job_id_of(seq))
+            write.note("job.submitted", run_id=job.run_id, job_id=job.id, data={"kind": job.kind, "state": job.state})
+            return job, True
+
+    def job(self, job_id: str) -> Job:
+        with self._db.read() as connection:
+            return _read(connection, seq_of(job_id), job_id)
+
+    def jobs(
+        self, *, run_id: str | None = None, states: Collection[JobState] | None = None, limit: int = 100
+    ) -> list[Job]:
+        query = sa.select(JOB).order_by(JOB.c.seq.desc()).limit(limit)
+        if run_id is not None:
+            query = query.where(JOB.c.run_id == run_id)
+        if states is not None:
+            query = query.where(JOB.c.state.in_(sorted(states)))
+        with self._db.read() as connection:
+            return [job_of(row) for row in connection.execute(query)]
+
+    def claim_job(self, worker: str, *, lease_ms: int) -> Job | None:
+        # Look first, without the write lock: an idle worker asks every second.
+        with self._db.read() as connection:
+            if connection.execute(_claimable(self._db.clock.now_ms())).first() is None:
+                return None
+        with self._db.write() as write:
+            row = write.connection.execute(_claimable(write.now_ms)).first()
+            if row is None:
+                return None
+            before = job_of(row)
+            check_move(before.id, before.state, JobState.RUNNING)
+            job = _change(
+                write,
+                before,
+                state=JobState.RUNNING.value,
+                worker=worker,
+                fence=before.fence + 1,
+                attempts=before.attempts + 1,
+                until_ms=write.now_ms + lease_ms,
+                started_ms=before.started_ms or write.now_ms,
+            )
+            _note_state(write, job, fence=job.fence, worker=worker)
+            return job
+
+    def heartbeat(self, job_id: str, fence: int, *, lease_ms: int) -> Job:
+        # No event: nothing that anyone watches has changed.
+        with self._db.write() as write:
+            return _change(write, _held(write, job_id, fence), until_ms=write.now_ms + lease_ms)
+
+    def release_job(self, job_id: str, fence: int) -> None:
+        with self._db.write() as write:
+            job = _read(write.connection, seq_of(job_id), job_id)
+            if job.state is JobState.RUNNING and job.fence == fence:
+                _note_state(write, _change(write, job, state=JobState.QUEUED.value, worker=None, until_ms=None))
+
+    def report(self, job_id: str, fence: int, progress: Progress) -> None:
+        with self._db.write() as write:
+            job = _held(write, job_id, fence)
+            if progress.done < job.progress.done or progress == job.progress:
+                return
+            _change(write, job, done=progress.done, total=progress.total, counted=progress.unit)
+            write.note("job.progress", run_id=job.run_id, job_id=job.id, data=progress.record())
+
+    def finish_job(
+        self,
+        job_id: str,
+        fence: int,
+        state: JobState,
+        *,
+        result: Mapping[str, Any] | None = None,
+        error: Mapping[str, Any] | None = None,
+    ) -> Job:
+        if state not in END_STATES:
+            raise ValueError(f"{state} is not the end of a job")
+        with self._db.write() as write:
+            job = _fenced(write, job_id, fence)
+            check_move(job.id, job.state, state)
+            ended = _change(
+                write,
+                job,
+                state=state.value,
+                result=to_json(result),
+                error=to_json(error),
+                until_ms=None,
+                ended_ms=write.now_ms,
+            )
+            _note_state(write, ended)
+            return ended
+
+    def request_cancel(self, job_id: str) -> Job:
+        with self._db.write() as write:
+            job = _read(write.connection, seq_of(job_id), job_id)
+            if job.state in END_STATES or (job.cancel_requested and job.state is JobState.RUNNING):
+                return job
+            if job.state is JobState.RUNNING:
+                job = _change(write, job, cancel_requested=True)
+                write.note("job.cancel_requested", run_id=job.run_id, job_id=job.id)
+                return job
+            check_move(job.id, job.state, JobState.CANCELLED)
+            job = _change(
+                write, job, state=JobState.CANCELLED.value, cancel_requested=True, until_ms=None, ended_ms=write.now_ms
+            )
+            _note_state(write, job)
+            return job
+
+
+def _claimable(now_ms: int) -> sa.Select[Any]:
+    lapsed = sa.and_(JOB.c.state == JobState.RUNNING.value, JOB.c.until_ms <= now_ms)
+    return sa.select(JOB).where(sa.or_(JOB.c.state == JobState.QUEUED.value, lapsed)).order_by(JOB.c.seq).limit(1)
+
+
+def _read(connection: sa.Connection, seq: int, job_id: str) -> Job:
+    row = connection.execute(sa.select(JOB).where(JOB.c.seq == seq)).one_or_none()
+    if row is None:
+        raise NotFound("job.unknown", f"there is no job {job_id!r}", fix="list the jobs to see their ids", where=job_id)
+    return job_of(row)
+
+
+def _fenced(write: Write, job_id: str, fence: int) -> Job:
+    job = _read(write.connection, seq_of(job_id), job_id)
+    if job.fence != fence:
+        raise Conflict(
+            "job.lease_lost",
+            f"job {job_id} was taken over (fence {fence} is old, {job.fence} holds)",
+            fix="stop this try: another goes on with the job",
+            where=job_id,
+        )
+    return job
+
+
+def _held(write: Write, job_id: str, fence: int) -> Job:
+    job = _fenced(write, job_id, fence)
+    if job.state is not JobState.RUNNING:
+        raise Conflict(
+            "job.lease_lost", f"job {job_id} is {job.state}, no longer running", fix="stop this try", where=job_id
+        )
+    return job
+
+
+def _change(write: Write, job: Job, **values: Any) -> Job:
+    seq = seq_of(job.id)
+    write.connection.execute(sa.update(JOB).where(JOB.c.seq == seq).values(**values))
+    return _read(write.connection, seq, job.id)
+
+
+def _note_state(write: Write, job: Job, **data: Any) -> None:
+    data = {"kind": job.kind, "state": job.state.value, **data}
+    if job.error is not None:
+        data["code"] = job.error.get("code")
+    write.note(f"job.{job.state.value}", run_id=job.run_id, job_id=job.id, data=data)

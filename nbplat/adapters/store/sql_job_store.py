@@ -1,0 +1,18 @@
+"""The store as one object: each file beside this one holds the methods of one noun."""
+
+from __future__ import annotations
+
+from nbplat.adapters.store.events import Events
+from nbplat.adapters.store.jobs import Jobs
+from nbplat.adapters.store.leases import Leases
+from nbplat.adapters.store.runs import Runs
+from nbplat.adapters.store.units import Units
+
+__all__ = ["SqlJobStore"]
+
+
+class SqlJobStore(Runs, Jobs, Units, Leases, Events):
+    """`nbplat.job.JobStore` on a SQL database; safe to share between threads."""
+
+    def close(self) -> None:
+        self._db.close()

@@ -1,0 +1,126 @@
+"""The tables of the ledger, as the head migration leaves them (a test compares the two).
+
+Times are milliseconds since the epoch, JSON is text: both databases then hold the same bytes.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+__all__ = ["EVENT", "HEAD", "JOB", "LEASE", "METADATA", "REVISIONS", "RUN", "RUN_NUMBER", "SCHEMA", "UNIT"]
+
+REVISIONS = ("0001",)
+"""Every revision this version can read, oldest first; a database at any other is newer than we are."""
+HEAD = REVISIONS[-1]
+
+SCHEMA = "nbplat_schema"
+"""Where Alembic keeps the revision."""
+
+METADATA = sa.MetaData()
+
+# SQLite counts rows only in a column declared INTEGER; elsewhere 32 bits of events would run out.
+_BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def _serial() -> sa.Column[int]:
+    return sa.Column("seq", _BIG, primary_key=True, autoincrement=True)
+
+
+RUN = sa.Table(
+    "nbplat_run",
+    METADATA,
+    _serial(),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("id", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("identity", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("spec", sa.Text, nullable=False),
+    sa.Column("plan", sa.Text, nullable=False),
+    sa.Column("outputs", sa.Text, nullable=False),
+    sa.Column("error", sa.Text),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+    sa.Column("updated_ms", sa.BigInteger, nullable=False),
+    sa.UniqueConstraint("kind", "id", name="nbplat_run_id"),
+    sa.Index("nbplat_run_identity", "kind", "name", "identity"),
+    sqlite_autoincrement=True,
+)
+
+# Apart from the runs, so that no pruning of runs can ever free a number.
+RUN_NUMBER = sa.Table(
+    "nbplat_run_number",
+    METADATA,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("last", sa.Integer, nullable=False),
+)
+
+JOB = sa.Table(
+    "nbplat_job",
+    METADATA,
+    _serial(),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("run_kind", sa.Text, nullable=False),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("done", sa.BigInteger, nullable=False),
+    sa.Column("total", sa.BigInteger, nullable=False),
+    sa.Column("counted", sa.Text, nullable=False),
+    sa.Column("params", sa.Text, nullable=False),
+    sa.Column("result", sa.Text),
+    sa.Column("error", sa.Text),
+    sa.Column("fence", sa.BigInteger, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("worker", sa.Text),
+    sa.Column("until_ms", sa.BigInteger),
+    sa.Column("cancel_requested", sa.Boolean, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+    sa.Column("started_ms", sa.BigInteger),
+    sa.Column("ended_ms", sa.BigInteger),
+    sa.Index("nbplat_job_state", "state", "seq"),
+    sa.Index("nbplat_job_run", "run_id", "seq"),
+    sqlite_autoincrement=True,
+)
+
+UNIT = sa.Table(
+    "nbplat_unit",
+    METADATA,
+    sa.Column("scope", sa.Text, primary_key=True),
+    sa.Column("id", sa.Text(collation="C").with_variant(sa.Text(), "sqlite"), primary_key=True),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("fence", sa.BigInteger, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("worker", sa.Text),
+    sa.Column("until_ms", sa.BigInteger),
+    sa.Column("result", sa.Text),
+    sa.Column("error", sa.Text),
+    sa.Index("nbplat_unit_state", "scope", "state"),
+)
+
+LEASE = sa.Table(
+    "nbplat_lease",
+    METADATA,
+    sa.Column("resource", sa.Text, primary_key=True),
+    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("fence", sa.BigInteger, nullable=False),
+    sa.Column("until_ms", sa.BigInteger, nullable=False),
+    sa.Column("taken_over", sa.Boolean, nullable=False),
+    sa.Column("released", sa.Boolean, nullable=False),
+)
+
+EVENT = sa.Table(
+    "nbplat_event",
+    METADATA,
+    _serial(),
+    sa.Column("at_ms", sa.BigInteger, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("job_id", sa.Text, nullable=False),
+    sa.Column("unit_id", sa.Text, nullable=False),
+    sa.Column("data", sa.Text, nullable=False),
+    sa.Index("nbplat_event_run", "run_id", "seq"),
+    sqlite_autoincrement=True,
+)

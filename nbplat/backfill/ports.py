@@ -1,0 +1,246 @@
+"""What a backfill asks of the world: tables, an engine, files. `nbplat.compose` plugs adapters in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from nbplat.terms import SnapshotPin, StagedFile, TableName, Window
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = [
+    "BaseFile",
+    "Column",
+    "Engine",
+    "Publication",
+    "Publisher",
+    "Splicer",
+    "StagedWriter",
+    "Swap",
+    "TableFacts",
+    "Tables",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A top-level column.
+
+    Attributes:
+        type: Iceberg type as text: ``long``, ``double``, ``timestamptz``, ``list<float>``.
+        required: True when it may hold no null.
+    """
+
+    name: str
+    type: str
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TableFacts:
+    """What planning needs to know of a table, all from metadata.
+
+    Attributes:
+        pin: The state the facts are of.
+        time_column: Source column of the time partition; None when the table has none.
+        partition_columns: Source columns of every partition field, in spec order.
+        partitioning: The partition spec in words, ``month(label_ts), bucket[4](example_id)``.
+        format_version: Iceberg table format, 1 to 3.
+        rows, files, file_bytes: Totals of the snapshot.
+    """
+
+    pin: SnapshotPin
+    columns: tuple[Column, ...]
+    time_column: str | None
+    partition_columns: tuple[str, ...]
+    partitioning: str
+    format_version: int
+    rows: int
+    files: int
+    file_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class BaseFile:
+    """A data file, from its manifest.
+
+    Attributes:
+        path: URI as the manifest spells it.
+        rows: Physical rows (deletes not taken off).
+        column_bytes: Compressed bytes per column name, exact; empty when the writer kept no sizes.
+        partition: The partition in words, ``label_ts_month=2011-03, example_id_bucket=1``.
+        deletes: Delete files that can touch it.
+        time_bounds: Lower and upper bound of the time column, ISO; None when the writer kept none.
+    """
+
+    path: str
+    rows: int
+    file_bytes: int
+    column_bytes: Mapping[str, int]
+    partition: str
+    spec_id: int
+    deletes: int
+    time_bounds: tuple[str, str] | None = None
+
+
+class Tables(Protocol):
+    """Read-only view of a catalog."""
+
+    def describe(self, table: TableName) -> TableFacts:
+        """Raises NotFound (with near names)."""
+
+    def files(
+        self, pin: SnapshotPin, *, time_column: str | None = None, window: Window | None = None
+    ) -> tuple[BaseFile, ...]:
+        """Data files that can hold rows of the window, in path order, from manifests alone."""
+
+    def read(self, pin: SnapshotPin, columns: Sequence[str], *, paths: Sequence[str] | None = None) -> pa.Table:
+        """Live rows of the given files (None: all), files in path order, rows in file order.
+
+        Raises Conflict when the snapshot has been expired or the table replaced.
+        """
+
+    def schema(self, pin: SnapshotPin, columns: Sequence[str]) -> pa.Schema:
+        """The Arrow schema that `read` gives."""
+
+    def live_paths(self, table: TableName) -> Mapping[str, int]:
+        """Data files of the present main branch and how many delete files can touch each."""
+
+
+class Engine(Protocol):
+    """Runs a body over Arrow tables."""
+
+    name: str
+
+    def prepare(self, sql: str) -> str:
+        """Spark SQL to the engine's own; raises RequestError for what it does not run."""
+
+    def result_columns(self, query: str, schemas: Mapping[str, pa.Schema]) -> tuple[Column, ...]:
+        """Bind without data. Raises RequestError for types that do not fit."""
+
+    def run(self, query: str, tables: Mapping[str, pa.Table]) -> pa.Table:
+        """Run; raises DataError for what the data makes impossible (division by zero, overflow)."""
+
+
+class StagedWriter(Protocol):
+    """Writes a unit's result beside its base file's row groups."""
+
+    def write(
+        self, run_folder: str, unit_id: str, fence: int, base_path: str, columns: pa.Table, digest: str
+    ) -> StagedFile:
+        """Write, sync and rename; the name holds unit and fence, so that tries never meet."""
+
+    def sample_bytes(self, columns: pa.Table) -> int:
+        """Size the table would have as a staged file, without writing one."""
+
+    def read(self, staged: StagedFile, columns: Sequence[str]) -> pa.Table:
+        """Read columns of a staged file back."""
+
+
+class Splicer(Protocol):
+    """Makes the file that replaces a base file."""
+
+    def target_path(self, base_path: str, run_id: str, fence: int) -> str:
+        """Where the new file goes: beside the base file, under a name no other try uses."""
+
+    def splice(self, base_path: str, staged: StagedFile, out_path: str, field_ids: Mapping[str, int]) -> dict[str, int]:
+        """Splice; returns copied_bytes, added_bytes, file_bytes."""
+
+    def unchanged(self, base_path: str, staged: StagedFile, new_path: str, columns: Sequence[str]) -> str | None:
+        """None when every old chunk equals the base's and every new one the staged file's; else the first unequal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """Old file out, new file in: same rows, same partition, more columns."""
+
+    old_path: str
+    new_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """The outcome of a publish.
+
+    Attributes:
+        snapshot_id: What main points at now.
+        previous_snapshot_id: What it pointed at before.
+        schema_id: The current schema now.
+        previous_schema_id: The current schema before.
+        field_ids: Field id of each column the run added; empty after a revert.
+        replays: How often main had moved and the swap was replayed.
+        already: True when an earlier try had published it already.
+    """
+
+    snapshot_id: int
+    previous_snapshot_id: int
+    schema_id: int
+    previous_schema_id: int
+    field_ids: Mapping[str, int] = field(default_factory=dict)
+    replays: int = 0
+    already: bool = False
+
+    def record(self) -> dict[str, Any]:
+        return {
+            "snapshot_id": self.snapshot_id,
+            "previous_snapshot_id": self.previous_snapshot_id,
+            "schema_id": self.schema_id,
+            "previous_schema_id": self.previous_schema_id,
+            "field_ids": dict(self.field_ids),
+            "replays": self.replays,
+            "already": self.already,
+        }
+
+
+class Publisher(Protocol):
+    """The one committer: the only part that writes to the catalog."""
+
+    def commit_staging(
+        self,
+        base: SnapshotPin,
+        run_id: str,
+        columns: Sequence[Column],
+        keys: Sequence[str],
+        files: Sequence[StagedFile],
+        provenance: Mapping[str, str],
+    ) -> tuple[str, int]:
+        """Make the run's staging table and append its files once; returns its name and snapshot id."""
+
+    def drop_staging(self, table: str) -> None:
+        """Drop a staging table with its files; nothing happens when it is gone."""
+
+    def field_ids(self, base: SnapshotPin, run_id: str, columns: Sequence[Column]) -> dict[str, int]:
+        """Field ids for the new columns: fresh, or those of an earlier try of this run.
+
+        Raises Conflict when one of the columns exists in the current schema.
+        """
+
+    def published(self, base: SnapshotPin, run_id: str) -> Publication | None:
+        """What an earlier try of this run moved main to; None when it did not get that far."""
+
+    def publish(
+        self,
+        base: SnapshotPin,
+        run_id: str,
+        columns: Sequence[Column],
+        field_ids: Mapping[str, int],
+        swaps: Sequence[Swap],
+        staged: Mapping[str, str],
+        provenance: Mapping[str, str],
+        check: Callable[[], None],
+        keep_schemas: Collection[int] = (),
+    ) -> Publication:
+        """Swap the files on the run's branch, then move main by compare-and-swap.
+
+        `staged` maps base path to staged file, `check` runs between the two and may raise to leave
+        main as it is, `keep_schemas` are the schema ids that live runs read with.
+        """
+
+    def revert(self, publication: Publication, table: str, run_id: str, swaps: Sequence[Swap]) -> Publication:
+        """Swap this run's files back and drop its columns. Raises Conflict when others built on them."""
+
+    def drop_branch(self, table: str, run_id: str) -> None:
+        """Remove the run's branch; nothing happens when there is none."""

@@ -1,0 +1,365 @@
+"""The life of backfill runs: plan, open or attach, step from state to state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from nbplat.backfill.audit import audit
+from nbplat.backfill.plan import BackfillPlan, build_plan
+from nbplat.backfill.ports import Engine, Publisher, Splicer, StagedWriter, Tables
+from nbplat.backfill.promote import Promoter
+from nbplat.backfill.rollback import Undoer
+from nbplat.backfill.spec import BackfillSpec
+from nbplat.backfill.stage import Stager, check_keys, probe, staged_files
+from nbplat.backfill.states import AFTER_JOB, LIVE_STATES, STEPS, RunState, Step
+from nbplat.clock import Clock
+from nbplat.errors import Conflict, NotFound
+from nbplat.job import Job, JobDraft, JobState, JobStore, Run, RunDraft, StepContext, UnitState
+from nbplat.terms import Progress, SnapshotPin, StagedColumns, TableName
+
+__all__ = ["KIND", "Backfills", "Submission"]
+
+KIND = "backfill"
+
+# Above this a plan does not read keys or run a sample: it stays a matter of metadata.
+_PROBE_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What came of asking for a run.
+
+    Attributes:
+        run: The run; None for a dry run.
+        plan: Its plan. For an attached run the plan it was opened with.
+        job: The job that was queued or is under way; None when there is nothing to do.
+        attached: True when an equal run was there already.
+        notes: What a person should know: moved snapshots, what an attach means.
+    """
+
+    run: Run | None
+    plan: BackfillPlan
+    job: Job | None
+    attached: bool
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Backfills:
+    """Everything about backfill runs of one state folder."""
+
+    store: JobStore
+    tables: Tables
+    engine: Engine
+    writer: StagedWriter
+    splicer: Splicer
+    publisher: Publisher
+    clock: Clock
+    memory_bytes: int
+    lease_ms: int
+    unit_attempts: int
+    versions: Mapping[str, str]
+
+    # -- asking ----------------------------------------------------------------------------------
+    def plan(self, spec: BackfillSpec) -> BackfillPlan:
+        """Plan without any effect; reads keys and runs one sample unit where the data is small.
+
+        Raises:
+            NbplatError: everything that can be wrong with the request (see `build_plan`), doubled
+                keys in the table, and a body that fails on the sample.
+        """
+        plan = build_plan(spec, self.tables, self.engine, memory_bytes=self.memory_bytes, conflicts=self._conflicts)
+        if plan.read_bytes > _PROBE_BYTES:
+            return plan
+        rows = check_keys(plan, self.tables)
+        started = self.clock.monotonic_s()
+        sample_rows, sample_bytes = probe(plan, self.tables, self.engine, self.writer)
+        elapsed = self.clock.monotonic_s() - started
+        # A body over the whole window takes its time once; a row-wise one takes it per row.
+        scale = plan.rows / sample_rows if sample_rows else 1.0
+        return replace(
+            plan,
+            write_bytes=int(sample_bytes * scale),
+            write_basis=f"sampled from {sample_rows} rows",
+            seconds=elapsed * (len(plan.groups) if plan.row_wise else 1),
+            key_check=f"unique over {rows} rows",
+        )
+
+    def submit(self, spec: BackfillSpec, *, owner: str, force_new: bool = False) -> Submission:
+        """Attach to the equal live run, or plan, open a run and queue its staging."""
+        live = None if force_new else self._live_run(spec)
+        if live is not None:
+            plan = BackfillPlan.from_record(live.plan)
+            notes = (f"attached to {live.id}, which is {live.state.replace('_', ' ')}", *self._moved(live, plan))
+            job = self._queue(live, Step.STAGE, owner) if live.state == RunState.PLANNED else self._live_job(live)
+            return Submission(live, plan, job, attached=True, notes=notes)
+        plan = self.plan(spec)
+        draft = RunDraft(
+            kind=KIND,
+            name=spec.name,
+            identity=spec.identity,
+            state=RunState.PLANNED,
+            live_states=frozenset(str(state) for state in LIVE_STATES),
+            spec=spec.record(),
+            plan=plan.record(),
+            owner=owner,
+        )
+        run, opened = self.store.open_run(draft, force_new=force_new)
+        job = self._queue(run, Step.STAGE, owner) if run.state == RunState.PLANNED else self._live_job(run)
+        return Submission(run, plan if opened else BackfillPlan.from_record(run.plan), job, attached=not opened)
+
+    def step(self, run_id: str, step: Step, *, owner: str) -> Submission:
+        """Queue an audit, a promotion or a roll back of a run.
+
+        Raises:
+            Conflict: the run is in a state from which this step cannot start.
+        """
+        run = self.find(run_id)
+        plan = BackfillPlan.from_record(run.plan)
+        allowed, doing = STEPS[step]
+        done = {Step.PROMOTE: RunState.PROMOTED, Step.ROLLBACK: RunState.ROLLED_BACK}.get(step)
+        if run.state == done:
+            return Submission(run, plan, None, attached=True, notes=(f"{run.id} is {run.state} already",))
+        if run.state == doing:
+            return Submission(run, plan, self._live_job(run), attached=True)
+        if run.state not in allowed:
+            names = " or ".join(sorted(state.replace("_", " ") for state in allowed))
+            raise Conflict(
+                "backfill.state",
+                f"{run.id} is {run.state.replace('_', ' ')}; {step.split('.')[1]} starts from {names}",
+                fix=_next_verb(RunState(run.state), run.id),
+            )
+        if step is Step.PROMOTE:
+            # Cheap, and before any effect: a column that exists by now refuses the promotion here.
+            self.publisher.field_ids(plan.base, run.id, plan.columns)
+        if step is Step.ROLLBACK:
+            self.store.move_run(KIND, run.id, run.state, frm=[run.state], outputs={"rollback_from": run.state})
+        return Submission(run, plan, self._queue(run, step, owner), attached=False)
+
+    def cancel(self, run_id: str) -> Run:
+        """End the run's live job; the run returns to its last completed state."""
+        run = self.find(run_id)
+        job = self._live_job(run)
+        if job is None:
+            raise Conflict("backfill.idle", f"{run.id} has no job to cancel", fix=f"see `%backfill status {run.id}`")
+        self.store.request_cancel(job.id)
+        return run
+
+    def retry(self, run_id: str, *, owner: str) -> Submission:
+        """Stage again what failed; finished files stay."""
+        run = self.find(run_id)
+        if run.state != RunState.PLANNED:
+            raise Conflict(
+                "backfill.state",
+                f"{run.id} is {run.state.replace('_', ' ')}; nothing of it failed",
+                fix=f"see `%backfill status {run.id}`",
+            )
+        self.store.reset_failed_units(f"{run.id}/stage")
+        return Submission(run, BackfillPlan.from_record(run.plan), self._queue(run, Step.STAGE, owner), attached=True)
+
+    def find(self, run_id: str) -> Run:
+        """A run by ``name@number``, or the newest of a name.
+
+        Raises:
+            NotFound: when there is none.
+        """
+        if "@" in run_id:
+            return self.store.run(KIND, run_id)
+        runs = self.store.runs(KIND, name=run_id, limit=1)
+        if not runs:
+            known = sorted({run.name for run in self.store.runs(KIND)})
+            raise NotFound(
+                "run.unknown",
+                f"there is no backfill {run_id!r}",
+                fix=f"known: {', '.join(known)}" if known else "start one with %%backfill",
+            )
+        return runs[0]
+
+    def staged_columns(self, run_id: str) -> StagedColumns:
+        """What a staged run offers to readers.
+
+        Raises:
+            Conflict: when the run is not staged (yet, or any more).
+        """
+        run = self.find(run_id)
+        plan = BackfillPlan.from_record(run.plan)
+        unusable = {RunState.PLANNED, RunState.STAGING, RunState.ROLLED_BACK, RunState.EXPIRED}
+        if run.state in unusable:
+            raise Conflict(
+                "backfill.not_staged",
+                f"{run.id} is {run.state.replace('_', ' ')}",
+                fix=f"wait for it (%backfill attach {run.id}), or run the cell again",
+            )
+        return StagedColumns(
+            run_id=run.id,
+            base=plan.base,
+            columns=tuple((column.name, column.type) for column in plan.columns),
+            files=staged_files(self.store, run.id),
+            promoted=run.state == RunState.PROMOTED,
+        )
+
+    # -- working ---------------------------------------------------------------------------------
+    def run_step(self, context: StepContext) -> dict[str, Any]:
+        """Do one job of a run; safe to repeat after a kill at any point."""
+        step = Step(context.job.kind)
+        run = self.store.run(KIND, context.job.run_id)
+        plan = BackfillPlan.from_record(run.plan)
+        allowed, doing = STEPS[step]
+        self.store.move_run(KIND, run.id, doing, frm=[*allowed, doing])
+        match step:
+            case Step.STAGE:
+                return self._stage(run, plan, context)
+            case Step.AUDIT:
+                return self._audit(run, plan, context)
+            case Step.PROMOTE:
+                return self._promote(run, plan, context)
+            case Step.ROLLBACK:
+                return self._roll_back(run, plan, context)
+
+    def settle(self, job: Job) -> None:
+        """Carry the run on after a job ended: back to its last completed state, or to the next step."""
+        run = self.store.run(KIND, job.run_id)
+        step = Step(job.kind)
+        if job.state in (JobState.FAILED, JobState.CANCELLED) and run.state == STEPS[step][1]:
+            back = AFTER_JOB[step, job.state] or RunState(run.outputs["rollback_from"])
+            self.store.move_run(KIND, run.id, back, frm=[run.state], error=job.error)
+        if job.state is not JobState.SUCCEEDED:
+            return
+        if run.state == RunState.STAGED and step is Step.STAGE:
+            self._queue(run, Step.AUDIT, job.owner)
+        if run.state == RunState.AUDITED:
+            run = self.store.move_run(KIND, run.id, RunState.AWAITING_PROMOTION, frm=[RunState.AUDITED])
+            if run.spec.get("promote"):
+                self._queue(run, Step.PROMOTE, job.owner)
+
+    def _stage(self, run: Run, plan: BackfillPlan, context: StepContext) -> dict[str, Any]:
+        stager = Stager(
+            plan,
+            run.id,
+            self.tables,
+            self.engine,
+            self.writer,
+            self.publisher,
+            self.store,
+            self.lease_ms,
+            self.unit_attempts,
+        )
+        outputs = stager.run(context, self._provenance(run, plan, Step.STAGE))
+        self.store.move_run(KIND, run.id, RunState.STAGED, frm=[RunState.STAGING], outputs=outputs)
+        return outputs
+
+    def _audit(self, run: Run, plan: BackfillPlan, context: StepContext) -> dict[str, Any]:
+        report = audit(
+            plan,
+            staged_files(self.store, run.id),
+            self.tables,
+            self.engine,
+            self.writer,
+            show=lambda done, total: context.report.progress(Progress(done, total, "rules")),
+        )
+        for finding in report.findings:
+            verdict = "ok" if finding.passed else "BLOCKS" if finding.blocks else "warns"
+            context.report.log(f"{verdict:6} {finding.rule} {finding.column} {finding.message}")
+        state = RunState.AUDITED if report.passed else RunState.REJECTED
+        self.store.move_run(KIND, run.id, state, frm=[RunState.AUDITING], outputs={"audit": report.record()})
+        return report.record()
+
+    def _promote(self, run: Run, plan: BackfillPlan, context: StepContext) -> dict[str, Any]:
+        promoter = Promoter(
+            plan,
+            run.id,
+            self.tables,
+            self.splicer,
+            self.publisher,
+            self.store,
+            self.lease_ms,
+            self.unit_attempts,
+            self._schemas_in_use(plan.base),
+        )
+        outputs = promoter.run(context, self._provenance(run, plan, Step.PROMOTE))
+        self.store.move_run(KIND, run.id, RunState.PROMOTED, frm=[RunState.PROMOTING], outputs=outputs)
+        return outputs
+
+    def _roll_back(self, run: Run, plan: BackfillPlan, context: StepContext) -> dict[str, Any]:
+        outputs = Undoer(plan, run.id, self.publisher, self.store, self.lease_ms).run(context, run.outputs)
+        self.store.move_run(KIND, run.id, RunState.ROLLED_BACK, frm=[RunState.ROLLING_BACK], outputs=outputs)
+        return outputs
+
+    # -- looking ---------------------------------------------------------------------------------
+    def progress(self, run: Run) -> dict[str, int]:
+        """Counts of the run's staging units by state."""
+        counts = {str(state): 0 for state in UnitState}
+        for unit in self.store.units(f"{run.id}/stage"):
+            counts[unit.state] += 1
+        return counts
+
+    def _live_run(self, spec: BackfillSpec) -> Run | None:
+        for run in self.store.runs(KIND, name=spec.name):
+            if run.identity == spec.identity and run.state in LIVE_STATES:
+                return run
+        return None
+
+    def _live_job(self, run: Run) -> Job | None:
+        live = {JobState.QUEUED, JobState.RUNNING, JobState.PAUSED}
+        jobs = self.store.jobs(run_id=run.id, states=live, limit=1)
+        return jobs[0] if jobs else None
+
+    def _queue(self, run: Run, step: Step, owner: str) -> Job:
+        return self.store.submit(JobDraft(kind=step, run_id=run.id), kind_of_run=KIND, owner=owner)[0]
+
+    def _moved(self, run: Run, plan: BackfillPlan) -> tuple[str, ...]:
+        """Which pinned tables have a newer snapshot; shown on attach, never silently taken."""
+        notes = []
+        # A promoted run has moved its table itself.
+        pins = [source.pin for source in plan.sources]
+        for pin in pins if run.state == RunState.PROMOTED else [plan.base, *pins]:
+            now = self.tables.describe(TableName.parse(pin.table)).pin
+            if now.snapshot_id != pin.snapshot_id:
+                notes.append(f"{pin.table} has moved on since: --new plans on its present snapshot")
+        return tuple(notes)
+
+    def _conflicts(self, table: TableName, columns: tuple[str, ...]) -> tuple[str, ...]:
+        found = []
+        for run in self.store.runs(KIND):
+            if run.state not in LIVE_STATES or run.plan["base"]["table"] != str(table):
+                continue
+            shared = {column["name"] for column in run.plan["columns"]} & set(columns)
+            if shared:
+                found.append(f"{run.id} ({run.state}) makes {', '.join(sorted(shared))} too: only one can be promoted")
+        return tuple(found)
+
+    def _schemas_in_use(self, base: SnapshotPin) -> frozenset[int]:
+        pins = [
+            pin
+            for run in self.store.runs(KIND)
+            if run.state in LIVE_STATES
+            for pin in (run.plan["base"], *(source["pin"] for source in run.plan["sources"]))
+        ]
+        return frozenset(pin["schema_id"] for pin in pins if pin["table_uuid"] == base.table_uuid)
+
+    def _provenance(self, run: Run, plan: BackfillPlan, step: Step) -> dict[str, str]:
+        """Goes into snapshot summaries, so that the ledger can be rebuilt from the tables."""
+        return {
+            "nbplat.run": run.id,
+            "nbplat.step": step.split(".")[1],
+            "nbplat.identity": run.identity,
+            "nbplat.plan": plan.plan_hash,
+            "nbplat.engine": plan.engine,
+            "nbplat.base-snapshot-id": str(plan.base.snapshot_id),
+            **{f"nbplat.source.{source.pin.table}": str(source.pin.snapshot_id) for source in plan.sources},
+            **{f"nbplat.version.{name}": version for name, version in self.versions.items()},
+        }
+
+
+def _next_verb(state: RunState, run_id: str) -> str:
+    match state:
+        case RunState.PLANNED | RunState.STAGING | RunState.AUDITING | RunState.STAGED:
+            return f"wait for it: `%backfill attach {run_id}`"
+        case RunState.REJECTED:
+            return f"read why: `%backfill show {run_id}`; mend the body and run the cell again"
+        case RunState.AWAITING_PROMOTION:
+            return f"`%backfill promote {run_id}`"
+        case _:
+            return f"see `%backfill status {run_id}`; run the cell again for a new run"

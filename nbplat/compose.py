@@ -1,0 +1,174 @@
+"""The composition root: a Config becomes adapters, adapters become domains. Only this module imports adapters."""
+
+from __future__ import annotations
+
+import functools
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from nbplat.clock import Clock, SystemClock
+from nbplat.config import Config, load_config
+from nbplat.errors import InternalError, SetupError
+from nbplat.job import END_STATES, Job, JobState, JobStore, StepContext
+from nbplat.terms import Progress
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog import Catalog
+
+    from nbplat.backfill.run import Backfills
+    from nbplat.backfill.spec import BackfillSpec
+    from nbplat.demo.load import DemoReport
+    from nbplat.training.ports import ModelKit, TrainingSource
+
+__all__ = ["Platform", "open_platform"]
+
+_VERSIONS_OF = ("nbplat", "duckdb", "pyarrow", "pyiceberg")
+
+
+def open_platform(config: Config | None = None, *, clock: Clock | None = None) -> Platform:
+    """Build the platform of a configuration; nothing heavy is imported before it is used.
+
+    Raises:
+        SetupError: when the state folder cannot be made.
+    """
+    config = config or load_config()
+    try:
+        config.home.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise SetupError(
+            "home.unusable",
+            f"the state folder cannot be made: {exc.strerror}",
+            fix="set NBPLAT_HOME",
+            where=str(config.home),
+        ) from None
+    return Platform(config, clock or SystemClock())
+
+
+class Platform:
+    """Everything of one configuration, in this process. The service, the worker and `nb.local()` use it alike."""
+
+    def __init__(self, config: Config, clock: Clock) -> None:
+        self.config = config
+        self.clock = clock
+
+    @functools.cached_property
+    def store(self) -> JobStore:
+        """The ledger."""
+        from nbplat.adapters.store import open_store
+
+        return open_store(self.config, clock=self.clock)
+
+    @functools.cached_property
+    def catalog(self) -> Catalog:
+        """The lakehouse."""
+        from nbplat.adapters.iceberg.catalog import open_catalog
+
+        return open_catalog(self.config)
+
+    @property
+    def backfills(self) -> Backfills:
+        """Backfill runs; each access reads the catalog anew, so that no plan sees a stale table."""
+        from nbplat.adapters.duckdb.engine import DuckDBEngine
+        from nbplat.adapters.iceberg.publisher import IcebergPublisher
+        from nbplat.adapters.iceberg.tables import IcebergTables
+        from nbplat.adapters.parquet.staged import LocalSplicer, StagedParquet
+        from nbplat.backfill.run import Backfills
+
+        engine = DuckDBEngine(
+            threads=self.config.threads,
+            memory_bytes=self.config.memory_bytes,
+            spill_folder=str(self.config.home / "spill"),
+        )
+        return Backfills(
+            store=self.store,
+            tables=IcebergTables(self.catalog),
+            engine=engine,
+            writer=StagedParquet(self.config.home / "warehouse" / "staged"),
+            splicer=LocalSplicer(),
+            publisher=IcebergPublisher(self.catalog),
+            clock=self.clock,
+            memory_bytes=self.config.memory_bytes,
+            lease_ms=int(self.config.lease_seconds * 1000),
+            unit_attempts=self.config.unit_attempts,
+            versions={name: version(name) for name in _VERSIONS_OF},
+        )
+
+    @property
+    def training_source(self) -> TrainingSource:
+        """Reads base and staged files for training joins."""
+        from nbplat.adapters.iceberg.training_source import IcebergTrainingSource
+
+        return IcebergTrainingSource(self.catalog)
+
+    @property
+    def model_kit(self) -> ModelKit:
+        """scikit-learn's models and measures."""
+        from nbplat.adapters.sklearn.kit import SklearnKit
+
+        return SklearnKit()
+
+    def backfill_spec(self, record: dict[str, Any]) -> BackfillSpec:
+        """Read a spec from JSON."""
+        from nbplat.backfill.spec import BackfillSpec
+
+        return BackfillSpec.from_record(record)
+
+    def load_demo(self, **options: Any) -> DemoReport:
+        """Load the example tables; see `nbplat.demo.load.load_demo`."""
+        from nbplat.demo.load import load_demo
+
+        return load_demo(self.catalog, **options)
+
+    def run_step(self, context: StepContext) -> dict[str, Any]:
+        """Do the work of one job."""
+        if context.job.kind.startswith("backfill."):
+            return self.backfills.run_step(context)
+        raise InternalError(
+            "job.kind", f"no step is called {context.job.kind!r}", fix="a newer nbplat queued it: upgrade this one"
+        )
+
+    def settle(self, job: Job) -> None:
+        """Carry a run on after one of its jobs ended."""
+        if job.kind.startswith("backfill.") and job.state in END_STATES:
+            self.backfills.settle(job)
+
+    def work_here(self, worker: str) -> list[Job]:
+        """Do every queued job in this process, one after the other, and return them ended.
+
+        For scripts and tests that want no service. A job that fails is in the list, not raised.
+        """
+        from nbplat.errors import NbplatError, unexpected
+
+        ended: list[Job] = []
+        lease_ms = max(int(self.config.lease_seconds * 1000), 3_600_000)
+        while (job := self.store.claim_job(worker, lease_ms=lease_ms)) is not None:
+            try:
+                result = self.run_step(StepContext(job, f"{worker}/{job.fence}", _Report(self.store, job)))
+                job = self.store.finish_job(job.id, job.fence, JobState.SUCCEEDED, result=result)
+            except NbplatError as error:
+                job = self.store.finish_job(job.id, job.fence, JobState.FAILED, error=error.record())
+            except Exception as exc:
+                self.store.finish_job(job.id, job.fence, JobState.FAILED, error=unexpected(exc).record())
+                raise
+            self.settle(job)
+            ended.append(job)
+        return ended
+
+    def close(self) -> None:
+        """Let go of connections."""
+        if "store" in self.__dict__:
+            self.store.close()
+        if "catalog" in self.__dict__:
+            self.catalog.close()
+
+
+class _Report:
+    def __init__(self, store: JobStore, job: Job) -> None:
+        self._store = store
+        self._job = job
+
+    def progress(self, progress: Progress) -> None:
+        self._store.report(self._job.id, self._job.fence, progress)
+
+    def log(self, text: str) -> None:
+        """Nobody reads it: the caller has the job's result at hand."""

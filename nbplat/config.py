@@ -1,0 +1,198 @@
+"""One frozen Config whose values know their source.
+
+Later wins: built-in default, user file, project file (`nbplat.toml`, looked for upward from the
+working folder), ``NBPLAT_*`` variables, options given in the call. Secrets are named by reference
+only (a file or a variable), so nothing here has to be hidden but what a URL may carry.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from nbplat.errors import RequestError, did_you_mean
+
+__all__ = ["Config", "Setting", "load_config", "redact_url"]
+
+PROJECT_FILE = "nbplat.toml"
+
+
+def _setting(default: Any, help: str, *, key: str) -> Any:
+    return field(default=default, metadata={"help": help, "key": key})
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A value and where it came from, as `%nbplat config` shows it."""
+
+    key: str
+    value: Any
+    source: str
+    help: str
+    variable: str
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that can be set. Each field's file key and help stand beside it."""
+
+    home: Path = _setting(None, "state folder: store, warehouse, runs, logs", key="home")
+    service_url: str = _setting("", "a team's service; empty starts one on this machine", key="service.url")
+    service_token_file: str = _setting("", "file that holds the token of service.url", key="service.token_file")
+    service_host: str = _setting("127.0.0.1", "address the service binds", key="service.host")
+    service_port: int = _setting(0, "port of the service; 0 chooses one and keeps it", key="service.port")
+    service_tls_cert: str = _setting("", "TLS certificate file (PEM)", key="service.tls_cert")
+    service_tls_key: str = _setting("", "TLS key file (PEM)", key="service.tls_key")
+    service_allow_plain: bool = _setting(
+        False, "allow a bind other than loopback without TLS", key="service.allow_plain"
+    )
+    store_url: str = _setting("", "job store; empty is SQLite in the state folder", key="store.url")
+    catalog: str = _setting("", "pyiceberg catalog; empty is the embedded one", key="catalog.name")
+    memory_bytes: int = _setting(2 << 30, "memory that one heavy step may use", key="limits.memory_bytes")
+    threads: int = _setting(0, "threads of one heavy step; 0 takes every core", key="limits.threads")
+    unit_attempts: int = _setting(3, "tries before a unit counts as failed", key="limits.unit_attempts")
+    lease_seconds: float = _setting(20.0, "how long work stays with a silent worker", key="limits.lease_seconds")
+    ram_price_gb_hour: float = _setting(0.0, "price of memory; 0 shows no cost", key="prices.ram_gb_hour")
+    cpu_price_hour: float = _setting(0.0, "price of a core hour; 0 shows no cost", key="prices.cpu_hour")
+    storage_price_gb_month: float = _setting(0.0, "price of storage; 0 shows no cost", key="prices.storage_gb_month")
+    currency: str = _setting("USD", "currency of the prices", key="prices.currency")
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def settings(self) -> list[Setting]:
+        """Every value with its source, passwords in URLs hidden."""
+        return [
+            Setting(
+                key=f.metadata["key"],
+                value=redact_url(value) if isinstance(value := getattr(self, f.name), str) else value,
+                source=self.sources.get(f.name, "default"),
+                help=f.metadata["help"],
+                variable=_variable(f.metadata["key"]),
+            )
+            for f in fields(self)
+            if "key" in f.metadata
+        ]
+
+    @property
+    def sqlite_store(self) -> bool:
+        """True when the job store is the state folder's own SQLite file."""
+        return not self.store_url
+
+
+def load_config(
+    options: Mapping[str, Any] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    user_file: Path | None = None,
+) -> Config:
+    """Read every layer.
+
+    Args:
+        options: Values by file key (``{"home": …, "limits.threads": 4}``); None entries are unset.
+        environ: Stands in for the process's environment in tests.
+        cwd: Where the search for the project file starts.
+        user_file: Stands in for the platform's user config file.
+
+    Raises:
+        RequestError: an unknown key or a value of another type, naming file, key and mend.
+    """
+    environ = os.environ if environ is None else environ
+    known = {f.metadata["key"]: f for f in fields(Config) if "key" in f.metadata}
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+
+    def take(key: str, raw: Any, source: str) -> None:
+        if key not in known:
+            raise RequestError(
+                "config.key", f"{source} sets {key!r}, which is no setting", fix=did_you_mean(key, known), where=source
+            )
+        f = known[key]
+        values[f.name] = _convert(raw, f.type, key, source)
+        sources[f.name] = source
+
+    if user_file is None:
+        import platformdirs
+
+        user_file = Path(platformdirs.user_config_dir("nbplat", appauthor=False)) / PROJECT_FILE
+    for path in (user_file, _project_file(cwd or Path.cwd())):
+        if path is not None and path.is_file():
+            for key, raw in _flat(_read_toml(path)).items():
+                take(key, raw, str(path))
+    for key in known:
+        if (raw := environ.get(_variable(key))) is not None:
+            take(key, raw, _variable(key))
+    for key, raw in (options or {}).items():
+        if raw is not None:
+            take(key, raw, "option")
+    if not values.get("home"):
+        import platformdirs
+
+        values["home"] = Path(platformdirs.user_data_dir("nbplat", appauthor=False))
+        sources.setdefault("home", "default")
+    values["home"] = Path(values["home"]).expanduser().absolute()
+    return Config(**values, sources=sources)
+
+
+def redact_url(text: str) -> str:
+    """Hide the password of a URL: ``postgresql://me:***@host/db``."""
+    return re.sub(r"(://[^:/@\s]*):[^@/\s]*@", r"\1:***@", text)
+
+
+def _variable(key: str) -> str:
+    return "NBPLAT_" + key.removeprefix("service.").replace(".", "_").upper() if key != "service.url" else "NBPLAT_URL"
+
+
+def _project_file(start: Path) -> Path | None:
+    for folder in (start, *start.parents):
+        if (folder / PROJECT_FILE).is_file():
+            return folder / PROJECT_FILE
+    return None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise RequestError(
+            "config.syntax", f"{path} is not TOML: {exc}", fix="mend that line", where=str(path)
+        ) from exc
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _convert(raw: Any, annotation: Any, key: str, source: str) -> Any:
+    name = str(annotation)
+    try:
+        if name == "bool":
+            if isinstance(raw, bool):
+                return raw
+            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[str(raw).lower()]
+        if name == "int":
+            if isinstance(raw, bool):
+                raise ValueError
+            return int(raw)
+        if name == "float":
+            return float(raw)
+        if name == "Path":
+            return Path(str(raw))
+        return str(raw)
+    except (ValueError, KeyError):
+        raise RequestError(
+            "config.value",
+            f"{key} = {raw!r} is not of type {name}",
+            fix=f"give {key} a value of type {name}",
+            where=source,
+        ) from None

@@ -1,0 +1,23 @@
+"""The record that every long thing shares: runs, jobs, units, leases, events."""
+
+from nbplat.job.ports import JobStore
+from nbplat.job.record import Event, Job, JobDraft, Lease, Run, RunDraft, Unit, UnitState
+from nbplat.job.states import END_STATES, JobState, check_move
+from nbplat.job.step import StepContext, StepReport
+
+__all__ = [
+    "END_STATES",
+    "Event",
+    "Job",
+    "JobDraft",
+    "JobState",
+    "JobStore",
+    "Lease",
+    "Run",
+    "RunDraft",
+    "StepContext",
+    "StepReport",
+    "Unit",
+    "UnitState",
+    "check_move",
+]

@@ -1,0 +1,77 @@
+"""The HTTP face of the platform."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from nbplat.service.auth import Gate
+from nbplat.service.discovery import version
+from nbplat.service.platform import Platform
+from nbplat.service.replies import answer_errors
+from nbplat.service.routes import about, jobs, ledger
+
+__all__ = ["make_app"]
+
+_log = logging.getLogger("nbplat.http")
+
+
+def make_app(
+    platform: Platform,
+    token: str,
+    *,
+    loopback: bool = True,
+    worker: Callable[[], Mapping[str, Any]] = dict,
+    stopping: Callable[[], bool] = lambda: False,
+) -> FastAPI:
+    """Build the app.
+
+    Args:
+        token: What every request but the health check must carry.
+        loopback: Whether it is bound to loopback; then the Host header is checked too.
+        worker: Tells the worker's state for ``/api/v1/status``.
+        stopping: True once the service shuts down, so that long polls answer at once.
+
+    ``app.state.scoped_tokens`` maps a path prefix to one more token that opens only what is under it.
+    """
+    app = FastAPI(title="nbplat", version=version(), docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    app.state.stopping = stopping
+    app.state.scoped_tokens = {}
+    answer_errors(app)
+    app.include_router(about.router(platform, worker))
+    app.include_router(ledger.router(platform))
+    app.include_router(jobs.router(platform))
+    app.add_middleware(Gate, token=token, loopback=loopback, scoped=app.state.scoped_tokens)
+    app.add_middleware(_AccessLog)
+    return app
+
+
+class _AccessLog:
+    """One line a request: method, path, status, time. Never the query string: it may hold a token."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.monotonic()
+        status = 500
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        finally:
+            took_ms = round((time.monotonic() - started) * 1000)
+            _log.info("%s %s %d %d ms", scope["method"], scope["path"], status, took_ms)

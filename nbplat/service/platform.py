@@ -1,0 +1,41 @@
+"""What the service, the worker and a step ask of the platform that `nbplat.compose` builds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, Protocol, cast
+
+from nbplat.clock import Clock
+from nbplat.config import Config
+from nbplat.job import Job, JobStore, StepContext
+
+__all__ = ["Platform", "platform_factory"]
+
+
+class Platform(Protocol):
+    """The product behind one configuration."""
+
+    @property
+    def config(self) -> Config: ...
+
+    @property
+    def store(self) -> JobStore: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    def run_step(self, context: StepContext) -> dict[str, Any]:
+        """Do the work of one job in this process; returns the job's result as JSON."""
+
+    def settle(self, job: Job) -> None:
+        """Move the run of an ended job on, by its kind's table. Safe to repeat; nothing happens to a live job."""
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+
+def platform_factory(name: str) -> Callable[[Config], Platform]:
+    """Import ``module:function``."""
+    module, _, function = name.partition(":")
+    return cast("Callable[[Config], Platform]", getattr(import_module(module), function))

@@ -1,0 +1,24 @@
+"""Shared nouns, one record a file: what crosses from one domain to another."""
+
+from nbplat.terms.canonical import canonical_json, content_hash
+from nbplat.terms.progress import Progress
+from nbplat.terms.run_id import RunId
+from nbplat.terms.sequence_range import SequenceRange
+from nbplat.terms.snapshot_pin import SnapshotPin
+from nbplat.terms.staged_columns import StagedColumns
+from nbplat.terms.staged_file import StagedFile
+from nbplat.terms.table_name import TableName
+from nbplat.terms.window import Window
+
+__all__ = [
+    "Progress",
+    "RunId",
+    "SequenceRange",
+    "SnapshotPin",
+    "StagedColumns",
+    "StagedFile",
+    "TableName",
+    "Window",
+    "canonical_json",
+    "content_hash",
+]

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nbplat.terms.snapshot_pin import SnapshotPin
+from nbplat.terms.staged_file import StagedFile
+
+__all__ = ["StagedColumns"]
+
+
+@dataclass(frozen=True, slots=True)
+class StagedColumns:
+    """What a staged backfill run offers to readers before it is promoted.
+
+    Attributes:
+        run_id: ``spend_90d@1``.
+        base: The snapshot of the base table the run was planned on.
+        columns: Name and Iceberg type of each new column, e.g. ``(("spend_90d", "double"),)``.
+        files: One staged file per base data file, in plan order; complete for the base snapshot.
+        promoted: True when the base table's main branch holds the columns already.
+    """
+
+    run_id: str
+    base: SnapshotPin
+    columns: tuple[tuple[str, str], ...]
+    files: tuple[StagedFile, ...]
+    promoted: bool

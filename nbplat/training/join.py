@@ -1,0 +1,132 @@
+"""Reading base files with their staged columns attached by position, in even batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from nbplat.errors import DataError, InternalError, NotFound, did_you_mean
+from nbplat.training.plan import JoinFile, JoinPlan, rows_differ
+from nbplat.training.ports import TrainingSource
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["iter_batches", "read_joined"]
+
+
+def iter_batches(
+    plan: JoinPlan, source: TrainingSource, columns: Sequence[str] | None = None, batch_rows: int | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Read the join: every live row of the base once, in plan order, staged columns beside it.
+
+    The next file is read by one thread while the present one is consumed; memory is two joined files and a batch.
+
+    Args:
+        columns: Names, of base and staged columns alike, in the order wanted; None takes keys aside every feature,
+            the label and the time.
+        batch_rows: Rows in a batch; only the last may hold fewer. None takes the spec's.
+
+    Raises:
+        NotFound: a column that neither side has.
+        DataError: a staged file's rows do not fit its base file's (``training.rows``).
+        Conflict: the pinned snapshot or a file of it is gone.
+    """
+    wanted = tuple(columns or dict.fromkeys((*plan.features, *plan.staged_features, plan.spec.label, plan.spec.time)))
+    size = plan.spec.batch_rows if batch_rows is None else batch_rows
+    if size < 1:
+        raise ValueError(f"batch_rows {size} is below 1")
+    rows_in = rows_out = 0
+    held: list[pa.Table] = []
+    held_rows = 0
+    for table in _prefetched(plan, source, wanted):
+        rows_in += table.num_rows
+        held.append(table)
+        held_rows += table.num_rows
+        if held_rows < size:
+            continue
+        joined = pa.concat_tables(held)
+        whole = held_rows - held_rows % size
+        for start in range(0, whole, size):
+            rows_out += size
+            yield _one_batch(joined.slice(start, size))
+        held, held_rows = [joined.slice(whole)], held_rows - whole
+    if held_rows:
+        rows_out += held_rows
+        yield _one_batch(pa.concat_tables(held))
+    if rows_out != rows_in:
+        raise InternalError("training.rows_out", f"{rows_in} rows went in, {rows_out} came out", fix="report this")
+
+
+def read_joined(plan: JoinPlan, source: TrainingSource, file: JoinFile, columns: Sequence[str]) -> pa.Table:
+    """One base file with its staged columns; row i of a staged file belongs to live row i of the base file.
+
+    Live rows only ever become fewer, so equal counts mean that they are the rows the column was computed for.
+    """
+    staged_at = {name: at for at, use in enumerate(plan.staged) if not use.from_base for name in use.names}
+    base_columns = [name for name in columns if name not in staged_at]
+    # A column is needed to learn the live row count when only staged ones are asked for.
+    base = source.read_base(plan.base, file.base.path, base_columns or [plan.spec.label])
+    if not file.base.deletes and base.num_rows != file.base.rows:
+        raise DataError(
+            "training.base_rows",
+            f"the file has {base.num_rows} rows, its manifest says {file.base.rows}",
+            fix="the table's metadata and files disagree: repair the table",
+            where=file.base.path,
+        )
+    found: dict[str, pa.ChunkedArray] = {name: base[name] for name in base_columns}
+    for at, use in enumerate(plan.staged):
+        names = [name for name in use.names if staged_at.get(name) == at and name in columns]
+        if not names:
+            continue
+        staged = file.staged[at]
+        if staged is None:
+            kinds = dict(use.columns)
+            found |= {n: pa.chunked_array([pa.nulls(base.num_rows, arrow_type(kinds[n]))]) for n in names}
+            continue
+        table = source.read_staged(plan.base, staged, names)
+        if table.num_rows != base.num_rows:
+            raise rows_differ(use.run_id, file.base.path, base.num_rows, table.num_rows)
+        kinds = dict(use.columns)
+        found |= {n: table[n].cast(arrow_type(kinds[n])) for n in names}
+    return pa.table([found[name] for name in columns], names=list(columns))
+
+
+def _prefetched(plan: JoinPlan, source: TrainingSource, columns: tuple[str, ...]) -> Iterator[pa.Table]:
+    with ThreadPoolExecutor(1, thread_name_prefix="nbplat-join") as pool:
+        ahead: Future[pa.Table] | None = None
+        for position, file in enumerate(plan.files):
+            present = ahead or pool.submit(read_joined, plan, source, file, columns)
+            table = present.result()
+            following = plan.files[position + 1 : position + 2]
+            ahead = pool.submit(read_joined, plan, source, following[0], columns) if following else None
+            yield table
+
+
+def _one_batch(table: pa.Table) -> pa.RecordBatch:
+    return table.combine_chunks().to_batches()[0]
+
+
+_ARROW: Mapping[str, pa.DataType] = {
+    "boolean": pa.bool_(),
+    "int": pa.int32(),
+    "long": pa.int64(),
+    "float": pa.float32(),
+    "double": pa.float64(),
+}
+
+
+def arrow_type(kind: str) -> pa.DataType:
+    """The Arrow type of a numeric Iceberg type; decimals are read as doubles.
+
+    Raises:
+        NotFound: a type that is no number.
+    """
+    if kind.startswith("decimal"):
+        return pa.float64()
+    if kind not in _ARROW:
+        raise NotFound("training.type", f"{kind!r} is no numeric type", fix=did_you_mean(kind, _ARROW))
+    return _ARROW[kind]

@@ -1,0 +1,71 @@
+"""What is to be trained on what."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from nbplat.errors import RequestError
+from nbplat.terms import RunId, TableName
+
+__all__ = ["UNCOVERED", "TrainingSpec"]
+
+UNCOVERED = ("refuse", "null")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSpec:
+    """A comparison of one model without and with staged columns.
+
+    Attributes:
+        name: Lower-case identifier.
+        table: The base table, ``retail.train``.
+        stage: Runs whose columns are joined, ``("spend_90d@1",)``; empty trains on the plain columns only.
+        label: Column that holds 0 or 1 (or a boolean), no nulls.
+        time: Column that orders examples in time, no nulls.
+        features: Plain columns to learn from; None takes every numeric column but keys, label and time.
+        keys: Columns that identify a row and are never learned from; None takes ``id`` and every column that ends
+            in ``_id``.
+        split: Share of the examples, oldest first, that is trained on; between 0 and 1.
+        batch_rows: Rows in a batch; the last one of a pass may hold fewer.
+        epochs: Passes over the training rows.
+        seed: Of the model and of the bootstrap.
+        uncovered: What to do with base files that a run has no staged file for: ``refuse``, or ``null`` to join nulls.
+    """
+
+    name: str
+    table: str
+    stage: tuple[str, ...] = ()
+    label: str = "label"
+    time: str = "label_ts"
+    features: tuple[str, ...] | None = None
+    keys: tuple[str, ...] | None = None
+    split: float = 0.7
+    batch_rows: int = 256
+    epochs: int = 20
+    seed: int = 7
+    uncovered: str = "refuse"
+
+    def __post_init__(self) -> None:
+        RunId.check_name(self.name)
+        TableName.parse(self.table)
+        for ok, option, value, fix in (
+            (0 < self.split < 1, "split", self.split, "give a share between 0 and 1, e.g. 0.7"),
+            (self.batch_rows >= 1, "batch-rows", self.batch_rows, "give 1 or more"),
+            (self.epochs >= 1, "epochs", self.epochs, "give 1 or more"),
+            (self.seed >= 0, "seed", self.seed, "give 0 or more"),
+            (self.uncovered in UNCOVERED, "uncovered", self.uncovered, f"give {' or '.join(UNCOVERED)}"),
+            (self.features is None or len(self.features) > 0, "features", "nothing", "name a column, or leave it out"),
+            (self.label != self.time, "label", self.label, "label and time are two columns"),
+        ):
+            if not ok:
+                raise RequestError("training.option", f"--{option} {value} is not possible", fix=fix)
+        for what, names in (("stage", self.stage), ("features", self.features or ())):
+            if len(set(names)) != len(names):
+                raise RequestError(
+                    "training.twice", f"--{what} {', '.join(names)} names one twice", fix="name each once"
+                )
+
+    def record(self) -> dict[str, Any]:
+        """JSON form; lists stand for tuples."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}

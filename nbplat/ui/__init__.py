@@ -1,0 +1,1 @@
+"""What a person touches: magics, the command line, the Python names, and how results look."""

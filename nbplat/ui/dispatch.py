@@ -1,0 +1,142 @@
+"""From words to a handler's result: the path that cells, lines and the CLI share."""
+
+from __future__ import annotations
+
+import keyword
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from nbplat.errors import RequestError, did_you_mean
+from nbplat.ui import template
+from nbplat.ui.call import Call, Where
+from nbplat.ui.help import cell_prog, line_prog
+from nbplat.ui.nouns import NOUNS, PLATFORM, find_noun, find_verb
+from nbplat.ui.options import Noun, Surface, Verb
+from nbplat.ui.parse import HelpAsked, parse
+from nbplat.ui.render.result import Result
+from nbplat.ui.verbs import HANDLERS, resolve
+
+__all__ = ["carry_out", "choose_cell_verb", "choose_line_verb", "choose_top"]
+
+
+def carry_out(
+    noun: Noun,
+    verb: Verb,
+    words: Sequence[str],
+    *,
+    where: Where,
+    body: str | None = None,
+    namespace: Mapping[str, Any] | None = None,
+    show: Callable[[Result], None] | None = None,
+    handlers: Mapping[tuple[str, str], str] = HANDLERS,
+) -> tuple[Result, SimpleNamespace]:
+    """Parse, fill in the body, and call the handler.
+
+    Args:
+        words: The arguments after the verb.
+        body: The cell's text; None when there is no cell.
+
+    Returns:
+        The handler's result and the options; for ``--help`` the help text and no options.
+
+    Raises:
+        NbplatError: a fault of the line (``usage.…``), of the body's template, or whatever the handler raises.
+    """
+    values = namespace or {}
+    prog = cell_prog(noun, verb) if where == "cell" else line_prog(noun, verb, "cli" if where == "cli" else "magic")
+    try:
+        options = parse(noun, verb, words, prog=prog)
+    except HelpAsked as asked:
+        return Result(text=str(asked)), SimpleNamespace()
+    _check_out(options, where)
+    text = _body(verb, options, body, values, where, prog)
+    call = Call(noun.name, verb.name, options, text, values, where=where, **({"show": show} if show else {}))
+    return resolve(noun.name, verb.name, handlers)(call), options
+
+
+def choose_cell_verb(noun: Noun, words: Sequence[str]) -> tuple[Verb, Sequence[str]]:
+    """``%%backfill plan NAME`` names its verb, ``%%backfill NAME`` means the cell verb."""
+    named = noun.verb(words[0]) if words else None
+    if named is None:
+        return find_verb(noun, noun.cell_verb or ""), words
+    if named.body == "none":
+        raise RequestError(
+            "usage.body",
+            f"{noun.name} {named.name} takes no body",
+            fix=f"write it as a line: %{noun.name} {named.name} …",
+        )
+    return named, words[1:]
+
+
+def choose_line_verb(noun: Noun, words: Sequence[str], surface: Surface) -> tuple[Verb, Sequence[str]]:
+    """The verb a line names, or the noun's own when the line is empty or starts with an option."""
+    if not words or words[0].startswith("-"):
+        if noun.line_verb is None:
+            names = ", ".join(verb.name for verb in noun.verbs_on(surface))
+            raise RequestError("usage.verb", f"{noun.name} needs a verb", fix=f"one of: {names}")
+        return find_verb(noun, noun.line_verb), words
+    verb = find_verb(noun, words[0])
+    if surface not in verb.surfaces:
+        raise RequestError(
+            "usage.surface",
+            f"{verb.name} is a command of the shell",
+            fix=f"run it there: {line_prog(noun, verb, 'cli')}",
+        )
+    return verb, words[1:]
+
+
+def choose_top(words: Sequence[str]) -> tuple[Noun, Sequence[str]]:
+    """The noun that the first word names; a verb of nbplat itself (``status``) stands there without a noun."""
+    first = words[0]
+    if PLATFORM.verb(first) is not None:
+        return PLATFORM, words
+    names = [noun.name for noun in NOUNS if noun is not PLATFORM]
+    if first not in names:
+        known = [*names, *(verb.name for verb in PLATFORM.verbs)]
+        raise RequestError("command.unknown", f"{first!r} is no command", fix=did_you_mean(first, known))
+    return find_noun(first), words[1:]
+
+
+def _check_out(options: SimpleNamespace, where: Where) -> None:
+    variable = getattr(options, "out", None)
+    if variable is None:
+        return
+    if where == "cli":
+        raise RequestError("usage.out", "--out binds a notebook variable, and there is no notebook", fix="use --json")
+    if not variable.isidentifier() or keyword.iskeyword(variable):
+        raise RequestError("usage.out", f"--out {variable!r} cannot be a variable", fix="give a Python name")
+
+
+def _body(
+    verb: Verb, options: SimpleNamespace, cell: str | None, values: Mapping[str, Any], where: Where, prog: str
+) -> str | None:
+    if verb.body == "none":
+        return None
+    file = getattr(options, "body_file", None)
+    if file is not None and cell is not None:
+        raise RequestError("usage.body", f"two bodies: the cell and --{verb.body} {file}", fix="give one")
+    text = cell if file is None else _read(file, verb.body, where)
+    if text is None or not text.strip():
+        if verb.body_required:
+            mend = f"give --{verb.body} FILE" + (
+                "" if where == "cli" else f", or write it in a cell: %%{prog.lstrip('%')}"
+            )
+            raise RequestError("usage.body", f"{prog} needs a body ({verb.body})", fix=mend)
+        return None
+    # A Python body sees the notebook's variables by itself, and its own braces must stay.
+    return text if verb.body == "python" else template.render(text, values, what="the body")
+
+
+def _read(file: str, kind: str, where: Where) -> str:
+    if file == "-":
+        if where != "cli":
+            raise RequestError("usage.body", "a notebook has no standard input", fix=f"give --{kind} a file")
+        return sys.stdin.read()
+    try:
+        return Path(file).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
+        raise RequestError("usage.body", f"--{kind} {file} cannot be read: {reason}", fix="give a text file") from None

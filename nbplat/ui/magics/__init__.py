@@ -1,0 +1,50 @@
+"""The magics, thin over `ui/dispatch.py`; loading them imports no engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nbplat.ui.help import magic_docstring
+from nbplat.ui.magics.magic import NounMagic, PlatformMagic
+from nbplat.ui.nouns import NOUNS, PLATFORM
+from nbplat.ui.verbs import HANDLERS
+
+__all__ = ["register", "unregister"]
+
+
+def register(shell: Any, handlers: Mapping[tuple[str, str], str] = HANDLERS) -> None:
+    """Add every magic to an IPython shell.
+
+    Args:
+        shell: An `IPython.core.interactiveshell.InteractiveShell`.
+        handlers: Stands in for the table of handlers in tests.
+    """
+    from IPython.core.magic import no_var_expand
+
+    for noun in NOUNS:
+        if not noun.magic:
+            continue
+        magic = PlatformMagic(noun, shell, handlers) if noun is PLATFORM else NounMagic(noun, shell, handlers)
+        # A plain function: IPython reads the docstring and sets its marks on it.
+        function = no_var_expand(_as_function(magic))
+        function.needs_local_scope = True
+        function.__name__ = noun.name
+        function.__doc__ = magic_docstring(noun)
+        shell.register_magic_function(function, "line_cell" if noun.cell_verb else "line", noun.name)
+
+
+def unregister(shell: Any) -> None:
+    """Take them out again."""
+    for kind in ("line", "cell"):
+        for noun in NOUNS:
+            function = shell.magics_manager.magics[kind].get(noun.name)
+            if getattr(function, "__module__", None) == __name__:
+                del shell.magics_manager.magics[kind][noun.name]
+
+
+def _as_function(magic: NounMagic) -> Any:
+    def function(line: str, cell: str | None = None, *, local_ns: Mapping[str, Any] | None = None) -> Any:
+        return magic(line, cell, local_ns or {})
+
+    return function

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from nbplat.ui.options import JSON, YES, Noun, Option, Verb
+
+__all__ = ["DEMO", "JARS", "PLATFORM", "SERVICE"]
+
+_ROWS = Option(
+    "rows",
+    ("--rows",),
+    "int",
+    "make this many events of the same shape from a seed, instead of the real sample",
+    metavar="N",
+    at_least=1000,
+)
+
+DEMO = Noun(
+    "demo",
+    "The main job on real data",
+    verbs=(
+        Verb("init", "Load the sample into retail.events and retail.train", (_ROWS, JSON), example="nbplat demo init"),
+        Verb(
+            "run",
+            "Run the quickstart notebook headless and print a summary",
+            (
+                Option(
+                    "folder", ("--folder",), "path", "where the executed notebook and page go", default="build/demo"
+                ),
+                JSON,
+            ),
+            surfaces=("cli",),
+        ),
+    ),
+)
+
+SERVICE = Noun(
+    "service",
+    "The service of this state folder: it starts on demand",
+    line_verb="status",
+    verbs=(
+        Verb("status", "Show whether it runs, where, and what it does", (JSON,)),
+        Verb("stop", "Stop it in good order; jobs go on at the next start", (YES, JSON)),
+    ),
+)
+
+JARS = Noun(
+    "jars",
+    "The Iceberg runtime for Spark",
+    verbs=(Verb("fetch", "Fetch the jar that fits pyspark here, and verify it by hash", (JSON,), surfaces=("cli",)),),
+)
+
+PLATFORM = Noun(
+    "nbplat",
+    "nbplat itself",
+    line_verb="status",
+    magic=True,
+    verbs=(
+        Verb("status", "Show live runs and jobs, the service, and what to do next", (JSON,)),
+        Verb("config", "Show every setting, its value, and where the value came from", (JSON,)),
+        Verb("doctor", "Check this machine and say what is missing and how to mend it", (JSON,)),
+        Verb(
+            "serve",
+            "Run the service in the foreground, for a team or under a supervisor",
+            (
+                Option("host", ("--host",), help="address to bind; left out, the setting service.host"),
+                Option(
+                    "port",
+                    ("--port",),
+                    "int",
+                    "port to bind; left out, the setting service.port",
+                    metavar="N",
+                    at_least=0,
+                ),
+            ),
+            surfaces=("cli",),
+        ),
+    ),
+)

@@ -1,0 +1,44 @@
+"""The one table from (noun, verb) to the function that carries it out.
+
+Strings, because a handler imports what it needs and `%load_ext` must not; a test resolves every one of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import cast
+
+from nbplat.ui.call import Call
+from nbplat.ui.render.result import Result
+
+__all__ = ["HANDLERS", "Handler", "resolve"]
+
+Handler = Callable[[Call], Result]
+
+
+def _at(noun: str, *verbs: str, module: str = "") -> dict[tuple[str, str], str]:
+    return {(noun, verb): f"nbplat.ui.handlers.{module or noun}:{verb}" for verb in verbs}
+
+
+HANDLERS: Mapping[tuple[str, str], str] = {
+    **_at("backfill", "run", "show", "status", "attach", "cancel", "audit", "promote", "rollback", "retry", "logs"),
+    ("backfill", "plan"): "nbplat.ui.handlers.backfill:run",
+    ("backfill", "list"): "nbplat.ui.handlers.backfill:list_runs",
+    **_at("sequence", "preview", "show"),
+    ("sequence", "list"): "nbplat.ui.handlers.sequence:list_definitions",
+    ("training", "run"): "nbplat.ui.handlers.training:run",
+    ("training", "plan"): "nbplat.ui.handlers.training:run",
+    **_at("job", "show", "logs", "cancel"),
+    ("job", "list"): "nbplat.ui.handlers.job:list_jobs",
+    **_at("service", "status", "stop"),
+    **_at("demo", "init", "run"),
+    **_at("jars", "fetch"),
+    **_at("nbplat", "status", "config", "doctor", "serve", module="platform"),
+}
+
+
+def resolve(noun: str, verb: str, handlers: Mapping[tuple[str, str], str] = HANDLERS) -> Handler:
+    """Import and return the handler; a pair that is declared but not in the table is our bug."""
+    module, _, function = handlers[noun, verb].partition(":")
+    return cast("Handler", getattr(importlib.import_module(module), function))

@@ -1,0 +1,3 @@
+from tests.fixtures.iceberg_rest import served_catalog
+
+__all__ = ["served_catalog"]
