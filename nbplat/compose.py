@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import getpass
+from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbplat.clock import Clock, SystemClock
 from nbplat.config import Config, load_config
 from nbplat.errors import InternalError, SetupError
-from nbplat.job import END_STATES, Job, JobState, JobStore, StepContext
+from nbplat.job import END_STATES, Job, JobState, JobStore, Run, RunDraft, StepContext
 from nbplat.terms import Progress
 
 if TYPE_CHECKING:
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from nbplat.backfill.run import Backfills
     from nbplat.backfill.spec import BackfillSpec
     from nbplat.demo.load import DemoReport
+    from nbplat.sequence.ports import RowSource
     from nbplat.training.ports import ModelKit, TrainingSource
 
 __all__ = ["Platform", "open_platform"]
@@ -100,12 +104,33 @@ class Platform:
 
         return IcebergTrainingSource(self.catalog)
 
-    @property
-    def model_kit(self) -> ModelKit:
-        """scikit-learn's models and measures."""
-        from nbplat.adapters.sklearn.kit import SklearnKit
+    def rows_of(self, table: str) -> RowSource:
+        """Rows of a table at its present snapshot, for sequences."""
+        from nbplat.adapters.iceberg.sequence_source import IcebergRows
 
-        return SklearnKit()
+        return IcebergRows(self.catalog, table)
+
+    def model_kit(self, model: Any = None) -> ModelKit:
+        """scikit-learn's default model, or a user's own object, with the measures."""
+        from nbplat.adapters.sklearn.model import SklearnKit
+
+        return SklearnKit(model)
+
+    def fetch_jars(self, **options: Any) -> list[Path]:
+        """Fetch and verify the Iceberg runtime; see `nbplat.adapters.spark.jars.fetch_jars`."""
+        from nbplat.adapters.spark.jars import fetch_jars
+
+        return fetch_jars(self.config, **options)
+
+    def spark_checks(self) -> list[tuple[str, Callable[[], Any]]]:
+        """What Spark needs of this machine: a name and a check that raises when it is missing."""
+        from nbplat.adapters.spark.jars import check_java, check_pyspark, iceberg_jar
+
+        return [
+            ("pyspark", check_pyspark),
+            ("java", check_java),
+            ("iceberg jar", lambda: iceberg_jar(self.config)),
+        ]
 
     def backfill_spec(self, record: dict[str, Any]) -> BackfillSpec:
         """Read a spec from JSON."""
@@ -118,6 +143,25 @@ class Platform:
         from nbplat.demo.load import load_demo
 
         return load_demo(self.catalog, **options)
+
+    def keep(
+        self,
+        kind: str,
+        name: str,
+        identity: str,
+        *,
+        spec: dict[str, Any],
+        plan: dict[str, Any],
+        outputs: dict[str, Any],
+    ) -> Run:
+        """Keep what was done in this process as a run, so that every surface sees it.
+
+        A definition that is kept again under the same name and identity is the same run.
+        """
+        live = frozenset({"kept"}) if kind == "sequence" else frozenset()
+        draft = RunDraft(kind, name, identity, "kept", live, spec=spec, plan=plan, owner=getpass.getuser())
+        run, _ = self.store.open_run(draft)
+        return self.store.move_run(kind, run.id, "kept", frm=["kept"], outputs=outputs)
 
     def run_step(self, context: StepContext) -> dict[str, Any]:
         """Do the work of one job."""
@@ -143,12 +187,17 @@ class Platform:
         lease_ms = max(int(self.config.lease_seconds * 1000), 3_600_000)
         while (job := self.store.claim_job(worker, lease_ms=lease_ms)) is not None:
             try:
-                result = self.run_step(StepContext(job, f"{worker}/{job.fence}", _Report(self.store, job)))
+                result = self.run_step(StepContext(job, f"{job.id}/{job.fence}", _Report(self.store, job)))
                 job = self.store.finish_job(job.id, job.fence, JobState.SUCCEEDED, result=result)
             except NbplatError as error:
                 job = self.store.finish_job(job.id, job.fence, JobState.FAILED, error=error.record())
             except Exception as exc:
-                self.store.finish_job(job.id, job.fence, JobState.FAILED, error=unexpected(exc).record())
+                job = self.store.finish_job(job.id, job.fence, JobState.FAILED, error=unexpected(exc).record())
+                self.settle(job)
+                raise
+            except BaseException:
+                # Ctrl-C in a notebook: the next call goes on with the job.
+                self.store.release_job(job.id, job.fence)
                 raise
             self.settle(job)
             ended.append(job)

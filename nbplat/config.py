@@ -41,7 +41,7 @@ class Setting:
 class Config:
     """Everything that can be set. Each field's file key and help stand beside it."""
 
-    home: Path = _setting(None, "state folder: store, warehouse, runs, logs", key="home")
+    home: Path = _setting(Path(), "state folder: store, warehouse, runs, logs", key="home")
     service_url: str = _setting("", "a team's service; empty starts one on this machine", key="service.url")
     service_token_file: str = _setting("", "file that holds the token of service.url", key="service.token_file")
     service_host: str = _setting("127.0.0.1", "address the service binds", key="service.host")

@@ -20,6 +20,9 @@ __all__ = ["BASE", "Body", "BoundBody", "bind_body", "parse_body"]
 
 BASE = "base"
 
+# Shares no name with a CTE that a person would write.
+_STAND_IN = "nb__table_"
+
 
 @dataclass(frozen=True, slots=True)
 class Body:
@@ -42,6 +45,7 @@ class BoundBody:
         sql: Spark SQL with every column qualified and every star expanded. Tables keep the names
             of the body.
         outputs: Result columns in order.
+        handed_on: Those of them that are a column under its own name, not computed.
         reads: Columns read of each table, by table name (``base`` included), sorted.
         row_wise: True when the result of a row of `base` depends on no other row of `base`.
         why: The reason for `row_wise`, in words for the plan.
@@ -49,6 +53,7 @@ class BoundBody:
 
     sql: str
     outputs: tuple[str, ...]
+    handed_on: frozenset[str]
     reads: Mapping[str, tuple[str, ...]]
     row_wise: bool
     why: str
@@ -118,8 +123,8 @@ def bind_body(body: Body, columns: Mapping[str, Mapping[str, str]], keys: tuple[
     flat: dict[str, str] = {}
     # Tables get one-part stand-ins, so that base and deep namespaces qualify alike.
     for number, (name, types) in enumerate(sorted(columns.items())):
-        flat[name] = f"t{number}"
-        schema.add_table(f"t{number}", dict(types))
+        flat[name] = f"{_STAND_IN}{number}"
+        schema.add_table(flat[name], dict(types))
     for table in tree.find_all(exp.Table):
         full = ".".join(part.name for part in table.parts)
         if full in flat:
@@ -148,7 +153,12 @@ def bind_body(body: Body, columns: Mapping[str, Mapping[str, str]], keys: tuple[
     for table in tree.find_all(exp.Table):
         if table.name in back:
             table.set("this", exp.to_identifier(engine_name(back[table.name])))
-    return BoundBody(tree.sql(dialect="spark"), tuple(tree.named_selects), reads, row_wise, why)
+    handed_on = frozenset(
+        column.alias_or_name
+        for column in tree.selects
+        if isinstance(column.unalias(), exp.Column) and column.unalias().name == column.alias_or_name
+    )
+    return BoundBody(tree.sql(dialect="spark"), tuple(tree.named_selects), handed_on, reads, row_wise, why)
 
 
 def engine_name(table: str) -> str:

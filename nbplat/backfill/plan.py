@@ -235,7 +235,7 @@ def _keys(spec: BackfillSpec, facts: TableFacts) -> tuple[str, ...]:
 
 def _keys_from_body(bound: BoundBody, facts: TableFacts) -> tuple[str, ...]:
     names = {column.name for column in facts.columns}
-    return tuple(name for name in bound.outputs if name in names)
+    return tuple(name for name in bound.outputs if name in names and name in bound.handed_on)
 
 
 def _new_names(bound: BoundBody, keys: tuple[str, ...], facts: TableFacts) -> tuple[str, ...]:

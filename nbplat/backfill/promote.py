@@ -11,7 +11,7 @@ from typing import Any
 
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.backfill.ports import Publisher, Splicer, Swap, Tables
-from nbplat.backfill.stage import staged_files
+from nbplat.backfill.stage import release_dead_tries, staged_files
 from nbplat.errors import Conflict, DataError
 from nbplat.job import JobStore, Lease, StepContext, UnitState
 from nbplat.terms import Progress, StagedFile, TableName
@@ -72,7 +72,8 @@ class Promoter:
                 meanwhile, or base files were replaced or got deletes since the plan.
             DataError: the new files are not what was audited.
         """
-        lease = self.store.take_lease(promotion_lease(self.plan.base.table), context.worker, ttl_ms=self.lease_ms)
+        # Held by the run, which has one live job: a try after a kill need not wait for the dead one's lease.
+        lease = self.store.take_lease(promotion_lease(self.plan.base.table), self.run_id, ttl_ms=self.lease_ms)
         try:
             return self._promote(context, lease, provenance)
         finally:
@@ -125,6 +126,8 @@ class Promoter:
         staged = {file.base_path: file for file in staged_files(self.store, self.run_id)}
         units = {unit.id: unit for unit in self.plan.units}
         self.store.plan_units(scope, sorted(units))
+        release_dead_tries(self.store, scope, context)
+        self.store.reset_failed_units(scope)
         while claimed := self.store.claim_units(
             scope, context.worker, limit=1, lease_ms=self.lease_ms, max_attempts=self.max_attempts
         ):
@@ -136,6 +139,13 @@ class Promoter:
             self.store.renew_lease(lease, ttl_ms=self.lease_ms)
             done = sum(1 for each in self.store.units(scope) if each.state is UnitState.DONE)
             context.report.progress(Progress(done, len(units), "files"))
+        if len(swaps_of(self.store, scope)) < len(units):
+            # Never publish a part: rows of the other files would read as null.
+            raise Conflict(
+                "promotion.leased",
+                f"files of {self.run_id} are held by another worker",
+                fix=f"wait a moment, then `%backfill promote {self.run_id}`",
+            )
 
     def _check(self, context: StepContext, swaps: Sequence[Swap]) -> None:
         """Compare the bytes on the branch with the base files and with the audited staged files."""

@@ -35,14 +35,15 @@ class Undoer:
             Conflict: another run built on these files, or the table changed in them since.
         """
         table = self.plan.base.table
-        lease = self.store.take_lease(promotion_lease(table), context.worker, ttl_ms=self.lease_ms)
+        lease = self.store.take_lease(promotion_lease(table), self.run_id, ttl_ms=self.lease_ms)
         try:
             reverted = None
             published = self.publisher.published(self.plan.base, self.run_id)
             if published is not None:
                 swaps = swaps_of(self.store, promote_scope(self.run_id, published.field_ids))
                 reverted = self.publisher.revert(published, table, self.run_id, swaps)
-            else:
+            elif not outputs.get("publication"):
+                # With a publication in the ledger an earlier try has reverted it already.
                 self.publisher.drop_branch(table, self.run_id)
                 if outputs.get("staging_table"):
                     self.publisher.drop_staging(str(outputs["staging_table"]))

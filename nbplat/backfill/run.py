@@ -12,8 +12,8 @@ from nbplat.backfill.ports import Engine, Publisher, Splicer, StagedWriter, Tabl
 from nbplat.backfill.promote import Promoter
 from nbplat.backfill.rollback import Undoer
 from nbplat.backfill.spec import BackfillSpec
-from nbplat.backfill.stage import Stager, check_keys, probe, staged_files
-from nbplat.backfill.states import AFTER_JOB, LIVE_STATES, STEPS, RunState, Step
+from nbplat.backfill.stage import Stager, check_keys, probe, stage_scope, staged_files
+from nbplat.backfill.states import AFTER_JOB, DONE, LIVE_STATES, STEPS, RunState, Step
 from nbplat.clock import Clock
 from nbplat.errors import Conflict, NotFound
 from nbplat.job import Job, JobDraft, JobState, JobStore, Run, RunDraft, StepContext, UnitState
@@ -93,7 +93,7 @@ class Backfills:
         if live is not None:
             plan = BackfillPlan.from_record(live.plan)
             notes = (f"attached to {live.id}, which is {live.state.replace('_', ' ')}", *self._moved(live, plan))
-            job = self._queue(live, Step.STAGE, owner) if live.state == RunState.PLANNED else self._live_job(live)
+            job = self._stage_again(live, owner) if live.state == RunState.PLANNED else self._live_job(live)
             return Submission(live, plan, job, attached=True, notes=notes)
         plan = self.plan(spec)
         draft = RunDraft(
@@ -119,8 +119,7 @@ class Backfills:
         run = self.find(run_id)
         plan = BackfillPlan.from_record(run.plan)
         allowed, doing = STEPS[step]
-        done = {Step.PROMOTE: RunState.PROMOTED, Step.ROLLBACK: RunState.ROLLED_BACK}.get(step)
-        if run.state == done:
+        if run.state == DONE[step] and step in (Step.PROMOTE, Step.ROLLBACK):
             return Submission(run, plan, None, attached=True, notes=(f"{run.id} is {run.state} already",))
         if run.state == doing:
             return Submission(run, plan, self._live_job(run), attached=True)
@@ -156,8 +155,7 @@ class Backfills:
                 f"{run.id} is {run.state.replace('_', ' ')}; nothing of it failed",
                 fix=f"see `%backfill status {run.id}`",
             )
-        self.store.reset_failed_units(f"{run.id}/stage")
-        return Submission(run, BackfillPlan.from_record(run.plan), self._queue(run, Step.STAGE, owner), attached=True)
+        return Submission(run, BackfillPlan.from_record(run.plan), self._stage_again(run, owner), attached=True)
 
     def find(self, run_id: str) -> Run:
         """A run by ``name@number``, or the newest of a name.
@@ -207,6 +205,9 @@ class Backfills:
         run = self.store.run(KIND, context.job.run_id)
         plan = BackfillPlan.from_record(run.plan)
         allowed, doing = STEPS[step]
+        if run.state == DONE[step]:
+            # An earlier try of this job did it all and was killed before it could say so.
+            return dict(run.outputs["audit"] if step is Step.AUDIT else run.outputs)
         self.store.move_run(KIND, run.id, doing, frm=[*allowed, doing])
         match step:
             case Step.STAGE:
@@ -291,7 +292,7 @@ class Backfills:
     def progress(self, run: Run) -> dict[str, int]:
         """Counts of the run's staging units by state."""
         counts = {str(state): 0 for state in UnitState}
-        for unit in self.store.units(f"{run.id}/stage"):
+        for unit in self.store.units(stage_scope(run.id)):
             counts[unit.state] += 1
         return counts
 
@@ -308,6 +309,11 @@ class Backfills:
 
     def _queue(self, run: Run, step: Step, owner: str) -> Job:
         return self.store.submit(JobDraft(kind=step, run_id=run.id), kind_of_run=KIND, owner=owner)[0]
+
+    def _stage_again(self, run: Run, owner: str) -> Job:
+        if self._live_job(run) is None:
+            self.store.reset_failed_units(stage_scope(run.id))
+        return self._queue(run, Step.STAGE, owner)
 
     def _moved(self, run: Run, plan: BackfillPlan) -> tuple[str, ...]:
         """Which pinned tables have a newer snapshot; shown on attach, never silently taken."""

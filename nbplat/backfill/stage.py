@@ -21,7 +21,16 @@ from nbplat.errors import DataError, NbplatError, unexpected
 from nbplat.job import JobStore, StepContext, Unit, UnitState
 from nbplat.terms import Progress, StagedFile, Window
 
-__all__ = ["Stager", "check_keys", "compute", "probe", "read_sources", "stage_scope", "staged_files"]
+__all__ = [
+    "Stager",
+    "check_keys",
+    "compute",
+    "probe",
+    "read_sources",
+    "release_dead_tries",
+    "stage_scope",
+    "staged_files",
+]
 
 
 def stage_scope(run_id: str) -> str:
@@ -59,6 +68,7 @@ class Stager:
         scope = stage_scope(self.run_id)
         units = {unit.id: unit for unit in self.plan.units}
         self.store.plan_units(scope, sorted(units))
+        release_dead_tries(self.store, scope, context)
         sources = read_sources(self.plan, self.tables)
         group_of = {unit_id: group for group in self.plan.groups for unit_id in group}
         self._show(context, scope)
@@ -68,8 +78,10 @@ class Stager:
             )
             if not first:
                 break
-            # A unit that failed before runs alone, so that a poison unit names itself.
-            more = len(group_of[first[0].id]) - 1 if first[0].attempts == 1 else 0
+            # A unit that failed before runs alone, so that a poison unit names itself; a body over the
+            # whole window fails for all of them alike.
+            together = first[0].attempts == 1 or not self.plan.row_wise
+            more = len(group_of[first[0].id]) - 1 if together else 0
             claimed = first + (
                 self.store.claim_units(
                     scope, context.worker, limit=more, lease_ms=self.lease_ms, max_attempts=self.max_attempts
@@ -91,13 +103,13 @@ class Stager:
         try:
             files = compute(self.plan, self.tables, self.engine, [unit for _, unit in claimed], sources)
         except NbplatError as error:
-            if len(claimed) > 1:
+            if len(claimed) > 1 and self.plan.row_wise:
                 for lease, unit in claimed:
                     self._do(context, scope, [(lease, unit)], sources)
                 return
-            lease, unit = claimed[0]
-            context.report.log(f"unit {unit.id} ({unit.partition}) failed: {error}")
-            self.store.fail_unit(scope, lease.id, lease.fence, {**error.record(), "where": unit.path})
+            for lease, unit in claimed:
+                context.report.log(f"unit {unit.id} ({unit.partition}) failed: {error}")
+                self.store.fail_unit(scope, lease.id, lease.fence, {**error.record(), "where": unit.path})
             return
         for (lease, unit), (columns, digest) in zip(claimed, files, strict=True):
             staged = self.writer.write(self.run_id, unit.id, lease.fence, unit.path, columns, digest)
@@ -135,6 +147,16 @@ class Stager:
             "staged_files": len(staged),
             "staged_bytes": sum(file.file_bytes for file in staged),
         }
+
+
+def release_dead_tries(store: JobStore, scope: str, context: StepContext) -> None:
+    """Give back the units that earlier tries held: a run has one live job, and the fence makes this its only try."""
+    if all(unit.state is not UnitState.LEASED for unit in store.units(scope)):
+        return
+    for job in store.jobs(run_id=context.job.run_id):
+        for fence in range(1, job.fence + 1):
+            if (worker := f"{job.id}/{fence}") != context.worker:
+                store.release_units(scope, worker)
 
 
 def staged_files(store: JobStore, run_id: str) -> tuple[StagedFile, ...]:
@@ -233,10 +255,11 @@ def _inside(rows: pa.Table, time_column: str | None, window: Window) -> pa.Array
     if window.unbounded or time_column is None:
         return None
     time = rows[time_column]
+    if pa.types.is_date(time.type):
+        time = time.cast(pa.timestamp("us"))  # a date is its first moment
     mask = pc.is_valid(time)
     for bound, compare in ((window.start, pc.greater_equal), (window.end, pc.less)):
         if bound is not None:
-            naive = pa.types.is_date(time.type) or time.type.tz is None
-            limit = pa.scalar(bound.replace(tzinfo=None) if naive else bound)
-            mask = pc.and_(mask, pc.fill_null(compare(time, limit.cast(time.type)), False))
+            limit = pa.scalar(bound if time.type.tz else bound.replace(tzinfo=None), time.type)
+            mask = pc.and_(mask, pc.fill_null(compare(time, limit), False))
     return pc.cast(mask, pa.bool_()).combine_chunks()

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from nbplat.job import JobState
 
-__all__ = ["AFTER_JOB", "LIVE_STATES", "MOVES", "STEPS", "RunState", "Step"]
+__all__ = ["AFTER_JOB", "DONE", "LIVE_STATES", "MOVES", "STEPS", "RunState", "Step"]
 
 
 class RunState(StrEnum):
@@ -49,7 +49,7 @@ MOVES: dict[RunState, frozenset[RunState]] = {
     S.PROMOTING: frozenset({S.PROMOTED, S.AWAITING_PROMOTION}),
     S.PROMOTED: frozenset({S.ROLLING_BACK, S.SUPERSEDED}),
     # Back to where it came from when the roll back cannot be done.
-    S.ROLLING_BACK: frozenset({S.ROLLED_BACK, S.STAGED, S.REJECTED, S.AWAITING_PROMOTION, S.PROMOTED}),
+    S.ROLLING_BACK: frozenset({S.ROLLED_BACK, S.STAGED, S.REJECTED, S.AWAITING_PROMOTION, S.PROMOTED, S.SUPERSEDED}),
     S.ROLLED_BACK: frozenset({S.EXPIRED}),
     S.SUPERSEDED: frozenset({S.EXPIRED, S.ROLLING_BACK}),
     S.EXPIRED: frozenset(),
@@ -67,6 +67,14 @@ STEPS: dict[Step, tuple[frozenset[RunState], RunState]] = {
         frozenset({S.STAGED, S.REJECTED, S.AWAITING_PROMOTION, S.PROMOTED, S.SUPERSEDED}),
         S.ROLLING_BACK,
     ),
+}
+
+# Step -> the state a finished step leaves; a repeated try that finds it has nothing left to do.
+DONE: dict[Step, RunState] = {
+    Step.STAGE: S.STAGED,
+    Step.AUDIT: S.AUDITED,
+    Step.PROMOTE: S.PROMOTED,
+    Step.ROLLBACK: S.ROLLED_BACK,
 }
 
 # What the end of a job makes of a run that is still in the state of that step. A job that

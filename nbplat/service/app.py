@@ -14,7 +14,7 @@ from nbplat.service.auth import Gate
 from nbplat.service.discovery import version
 from nbplat.service.platform import Platform
 from nbplat.service.replies import answer_errors
-from nbplat.service.routes import about, jobs, ledger
+from nbplat.service.routes import about, backfills, iceberg, jobs, ledger
 
 __all__ = ["make_app"]
 
@@ -36,17 +36,16 @@ def make_app(
         loopback: Whether it is bound to loopback; then the Host header is checked too.
         worker: Tells the worker's state for ``/api/v1/status``.
         stopping: True once the service shuts down, so that long polls answer at once.
-
-    ``app.state.scoped_tokens`` maps a path prefix to one more token that opens only what is under it.
     """
     app = FastAPI(title="nbplat", version=version(), docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.state.stopping = stopping
-    app.state.scoped_tokens = {}
     answer_errors(app)
     app.include_router(about.router(platform, worker))
     app.include_router(ledger.router(platform))
     app.include_router(jobs.router(platform))
-    app.add_middleware(Gate, token=token, loopback=loopback, scoped=app.state.scoped_tokens)
+    app.include_router(backfills.router(platform))
+    iceberg.mount(app, platform, token)
+    app.add_middleware(Gate, token=token, loopback=loopback, self_guarded=(iceberg.PATH,))
     app.add_middleware(_AccessLog)
     return app
 

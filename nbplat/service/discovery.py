@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nbplat.config import Config
+from nbplat.errors import SetupError
 
 __all__ = [
     "PLATFORM",
@@ -38,9 +39,22 @@ _CLIENT_ONLY = ("service.url", "service.token_file")
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder that only its owner can open (0700); returns it."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.chmod(0o700)
+    """Make a folder that only its owner can open (0700), and missing ones above it likewise; returns it.
+
+    Raises:
+        SetupError: it cannot be made.
+    """
+    try:
+        for folder in reversed([each for each in (path, *path.parents) if not each.exists()]):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        path.chmod(0o700)
+    except OSError as exc:
+        raise SetupError(
+            "home.not_writable",
+            f"the folder {path} cannot be made: {exc.strerror}",
+            fix="set NBPLAT_HOME to a folder you may write",
+            where=str(path),
+        ) from exc
     return path
 
 

@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         config = load_config()
         if options.foreground:
-            return serve(config, factory=options.platform, on_ready=_say_address, foreground=True)
+            return serve(config, factory=options.platform)
         return _detach(config, options.platform)
     except NbplatError as exc:
         print(json.dumps(exc.record()))  # noqa: T201 - the caller reads it
@@ -43,12 +43,16 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def serve(
-    config: Config, *, factory: str = PLATFORM, on_ready: Callable[[dict[str, Any]], None], foreground: bool = False
+    config: Config,
+    *,
+    factory: str = PLATFORM,
+    on_ready: Callable[[dict[str, Any]], None] | None = None,
+    foreground: bool = True,
 ) -> int:
     """Serve until SIGTERM or SIGINT, then stop the worker and leave nothing running; returns the exit code.
 
     Args:
-        on_ready: Called with what ``run/service.json`` holds, once the service answers.
+        on_ready: Called with what ``run/service.json`` holds, once the service answers; None prints the address.
         foreground: Log to standard error too, and refuse when a service runs already.
 
     Raises:
@@ -66,7 +70,7 @@ def serve(
         return 0
     log_to(log_file(config, "service.log"), echo=foreground)
     try:
-        _serve(config, factory, on_ready)
+        _serve(config, factory, on_ready or _say_address)
     except NbplatError as exc:
         _log.error("%s", exc)
         raise
@@ -178,7 +182,7 @@ def _detach(config: Config, factory: str) -> int:
         os.close(told)
         os.setsid()
         _redirect(str(err_path))
-        code = serve(config, factory=factory, on_ready=lambda _info: _tell(tell, "ready"))
+        code = serve(config, factory=factory, on_ready=lambda _info: _tell(tell, "ready"), foreground=False)
         _tell(tell, "ready")  # another one serves this folder: that is as good
     except NbplatError as exc:
         code = exc.exit_code

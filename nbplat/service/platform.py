@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from nbplat.clock import Clock
 from nbplat.config import Config
 from nbplat.job import Job, JobStore, StepContext
+
+if TYPE_CHECKING:
+    from nbplat.backfill.run import Backfills
+    from nbplat.backfill.spec import BackfillSpec
 
 __all__ = ["Platform", "platform_factory"]
 
@@ -24,6 +28,12 @@ class Platform(Protocol):
 
     @property
     def clock(self) -> Clock: ...
+
+    @property
+    def backfills(self) -> Backfills: ...
+
+    def backfill_spec(self, record: dict[str, Any]) -> BackfillSpec:
+        """Read a backfill's declaration from JSON."""
 
     def run_step(self, context: StepContext) -> dict[str, Any]:
         """Do the work of one job in this process; returns the job's result as JSON."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbplat.job import END_STATES, Event, Job, Run
 
-__all__ = ["event_record", "job_record", "run_record"]
+if TYPE_CHECKING:
+    from nbplat.backfill.run import Submission
+
+__all__ = ["event_record", "job_record", "run_record", "submission_record"]
 
 
 def run_record(run: Run) -> dict[str, Any]:
@@ -21,3 +24,14 @@ def job_record(job: Job) -> dict[str, Any]:
 
 def event_record(event: Event) -> dict[str, Any]:
     return asdict(event)
+
+
+def submission_record(submission: Submission) -> dict[str, Any]:
+    """What came of a request, as JSON."""
+    return {
+        "run": run_record(submission.run) if submission.run else None,
+        "plan": submission.plan.record(),
+        "job": job_record(submission.job) if submission.job else None,
+        "attached": submission.attached,
+        "notes": list(submission.notes),
+    }

@@ -79,6 +79,8 @@ class Supervisor:
     def stop(self, *, grace_s: float = 7.0) -> None:
         """Stop watching and end the worker; it gives its jobs back to the queue first."""
         self._stop.set()
+        if self._thread.ident is None:
+            return  # never started: the service failed before it could serve
         self._thread.join()
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()

@@ -73,8 +73,8 @@ class TrainingResult:
 
     @property
     def rows_per_second(self) -> float:
-        """Joined rows a second while the join was being read."""
-        return self.rows_read / self.join_seconds if self.join_seconds else float("inf")
+        """Joined rows a second while the join was being read; 0 when that took no measurable time."""
+        return self.rows_read / self.join_seconds if self.join_seconds else 0.0
 
     def record(self) -> dict[str, Any]:
         """JSON form, without the models."""

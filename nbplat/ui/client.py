@@ -109,7 +109,7 @@ class ServiceClient:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             left = 25.0 if deadline is None else min(25.0, max(0.0, deadline - time.monotonic()))
-            job: dict[str, Any] = self.get(f"/api/v1/jobs/{job_id}/wait", timeout_s=left)
+            job: dict[str, Any] = self.get(f"/api/v1/jobs/{job_id}/wait", timeout_s=left + 30.0, wait_s=left)
             if job["ended"]:
                 return job
             if deadline is not None and time.monotonic() >= deadline:
@@ -196,7 +196,7 @@ def find_or_start(config: Config, *, factory: str = PLATFORM) -> ServiceClient:
     info = read_info(config) if note is not None and _answers(config) else _start(config, factory)
     if info is None:
         raise SetupError("service.start", "the service's file has gone", fix="run it again", where=str(config.home))
-    _check_version(info["version"], f"the running service of {config.home}", "stop it (nbplat serve --stop), run again")
+    _check_version(info["version"], f"the running service of {config.home}", "nbplat service stop, then run again")
     return ServiceClient(info["url"], info["token"], config=config, factory=factory)
 
 

@@ -24,7 +24,7 @@ WIDTH = 110
 _NUMBER = re.compile(r"-\d+(\.\d*)?\Z")
 
 
-class HelpAsked(Exception):  # noqa: N818 - not an error
+class HelpAsked(Exception):
     """The line holds ``--help``; the text is the exception's only argument."""
 
 

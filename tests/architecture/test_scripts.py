@@ -74,11 +74,12 @@ def test_without_rights_it_stops_with_the_exact_command(root, machine):
 def test_with_rights_it_updates_and_installs(root, machine, tmp_path):
     """apt-get's lists are fetched first; what it installs is looked for again."""
     machine("id", "echo 0")
-    java = tmp_path / "bin" / "java"
-    folder = machine(
-        "apt-get",
-        f'echo "$@" >>{tmp_path}/calls\n[ $1 = update ] || {{ printf \'#!/bin/sh\\necho version \\\\"21.0\\\\" >&2\\n\' >{java}; chmod +x {java}; }}',
-    )
+    new_java = tmp_path / "new-java"
+    new_java.write_text("#!/bin/sh\necho 'openjdk version \"21.0.1\"' >&2\n")
+    new_java.chmod(0o755)
+    install = f"ln -s {new_java} {tmp_path}/bin/java"
+    (tmp_path / "bin" / "ln").symlink_to(shutil.which("ln"))
+    folder = machine("apt-get", f'echo "$@" >>{tmp_path}/calls\n[ "$1" = update ] || {install}')
 
     done = _run(root, folder, "java")
 

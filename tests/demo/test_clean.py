@@ -63,7 +63,7 @@ def test_events_are_typed_unique_and_sorted(cleaned: tuple[pa.Table, CleaningRep
     amount = np.asarray(events["amount"])
     assert (amount[purchase] > 0).all()
     assert (amount[~purchase] < 0).all()
-    assert [events[name].null_count for name in ("event_id", "customer_id", "event_ts", "ingest_ts")] == [0] * 4
+    assert [0] * 4 == [events[name].null_count for name in ("event_id", "customer_id", "event_ts", "ingest_ts")]
 
 
 def test_arrival_is_usually_minutes_and_for_two_percent_up_to_36_hours(

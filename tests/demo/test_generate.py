@@ -21,7 +21,7 @@ def test_rows_are_exact_and_shaped_like_the_sample() -> None:
     """The months add up to the rows asked for, in the sample's columns, each kind of dirt present."""
     months = list(generate_months(20_000, seed=1))
     assert 20_000 == sum(month.num_rows for month in months)
-    assert {month.schema for month in months} == {RAW_COLUMNS}
+    assert {RAW_COLUMNS} == {month.schema for month in months}
     assert 13 == len(months)
     report = sum((clean(month)[1] for month in months), CleaningReport())
     assert all(report.record()[k] > 0 for k in ("exact_duplicates", "without_customer", "fees", "zero_price"))

@@ -42,8 +42,8 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SqlCatalo
 def test_the_sample_becomes_two_partitioned_tables(loaded: tuple[SqlCatalog, DemoReport]) -> None:
     """One file a month of events, one a month and bucket of examples, rows as cleaned."""
     _, report = loaded
-    assert (report.events.created, report.events.rows, report.events.files) == (True, 47_673, 13)
-    assert (report.train.created, report.train.rows, report.train.files) == (True, 1_943, 48)
+    assert (True, 47_673, 13) == (report.events.created, report.events.rows, report.events.files)
+    assert (True, 1_943, 48) == (report.train.created, report.train.rows, report.train.files)
     assert report.cleaning.rows_kept == report.events.rows
 
 
@@ -67,10 +67,10 @@ def test_a_second_call_does_nothing_and_says_so(loaded: tuple[SqlCatalog, DemoRe
     catalog, report = loaded
     said: list[str] = []
     again = load_demo(catalog, say=said.append)
-    assert [again.events.created, again.train.created] == [False, False]
+    assert [False, False] == [again.events.created, again.train.created]
     assert [report.events.snapshot_id, report.train.snapshot_id] == [again.events.snapshot_id, again.train.snapshot_id]
     assert report.cleaning == again.cleaning
-    assert [line.rsplit(": ", 1)[1] for line in said] == ["nothing to do"]
+    assert ["nothing to do"] == [line.rsplit(": ", 1)[1] for line in said]
 
 
 def test_other_content_needs_replace(catalog: SqlCatalog) -> None:
@@ -97,7 +97,7 @@ def test_a_load_killed_between_the_tables_is_completed(catalog: SqlCatalog) -> N
     report = load_demo(catalog, rows=2_000)
     catalog.purge_table(TRAIN)
     again = load_demo(catalog, rows=2_000)
-    assert (again.events.created, again.train.created) == (False, True)
+    assert (False, True) == (again.events.created, again.train.created)
     assert report.events.snapshot_id == again.events.snapshot_id
     assert report.train.rows == again.train.rows
 

@@ -16,7 +16,7 @@ from nbplat.service.routes.iceberg import catalog_token, mount
 from tests.fixtures.iceberg_rest import SERVICE_TOKEN, ServedCatalog
 
 
-@pytest.mark.parametrize("header", [None, "Bearer wrong", "Basic abc", f"bearer{SERVICE_TOKEN}", "Bearer "])
+@pytest.mark.parametrize("header", [None, "Bearer wrong", "Basic abc", f"bearer{SERVICE_TOKEN}", "Bearer"])
 def test_no_token_or_a_wrong_one_is_401_in_iceberg_shape(served_catalog: ServedCatalog, header: str | None) -> None:
     """Every path, the config too, needs a token; the refusal is Iceberg's error model."""
     headers = {"Authorization": header} if header is not None else {}

@@ -261,6 +261,9 @@ def test_views_are_made_replaced_renamed_and_dropped(served_catalog: ServedCatal
     assert 204 == http.post("/views/rename", json=ends).status_code
     assert [{"namespace": ["ml"], "name": "w"}] == http.get("/namespaces/ml/views").json()["identifiers"]
     assert [("ml", "a")] == served_catalog.embedded().list_tables("ml")
-    assert (204, 404) == (http.head("/namespaces/ml/views/w").status_code, http.head("/namespaces/ml/views/v").status_code)
+    assert (204, 404) == (
+        http.head("/namespaces/ml/views/w").status_code,
+        http.head("/namespaces/ml/views/v").status_code,
+    )
     assert 204 == http.delete("/namespaces/ml/views/w").status_code
     assert 404 == http.get("/namespaces/ml/views/w").status_code

@@ -144,7 +144,7 @@ def test_an_error_of_ours_is_one_short_block(shell, handlers):
 
 def test_an_undefined_template_name_stops_the_cell(shell):
     """A template's fault is an error of the request, with its line."""
-    ran = shell.fails("%%backfill spend --table t.x\nSELECT\n{{ columnn }}")
+    ran = shell.fails("%%backfill spend --table t.x\nSELECT\n{{ not_there }}")
 
     assert isinstance(ran.error, RequestError)
     assert "line 2" in str(ran.error)

@@ -194,8 +194,9 @@ class IcebergPublisher:
             for swap in swaps
             if swap.old_path in old
         ]
-        if len(new) < len(swaps):
-            raise _base_changed(base_table=".".join(table.name()), lost=len(swaps) - len(new))
+        deletes = {t.file.file_path for t in table.scan(snapshot_id=main.snapshot_id).plan_files() if t.delete_files}
+        if lost := len(swaps) - len(new) + len(deletes & old.keys()):
+            raise _base_changed(base_table=".".join(table.name()), lost=lost)
         properties = {
             **provenance,
             "nbplat.run": run_id,
@@ -456,7 +457,7 @@ def _history(table: Table, head: Snapshot | None, until: int | None = None) -> I
 def _base_changed(base_table: str, lost: int) -> Conflict:
     return Conflict(
         "promotion.base_changed",
-        f"{lost} data files of {base_table} were replaced during the promotion",
+        f"{lost} data files of {base_table} were replaced or got deletes during the promotion",
         fix="roll the run back and run the cell again on the present snapshot",
     )
 

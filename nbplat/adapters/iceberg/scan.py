@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from nbplat.errors import Conflict, NotFound, did_you_mean
@@ -15,14 +16,24 @@ if TYPE_CHECKING:
 __all__ = ["check_pin", "file_tasks", "read_pin", "read_tasks", "window_filter"]
 
 
-def window_filter(time_column: str | None, window: Window) -> str:
-    """The window as a row filter on `time_column`; the empty string when there is no window."""
+def window_filter(time_column: str | None, window: Window, kind: str = "timestamptz") -> str:
+    """The window as a row filter on `time_column`; the empty string when there is no window.
+
+    Args:
+        kind: Iceberg type of the column; a date counts as its first moment, a timestamp as UTC.
+    """
     bounds = []
-    if time_column and window.start:
-        bounds.append(f"{time_column} >= '{window.start.isoformat()}'")
-    if time_column and window.end:
-        bounds.append(f"{time_column} < '{window.end.isoformat()}'")
+    for moment, compare in ((window.start, ">="), (window.end, "<")):
+        if time_column and moment:
+            bounds.append(f"{time_column} {compare} '{_literal(moment, kind)}'")
     return " and ".join(bounds)
+
+
+def _literal(moment: datetime, kind: str) -> str:
+    if kind == "date":
+        # The first date whose midnight is not before the moment.
+        return (moment + timedelta(days=1) - timedelta(microseconds=1)).date().isoformat()
+    return (moment if kind == "timestamptz" else moment.replace(tzinfo=None)).isoformat()
 
 
 def check_pin(table: Table, pin: SnapshotPin) -> None:

@@ -63,7 +63,8 @@ class IcebergTables:
         table = self._table(pin)
         schema = next(schema for schema in table.metadata.schemas if schema.schema_id == pin.schema_id)
         names = {field.field_id: field.name for field in schema.fields}
-        tasks = file_tasks(table, pin, window_filter(time_column, window or Window()))
+        kind = str(schema.find_type(time_column)) if time_column and time_column in names.values() else "timestamptz"
+        tasks = file_tasks(table, pin, window_filter(time_column, window or Window(), kind))
         return tuple(
             BaseFile(
                 path=task.file.file_path,

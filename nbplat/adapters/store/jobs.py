@@ -132,8 +132,9 @@ class Jobs:
         if state not in END_STATES:
             raise ValueError(f"{state} is not the end of a job")
         with self._db.write() as write:
-            job = _fenced(write, job_id, fence)
-            check_move(job.id, job.state, state)
+            check_move(job_id, _fenced(write, job_id, fence).state, state)
+            # The table lets a queued job be cancelled, but not by a holder that has released it.
+            job = _held(write, job_id, fence)
             ended = _change(
                 write,
                 job,

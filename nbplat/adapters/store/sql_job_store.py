@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nbplat.adapters.store.events import Events
 from nbplat.adapters.store.jobs import Jobs
 from nbplat.adapters.store.leases import Leases
 from nbplat.adapters.store.runs import Runs
 from nbplat.adapters.store.units import Units
+
+if TYPE_CHECKING:
+    from nbplat.job import JobStore
 
 __all__ = ["SqlJobStore"]
 
@@ -16,3 +21,7 @@ class SqlJobStore(Runs, Jobs, Units, Leases, Events):
 
     def close(self) -> None:
         self._db.close()
+
+
+if TYPE_CHECKING:
+    _KEEPS_THE_PORT: type[JobStore] = SqlJobStore

@@ -35,6 +35,9 @@ __all__ = ["Staged", "commit", "metadata_json", "publish", "table_json", "transa
 _UPDATES: TypeAdapter[list[TableUpdate]] = TypeAdapter(list[TableUpdate])
 _REQUIREMENTS: TypeAdapter[list[TableRequirement]] = TypeAdapter(list[TableRequirement])
 
+# What pyiceberg's own catalogs start a new table from: version 1, since the first update raises it.
+_EMPTY: dict[str, Any] = {"last_column_id": -1, "schema": Schema()}
+
 # Properties that send later files elsewhere; the values are locations.
 _PATH_PROPERTIES = ("write.data.path", "write.metadata.path", "write.object-storage.path", "write.folder-storage.path")
 
@@ -160,8 +163,7 @@ def _stage(catalog: Embedded, identifier: Identifier, body: dict[str, Any]) -> S
 def _apply(base: TableMetadata | None, updates: tuple[TableUpdate, ...], location: str | None) -> TableMetadata:
     try:
         return update_table_metadata(
-            # The shape that pyiceberg's own catalogs start a new table from: v1, since the first update raises it.
-            base_metadata=base or TableMetadataV1.model_construct(last_column_id=-1, schema=Schema()),
+            base_metadata=base or TableMetadataV1.model_construct(**_EMPTY),
             updates=updates,
             enforce_validation=base is None,
             metadata_location=location,

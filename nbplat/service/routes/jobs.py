@@ -74,10 +74,10 @@ def router(platform: Platform) -> APIRouter:
 
     @routes.get("/{job_id}/wait")
     async def wait_job(
-        request: Request, job_id: str, timeout_s: Annotated[float, Query(ge=0, le=MAX_WAIT_S)] = MAX_WAIT_S
+        request: Request, job_id: str, wait_s: Annotated[float, Query(ge=0, le=MAX_WAIT_S)] = MAX_WAIT_S
     ) -> dict[str, Any]:
-        """The job when it has ended, or as it is after `timeout_s` (look at ``ended``)."""
-        job = await until(request, lambda: store.job(job_id), lambda job: job.state in END_STATES, timeout_s)
+        """The job when it has ended, or as it is after `wait_s` (look at ``ended``)."""
+        job = await until(request, lambda: store.job(job_id), lambda job: job.state in END_STATES, wait_s)
         return await run_in_threadpool(settled, job)
 
     @routes.get("/{job_id}/log")

@@ -17,7 +17,17 @@ DEMO = Noun(
     "demo",
     "The main job on real data",
     verbs=(
-        Verb("init", "Load the sample into retail.events and retail.train", (_ROWS, JSON), example="nbplat demo init"),
+        Verb(
+            "init",
+            "Load the sample into retail.events and retail.train",
+            (
+                _ROWS,
+                Option("seed", ("--seed",), "int", "seed of --rows", default=7, metavar="N", at_least=0),
+                Option("replace", ("--replace",), "flag", "drop demo tables of other content first"),
+                JSON,
+            ),
+            example="nbplat demo init",
+        ),
         Verb(
             "run",
             "Run the quickstart notebook headless and print a summary",

@@ -1,0 +1,184 @@
+"""Where a surface's requests go: to the service, or to this process (`nb.local()`). Both answer with the same JSON."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Protocol
+
+from nbplat.config import Config, load_config
+from nbplat.service.records import job_record, run_record, submission_record
+from nbplat.terms import SnapshotPin, StagedColumns, StagedFile
+
+if TYPE_CHECKING:
+    from nbplat.compose import Platform
+    from nbplat.ui.client import ServiceClient
+
+__all__ = ["Desk", "LocalDesk", "ServiceDesk", "open_desk", "staged_columns"]
+
+_POLL_S = 0.25
+
+
+class Desk(Protocol):
+    """Runs, jobs and logs, wherever they are kept."""
+
+    config: Config
+
+    def plan(self, spec: dict[str, Any]) -> dict[str, Any]:
+        """Plan a backfill; returns the plan's record."""
+
+    def submit(self, spec: dict[str, Any], *, new: bool) -> dict[str, Any]:
+        """Ask for a backfill run; returns run, plan, job, attached, notes."""
+
+    def step(self, run_id: str, verb: str) -> dict[str, Any]:
+        """``audit``, ``promote``, ``rollback``, ``retry`` or ``cancel`` a run."""
+
+    def show(self, run_id: str) -> dict[str, Any]:
+        """A backfill run with ``units`` (counts by state) and ``jobs``."""
+
+    def staged(self, run_id: str) -> dict[str, Any]:
+        """The record of what a run has staged."""
+
+    def runs(self, kind: str, limit: int) -> list[dict[str, Any]]:
+        """Newest first."""
+
+    def jobs(self, run_id: str | None, limit: int) -> list[dict[str, Any]]:
+        """Newest first."""
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """One job."""
+
+    def cancel_job(self, job_id: str) -> dict[str, Any]:
+        """Ask a job to end."""
+
+    def log(self, job_id: str, offset: int) -> dict[str, Any]:
+        """``text`` from a byte offset, ``next_offset`` and ``size``."""
+
+    def watch(self, job_id: str, show: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+        """Follow a job to its end; `show` gets its record whenever it may have changed."""
+
+
+class ServiceDesk:
+    """Asks the service over HTTP."""
+
+    def __init__(self, client: ServiceClient, config: Config) -> None:
+        self.config = config
+        self._client = client
+
+    def plan(self, spec: dict[str, Any]) -> dict[str, Any]:
+        reply = self._client.post("/api/v1/backfills/plan", {"spec": spec}, timeout_s=600)
+        return dict(reply["plan"])
+
+    def submit(self, spec: dict[str, Any], *, new: bool) -> dict[str, Any]:
+        body = {"spec": spec, "owner": getpass.getuser(), "new": new}
+        return dict(self._client.post("/api/v1/backfills", body, timeout_s=600))
+
+    def step(self, run_id: str, verb: str) -> dict[str, Any]:
+        body = None if verb == "cancel" else {"owner": getpass.getuser()}
+        return dict(self._client.post(f"/api/v1/backfills/{run_id}/{verb}", body))
+
+    def show(self, run_id: str) -> dict[str, Any]:
+        return dict(self._client.get(f"/api/v1/backfills/{run_id}"))
+
+    def staged(self, run_id: str) -> dict[str, Any]:
+        return dict(self._client.get(f"/api/v1/backfills/{run_id}/staged"))
+
+    def runs(self, kind: str, limit: int) -> list[dict[str, Any]]:
+        return list(self._client.get("/api/v1/runs", kind=kind, limit=limit)["runs"])
+
+    def jobs(self, run_id: str | None, limit: int) -> list[dict[str, Any]]:
+        return list(self._client.get("/api/v1/jobs", run_id=run_id, limit=limit)["jobs"])
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        return dict(self._client.get(f"/api/v1/jobs/{job_id}"))
+
+    def cancel_job(self, job_id: str) -> dict[str, Any]:
+        return dict(self._client.post(f"/api/v1/jobs/{job_id}/cancel"))
+
+    def log(self, job_id: str, offset: int) -> dict[str, Any]:
+        return dict(self._client.get(f"/api/v1/jobs/{job_id}/log", offset=offset))
+
+    def watch(self, job_id: str, show: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+        while True:
+            job: dict[str, Any] = self._client.get(f"/api/v1/jobs/{job_id}/wait", wait_s=_POLL_S)
+            show(job)
+            if job["ended"]:
+                return job
+
+
+class LocalDesk:
+    """Does everything in this process, without a service; a submitted job is done before `watch` returns."""
+
+    def __init__(self, platform: Platform) -> None:
+        self.config = platform.config
+        self.platform = platform
+
+    def plan(self, spec: dict[str, Any]) -> dict[str, Any]:
+        return self.platform.backfills.plan(self.platform.backfill_spec(spec)).record()
+
+    def submit(self, spec: dict[str, Any], *, new: bool) -> dict[str, Any]:
+        found = self.platform.backfills.submit(
+            self.platform.backfill_spec(spec), owner=getpass.getuser(), force_new=new
+        )
+        return submission_record(found)
+
+    def step(self, run_id: str, verb: str) -> dict[str, Any]:
+        backfills = self.platform.backfills
+        if verb == "cancel":
+            return {"run": run_record(backfills.cancel(run_id)), "job": None, "notes": []}
+        if verb == "retry":
+            return submission_record(backfills.retry(run_id, owner=getpass.getuser()))
+        from nbplat.backfill.states import Step
+
+        return submission_record(backfills.step(run_id, Step(f"backfill.{verb}"), owner=getpass.getuser()))
+
+    def show(self, run_id: str) -> dict[str, Any]:
+        backfills = self.platform.backfills
+        run = backfills.find(run_id)
+        jobs = [job_record(job) for job in self.platform.store.jobs(run_id=run.id)]
+        return {"run": run_record(run), "units": backfills.progress(run), "jobs": jobs}
+
+    def staged(self, run_id: str) -> dict[str, Any]:
+        return asdict(self.platform.backfills.staged_columns(run_id))
+
+    def runs(self, kind: str, limit: int) -> list[dict[str, Any]]:
+        return [run_record(run) for run in self.platform.store.runs(kind, limit=limit)]
+
+    def jobs(self, run_id: str | None, limit: int) -> list[dict[str, Any]]:
+        return [job_record(job) for job in self.platform.store.jobs(run_id=run_id, limit=limit)]
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        return job_record(self.platform.store.job(job_id))
+
+    def cancel_job(self, job_id: str) -> dict[str, Any]:
+        return job_record(self.platform.store.request_cancel(job_id))
+
+    def log(self, job_id: str, offset: int) -> dict[str, Any]:
+        return {"text": "", "next_offset": offset, "size": 0}
+
+    def watch(self, job_id: str, show: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+        ended = {job.id: job for job in self.platform.work_here(f"local-{time.time_ns()}")}
+        job = job_record(ended[job_id]) if job_id in ended else self.job(job_id)
+        show(job)
+        return job
+
+
+def open_desk(config: Config | None = None) -> ServiceDesk:
+    """The service of the configuration, started when it is not running."""
+    from nbplat.ui.client import find_or_start
+
+    config = config or load_config()
+    return ServiceDesk(find_or_start(config), config)
+
+
+def staged_columns(record: dict[str, Any]) -> StagedColumns:
+    """Read the record that `Desk.staged` gives."""
+    return StagedColumns(
+        run_id=record["run_id"],
+        base=SnapshotPin(**record["base"]),
+        columns=tuple((name, kind) for name, kind in record["columns"]),
+        files=tuple(StagedFile(**file) for file in record["files"]),
+        promoted=record["promoted"],
+    )

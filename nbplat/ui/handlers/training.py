@@ -1,0 +1,155 @@
+"""`%%training`, `%training …` and `nbplat training …`: runs in this process, on staged columns of any run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from nbplat.errors import RequestError
+from nbplat.terms import Progress, StagedColumns
+from nbplat.ui.call import Call
+from nbplat.ui.desk import Desk, open_desk, staged_columns
+from nbplat.ui.render.progress import progress_html, progress_text
+from nbplat.ui.render.result import Result
+from nbplat.ui.render.table import table_html
+
+if TYPE_CHECKING:
+    from nbplat.compose import Platform
+    from nbplat.training.run import TrainingResult
+
+__all__ = ["run", "train", "training_result"]
+
+
+def run(call: Call) -> Result:
+    """Plan (``--dry-run``), or train with and without the staged columns."""
+    from nbplat.compose import open_platform
+    from nbplat.training.explain import explain_plan
+    from nbplat.training.plan import plan_training
+
+    options = call.options
+    desk = open_desk() if options.stage else None
+    platform = open_platform()
+    try:
+        chosen = {
+            "split": options.split,
+            "batch_rows": options.batch_rows,
+            "epochs": options.epochs,
+            "seed": options.seed,
+            "uncovered": options.uncovered,
+        }
+        spec = _spec(options.name, options.table, options.label, options.time, options.stage, options.features, chosen)
+        if getattr(options, "dry_run", False):
+            plan = plan_training(spec, platform.training_source, _Staged(desk))
+            return Result("\n".join(explain_plan(plan)), value=plan, data=plan.record())
+        result = _train(desk, platform, spec, _model_of(call), _shown(call, options))
+        return training_result(result)
+    finally:
+        platform.close()
+
+
+def train(
+    desk: Desk,
+    platform: Platform,
+    *,
+    table: str,
+    label: str,
+    time: str,
+    stage: tuple[str, ...],
+    name: str = "training",
+    features: tuple[str, ...] | None = None,
+    model: Any = None,
+    **chosen: Any,
+) -> TrainingResult:
+    """Train from Python; see `nbplat.ui.python.training_join`."""
+    spec = _spec(name, table, label, time, stage, features, chosen)
+    return _train(desk, platform, spec, model, lambda _progress: None)
+
+
+def training_result(result: TrainingResult) -> Result:
+    """Both AUCs in the first line, the rest below; in HTML a table of the two models."""
+    from nbplat.training.explain import explain_result
+
+    lines = explain_result(result)
+    rows = [["without", ", ".join(result.features), str(result.auc_without)]]
+    if result.auc_with is not None:
+        rows.append(["with", "+ " + ", ".join(result.staged_features), str(result.auc_with)])
+    table = table_html(["model", "columns", "AUC [95 %]"], rows, caption=f"{result.name}: test rows from {result.cut}")
+    notes = "".join(f'<div style="opacity:.75">{_escape(line)}</div>' for line in lines)
+    return Result("\n".join(lines), table + notes, value=result, data=result.record())
+
+
+def _train(
+    desk: Desk | None, platform: Platform, spec: Any, model: Any, progress: Callable[[Progress], None]
+) -> TrainingResult:
+    from nbplat.training.plan import plan_training
+    from nbplat.training.run import run_training
+
+    source = platform.training_source
+    plan = plan_training(spec, source, _Staged(desk))
+    result = run_training(
+        plan,
+        source,
+        platform.model_kit(model),
+        progress=progress,
+        keep_bytes=platform.config.memory_bytes // 8,
+        clock=platform.clock,
+    )
+    platform.keep("training", spec.name, plan.plan_id, spec=spec.record(), plan=plan.record(), outputs=result.record())
+    return result
+
+
+def _spec(
+    name: str,
+    table: str,
+    label: str,
+    time: str,
+    stage: tuple[str, ...],
+    features: tuple[str, ...] | None,
+    chosen: dict[str, Any],
+) -> Any:
+    from nbplat.training.spec import TrainingSpec
+
+    return TrainingSpec(
+        name=name, table=table, stage=tuple(stage), label=label, time=time, features=features or None, **chosen
+    )
+
+
+def _model_of(call: Call) -> Any:
+    """Run the cell's Python and take what it binds to ``model``; None without a body."""
+    if not call.body or not call.body.strip():
+        return None
+    variables = dict(call.namespace)
+    variables.pop("model", None)
+    exec(compile(call.body, f"<training {call.options.name}>", "exec"), variables)  # noqa: S102 - the user's own cell
+    if "model" not in variables:
+        raise RequestError(
+            "training.model", "the cell binds no model", fix="assign an estimator with partial_fit to the name model"
+        )
+    return variables["model"]
+
+
+def _shown(call: Call, options: SimpleNamespace) -> Callable[[Progress], None]:
+    def show(progress: Progress) -> None:
+        title = f"{options.name} training"
+        call.show(Result(progress_text(title, "running", progress), progress_html(title, "running", progress)))
+
+    return show
+
+
+def _escape(text: str) -> str:
+    import html
+
+    return html.escape(text)
+
+
+class _Staged:
+    """Staged runs as the training domain asks for them."""
+
+    def __init__(self, desk: Desk | None) -> None:
+        self._desk = desk
+
+    def staged_columns(self, run_id: str) -> StagedColumns:
+        if self._desk is None:
+            raise RequestError("training.stage", f"no desk to ask for {run_id}", fix="name the run with --stage")
+        return staged_columns(self._desk.staged(run_id))

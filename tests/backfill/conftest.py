@@ -1,0 +1,3 @@
+from tests.fixtures.lakehouse import demo, lake
+
+__all__ = ["demo", "lake"]
