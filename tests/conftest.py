@@ -9,6 +9,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.fixtures.postgres import postgres_server, postgres_url
-from tests.fixtures.service import service_config, toy_client
+from tests.fixtures.service import service_config, shared_client, shared_config, toy_client
 
-__all__ = ["postgres_server", "postgres_url", "service_config", "toy_client"]
+__all__ = ["postgres_server", "postgres_url", "service_config", "shared_client", "shared_config", "toy_client"]

@@ -13,6 +13,7 @@ from typing import Any
 
 from nbplat.config import Config
 from nbplat.errors import SetupError
+from nbplat.terms import content_hash
 
 __all__ = [
     "PLATFORM",
@@ -24,6 +25,7 @@ __all__ = [
     "private_folder",
     "read_info",
     "service_lock",
+    "settings_hash",
     "version",
     "worker_lock",
     "write_info",
@@ -35,6 +37,7 @@ PLATFORM = "nbplat.compose:open_platform"
 STEP_VARIABLE = "NBPLAT_STEP_OF"
 """Marks every process of a step in its environment, so that strays are found after their parents died."""
 
+_ADDRESS = ("service_url", "service_token_file", "service_host", "service_port", "service_tls_cert", "service_tls_key")
 _CLIENT_ONLY = ("service.url", "service.token_file")
 
 
@@ -101,6 +104,12 @@ def version() -> str:
     from importlib.metadata import version as installed
 
     return installed("nbplat")
+
+
+def settings_hash(config: Config) -> str:
+    """Names the settings and the version a process runs under: an adopted worker must have ours."""
+    values = {f.name: str(getattr(config, f.name)) for f in fields(Config) if "key" in f.metadata}
+    return content_hash([version(), {name: value for name, value in values.items() if name not in _ADDRESS}])
 
 
 def module_command(module: str, *arguments: str) -> list[str]:

@@ -13,12 +13,13 @@ from typing import Any
 import psutil
 
 from nbplat.config import Config
-from nbplat.service.discovery import environ_of, log_file, module_command, worker_lock
+from nbplat.service.discovery import environ_of, log_file, module_command, settings_hash, worker_lock
 from nbplat.service.lock import holder_of, process_of
 
 __all__ = ["Supervisor", "stop_holder"]
 
 _ROUND_S = 0.5
+_REPLACE_S = 8.0
 _MAX_DELAY_S = 30.0
 
 _log = logging.getLogger("nbplat.supervisor")
@@ -93,6 +94,11 @@ class Supervisor:
         stop_holder(holder_of(self._lock_path), grace_s=grace_s)
 
     def _watch(self) -> None:
+        note = holder_of(self._lock_path)
+        if note and note.get("settings") != settings_hash(self._config):
+            # It would use another store, or another version's code; its jobs go back to the queue.
+            _log.info("the worker runs under other settings; replacing it")
+            stop_holder(note, grace_s=_REPLACE_S)
         delay = 0.0
         while not self._stop.wait(delay):
             if self._alive():

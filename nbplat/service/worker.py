@@ -15,7 +15,15 @@ from nbplat.config import load_config
 from nbplat.errors import Conflict, NbplatError, unexpected
 from nbplat.job import END_STATES, Job, JobState
 from nbplat.service.child import MAX_CRASHES, Child, crash_record, step_mark
-from nbplat.service.discovery import PLATFORM, home_hash, log_file, private_folder, service_lock, worker_lock
+from nbplat.service.discovery import (
+    PLATFORM,
+    home_hash,
+    log_file,
+    private_folder,
+    service_lock,
+    settings_hash,
+    worker_lock,
+)
 from nbplat.service.lock import FileLock, holder_of
 from nbplat.service.logs import log_to
 from nbplat.service.platform import Platform, platform_factory
@@ -207,7 +215,7 @@ def main(argv: list[str] | None = None) -> int:
     config = load_config()
     private_folder(config.home / "run")
     lock = FileLock(worker_lock(config))
-    if not lock.take():
+    if not lock.take({"settings": settings_hash(config)}):
         return 0
     log_to(log_file(config, "worker.log"))
     try:

@@ -137,7 +137,7 @@ def test_concurrent_writers_lose_nothing(served_catalog: ServedCatalog, http: ht
             table = served_catalog.client().load_table("ml.a")
             for i in range(8):
                 table.append(rows(start + i))
-        except BaseException as exc:  # a thread's failure must fail the test
+        except BaseException as exc:  # noqa: BLE001 - a thread's failure must fail the test
             failures.append(exc)
 
     script = (

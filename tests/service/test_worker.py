@@ -7,20 +7,19 @@ import random
 import signal
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import replace
 
-import psutil
 import pytest
 
 from nbplat.adapters.store import open_store
 from nbplat.clock import SystemClock
 from nbplat.config import Config
-from nbplat.job import JobDraft, JobStore, RunDraft
+from nbplat.job import JobStore
 from nbplat.service.discovery import service_lock, worker_lock
 from nbplat.service.lock import holder_of
-from nbplat.service.wake import notify_worker
 from nbplat.ui.client import ServiceClient, find_or_start, stop_service
 from tests.fixtures.service import TOY, processes_of
+from tests.fixtures.toy_jobs import lives, queue, spawned
 from tests.fixtures.waiting import wait_until
 
 pytestmark = pytest.mark.process
@@ -31,15 +30,6 @@ def store(service_config: Config) -> Iterator[JobStore]:
     opened = open_store(service_config, clock=SystemClock())
     yield opened
     opened.close()
-
-
-def queue(config: Config, store: JobStore, kind: str, name: str = "toy", **params: Any) -> str:
-    """Open a run and queue a job of it, as a route would."""
-    draft = RunDraft("toy", name, "a" * 64, "planned", frozenset({"planned"}), {}, {}, "ann")
-    run, _ = store.open_run(draft)
-    job, _ = store.submit(JobDraft(kind, run.id, params), kind_of_run="toy", owner="ann")
-    notify_worker(config)
-    return job.id
 
 
 def counted(config: Config) -> Counter[str]:
@@ -100,81 +90,22 @@ def test_stop_gives_the_job_back_and_the_next_start_ends_it(
     assert once_each(40) == counted(service_config)
 
 
-def spawned(client: ServiceClient, job_id: str) -> list[int]:
-    text = client.get(f"/api/v1/jobs/{job_id}/log")["text"]
-    return [int(line.split()[-1]) for line in text.splitlines() if " spawned " in line]
+def test_a_worker_of_other_settings_is_replaced(service_config: Config, toy_client: ServiceClient) -> None:
+    """A service that finds a worker of an earlier one with other settings gets one of its own."""
+    before = worker_pid(service_config)
+    os.kill(int((holder_of(service_lock(service_config)) or {})["pid"]), signal.SIGKILL)
+    find_or_start(replace(service_config, threads=1), factory=TOY)
+    wait_until(lambda: (holder_of(worker_lock(service_config)) or {}).get("pid", before) != before, what="another")
 
 
-def lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-@pytest.mark.parametrize("killed", [False, True], ids=["cancelled", "worker killed"])
-def test_the_whole_tree_ends(
-    service_config: Config, store: JobStore, toy_client: ServiceClient, monkeypatch: pytest.MonkeyPatch, killed: bool
+def test_the_whole_tree_ends_with_its_worker(
+    service_config: Config, store: JobStore, toy_client: ServiceClient
 ) -> None:
-    """Cancel, and the worker's death, end what a step started: deaf to SIGTERM, in another session, all of it."""
+    """The worker's death ends what a step started: deaf to SIGTERM, in another session, all of it."""
     job_id = queue(service_config, store, "toy.spawn")
-    wait_until(lambda: len(spawned(toy_client, job_id)) == 2, what="two children of the step")
-    pids = spawned(toy_client, job_id)
-    if killed:
-        for lock in (service_lock, worker_lock):
-            os.kill(int((holder_of(lock(service_config)) or {})["pid"]), signal.SIGKILL)
-        wait_until(lambda: not any(map(lives, pids)), what="the end of the tree")
-        toy_client.post(f"/api/v1/jobs/{job_id}/cancel")
-    else:
-        assert toy_client.post(f"/api/v1/jobs/{job_id}/cancel")["cancel_requested"]
-    job = toy_client.wait_job(job_id, timeout_s=20)
-    assert ("cancelled", True) == (job["state"], job["ended"])
+    pids = wait_until(lambda: spawned(toy_client, job_id), what="two children of the step")
+    for lock in (service_lock, worker_lock):
+        os.kill(int((holder_of(lock(service_config)) or {})["pid"]), signal.SIGKILL)
     wait_until(lambda: not any(map(lives, pids)), what="the end of the tree")
-    assert toy_client.get("/api/v1/runs/toy/toy@1")["state"] == "planned"
-
-
-def test_a_step_that_dies_of_a_signal_is_tried_three_times(
-    service_config: Config, store: JobStore, toy_client: ServiceClient
-) -> None:
-    """Two deaths are forgiven; the third fails the job, with a hint at memory when it was SIGKILL."""
-    luckier = queue(service_config, store, "toy.crash", "luckier", times=2)
-    doomed = queue(service_config, store, "toy.crash", "doomed", times=9, signal="SIGKILL")
-    job = toy_client.wait_job(luckier, timeout_s=30)
-    assert ("succeeded", {"tries": 3}) == (job["state"], job["result"])
-    job = toy_client.wait_job(doomed, timeout_s=30)
-    assert ("failed", "step.killed", 3) == (job["state"], job["error"]["code"], job["attempts"])
-    assert "memory" in job["error"]["fix"]
-    assert "tried again" in toy_client.get(f"/api/v1/jobs/{doomed}/log")["text"]
-
-
-def test_a_failed_step_is_final_and_told(service_config: Config, store: JobStore, toy_client: ServiceClient) -> None:
-    """Our errors, bugs and a bare exit each end the job at once with a record; a bug's text stays in the log."""
-    codes = {"refuse": "toy.data", "bug": "internal.bug", "exit": "step.exit"}
-    ids = {name: queue(service_config, store, f"toy.{name}", name) for name in codes}
-    jobs = {name: toy_client.wait_job(job_id, timeout_s=30) for name, job_id in ids.items()}
-    for name, job in jobs.items():
-        assert ("failed", codes[name], 1) == (job["state"], job["error"]["code"], job["attempts"])
-        assert toy_client.get(f"/api/v1/runs/toy/{name}@1")["state"] == "failed"
-    log = toy_client.get(f"/api/v1/jobs/{ids['bug']}/log")["text"]
-    assert jobs["bug"]["error"]["detail_id"] in log
-    assert "secret text" in log
-    assert "secret text" not in str(jobs["bug"])
-
-
-def test_a_second_run_does_not_wait_and_logs_follow(
-    service_config: Config, store: JobStore, toy_client: ServiceClient
-) -> None:
-    """Two jobs run side by side; a log is read on from where it was left, whole characters only."""
-    gate = service_config.home / "gate"
-    waiting = queue(service_config, store, "toy.wait", "slow", file=str(gate))
-    short = queue(service_config, store, "toy.count", "quick", n=1)
-    assert toy_client.wait_job(short, timeout_s=20)["state"] == "succeeded"
-    wait_until(lambda: "wartet" in toy_client.get(f"/api/v1/jobs/{waiting}/log")["text"], what="the step's line")
-    path = f"/api/v1/jobs/{waiting}/log"
-    text, offset = "", 0
-    while (piece := toy_client.get(path, offset=offset, limit=4))["text"]:
-        text, offset = text + piece["text"], piece["next_offset"]
-    assert "waiting — wartet" in text
-    assert piece == {"text": "", "next_offset": offset, "size": offset}
-    gate.touch()
-    assert "succeeded" in toy_client.get(path, offset=offset, wait_s=20)["text"]
+    toy_client.post(f"/api/v1/jobs/{job_id}/cancel")
+    assert toy_client.wait_job(job_id, timeout_s=20)["state"] == "cancelled"

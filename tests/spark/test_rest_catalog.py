@@ -115,6 +115,39 @@ def test_views_rename_and_drop(spark: SparkLab, ns: str) -> None:
     assert not spark.served.embedded().namespace_exists(ns)
 
 
+def test_version_3_tables_keep_their_row_ids(spark: SparkLab, ns: str) -> None:
+    """A v3 table is created, filled, deleted from by deletion vectors and read; each row keeps one id."""
+    sql = spark.session.sql
+    properties = "'format-version' = '3', 'write.delete.mode' = 'merge-on-read'"
+    sql(f"create table {ns}.t (id bigint) using iceberg tblproperties ({properties})")
+    sql(f"insert into {ns}.t select id from range(0, 10, 1, 1)")
+    sql(f"insert into {ns}.t values (10), (11)")
+    sql(f"delete from {ns}.t where id in (3, 4)")
+    kept = spark.rows(f"select id, _row_id as row from {ns}.t order by id")
+    assert [i for i in range(12) if i not in (3, 4)] == [row.id for row in kept]
+    assert len(kept) == len({row.row for row in kept})
+    assert 3 == spark.served.embedded().load_table(f"{ns}.t").format_version
+
+
+def test_procedures_of_a_promotion(spark: SparkLab, ns: str) -> None:
+    """Rollback, fast-forward and compaction are commits like others, and Python sees their snapshots."""
+    sql = spark.session.sql
+    sql(f"create table {ns}.t (id bigint) using iceberg")
+    for i in range(3):
+        sql(f"insert into {ns}.t values ({i})")
+    first = spark.rows(f"select snapshot_id from {ns}.t.snapshots order by committed_at")[0].snapshot_id
+    assert (
+        3
+        == spark.rows(f"call nbplat.system.rewrite_data_files('{ns}.t', options => map('min-input-files', '2'))")[0][0]
+    )
+    sql(f"alter table {ns}.t create branch trial")
+    sql(f"insert into {ns}.t.branch_trial values (3)")
+    sql(f"call nbplat.system.fast_forward('{ns}.t', 'main', 'trial')")
+    assert [(0,), (1,), (2,), (3,)] == python_rows(spark, f"{ns}.t", "id")
+    sql(f"call nbplat.system.rollback_to_snapshot('{ns}.t', {first})")
+    assert [(0,)] == python_rows(spark, f"{ns}.t", "id")
+
+
 def test_concurrent_appends_of_spark_and_python_lose_nothing(spark: SparkLab, ns: str) -> None:
     """Two Spark threads and a Python writer append to one table; each row is there once."""
     spark.session.sql(f"create table {ns}.t (id bigint) using iceberg")

@@ -82,7 +82,13 @@ def read_footer(file: BinaryIO, where: str) -> Footer:
         raise _not_parquet(where)
     start = size - _TAIL - length
     file.seek(start)
-    metadata = decode(file.read(length), "FileMetaData")
+    data = file.read(length)
+    try:
+        metadata = decode(data, "FileMetaData")
+    except Exception:  # noqa: BLE001 - thriftpy2 raises whatever its tables meet in bytes that are no Thrift
+        raise _not_parquet(where) from None
+    if not metadata.schema or metadata.row_groups is None:
+        raise _not_parquet(where)
     if metadata.encryption_algorithm is not None:
         raise _encrypted(where)
     return Footer(metadata, start, size)

@@ -58,8 +58,9 @@ def splice(base: Path, staged: Path, out: Path, field_ids: Mapping[str, int]) ->
     with base.open("rb") as base_file, staged.open("rb") as staged_file:
         old, new = read_footer(base_file, str(base)), read_footer(staged_file, str(staged))
         _check(old.metadata, new.metadata, field_ids, base)
+        out_file = out.open("xb")
         try:
-            with out.open("xb") as out_file:
+            with out_file:
                 _copy(base_file, out_file, old.start)
                 _append(old.metadata, new, staged_file, out_file, field_ids)
                 end = out_file.tell()
