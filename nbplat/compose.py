@@ -28,6 +28,9 @@ __all__ = ["Platform", "open_platform"]
 
 _VERSIONS_OF = ("nbplat", "duckdb", "pyarrow", "pyiceberg")
 
+# DuckDB cannot bind, let alone spill, in less; the plan's groups follow the configured limit all the same.
+_ENGINE_FLOOR_BYTES = 64 << 20
+
 
 def open_platform(config: Config | None = None, *, clock: Clock | None = None) -> Platform:
     """Build the platform of a configuration; nothing heavy is imported before it is used.
@@ -80,7 +83,7 @@ class Platform:
 
         engine = DuckDBEngine(
             threads=self.config.threads,
-            memory_bytes=self.config.memory_bytes,
+            memory_bytes=max(self.config.memory_bytes, _ENGINE_FLOOR_BYTES),
             spill_folder=str(self.config.home / "spill"),
         )
         return Backfills(

@@ -1,6 +1,7 @@
 """Shared nouns, one record a file: what crosses from one domain to another."""
 
 from nbplat.terms.canonical import canonical_json, content_hash
+from nbplat.terms.location import file_location, local_path
 from nbplat.terms.progress import Progress
 from nbplat.terms.run_id import RunId
 from nbplat.terms.sequence_range import SequenceRange
@@ -21,4 +22,6 @@ __all__ = [
     "Window",
     "canonical_json",
     "content_hash",
+    "file_location",
+    "local_path",
 ]

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from nbplat.adapters.parquet.splice import chunk_digests
-from nbplat.adapters.parquet.staged import local_path
+from nbplat.terms import local_path
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.backfill.spec import BackfillSpec
 from tests.fixtures.lakehouse import Lake

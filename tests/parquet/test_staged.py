@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from nbplat.adapters.parquet.splice import row_group_rows
-from nbplat.adapters.parquet.staged import LocalSplicer, StagedParquet, local_path
+from nbplat.adapters.parquet.staged import LocalSplicer, StagedParquet
+from nbplat.terms import local_path
 from nbplat.errors import SetupError
 
 

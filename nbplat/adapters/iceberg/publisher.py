@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 from nbplat.adapters.iceberg.catalog import load_table
 from nbplat.adapters.iceberg.staging import column_metrics, create_staging, drop_staging
 from nbplat.adapters.iceberg.swap import FileSwap, data_file_like, live_data_files, write_swap
-from nbplat.adapters.parquet.staged import local_path
 from nbplat.backfill.ports import Column, Publication, Swap
 from nbplat.errors import Conflict, RemoteError
-from nbplat.terms import SnapshotPin, StagedFile
+from nbplat.terms import SnapshotPin, StagedFile, local_path
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbplat.adapters.iceberg.swap import live_data_files
-from nbplat.adapters.parquet.staged import local_path
 from nbplat.errors import NotFound
-from nbplat.terms import RunId, SnapshotPin, StagedFile, TableName
+from nbplat.terms import RunId, SnapshotPin, StagedFile, TableName, local_path
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog

@@ -11,36 +11,12 @@ import pyarrow.parquet as pq
 
 from nbplat.adapters.parquet.splice import chunk_digests, row_group_rows, splice
 from nbplat.errors import SetupError
-from nbplat.terms import StagedFile
+from nbplat.terms import StagedFile, file_location, local_path
 
-__all__ = ["BASE_FILE_COLUMN", "POSITION_COLUMN", "LocalSplicer", "StagedParquet", "local_path"]
+__all__ = ["BASE_FILE_COLUMN", "POSITION_COLUMN", "LocalSplicer", "StagedParquet"]
 
 BASE_FILE_COLUMN = "nb_file"
 POSITION_COLUMN = "nb_pos"
-
-
-def local_path(uri: str) -> Path:
-    """A ``file:`` location or plain path as a local path; writers spell ``file:/a``, ``file:///a`` and ``/a``.
-
-    Iceberg locations are not percent-encoded: what stands after the scheme is the path.
-
-    Raises:
-        SetupError: for a file on another store.
-    """
-    scheme, colon, rest = uri.partition(":")
-    if not colon or uri.startswith("/"):
-        return Path(uri)
-    if scheme != "file":
-        raise SetupError(
-            "store.unsupported",
-            f"files on {scheme}: cannot be spliced yet",
-            fix="use a warehouse on a local disk",
-        )
-    return Path("/" + rest.lstrip("/"))
-
-
-def _location(path: Path) -> str:
-    return f"file://{path}"
 
 
 class StagedParquet:
@@ -82,7 +58,7 @@ class StagedParquet:
                     where=str(target.parent),
                 ) from None
             raise
-        return StagedFile(base_path, _location(target), columns.num_rows, size, dense=True, key_digest=digest)
+        return StagedFile(base_path, file_location(target), columns.num_rows, size, dense=True, key_digest=digest)
 
     def sample_bytes(self, columns: pa.Table) -> int:
         """Size `columns` would have as a staged file."""
@@ -102,7 +78,7 @@ class LocalSplicer:
         """Beside the base file; the name holds the run and the try."""
         base = local_path(base_path)
         stem = base.stem.split("--nb-")[0]
-        return _location(base.with_name(f"{stem}--nb-{run_id.replace('@', '-')}-{fence}.parquet"))
+        return file_location(base.with_name(f"{stem}--nb-{run_id.replace('@', '-')}-{fence}.parquet"))
 
     def splice(self, base_path: str, staged: StagedFile, out_path: str, field_ids: Mapping[str, int]) -> dict[str, int]:
         """Splice one file; a leftover of a killed try under the same name is replaced.

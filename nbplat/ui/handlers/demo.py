@@ -74,7 +74,8 @@ def _execute(call: Call, folder: Path) -> dict[str, float]:
     seconds: dict[str, float] = {}
     target = folder / "01_quickstart.ipynb"
     try:
-        with client.setup_kernel():
+        # The kernel's own chatter is not the demo's.
+        with (folder / "kernel.log").open("w") as chatter, client.setup_kernel(stderr=chatter):
             for index, cell in enumerate(notebook.cells):
                 if cell.cell_type != "code":
                     continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -116,12 +117,13 @@ def _spec(
 
 
 def _model_of(call: Call) -> Any:
-    """Run the cell's Python and take what it binds to ``model``; None without a body."""
-    if not call.body or not call.body.strip():
+    """Run the cell's Python and take what it binds to ``model``; None without a statement."""
+    code = ast.parse(call.body or "", f"<training {call.options.name}>")
+    if not code.body:
         return None
     variables = dict(call.namespace)
     variables.pop("model", None)
-    exec(compile(call.body, f"<training {call.options.name}>", "exec"), variables)  # noqa: S102 - the user's own cell
+    exec(compile(code, f"<training {call.options.name}>", "exec"), variables)  # noqa: S102 - the user's own cell
     if "model" not in variables:
         raise RequestError(
             "training.model", "the cell binds no model", fix="assign an estimator with partial_fit to the name model"
