@@ -40,7 +40,7 @@ def open_platform(config: Config | None = None, *, clock: Clock | None = None) -
     """
     config = config or load_config()
     try:
-        config.home.mkdir(parents=True, exist_ok=True)
+        config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as exc:
         raise SetupError(
             "home.unusable",

@@ -22,7 +22,8 @@ class JobState(StrEnum):
 
 MOVES: dict[JobState, frozenset[JobState]] = {
     JobState.QUEUED: frozenset({JobState.RUNNING, JobState.PAUSED, JobState.CANCELLED}),
-    # RUNNING -> RUNNING: another worker takes over a lapsed lease.
+    # RUNNING -> RUNNING: another worker takes over a lapsed lease. Giving up a lease in good order
+    # (JobStore.release_job) puts a job back to queued without being a move: nothing has become of it.
     JobState.RUNNING: frozenset(
         {JobState.RUNNING, JobState.PAUSED, JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}
     ),

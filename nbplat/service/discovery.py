@@ -131,4 +131,7 @@ def environ_of(config: Config) -> dict[str, str]:
         environ.pop(setting.variable, None)
         if setting.key not in _CLIENT_ONLY:
             environ[setting.variable] = str(getattr(config, by_key[setting.key]))
+    # pyiceberg looks for its file in the working folder, which is another one there.
+    if Path(".pyiceberg.yaml").is_file():
+        environ.setdefault("PYICEBERG_HOME", str(Path.cwd()))
     return environ

@@ -41,7 +41,7 @@ BAD = {
     "doubled keys in the table": ({"sql": "select tag, 1 as f from base"}, DataError, "key.duplicate"),
     "fan-out": ({"sql": f"select b.id, e.amount as f {JOIN}"}, DataError, "body.duplicate_keys"),
     "dropped rows": (
-        {"sql": f"select b.id, count(*) as f {JOIN} and e.at < b.ts group by b.id"},
+        {"sql": f"select b.id, count(*) as f {JOIN} and e.amount < 0D group by b.id"},
         DataError,
         "body.missing_keys",
     ),
