@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from nbplat.config import load_config
-from nbplat.ui.call import Call
 from nbplat.ui.desk import Desk, LocalDesk, open_desk
 from nbplat.ui.handlers.follow import follow
 from nbplat.ui.render.result import Result
@@ -33,6 +31,7 @@ def backfill(
     new: bool = False,
     wait: bool = True,
     dry_run: bool = False,
+    desk: Desk | None = None,
 ) -> Result:
     """Compute new columns over a table's history, staged beside it and audited before they are published.
 
@@ -47,6 +46,7 @@ def backfill(
         new: Open a new run even where an equal one lives.
         wait: Return when the run rests; otherwise at once.
         dry_run: Plan only; ``result.value`` is the plan.
+        desk: Where runs are kept; None asks the service, which is started on demand.
 
     Returns:
         A result whose ``value`` is the run's record (or the plan), displayed as the magic shows it.
@@ -54,7 +54,24 @@ def backfill(
     Raises:
         NbplatError: what is wrong with the request, or what failed the run.
     """
-    return _backfill(open_desk(), _spec(name, table, sql, keys, start, end, time, engine, promote), new, wait, dry_run)
+    from nbplat.backfill.plan import BackfillPlan
+    from nbplat.ui.handlers.backfill import plan_result, submit
+
+    desk = desk or open_desk()
+    spec = {
+        "name": name,
+        "table": table,
+        "sql": sql,
+        "keys": list(keys),
+        "from": start,
+        "to": end,
+        "time": time,
+        "engine": engine,
+        "promote": promote,
+    }
+    if dry_run:
+        return plan_result(BackfillPlan.from_record(desk.plan(spec)), desk.config)
+    return submit(desk, spec, new=new, wait=wait, show=lambda _result: None)
 
 
 def sequence(name: str, definition: str, *, on: str, examples: int = 5) -> SequencePreview:
@@ -102,24 +119,9 @@ class Local:
         self._desk = desk
         self.platform = desk.platform
 
-    def backfill(
-        self,
-        name: str,
-        *,
-        table: str,
-        sql: str,
-        keys: tuple[str, ...] | list[str] = (),
-        start: str | None = None,
-        end: str | None = None,
-        time: str | None = None,
-        engine: str = "local",
-        promote: bool = False,
-        new: bool = False,
-        dry_run: bool = False,
-    ) -> Result:
+    def backfill(self, name: str, *, table: str, sql: str, **request: Any) -> Result:
         """As `nb.backfill`; the run rests when this returns."""
-        spec = _spec(name, table, sql, keys, start, end, time, engine, promote)
-        return _backfill(self._desk, spec, new, True, dry_run)
+        return backfill(name, table=table, sql=sql, desk=self._desk, **request)
 
     def plan(self, name: str, *, table: str, sql: str, keys: tuple[str, ...] = ()) -> BackfillPlan:
         """The plan of a backfill, as a value."""
@@ -165,36 +167,3 @@ class Local:
         asked = self._desk.step(run_id, verb)
         seen, _ = follow(self._desk, run_id, asked["job"], lambda _result: None)
         return run_result(seen, asked["notes"])
-
-
-def _spec(
-    name: str,
-    table: str,
-    sql: str,
-    keys: tuple[str, ...] | list[str],
-    start: str | None,
-    end: str | None,
-    time: str | None,
-    engine: str,
-    promote: bool,
-) -> dict[str, Any]:
-    return {
-        "name": name,
-        "table": table,
-        "sql": sql,
-        "keys": list(keys),
-        "from": start,
-        "to": end,
-        "time": time,
-        "engine": engine,
-        "promote": promote,
-    }
-
-
-def _backfill(desk: Desk, spec: dict[str, Any], new: bool, wait: bool, dry_run: bool) -> Result:
-    from nbplat.backfill.plan import BackfillPlan
-    from nbplat.ui.handlers.backfill import plan_result, submit
-
-    if dry_run:
-        return plan_result(BackfillPlan.from_record(desk.plan(spec)), desk.config)
-    return submit(desk, spec, new=new, wait=wait, call=Call("backfill", "run", SimpleNamespace()))

@@ -99,11 +99,19 @@ def promoted(lake: Lake, before: pd.DataFrame) -> None:
     assert (rows["x"] * 2).equals(rows["f"].rename("x"))
     assert (rows["customer"] + 1).tolist() == rows["g"].tolist()
     assert {"main", "nb-pre-f-1"} == set(lake.table().metadata.refs)
-    publication = run.outputs["publication"]
-    assert publication["snapshot_id"] == lake.table().metadata.current_snapshot_id
-    promotions = [s for s in lake.table().metadata.snapshots if s.summary and s.summary["nbplat.step"] == "promote"]
-    history = {lake.table().metadata.current_snapshot_id}
-    assert 1 == len([s for s in promotions if s.snapshot_id in history])
+    [now, then] = history_of(lake)
+    assert run.outputs["publication"]["snapshot_id"] == now
+    assert run.outputs["publication"]["previous_snapshot_id"] == then
+
+
+def history_of(lake: Lake) -> list[int]:
+    """Snapshots of main, newest first."""
+    metadata, found = lake.table().metadata, []
+    head = metadata.current_snapshot()
+    while head is not None:
+        found.append(head.snapshot_id)
+        head = metadata.snapshot_by_id(head.parent_snapshot_id) if head.parent_snapshot_id else None
+    return found
 
 
 STAGE_KILLS = [
@@ -242,14 +250,20 @@ def test_an_interrupted_call_goes_on_with_the_next(lake: Lake) -> None:
     finish(lake)
 
 
-def test_a_crash_during_another_runs_promotion_does_not_block_the_table_for_ever(lake: Lake) -> None:
-    """The table's lease of a dead promotion is with its run: that run goes on at once, another waits its lapse."""
-    first = lake.stage("f", SQL)
+def test_a_dead_promotion_goes_on_at_once_and_keeps_others_out_meanwhile(lake: Lake) -> None:
+    """The table's lease stays with the run of the dead promotion: that run goes on, another is told who holds it."""
+    first, before = lake.stage("f", SQL), lake.rows()
     other = lake.stage("h", "select id, x * 9D as h from base")
     lake.backfills.step(first, Step.PROMOTE, owner="me")
     kill_at(lake, "splicer", "splice", 1, after=True)
-    before = lake.rows()
+    [dead] = lake.platform.store.jobs(states={JobState.QUEUED})
+    held = lake.platform.store.claim_job("elsewhere", lease_ms=60_000)
+    assert held is not None
+    assert dead.id == held.id
+    lake.backfills.step(other, Step.PROMOTE, owner="me")
+    error = lake.fail()
+    assert ("lease.held", True) == (error["code"], "f@1" in error["message"])
+    assert "awaiting_promotion" == lake.state(other)
+    lake.platform.store.release_job(held.id, held.fence)
     lake.work()
     promoted(lake, before)
-    lake.promote(other)
-    assert (lake.rows()["x"] * 9).equals(lake.rows()["h"].rename("x"))

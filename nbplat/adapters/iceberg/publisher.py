@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbplat.adapters.iceberg.catalog import load_table
+from nbplat.adapters.iceberg.schemas import refuse_existing, schema_with, schema_without, unused_schemas
 from nbplat.adapters.iceberg.staging import column_metrics, create_staging, drop_staging
 from nbplat.adapters.iceberg.swap import FileSwap, data_file_like, live_data_files, write_swap
 from nbplat.backfill.ports import Column, Publication, Swap
@@ -66,7 +67,7 @@ class IcebergPublisher:
     def field_ids(self, base: SnapshotPin, run_id: str, columns: Sequence[Column]) -> dict[str, int]:
         """The ids an earlier try put on the run's branch, else ids above every id the table has ever used."""
         table = load_table(self._catalog, base.table)
-        _refuse_existing(table, columns)
+        refuse_existing(table, columns)
         tried = table.metadata.snapshot_by_name(branch_name(run_id))
         if tried is not None and tried.summary:
             ids: dict[str, int] = json.loads(tried.summary["nbplat.field_ids"] or "{}")
@@ -117,7 +118,7 @@ class IcebergPublisher:
         for attempt in range(_ATTEMPTS):
             table = load_table(self._catalog, base.table)
             main = _main(table)
-            schema = _schema_with(table, columns, field_ids)
+            schema = schema_with(table, columns, field_ids)
             snapshot = self._swap_in(table, main, schema, run_id, field_ids, swaps, staged, provenance)
             self._commit_branch(table, run_id, schema, snapshot)
             if attempt == 0:
@@ -141,7 +142,7 @@ class IcebergPublisher:
             loaded = load_table(self._catalog, table)
             main = _main(loaded)
             back = _files_to_restore(loaded, main, publication, swaps, run_id)
-            schema = _schema_without(loaded, set(publication.field_ids.values()))
+            schema = schema_without(loaded, set(publication.field_ids.values()))
             properties = {
                 "nbplat.run": run_id,
                 "nbplat.step": "rollback",
@@ -253,7 +254,7 @@ class IcebergPublisher:
         )
 
         table = load_table(self._catalog, ".".join(before.name()))
-        unused = _unused_schemas(table, {schema.schema_id, before.metadata.current_schema_id, *keep_schemas})
+        unused = unused_schemas(table, {schema.schema_id, before.metadata.current_schema_id, *keep_schemas})
         branch = branch_name(run_id)
         try:
             self._catalog.commit_table(
@@ -328,68 +329,6 @@ def _main(table: Table) -> Snapshot:
     if snapshot is None:
         raise Conflict("table.empty", f"{'.'.join(table.name())} has no snapshot any more", fix="load the table again")
     return snapshot
-
-
-def _refuse_existing(table: Table, columns: Sequence[Column]) -> None:
-    existing = {field.name.lower(): field.name for field in table.schema().fields}
-    for column in columns:
-        if column.name.lower() in existing:
-            name = ".".join(table.name())
-            raise Conflict(
-                "column.exists",
-                f"{name} has a column {existing[column.name.lower()]!r} already",
-                fix="roll back the run that made it (%backfill list), or name the feature otherwise",
-            )
-
-
-def _schema_with(table: Table, columns: Sequence[Column], field_ids: Mapping[str, int]) -> Schema:
-    """The current schema plus the new columns; a schema of the table that is the same is reused."""
-    from pyiceberg.schema import Schema
-    from pyiceberg.types import NestedField, PrimitiveType
-
-    _refuse_existing(table, columns)
-    current = table.schema()
-    taken = set(current.field_ids)
-    if taken & set(field_ids.values()):
-        raise Conflict(
-            "promotion.schema_moved",
-            f"another column of {'.'.join(table.name())} took the field ids of this promotion",
-            fix="promote again: the files are spliced anew",
-        )
-    new = [
-        NestedField(
-            field_id=field_ids[column.name],
-            name=column.name,
-            field_type=PrimitiveType.model_validate(column.type),
-            required=False,
-        )
-        for column in columns
-    ]
-    return _known_or_new(table, Schema(*current.fields, *new, identifier_field_ids=current.identifier_field_ids))
-
-
-def _schema_without(table: Table, field_ids: set[int]) -> Schema:
-    from pyiceberg.schema import Schema
-
-    current = table.schema()
-    kept = [field for field in current.fields if field.field_id not in field_ids]
-    return _known_or_new(table, Schema(*kept, identifier_field_ids=current.identifier_field_ids))
-
-
-def _known_or_new(table: Table, schema: Schema) -> Schema:
-    from pyiceberg.schema import Schema
-
-    for known in table.metadata.schemas:
-        if known.fields == schema.fields and known.identifier_field_ids == schema.identifier_field_ids:
-            return known
-    number = max(known.schema_id for known in table.metadata.schemas) + 1
-    return Schema(*schema.fields, schema_id=number, identifier_field_ids=schema.identifier_field_ids)
-
-
-def _unused_schemas(table: Table, keep: set[int]) -> list[int]:
-    """Schemas that no snapshot refers to; every ADD COLUMN leaves one, and wide tables choke on them."""
-    used = {snapshot.schema_id for snapshot in table.metadata.snapshots} | keep | {table.metadata.current_schema_id}
-    return [schema.schema_id for schema in table.metadata.schemas if schema.schema_id not in used]
 
 
 def _spliced_record(

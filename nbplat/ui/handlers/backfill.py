@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from nbplat.backfill.explain import explain_audit, explain_plan, explain_units, next_step
@@ -52,15 +53,15 @@ def run(call: Call) -> Result:
     desk = open_desk()
     if options.dry_run:
         return plan_result(BackfillPlan.from_record(desk.plan(spec)), desk.config)
-    return submit(desk, spec, new=options.new, wait=options.wait, call=call)
+    return submit(desk, spec, new=options.new, wait=options.wait, show=call.show)
 
 
-def submit(desk: Desk, spec: dict[str, Any], *, new: bool, wait: bool, call: Call) -> Result:
+def submit(desk: Desk, spec: dict[str, Any], *, new: bool, wait: bool, show: Callable[[Result], None]) -> Result:
     """Ask for a run and, with `wait`, follow it."""
     asked = desk.submit(spec, new=new)
     run_id = asked["run"]["id"]
     if wait:
-        seen, _ = follow(desk, run_id, asked["job"], call.show)
+        seen, _ = follow(desk, run_id, asked["job"], show)
         return run_result(seen, asked["notes"])
     return run_result(desk.show(run_id), asked["notes"])
 
