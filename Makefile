@@ -45,7 +45,7 @@ bench:     ## measure the promises; writes benchmarks/results and benchmarks/RES
 
 lab:       ## JupyterLab on the quickstart notebook
 	@sh scripts/install.sh demo
-	$(BIN)/jupyter lab notebooks/01_quickstart.ipynb
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/01_quickstart.ipynb
 
 docs:      ## write the generated pages again and check every link
 	@sh scripts/install.sh demo

@@ -177,7 +177,9 @@ class Platform:
     def settle(self, job: Job) -> None:
         """Carry a run on after one of its jobs ended."""
         if job.kind.startswith("backfill.") and job.state in END_STATES:
-            self.backfills.settle(job)
+            from nbplat.backfill.settle import settle
+
+            settle(self.store, job)
 
     def work_here(self, worker: str) -> list[Job]:
         """Do every queued job in this process, one after the other, and return them ended.

@@ -119,6 +119,7 @@ def bind_body(body: Body, columns: Mapping[str, Mapping[str, str]], keys: tuple[
     from sqlglot.schema import MappingSchema
 
     tree = sqlglot.parse_one(body.sql, read="spark")
+    written = {name.lower(): name for name in tree.named_selects}
     schema = MappingSchema(dialect="spark")
     flat: dict[str, str] = {}
     # Tables get one-part stand-ins, so that base and deep namespaces qualify alike.
@@ -147,6 +148,11 @@ def bind_body(body: Body, columns: Mapping[str, Mapping[str, str]], keys: tuple[
             f"a column of the body cannot be resolved: {reason}",
             fix=did_you_mean(wrong.split(".")[-1], known) or "qualify the column with its table",
         ) from None
+    # Names match in any case, as in Spark: a column of base keeps its own spelling, a new one that of the body.
+    written |= {name.lower(): name for name in columns[BASE]}
+    for column in tree.selects:
+        if isinstance(column, exp.Alias):
+            column.args["alias"].set("this", written.get(column.alias.lower(), column.alias))
     row_wise, why = _row_wise(tree, flat[BASE], keys)
     reads = _reads(tree, flat, columns)
     back = {stand_in: name for name, stand_in in flat.items()}
@@ -156,7 +162,7 @@ def bind_body(body: Body, columns: Mapping[str, Mapping[str, str]], keys: tuple[
     handed_on = frozenset(
         column.alias_or_name
         for column in tree.selects
-        if isinstance(column.unalias(), exp.Column) and column.unalias().name == column.alias_or_name
+        if isinstance(column.unalias(), exp.Column) and column.unalias().name.lower() == column.alias_or_name.lower()
     )
     return BoundBody(tree.sql(dialect="spark"), tuple(tree.named_selects), handed_on, reads, row_wise, why)
 
@@ -174,12 +180,12 @@ def _reads(
     aliases: dict[str, set[str]] = {}
     for table in tree.find_all(exp.Table):
         aliases.setdefault(table.name, set()).add(table.alias_or_name)
-    used = {(column.table, column.name) for column in tree.find_all(exp.Column)}
+    used = {(column.table, column.name.lower()) for column in tree.find_all(exp.Column)}
     return {
         name: tuple(
             column
             for column in sorted(columns[name])
-            if any((alias, column) in used for alias in aliases.get(stand_in, ()))
+            if any((alias, column.lower()) in used for alias in aliases.get(stand_in, ()))
         )
         for name, stand_in in flat.items()
     }
@@ -213,8 +219,10 @@ def _row_wise(tree: exp.Expression, base: str, keys: tuple[str, ...]) -> tuple[b
         return True, "each row of base is computed by itself"
     if any(group.args.get(kind) for kind in ("grouping_sets", "cube", "rollup", "all")):
         return False, "grouping sets over base"
-    grouped = {column.name for column in group.expressions if isinstance(column, exp.Column) and column.table == alias}
-    if not keys or not set(keys) <= grouped:
+    grouped = {
+        column.name.lower() for column in group.expressions if isinstance(column, exp.Column) and column.table == alias
+    }
+    if not keys or not {key.lower() for key in keys} <= grouped:
         return False, "base is grouped by less than its key"
     return True, "base is grouped by its key"
 

@@ -15,7 +15,11 @@ from nbplat.terms import SnapshotPin, TableName, Window, content_hash
 
 __all__ = ["BackfillPlan", "SourcePlan", "UnitPlan", "build_plan"]
 
+UNCHECKED = "checked before staging"
+
 _DECODED_PER_STORED = 4  # Arrow bytes per compressed Parquet byte, a cautious mean of plain tables
+
+_STAGED_OWN = ("nb_file", "nb_pos")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +96,13 @@ class BackfillPlan:
     write_bytes: int = 0
     write_basis: str = "type widths"
     seconds: float | None = None
-    key_check: str = "while staging"
+    key_check: str = UNCHECKED
     conflicts: tuple[str, ...] = ()
+
+    @property
+    def keys_checked(self) -> bool:
+        """True when the plan has read the keys and found them unique."""
+        return self.key_check != UNCHECKED
 
     @property
     def rows(self) -> int:
@@ -251,6 +260,13 @@ def _new_names(bound: BoundBody, keys: tuple[str, ...], facts: TableFacts) -> tu
     new = tuple(name for name in bound.outputs if name not in keys)
     if not new:
         raise RequestError("body.columns", "the body returns no new column", fix="select the feature next to the keys")
+    for name in new:
+        if name.lower() in _STAGED_OWN or "." in name:
+            raise RequestError(
+                "column.name",
+                f"{name!r} cannot name a new column",
+                fix=f"{', '.join(_STAGED_OWN)} are the staging table's own, and a dot parts nested fields",
+            )
     existing = {column.name.lower(): column.name for column in facts.columns}
     for name in new:
         if name.lower() in existing:

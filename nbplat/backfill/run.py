@@ -11,17 +11,16 @@ from nbplat.backfill.plan import BackfillPlan, build_plan
 from nbplat.backfill.ports import Engine, Publisher, Splicer, StagedWriter, Tables
 from nbplat.backfill.promote import Promoter
 from nbplat.backfill.rollback import Undoer
+from nbplat.backfill.settle import queue_step
 from nbplat.backfill.spec import BackfillSpec
 from nbplat.backfill.stage import Stager, check_keys, probe, stage_scope, staged_files
-from nbplat.backfill.states import AFTER_JOB, DONE, LIVE_STATES, STEPS, RunState, Step
+from nbplat.backfill.states import DONE, KIND, LIVE_STATES, STEPS, RunState, Step
 from nbplat.clock import Clock
 from nbplat.errors import Conflict, NotFound
-from nbplat.job import Job, JobDraft, JobState, JobStore, Run, RunDraft, StepContext, UnitState
+from nbplat.job import Job, JobState, JobStore, Run, RunDraft, StepContext, UnitState
 from nbplat.terms import Progress, SnapshotPin, StagedColumns, TableName
 
 __all__ = ["KIND", "Backfills", "Submission"]
-
-KIND = "backfill"
 
 # Above this a plan does not read keys or run a sample: it stays a matter of metadata.
 _PROBE_BYTES = 64 << 20
@@ -91,10 +90,7 @@ class Backfills:
         """Attach to the equal live run, or plan, open a run and queue its staging."""
         live = None if force_new else self._live_run(spec)
         if live is not None:
-            plan = BackfillPlan.from_record(live.plan)
-            notes = (f"attached to {live.id}, which is {live.state.replace('_', ' ')}", *self._moved(live, plan))
-            job = self._stage_again(live, owner) if live.state == RunState.PLANNED else self._live_job(live)
-            return Submission(live, plan, job, attached=True, notes=notes)
+            return self._attach(live, owner)
         plan = self.plan(spec)
         draft = RunDraft(
             kind=KIND,
@@ -107,8 +103,10 @@ class Backfills:
             owner=owner,
         )
         run, opened = self.store.open_run(draft, force_new=force_new)
-        job = self._queue(run, Step.STAGE, owner) if run.state == RunState.PLANNED else self._live_job(run)
-        return Submission(run, plan if opened else BackfillPlan.from_record(run.plan), job, attached=not opened)
+        if not opened:
+            # The same cell elsewhere was faster while this one planned.
+            return self._attach(run, owner)
+        return Submission(run, plan, queue_step(self.store, run, Step.STAGE, owner), attached=False)
 
     def step(self, run_id: str, step: Step, *, owner: str) -> Submission:
         """Queue an audit, a promotion or a roll back of a run.
@@ -135,7 +133,7 @@ class Backfills:
             self.publisher.field_ids(plan.base, run.id, plan.columns)
         if step is Step.ROLLBACK:
             self.store.move_run(KIND, run.id, run.state, frm=[run.state], outputs={"rollback_from": run.state})
-        return Submission(run, plan, self._queue(run, step, owner), attached=False)
+        return Submission(run, plan, queue_step(self.store, run, step, owner), attached=False)
 
     def cancel(self, run_id: str) -> Run:
         """End the run's live job; the run returns to its last completed state."""
@@ -219,22 +217,6 @@ class Backfills:
             case Step.ROLLBACK:
                 return self._roll_back(run, plan, context)
 
-    def settle(self, job: Job) -> None:
-        """Carry the run on after a job ended: back to its last completed state, or to the next step."""
-        run = self.store.run(KIND, job.run_id)
-        step = Step(job.kind)
-        if job.state in (JobState.FAILED, JobState.CANCELLED) and run.state == STEPS[step][1]:
-            back = AFTER_JOB[step, job.state] or RunState(run.outputs["rollback_from"])
-            self.store.move_run(KIND, run.id, back, frm=[run.state], error=job.error)
-        if job.state is not JobState.SUCCEEDED:
-            return
-        if run.state == RunState.STAGED and step is Step.STAGE:
-            self._queue(run, Step.AUDIT, job.owner)
-        if run.state == RunState.AUDITED:
-            run = self.store.move_run(KIND, run.id, RunState.AWAITING_PROMOTION, frm=[RunState.AUDITED])
-            if run.spec.get("promote"):
-                self._queue(run, Step.PROMOTE, job.owner)
-
     def _stage(self, run: Run, plan: BackfillPlan, context: StepContext) -> dict[str, Any]:
         stager = Stager(
             plan,
@@ -296,6 +278,12 @@ class Backfills:
             counts[unit.state] += 1
         return counts
 
+    def _attach(self, run: Run, owner: str) -> Submission:
+        plan = BackfillPlan.from_record(run.plan)
+        notes = (f"attached to {run.id}, which is {run.state.replace('_', ' ')}", *self._moved(run, plan))
+        job = self._stage_again(run, owner) if run.state == RunState.PLANNED else self._live_job(run)
+        return Submission(run, plan, job, attached=True, notes=notes)
+
     def _live_run(self, spec: BackfillSpec) -> Run | None:
         for run in self.store.runs(KIND, name=spec.name):
             if run.identity == spec.identity and run.state in LIVE_STATES:
@@ -307,13 +295,10 @@ class Backfills:
         jobs = self.store.jobs(run_id=run.id, states=live, limit=1)
         return jobs[0] if jobs else None
 
-    def _queue(self, run: Run, step: Step, owner: str) -> Job:
-        return self.store.submit(JobDraft(kind=step, run_id=run.id), kind_of_run=KIND, owner=owner)[0]
-
     def _stage_again(self, run: Run, owner: str) -> Job:
         if self._live_job(run) is None:
             self.store.reset_failed_units(stage_scope(run.id))
-        return self._queue(run, Step.STAGE, owner)
+        return queue_step(self.store, run, Step.STAGE, owner)
 
     def _moved(self, run: Run, plan: BackfillPlan) -> tuple[str, ...]:
         """Which pinned tables have a newer snapshot; shown on attach, never silently taken."""

@@ -69,6 +69,8 @@ class Stager:
         units = {unit.id: unit for unit in self.plan.units}
         self.store.plan_units(scope, sorted(units))
         release_dead_tries(self.store, scope, context)
+        if not self.plan.keys_checked:
+            check_keys(self.plan, self.tables)
         sources = read_sources(self.plan, self.tables)
         group_of = {unit_id: group for group in self.plan.groups for unit_id in group}
         self._show(context, scope)

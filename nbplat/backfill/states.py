@@ -6,7 +6,10 @@ from enum import StrEnum
 
 from nbplat.job import JobState
 
-__all__ = ["AFTER_JOB", "DONE", "LIVE_STATES", "MOVES", "STEPS", "RunState", "Step"]
+__all__ = ["AFTER_JOB", "DONE", "KIND", "LIVE_STATES", "MOVES", "STEPS", "RunState", "Step"]
+
+KIND = "backfill"
+"""Of these runs in the ledger."""
 
 
 class RunState(StrEnum):

@@ -96,3 +96,17 @@ def test_staged_rows_that_were_swapped_are_rejected(lake: Lake) -> None:
     lake.step(run_id, Step.AUDIT)
     assert "rejected" == lake.state(run_id)
     assert not findings(lake, run_id)["aligned-keys", ""]["passed"]
+
+
+def test_names_of_any_case_and_with_spaces_go_the_whole_way(lake: Lake) -> None:
+    """Upper-case tables are no special case, and a name that needs quotes keeps them."""
+    import pyarrow as pa
+
+    rows = {"Id": pa.array([1, 2, 3], pa.int64()), "order": pa.array([1.0, 2.0, None])}
+    lake.make("shop.Upper", pa.table(rows))
+    run_id = lake.stage("f", "select id, `order` * 2D as `My Feature`, Id + 1 as `Select` from base", "shop.Upper")
+    lake.promote(run_id)
+    got = lake.rows("shop.Upper", key="Id")
+    assert ["Id", "order", "My Feature", "Select"] == list(got.columns)
+    assert [2.0, 4.0] == got["My Feature"][:2].tolist()
+    assert [2, 3, 4] == got["Select"].tolist()

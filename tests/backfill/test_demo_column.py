@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from nbplat.adapters.parquet.splice import chunk_digests
-from nbplat.terms import local_path
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.backfill.spec import BackfillSpec
+from nbplat.terms import local_path
 from tests.fixtures.lakehouse import Lake
 
 TRAIN, EVENTS = "retail.train", "retail.events"

@@ -26,7 +26,7 @@ class FullFile(io.FileIO):
 
 def fill(monkeypatch: pytest.MonkeyPatch, how: str, suffix: str) -> Callable[[], None]:
     """From now on files of that suffix meet a full disk when written or when synced; returns how to make room."""
-    with_room, open_, fsync = monkeypatch.context(), Path.open, os.fsync
+    open_ = Path.open
 
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -36,7 +36,6 @@ def fill(monkeypatch: pytest.MonkeyPatch, how: str, suffix: str) -> Callable[[],
             return FullFile(path, mode)
         return open_(path, mode, *args, **kwargs)
 
-    del with_room, fsync
     if how == "fsync":
         monkeypatch.setattr(os, "fsync", full)
     else:

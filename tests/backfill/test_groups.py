@@ -25,7 +25,8 @@ ROW_WISE = [
 WHOLE = [
     "select distinct id, x as f from base",
     "select id, x - (select avg(x) from base) as f from base",
-    "select a.id, count(b.id) as f from base a left join base b on b.customer = a.customer and b.ts < a.ts group by a.id",
+    "select a.id, count(b.id) as f from base a left join base b on b.customer = a.customer and b.ts < a.ts"
+    " group by a.id",
     "select b.id, s.total as f from base b join (select customer as c, sum(x) as total from base group by customer) s"
     " on s.c = b.customer",
     "with t0 as (select customer as c, count(*) as n from base group by customer)"
@@ -61,9 +62,8 @@ def in_one_query(lake: Lake, sql: str) -> pd.DataFrame:
         db.execute("set timezone = 'UTC'")
         db.register("base", lake.table(ORDERS).scan().to_arrow())
         db.register("events", lake.table(EVENTS).scan().to_arrow())
-        return db.sql(
-            f"select * from ({sql.replace('shop.events', 'events').replace('2D', '2').replace('0D', '0')}) order by id"
-        ).df()  # noqa: S608
+        plain = sql.replace("shop.events", "events").replace("2D", "2").replace("0D", "0")
+        return db.sql(f"select * from ({plain}) order by id").df()  # noqa: S608
 
 
 @pytest.mark.parametrize("sql", ROW_WISE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -37,6 +38,8 @@ BAD = {
     "a column that exists": ({"sql": "select id, x * 2D as x from base"}, Conflict, "column.exists"),
     "it exists in other case": ({"sql": "select id, x * 2D as X from base"}, Conflict, "column.exists"),
     "a column that exists, keys named": ({"sql": "select id, x from base", "keys": ("id",)}, Conflict, "column.exists"),
+    "a name of the staging table": ({"sql": "select id, x as NB_pos from base"}, RequestError, "column.name"),
+    "a name with a dot": ({"sql": "select id, x as `a.b` from base"}, RequestError, "column.name"),
     "unknown column": ({"sql": "select id, y as f from base"}, RequestError, "body.column"),
     "doubled keys in the table": ({"sql": "select tag, 1 as f from base"}, DataError, "key.duplicate"),
     "fan-out": ({"sql": f"select b.id, e.amount as f {JOIN}"}, DataError, "body.duplicate_keys"),
@@ -60,18 +63,27 @@ BAD = {
 }
 
 
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
+    """One for all refusals: that they change nothing is what they show."""
+    lake = Lake(tmp_path_factory.mktemp("refusals") / "home")
+    lake.make_shop()
+    yield lake
+    lake.close()
+
+
 @pytest.mark.parametrize("what", BAD)
-def test_bad_input_is_refused_before_any_effect(lake: Lake, what: str) -> None:
+def test_bad_input_is_refused_before_any_effect(shop: Lake, what: str) -> None:
     """Each has its class and code and a fix, and no file, table or run changes."""
     request, kind, code = BAD[what]
     request = {"name": "f", "sql": SQL, "table": ORDERS, **request}
-    picture = lake.picture()
-    for ask in (lake.submit, _plan(lake)):
+    picture = shop.picture()
+    for ask in (shop.submit, _plan(shop)):
         with pytest.raises(NbplatError) as caught:
             ask(**request)
         assert (code, kind) == (caught.value.code, type(caught.value)), caught.value
         assert caught.value.fix
-    assert picture == lake.picture()
+    assert picture == shop.picture()
 
 
 def _plan(lake: Lake) -> Any:
@@ -80,7 +92,7 @@ def _plan(lake: Lake) -> Any:
     return lambda name, table, sql, **options: lake.backfills.plan(BackfillSpec.build(name, table, sql, **options))
 
 
-def test_near_names_are_told(lake: Lake) -> None:
+def test_near_names_are_told(shop: Lake) -> None:
     """A closed set is answered with its nearest names."""
     for request, near in (
         ({"table": "shop.orderz"}, "shop.orders"),
@@ -88,7 +100,7 @@ def test_near_names_are_told(lake: Lake) -> None:
         ({"engine": "locl"}, "local"),
     ):
         with pytest.raises(RequestError) as caught:
-            lake.submit(**{"name": "f", "sql": SQL, **request})
+            shop.submit(**{"name": "f", "sql": SQL, **request})
         assert near in caught.value.fix
 
 
@@ -176,4 +188,4 @@ def test_a_stale_window_of_time_is_no_excuse(lake: Lake) -> None:
     from nbplat.terms import Window
 
     with pytest.raises(ValueError, match="naive"):
-        Window(start=dt.datetime(2024, 1, 1))
+        Window(start=dt.datetime(2024, 1, 1))  # noqa: DTZ001

@@ -32,7 +32,7 @@ def test_rows_outside_hold_null_and_files_outside_are_no_units(lake: Lake) -> No
 @pytest.mark.parametrize("kind", ["timestamptz", "timestamp", "date"])
 def test_bounds_are_exact(lake: Lake, kind: str) -> None:
     """The first instant is inside, the last is outside, for each type of time; a null time is outside."""
-    start, end = dt.datetime(2024, 3, 10), dt.datetime(2024, 3, 12)
+    start, end = dt.datetime(2024, 3, 10), dt.datetime(2024, 3, 12)  # noqa: DTZ001
     moments = [start - US, start, start + US, end - US, end, end + US, None]
     types = {"timestamptz": pa.timestamp("us", tz="UTC"), "timestamp": pa.timestamp("us"), "date": pa.date32()}
     if kind == "date":

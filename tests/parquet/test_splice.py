@@ -27,7 +27,7 @@ TYPES: dict[pa.DataType, st.SearchStrategy[Any]] = {
     pa.string(): st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=9),
     pa.bool_(): st.booleans(),
     pa.date32(): st.dates(dt.date(1900, 1, 1), dt.date(2200, 1, 1)),
-    pa.timestamp("us"): st.datetimes(dt.datetime(1970, 1, 1), dt.datetime(2200, 1, 1)),
+    pa.timestamp("us"): st.datetimes(dt.datetime(1970, 1, 1), dt.datetime(2200, 1, 1)),  # noqa: DTZ001
 }
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from nbplat.adapters.parquet.splice import row_group_rows
 from nbplat.adapters.parquet.staged import LocalSplicer, StagedParquet
-from nbplat.terms import local_path
 from nbplat.errors import SetupError
+from nbplat.terms import local_path
 
 
 @pytest.mark.parametrize("uri", ["/a/b c.parquet", "file:/a/b c.parquet", "file:///a/b c.parquet"])

@@ -219,7 +219,7 @@ def run_result(seen: dict[str, Any], notes: list[str]) -> Result:
     if following:
         lines.append(f"  next: {following}")
     job = job_result(seen["jobs"][0]).job if seen["jobs"] else None
-    return Result("\n".join(lines), fields_html(facts), job=job, value=seen, data=seen)
+    return Result("\n".join(lines), fields_html(facts), job=job, value=seen, data={**seen, "notes": notes})
 
 
 def _step(call: Call, verb: str) -> Result:

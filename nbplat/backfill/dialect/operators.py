@@ -1,0 +1,294 @@
+"""Operators: arithmetic with Spark's ANSI errors, comparison, logic, membership, intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from nbplat.backfill.dialect.declaration import Call, Declared, SubsetEntry
+from nbplat.backfill.dialect.kinds import (
+    ANY,
+    BIGINT,
+    BOOLEAN,
+    DATE,
+    DECIMAL,
+    DOUBLE,
+    INT,
+    INTEGER,
+    INTERVAL,
+    MIXED,
+    NULL,
+    NUMBER,
+    OTHER,
+    STRING,
+    TEXT,
+    TIME,
+    TIMESTAMP,
+    TRUTH,
+    UNKNOWN,
+    common,
+    kind_of,
+)
+
+__all__ = ["INTERVAL_UNITS", "OPERATORS", "OPERATOR_ENTRIES", "incomparable"]
+
+_BOTH = ("this", "expression")
+_DAYS = frozenset({"DAY", "WEEK", "MONTH", "YEAR"})
+INTERVAL_UNITS = _DAYS | {"HOUR", "MINUTE", "SECOND"}
+
+
+def incomparable(sides: Sequence[Any]) -> str | None:
+    """Say why values are not compared alike by both engines; None when they are."""
+    kinds = [kind_of(side) for side in sides]
+    if OTHER in kinds or INTERVAL in kinds:
+        return "only numbers, strings, booleans, dates and timestamps are compared here: cast the column"
+    if common(kinds) != MIXED:
+        return None
+    times = [kind for kind in kinds if kind != STRING]
+    written = all(side.unnest().is_string for side, kind in zip(sides, kinds, strict=True) if kind == STRING)
+    if written and common(times) in TIME:
+        return None
+    return f"it compares {' with '.join(sorted(set(kinds) - {NULL}))}: cast one side"
+
+
+def _wider(call: Call) -> str:
+    if INTERVAL in call.kinds:
+        return _moved(call)
+    if set(call.kinds) == {DATE, INT}:
+        return DATE
+    return common(call.kinds)
+
+
+def _moved(call: Call) -> str:
+    """The kind of a time moved by an interval."""
+    moved = next((kind for kind in call.kinds if kind != INTERVAL), UNKNOWN)
+    if moved == DATE:
+        return DATE if _interval(call).text("unit").upper().rstrip("S") in _DAYS else TIMESTAMP
+    return moved
+
+
+def _interval(call: Call) -> Any:
+    from sqlglot import exp
+
+    return next(side for side in call.arguments if isinstance(side, exp.Interval))
+
+
+def _sum_refuses(call: Call) -> str | None:
+    """For + and -: numbers, a date and days, a time and an interval."""
+    from sqlglot import exp
+
+    left, right = call.kinds
+    minus = isinstance(call.node, exp.Sub)
+    if INTERVAL in call.kinds:
+        if not isinstance(call.arguments[1], exp.Interval) and (
+            minus or not isinstance(call.arguments[0], exp.Interval)
+        ):
+            return "an interval is added to or taken from a date or timestamp, and is written out"
+        moved = left if isinstance(call.arguments[1], exp.Interval) else right
+        return None if moved in TIME | {UNKNOWN, NULL} else f"an interval does not move a {moved}"
+    if left in TIME and right in TIME:
+        return "the difference of two times is an interval: use datediff or timestampdiff"
+    if left == DATE and right == INT:
+        return None
+    if (left in TIME or right in TIME) and UNKNOWN not in call.kinds:
+        return "a date moves by an int or an interval only"
+    return _numbers_only(call)
+
+
+def _numbers_only(call: Call) -> str | None:
+    wrong = sorted(set(call.kinds) - NUMBER - {DECIMAL, NULL, UNKNOWN})
+    return f"it takes numbers, and one side is {wrong[0]}" if wrong else None
+
+
+def _sum(call: Call) -> str:
+    from sqlglot import exp
+
+    sign = "-" if isinstance(call.node, exp.Sub) else "+"
+    if INTERVAL in call.kinds and DATE in call.kinds:
+        return f"CAST({{0}} {sign} {{1}} AS {'DATE' if _moved(call) == DATE else 'TIMESTAMPTZ'})"
+    return f"({{0}} {sign} {{1}})"
+
+
+def _nonzero(call: Call) -> bool:
+    return bool(call.whole(1))
+
+
+def _divide(call: Call) -> str:
+    quotient = "CAST({0} AS DOUBLE) / CAST({1} AS DOUBLE)"
+    if _nonzero(call):
+        return f"({quotient})"
+    return f"CASE WHEN {{1}} = 0 AND {{0}} IS NOT NULL THEN error('DIVIDE_BY_ZERO') ELSE {quotient} END"
+
+
+def _remainder(call: Call) -> str:
+    if _nonzero(call) and call.whole(1) != -1:
+        return "({0} % {1})"
+    # DuckDB raises on the smallest integer % -1, which is 0.
+    minus_one = "WHEN {1} = -1 THEN {0} - {0} " if set(call.kinds) <= INTEGER else ""
+    return (
+        f"CASE WHEN {{1}} = 0 AND {{0}} IS NOT NULL THEN error('REMAINDER_BY_ZERO') {minus_one}ELSE {{0}} % {{1}} END"
+    )
+
+
+def _of_in(node: Any) -> list[Any]:
+    query = node.args.get("query")
+    return [node.this, query.unnest().selects[0]] if query is not None else [node.this, *node.expressions]
+
+
+def _in_refuses(call: Call) -> str | None:
+    query = call.node.args.get("query")
+    if query is not None and len(query.unnest().selects) != 1:
+        return "the subquery must return one column"
+    return incomparable(call.arguments)
+
+
+def _is_refuses(call: Call) -> str | None:
+    from sqlglot import exp
+
+    return None if isinstance(call.arguments[1], (exp.Null, exp.Boolean)) else "only IS [NOT] NULL, TRUE and FALSE"
+
+
+def _arithmetic(name: str, node: str, takes: frozenset[str], gives: Any, duckdb: Any, refuse: Any = None) -> Declared:
+    return Declared((name,), node, name, (takes,), gives, duckdb, slots=_BOTH, refuse=refuse, group="operator")
+
+
+def _compares(name: str, node: str) -> Declared:
+    return Declared(
+        (name,),
+        node,
+        name,
+        (_COMPARED,),
+        BOOLEAN,
+        slots=_BOTH,
+        refuse=lambda call: incomparable(call.arguments),
+        group="operator",
+    )
+
+
+_COMPARED = ANY | {DECIMAL, INTERVAL, OTHER}  # told apart by `incomparable`, with the better message
+_ARITHMETIC = NUMBER | {DECIMAL, INTERVAL} | TIME | TEXT | TRUTH
+
+OPERATORS: tuple[Declared, ...] = (
+    _arithmetic("+", "Add", _ARITHMETIC, _wider, _sum, _sum_refuses),
+    _arithmetic("-", "Sub", _ARITHMETIC, _wider, _sum, _sum_refuses),
+    _arithmetic("*", "Mul", _ARITHMETIC, _wider, "({0} * {1})", _numbers_only),
+    _arithmetic("/", "Div", _ARITHMETIC, DOUBLE, _divide, _numbers_only),
+    _arithmetic("%", "Mod", _ARITHMETIC, _wider, _remainder, _numbers_only),
+    _arithmetic(
+        "div",
+        "IntDiv",
+        INTEGER,
+        BIGINT,
+        lambda call: (
+            "(CAST({0} AS BIGINT) // {1})"
+            if _nonzero(call)
+            else "CASE WHEN {1} = 0 AND {0} IS NOT NULL THEN error('DIVIDE_BY_ZERO') ELSE CAST({0} AS BIGINT) // {1} END"
+        ),
+    ),
+    Declared(
+        ("- (sign)",), "Neg", "-x", (NUMBER | {DECIMAL},), lambda call: call.kinds[0], slots=("this",), group="operator"
+    ),
+    *(
+        _compares(name, node)
+        for name, node in {
+            "=": "EQ",
+            "<>": "NEQ",
+            "<": "LT",
+            "<=": "LTE",
+            ">": "GT",
+            ">=": "GTE",
+            "<=>": "NullSafeEQ",
+            "is distinct from": "NullSafeNEQ",
+        }.items()
+    ),
+    *(
+        Declared((name,), node, name, (TRUTH,), BOOLEAN, slots=slots, group="operator")
+        for name, node, slots in (("and", "And", _BOTH), ("or", "Or", _BOTH), ("not", "Not", ("this",)))
+    ),
+    Declared(
+        ("is",),
+        "Is",
+        "is [not] null | true | false",
+        (_COMPARED,),
+        BOOLEAN,
+        slots=_BOTH,
+        refuse=_is_refuses,
+        group="operator",
+    ),
+    Declared(
+        ("in",),
+        "In",
+        "in (…)",
+        (_COMPARED,),
+        BOOLEAN,
+        slots=_of_in,
+        ignore=("query", "expressions", "this"),
+        refuse=_in_refuses,
+        group="operator",
+    ),
+    Declared(
+        ("between",),
+        "Between",
+        "between … and …",
+        (_COMPARED,),
+        BOOLEAN,
+        slots=("this", "low", "high"),
+        refuse=lambda call: incomparable(call.arguments),
+        group="operator",
+    ),
+    *(
+        Declared(
+            (name,),
+            node,
+            name,
+            (TEXT,),
+            BOOLEAN,
+            slots=_BOTH,
+            refuse=lambda call: None if call.text(1) is not None else "the pattern must be a literal",
+            group="operator",
+        )
+        for name, node in (("like", "Like"), ("ilike", "ILike"))
+    ),
+    Declared(
+        ("||",),
+        "DPipe",
+        "||",
+        (TEXT | INTEGER | {DATE},),
+        STRING,
+        "(CAST({0} AS VARCHAR) || CAST({1} AS VARCHAR))",
+        slots=_BOTH,
+        ignore=("safe",),
+        group="operator",
+    ),
+    Declared(("exists",), "Exists", "exists (select …)", (), BOOLEAN, slots=(), ignore=("this",), group="operator"),
+)
+
+
+def _entry(names: str, signature: str, notes: str = "") -> SubsetEntry:
+    return SubsetEntry("operator", names, signature, notes)
+
+
+OPERATOR_ENTRIES: tuple[SubsetEntry, ...] = (
+    _entry("+, -, *", "number, number -> wider type", "Integer overflow raises. Decimals are outside: write 1.5D."),
+    _entry("+, -", "date, int -> date", "Days."),
+    _entry(
+        "± interval",
+        "date | timestamp ± interval n unit",
+        "n is a literal; units year, month, week, day, hour, minute, second. A date moved by hours is a timestamp.",
+    ),
+    _entry("/", "number / number -> double", "Zero raises DIVIDE_BY_ZERO; null over zero is null."),
+    _entry("%, mod", "number, number -> wider type", "Zero raises REMAINDER_BY_ZERO."),
+    _entry("div", "integer div integer -> bigint", "Towards zero; zero raises."),
+    _entry(
+        "=, <>, <, <=, >, >=, <=>, is distinct from",
+        "value, value -> boolean",
+        "Values of one type, numbers, dates and timestamps, or a time and an ISO string literal. "
+        "NaN equals NaN and is the greatest number.",
+    ),
+    _entry("and, or, not", "boolean -> boolean", "Three-valued."),
+    _entry("is null, is true, is false", "value is [not] null"),
+    _entry("in, between", "value in (…), value between a and b", "Subqueries too; nulls as in Spark."),
+    _entry("like, ilike", "string like 'pattern' -> boolean", "The pattern is a literal."),
+    _entry("||", "string || string -> string", "As concat."),
+    _entry("exists", "[not] exists (select …)"),
+)

@@ -1,0 +1,36 @@
+"""Carry a run on after one of its jobs ended. Needs the ledger only, so that the worker stays light."""
+
+from __future__ import annotations
+
+from nbplat.backfill.states import AFTER_JOB, KIND, STEPS, RunState, Step
+from nbplat.job import Job, JobDraft, JobState, JobStore, Run
+
+__all__ = ["queue_step", "settle"]
+
+
+def queue_step(store: JobStore, run: Run, step: Step, owner: str) -> Job:
+    """Queue a step of a run, or find the same one queued or running."""
+    return store.submit(JobDraft(kind=step, run_id=run.id), kind_of_run=KIND, owner=owner)[0]
+
+
+def settle(store: JobStore, job: Job) -> None:
+    """Move the run back to its last completed state, or on to the next step.
+
+    Safe to repeat, also much later: a job that is not the run's newest any more changes nothing.
+    """
+    newest = next(each for each in store.jobs(run_id=job.run_id) if each.kind in frozenset(Step))
+    if newest.id != job.id:
+        return
+    run = store.run(KIND, job.run_id)
+    step = Step(job.kind)
+    if job.state in (JobState.FAILED, JobState.CANCELLED) and run.state == STEPS[step][1]:
+        back = AFTER_JOB[step, job.state] or RunState(run.outputs["rollback_from"])
+        store.move_run(KIND, run.id, back, frm=[run.state], error=job.error)
+    if job.state is not JobState.SUCCEEDED:
+        return
+    if run.state == RunState.STAGED and step is Step.STAGE:
+        queue_step(store, run, Step.AUDIT, job.owner)
+    if run.state == RunState.AUDITED:
+        run = store.move_run(KIND, run.id, RunState.AWAITING_PROMOTION, frm=[RunState.AUDITED])
+        if run.spec.get("promote"):
+            queue_step(store, run, Step.PROMOTE, job.owner)
