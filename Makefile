@@ -8,7 +8,7 @@ SLOW := jvm or postgres or kernel or process
 .DEFAULT_GOAL := help
 # The targets share one virtual environment and one machine; they are steps, not a graph to run at once.
 .NOTPARALLEL:
-.PHONY: help setup demo test test-fast lint bench lab docs lock jars
+.PHONY: help setup demo test test-fast lint bench bench-start bench-backfill bench-service lab docs lock jars
 
 help:      ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,9 +39,13 @@ lint:      ## ruff, mypy, import-linter, codespell, lock guard
 	$(BIN)/codespell
 	$(PY) scripts/check_lock.py
 
-bench:     ## measure the promises; writes benchmarks/results and benchmarks/RESULTS.md
+bench:     ## measure the promises into benchmarks/RESULTS.md (one area: make bench-start, bench-backfill, bench-service)
 	@sh scripts/install.sh test
 	$(PY) -m benchmarks
+
+bench-start bench-backfill bench-service:
+	@sh scripts/install.sh test
+	$(PY) -m benchmarks $(@:bench-%=%)
 
 lab:       ## JupyterLab on the quickstart notebook
 	@sh scripts/install.sh demo

@@ -159,8 +159,8 @@ def _demo(folder: Path, rows: int | None, name: str) -> list[Figure]:
     from nbplat.backfill.run import Backfills
     from nbplat.backfill.spec import BackfillSpec
     from nbplat.backfill.states import Step
-    from nbplat.compose import Platform
     from nbplat.clock import SystemClock
+    from nbplat.compose import Platform
 
     published: list[Cost] = []
 
@@ -280,7 +280,7 @@ def _read_and_write(platform: Any, plan: Any, out: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from nbplat.adapters.parquet.staged import local_path
+    from nbplat.terms import local_path
 
     out.mkdir(exist_ok=True)
     for source in plan.sources:

@@ -75,9 +75,7 @@ class Figure:
 
 def cost_of(work: Callable[[], Any]) -> Cost:
     """Do it once."""
-    cpu, wall = _cpu_s(), time.perf_counter()
-    work()
-    return Cost(time.perf_counter() - wall, _cpu_s() - cpu)
+    return _cost_and_value(work)[0]
 
 
 def medians(*works: Callable[[], Any], runs: int = RUNS, warm_up: int = 1) -> list[Cost]:
@@ -89,10 +87,9 @@ def medians(*works: Callable[[], Any], runs: int = RUNS, warm_up: int = 1) -> li
     seen: list[list[Cost]] = [[] for _ in works]
     for number in range(warm_up + runs):
         for work, costs in zip(works, seen, strict=True):
-            told: list[Any] = []
-            around = cost_of(lambda told=told, work=work: told.append(work()))
+            around, told = _cost_and_value(work)
             if number >= warm_up:
-                costs.append(told[0] if isinstance(told[0], Cost) else around)
+                costs.append(told if isinstance(told, Cost) else around)
     return [
         Cost(statistics.median(c.wall_s for c in costs), statistics.median(c.cpu_s for c in costs)) for costs in seen
     ]
@@ -129,6 +126,12 @@ def report(figures: Sequence[Figure]) -> None:
     for figure in figures:
         goal = "" if figure.goal is None else f" (goal {figure.goal:g}, {'met' if figure.met else 'MISSED'})"
         print(f"{figure.figure}: {_round(figure.value):g} {figure.unit}{goal}, against {figure.against}", flush=True)
+
+
+def _cost_and_value(work: Callable[[], Any]) -> tuple[Cost, Any]:
+    cpu, wall = _cpu_s(), time.perf_counter()
+    value = work()
+    return Cost(time.perf_counter() - wall, _cpu_s() - cpu), value
 
 
 def _cpu_s() -> float:

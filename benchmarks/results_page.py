@@ -19,8 +19,8 @@ _HEAD = """# Results
 
 <!-- Written by `python -m benchmarks` from benchmarks/results; edits here are lost. -->
 
-Medians of interleaved runs, bytecode kept, after a warm-up; [how to read them](README.md). CPU seconds stand beside wall
-seconds because the machine is shared: a wall figure taken under load says less than its CPU figure.
+Medians of interleaved runs, bytecode kept, after a warm-up; [how to read them](README.md). CPU seconds stand beside
+wall seconds because the machine is shared: a wall figure taken under load says less than its CPU figure.
 """
 
 
@@ -44,7 +44,10 @@ def results_page(folder: Path = FOLDER) -> str:
         lines += [f"## {area}", ""]
         if area in machine:
             lines += [f"{machine[area]}", ""]
-        lines += ["| figure | value | goal | met | against | CPU s | wall s |", "| --- | ---: | ---: | --- | --- | ---: | ---: |"]
+        lines += [
+            "| figure | value | goal | met | against | CPU s | wall s |",
+            "| --- | ---: | ---: | --- | --- | ---: | ---: |",
+        ]
         lines += [_row(figure) for figure in figures] + [""]
     return "\n".join(lines).rstrip() + "\n"
 

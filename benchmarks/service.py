@@ -81,7 +81,9 @@ def _calls_and_idle() -> list[Figure]:
 
 
 def _call(name: str, cost: Cost, against: str) -> Figure:
-    return Figure(name, cost.wall_s * 1000, "ms", None, "lower", f"{against}; CPU is the client's", cost.cpu_s, cost.wall_s)
+    return Figure(
+        name, cost.wall_s * 1000, "ms", None, "lower", f"{against}; CPU is the client's", cost.cpu_s, cost.wall_s
+    )
 
 
 def _times(call: Callable[[], Any]) -> Cost:

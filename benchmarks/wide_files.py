@@ -96,7 +96,8 @@ def listed_table(catalog: Any, name: str, *, files: int, columns: int) -> None:
     fields = [NestedField(1, "id", LongType()), NestedField(2, "at", TimestamptzType())]
     fields += [NestedField(3 + n, f"f{n:03d}", DoubleType()) for n in range(columns)]
     spec = PartitionSpec(
-        PartitionField(2, 1000, MonthTransform(), "at_month"), PartitionField(1, 1001, BucketTransform(100), "id_bucket")
+        PartitionField(2, 1000, MonthTransform(), "at_month"),
+        PartitionField(1, 1001, BucketTransform(100), "id_bucket"),
     )
     catalog.create_namespace_if_not_exists(name.split(".")[0])
     table = catalog.create_table(name, Schema(*fields), partition_spec=spec, properties={"format-version": "2"})

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from nbplat.clock import Clock, SystemClock
 from nbplat.config import Config, load_config
 from nbplat.errors import InternalError, SetupError
-from nbplat.job import END_STATES, Job, JobState, JobStore, Run, RunDraft, StepContext
-from nbplat.terms import Progress
+from nbplat.job import END_STATES, Job, JobStore, Run, RunDraft, StepContext
+from nbplat.job.inline import work_inline
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -186,27 +186,9 @@ class Platform:
 
         For scripts and tests that want no service. A job that fails is in the list, not raised.
         """
-        from nbplat.errors import NbplatError, unexpected
-
-        ended: list[Job] = []
-        lease_ms = max(int(self.config.lease_seconds * 1000), 3_600_000)
-        while (job := self.store.claim_job(worker, lease_ms=lease_ms)) is not None:
-            try:
-                result = self.run_step(StepContext(job, f"{job.id}/{job.fence}", _Report(self.store, job)))
-                job = self.store.finish_job(job.id, job.fence, JobState.SUCCEEDED, result=result)
-            except NbplatError as error:
-                job = self.store.finish_job(job.id, job.fence, JobState.FAILED, error=error.record())
-            except Exception as exc:
-                job = self.store.finish_job(job.id, job.fence, JobState.FAILED, error=unexpected(exc).record())
-                self.settle(job)
-                raise
-            except BaseException:
-                # Ctrl-C in a notebook: the next call goes on with the job.
-                self.store.release_job(job.id, job.fence)
-                raise
-            self.settle(job)
-            ended.append(job)
-        return ended
+        return work_inline(
+            self.store, worker, self.run_step, self.settle, lease_ms=int(self.config.lease_seconds * 1000)
+        )
 
     def close(self) -> None:
         """Let go of connections."""
@@ -214,15 +196,3 @@ class Platform:
             self.store.close()
         if "catalog" in self.__dict__:
             self.catalog.close()
-
-
-class _Report:
-    def __init__(self, store: JobStore, job: Job) -> None:
-        self._store = store
-        self._job = job
-
-    def progress(self, progress: Progress) -> None:
-        self._store.report(self._job.id, self._job.fence, progress)
-
-    def log(self, text: str) -> None:
-        """Nobody reads it: the caller has the job's result at hand."""

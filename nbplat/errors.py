@@ -16,6 +16,7 @@ record (`NbplatError.record`) and is raised again on the other side as the same 
 from __future__ import annotations
 
 import difflib
+import errno
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
@@ -149,13 +150,26 @@ def from_record(record: Mapping[str, Any]) -> NbplatError:
 
 
 def unexpected(exc: BaseException) -> NbplatError:
-    """Turn any exception into ours: our own pass through, the rest become InternalError with a fresh id.
+    """Turn any exception into ours: our own pass through, a full disk or memory is the machine's, the rest our bug.
 
     The caller writes the traceback to its log under ``detail_id``; the text of `exc` may hold
     data or secrets and therefore does not travel.
     """
     if isinstance(exc, NbplatError):
         return exc
+    if isinstance(exc, MemoryError):
+        return SetupError(
+            "memory.full",
+            "the process ran out of memory",
+            fix="lower limits.memory_bytes (NBPLAT_LIMITS_MEMORY_BYTES) or free memory, then run it again",
+        )
+    if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        return SetupError(
+            "disk.full",
+            "the disk is full",
+            fix="free space on that disk, then run it again: what is finished is kept",
+            where=str(exc.filename or ""),
+        )
     detail_id = uuid.uuid4().hex[:12]
     return InternalError(
         "internal.bug",

@@ -8,11 +8,11 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from pathlib import Path
 
-from nbplat.backfill import dialect
 from nbplat.backfill import states as run_states
+from nbplat.backfill.dialect import SUBSET, SubsetEntry
 from nbplat.backfill.types import NEW_COLUMN_TYPES
 from nbplat.config import load_config
 from nbplat.job import states as job_states
@@ -26,51 +26,56 @@ _BLOCK = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DO
 
 _SUBSET = """# The SQL of the local engine
 
-<!-- Written by `make docs` from nbplat/backfill/dialect.py; edits here are lost. -->
+<!-- Written by `make docs` from nbplat/backfill/dialect; edits here are lost. -->
 
 A backfill's body is one Spark-SQL `SELECT`. The `local` engine runs a declared subset of it on DuckDB. Whatever is not
-listed here is refused while planning, before any effect, with the nearest name that is: a function enters the list only
-when `tests/spark/test_sql_subset.py` has shown equal types and equal values against Spark, with nulls, NaN and errors.
+listed here is refused while planning, before any effect, with the nearest name that is. A line stands here only when
+`tests/spark/test_sql_subset.py` has shown equal types, values and errors against Spark, with nulls, NaN and ANSI mode;
+where plain transpilation would give another result, the expression is rewritten first.
 
-Where plain transpilation would give another result, the tree is rewritten first: `/` raises on zero and gives a double,
-`floor` and `ceil` give a bigint, a cast to an integer cuts off instead of rounding, `ln` is null at and below zero,
-`sqrt` below zero is NaN. Values are equal; float sums may be added in another order, so they agree within a relative
-1e-9, which is also the tolerance of the audit's determinism rule. The session's time zone is UTC.
+Values are equal to Spark's. Where a difference is given, doubles may differ by that much, relatively: they are added in
+another order, or the last bit comes from another library. The session's time zone is UTC.
+"""
+
+_GROUPS = {
+    "function": "Functions",
+    "aggregate": "Aggregates",
+    "window": "Window functions",
+    "operator": "Operators",
+    "cast": "Casts",
+    "query": "The query around them",
+}
+
+_REFUSED = """## What is refused
+
+| error | what it means |
+| --- | --- |
+| `sql.function`, `sql.operator`, `sql.cast`, `sql.interval` | not on this page |
+| `sql.types` | arguments of types the line does not list |
+| `sql.argument` | an argument that must be a literal, or has another value than those listed |
+| `sql.query` | a clause, or a shape of one, that is not on this page |
+| `sql.nondeterministic` | a result that would differ from run to run |
+| `sql.decimal` | `0.5` is a DECIMAL in Spark: write `0.5D` for a double |
+| `body.result_type` | a result type that a new column cannot have |
 """
 
 
 def subset_page() -> str:
-    """docs/sql-subset.md from the dialect's own lists."""
+    """docs/sql-subset.md from the dialect's own entries."""
+    unknown = {entry.group for entry in SUBSET} - _GROUPS.keys()
+    assert not unknown, f"name the groups {unknown} in _GROUPS"  # noqa: S101 - a page must not lose lines
     lines = [_SUBSET]
-    for name, title in (
-        ("FUNCTIONS", "Functions"),
-        ("CASTS", "Cast to"),
-        ("INTERVALS", "Interval units"),
-    ):
-        # A list may still be private to its module.
-        found: Collection[str] = getattr(dialect, name, None) or getattr(dialect, f"_{name}", ())
-        if found:
-            lines += [f"## {title}", "", *_listed(found), ""]
-    lines += ["## Types of a new column", "", ", ".join(f"`{kind}`" for kind in NEW_COLUMN_TYPES) + ".", ""]
-    lines += [
-        "## What is refused",
-        "",
-        "| error | what it means |",
-        "| --- | --- |",
-        "| `sql.function` | a function outside the list; the message names the nearest |",
-        "| `sql.operator` | a construct outside the list: lateral views, pivots, array and map access, … |",
-        "| `sql.cast` | a cast to another type |",
-        "| `sql.interval` | an interval of months or years, or of a unit outside the list |",
-        "| `sql.decimal` | arithmetic with a literal such as `0.5`, a DECIMAL in Spark: write `0.5D` |",
-        "| `body.result_type` | a result type that a new column cannot have |",
-    ]
+    for group, title in _GROUPS.items():
+        lines += [f"## {title}", "", "| name | how it is written | notes | difference |", _rule(4)]
+        lines += [_entry(entry) for entry in SUBSET if entry.group == group] + [""]
+    lines += ["## Types of a new column", "", ", ".join(f"`{kind}`" for kind in NEW_COLUMN_TYPES) + ".", "", _REFUSED]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _listed(found: Collection[str]) -> list[str]:
-    if isinstance(found, Mapping) and all(isinstance(note, str) for note in found.values()):
-        return ["| name | note |", "| --- | --- |", *(f"| `{name.lower()}` | {found[name]} |" for name in sorted(found))]
-    return [", ".join(f"`{name.lower()}`" for name in sorted(found)) + "."]
+def _entry(entry: SubsetEntry) -> str:
+    difference = f"{entry.tolerance:g}" if entry.tolerance else ""
+    cells = (f"`{entry.name}`", f"`{entry.signature}`", entry.notes, difference)
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _run_moves() -> list[str]:
@@ -98,7 +103,9 @@ def _settings() -> list[str]:
     rows = []
     for each in settings:
         # Where the state folder lies is the platform's choice.
-        default = "the platform's user data folder" if each.key == "home" else f"`{each.value}`" if each.value != "" else ""
+        default = (
+            "the platform's user data folder" if each.key == "home" else f"`{each.value}`" if each.value != "" else ""
+        )
         rows.append(f"| `{each.key}` | `{each.variable}` | {default} | {each.help} |")
     return ["| setting | variable | default | meaning |", _rule(4), *rows]
 

@@ -6,7 +6,6 @@ What it prints is the job's log. Its exit code says only whether the end of the 
 from __future__ import annotations
 
 import argparse
-import errno
 import os
 import signal
 import sys
@@ -16,7 +15,7 @@ import traceback
 
 from nbplat.clock import iso
 from nbplat.config import load_config
-from nbplat.errors import NbplatError, SetupError, unexpected
+from nbplat.errors import NbplatError, unexpected
 from nbplat.job import Job, JobState, JobStore, StepContext
 from nbplat.service.discovery import PLATFORM
 from nbplat.service.platform import Platform, platform_factory
@@ -105,7 +104,7 @@ def _run(platform: Platform, job: Job, fence: int) -> int:
         ended = platform.store.finish_job(job.id, fence, JobState.SUCCEEDED, result=result)
         report.log("succeeded")
     except Exception as exc:  # noqa: BLE001 - every failure of a step becomes its job's record
-        error = _ours(exc)
+        error = unexpected(exc)
         if not isinstance(exc, NbplatError):
             report.log(f"log id {error.detail_id}")
             traceback.print_exc()
@@ -120,22 +119,6 @@ def _run(platform: Platform, job: Job, fence: int) -> int:
             return 1
     platform.settle(ended)
     return 0
-
-
-def _ours(exc: Exception) -> NbplatError:
-    if isinstance(exc, MemoryError):
-        return SetupError(
-            "step.memory",
-            "the step ran out of memory",
-            fix="lower limits.memory_bytes (NBPLAT_LIMITS_MEMORY_BYTES) or free memory, then run it again",
-        )
-    if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT):
-        return SetupError(
-            "disk.full",
-            f"the disk is full{f' at {exc.filename}' if exc.filename else ''}",
-            fix="free space on that disk, then run it again: finished units are kept",
-        )
-    return unexpected(exc)
 
 
 def _end_with_worker(lifeline: int) -> None:

@@ -53,13 +53,13 @@ BAD = {
     "a function outside the subset": ({"sql": "select id, soundex(tag) as f from base"}, RequestError, "sql.function"),
     "a made-up function": ({"sql": "select id, frobnicate(x) as f from base"}, RequestError, "sql.function"),
     "a type no column can have": (
-        {"sql": "select id, interval 1 day as f from base"},
+        {"sql": "select id, 1.5 as f from base"},
         RequestError,
         "body.result_type",
     ),
     "a column of nulls only": ({"sql": "select id, null as f from base"}, RequestError, "body.result_type"),
     "types that do not fit": ({"sql": "select id, ts + tag as f from base"}, RequestError, "body.types"),
-    "a value that cannot be": ({"sql": "select id, x / (id - id) as f from base"}, DataError, "body.values"),
+    "a value that cannot be": ({"sql": "select id, cast(tag as int) as f from base"}, DataError, "body.values"),
 }
 
 

@@ -27,12 +27,20 @@ CASES = {
     "no SQL": (ORDERS, "id", "SELEC id FRM base", "", 2, "body.syntax", "SQL"),
     "empty body": (ORDERS, "id", " ", "", 2, "usage.body", "body"),
     "keys not returned": (ORDERS, "id", "SELECT x * 2 AS x2 FROM base", "", 2, "body.keys", "id"),
-    "duplicate keys": (ORDERS, "customer", "SELECT customer, x * 2 AS x2 FROM base", "", 4, "key.duplicate", "customer="),
+    "duplicate keys": (
+        ORDERS,
+        "customer",
+        "SELECT customer, x * 2 AS x2 FROM base",
+        "",
+        4,
+        "key.duplicate",
+        "customer=",
+    ),
     "window outside": (ORDERS, "id", GOOD, "--from 2019-01-01 --to 2019-02-01", 2, "window.outside", "2019-01-01"),
     "window the wrong way": (ORDERS, "id", GOOD, "--from 2024-03-01 --to 2024-02-01", 2, "window.", "2024-03-01"),
     "column exists": (ORDERS, "id", "SELECT id, 1 AS Tag FROM base", "", 2, "column.exists", "'tag'"),
     "unknown column": (ORDERS, "id", "SELECT id, y * 2 AS x2 FROM base", "", 2, "body.column", "y"),
-    "function outside": (ORDERS, "id", "SELECT id, soundex(tag) AS x2 FROM base", "", 2, "sql.function", "SOUNDEX"),
+    "function outside": (ORDERS, "id", "SELECT id, soundex(tag) AS x2 FROM base", "", 2, "sql.function", "soundex"),
     "unknown source": (ORDERS, "id", "SELECT base.id, e.a AS x2 FROM base, shop.nix e", "", 2, "table.unknown", "nix"),
 }
 
@@ -69,7 +77,7 @@ def test_with_json_the_error_is_a_record(shop: Product) -> None:
 def test_a_second_promotion_of_a_column(shop: Product) -> None:
     """Promoting a promoted run again does nothing; promoting another run's column of that name is refused."""
     for name in ("first", "second"):
-        shop.run(*shop.cell(name, "SELECT id, x * 3 AS x3 FROM base" + ("" if name == "first" else " "), ORDERS, "id"))
+        shop.run(*shop.cell(name, "SELECT id, x * 3 AS x3 FROM base", ORDERS, "id"))
     shop.run("backfill", "promote", "first")
     before = shop.picture()
     assert "first@1 is promoted already" in shop.run("backfill", "promote", "first").out
@@ -108,6 +116,8 @@ def test_a_full_disk(shop: Product) -> None:
     assert "disk is full" in refused(ran, "disk.full")
     assert before["tables"] == shop.picture()["tables"]
     assert "full@1 planned" in shop.run("backfill", "status", "full").out
+    for link in folder.glob("*.partial"):
+        link.unlink()
     assert "full@1 awaiting_promotion 6/6" in shop.run(*words).out
 
 

@@ -78,7 +78,9 @@ def test_no_secret_is_left_behind(retail: Product) -> None:
     assert [] == [word for word in ("select", "coalesce", "interval 90") if word in events or word in logs.lower()]
 
 
-@pytest.mark.parametrize("path", ["/api/v1/status", "/api/v1/runs", "/api/v1/events", "/openapi.json", "/iceberg/v1/config"])
+@pytest.mark.parametrize(
+    "path", ["/api/v1/status", "/api/v1/runs", "/api/v1/events", "/openapi.json", "/iceberg/v1/config"]
+)
 @pytest.mark.parametrize("header", [{}, {"Authorization": "Bearer wrong"}])
 def test_without_the_token_nothing_is_told(retail: Product, path: str, header: dict[str, str]) -> None:
     """A request without the token, or with another, is answered 401."""

@@ -149,7 +149,18 @@ def _is_refuses(call: Call) -> str | None:
 
 
 def _arithmetic(name: str, node: str, takes: frozenset[str], gives: Any, duckdb: Any, refuse: Any = None) -> Declared:
-    return Declared((name,), node, name, (takes,), gives, duckdb, slots=_BOTH, refuse=refuse, group="operator")
+    return Declared(
+        (name,),
+        node,
+        name,
+        (takes,),
+        gives,
+        duckdb,
+        slots=_BOTH,
+        ignore=("safe", "typed"),
+        refuse=refuse,
+        group="operator",
+    )
 
 
 def _compares(name: str, node: str) -> Declared:

@@ -111,10 +111,11 @@ def _check(node: Any) -> None:
         return
     elif isinstance(node, exp.Func) and not isinstance(node, exp.Binary):
         name = _name(node)
+        nearest = did_you_mean(name, _NAMES)
         raise RequestError(
             "sql.function",
             f"the function {name!r} is outside the SQL subset of the local engine",
-            fix=f"rewrite it ({did_you_mean(name, _NAMES)}); {_PAGE}",
+            fix=f"{nearest if nearest.startswith('did') else 'rewrite it'}; {_PAGE}",
         )
     else:
         raise _outside("sql.operator", node, f"{node.key.upper()} is outside the SQL subset of the local engine")
@@ -125,7 +126,8 @@ def _check_use(declared: Declared, node: Any) -> None:
 
     call = declared.call(node)
     slots = declared.slots if isinstance(declared.slots, tuple) else ()
-    extra = [part for part, value in node.args.items() if value and part not in (*slots, *declared.ignore)]
+    known = {*slots, *declared.ignore} | ({"this"} if declared.node == "Anonymous" else set())
+    extra = [part for part, value in node.args.items() if value and part not in known]
     if extra:
         raise _outside("sql.argument", node, f"the argument {extra[0].strip('_')!r} is outside the subset")
     over = node.parent.parent if isinstance(node.parent, exp.Filter) else node.parent
