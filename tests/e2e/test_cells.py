@@ -7,6 +7,7 @@ from collections import Counter
 import pyarrow as pa
 import pytest
 
+from tests.fixtures.lakehouse import ORDERS
 from tests.fixtures.product import Product
 from tests.fixtures.waiting import wait_until
 
@@ -29,17 +30,19 @@ def test_the_same_cell_at_the_same_moment(retail: Product, calm: pa.Table) -> No
     assert calm.equals(retail.staged("race@1"))
 
 
-def test_a_cell_again_attaches_and_a_changed_one_does_not(retail: Product) -> None:
+def test_a_cell_again_attaches_and_a_changed_one_does_not(shop: Product) -> None:
     """The same cell attaches to its staged run and says so; another body makes a new number, as does ``--new``."""
-    first = retail.json(*retail.cell("again"), "--background")
-    retail.run("backfill", "attach", "again")
-    again = retail.json(*retail.cell("again"))
+
+    words = shop.cell("again", "SELECT id, x * 2 AS again FROM base", ORDERS, "id")
+    first = shop.json(*words, "--background")
+    shop.run("backfill", "attach", "again")
+    again = shop.json(*words)
     assert ("again@1", "awaiting_promotion") == (again["run"]["id"], again["run"]["state"])
     assert first["run"]["created_ms"] == again["run"]["created_ms"]
     assert ["attached to again@1, which is awaiting promotion"] == again["notes"]
-    changed = retail.cell("again", "SELECT example_id, basket_value * 2 AS again FROM base")
-    assert "again@2" == retail.json(*changed)["run"]["id"]
-    assert "again@3" == retail.json(*changed, "--new")["run"]["id"]
+    changed = shop.cell("again", "SELECT id, x * 3 AS again FROM base", ORDERS, "id")
+    assert "again@2" == shop.json(*changed)["run"]["id"]
+    assert "again@3" == shop.json(*changed, "--new")["run"]["id"]
 
 
 def test_cancel_ends_the_processes_and_the_cell_goes_on(retail: Product, calm: pa.Table) -> None:

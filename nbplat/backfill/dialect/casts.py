@@ -125,14 +125,12 @@ def _refuses(call: Call) -> str | None:
     return None
 
 
-def _date_target(call: Call) -> str:
-    return _cast(Call(_as_cast(call), call.arguments))
-
-
-def _as_cast(call: Call) -> object:
+def _to_date(call: Call) -> Call:
+    """The same as a cast to date."""
     from sqlglot import exp
 
-    return exp.Cast(this=call.arguments[0].copy(), to=exp.DataType(this=type_of(DATE)))
+    node = exp.Cast(this=call.arguments[0].copy(), to=exp.DataType(this=type_of(DATE)))
+    return Call(node, call.arguments)
 
 
 CASTS: tuple[Declared, ...] = (
@@ -156,9 +154,9 @@ CASTS: tuple[Declared, ...] = (
         "to_date(string | date | timestamp) -> date",
         (),
         DATE,
-        lambda call: _cast(Call(_as_cast(call), call.arguments)),  # type: ignore[arg-type]
+        lambda call: _cast(_to_date(call)),
         ignore=("safe",),
-        refuse=lambda call: _refuses(Call(_as_cast(call), call.arguments)),  # type: ignore[arg-type]
+        refuse=lambda call: _refuses(_to_date(call)),
         note="Without a format.",
     ),
 )
@@ -170,6 +168,7 @@ _NOTES = {
     (DOUBLE, INT): "The fraction is dropped; what does not fit raises.",
     (DOUBLE, BIGINT): "The fraction is dropped; what does not fit raises.",
     (TIMESTAMP, BIGINT): "Seconds, rounded down.",
+    (BIGINT, TIMESTAMP): "Of seconds; beyond the range it raises, where Spark takes the last instant.",
 }
 
 CAST_ENTRIES: tuple[SubsetEntry, ...] = tuple(

@@ -120,6 +120,13 @@ def _divide(call: Call) -> str:
     return f"CASE WHEN {{1}} = 0 AND {{0}} IS NOT NULL THEN error('DIVIDE_BY_ZERO') ELSE {quotient} END"
 
 
+def _whole_quotient(call: Call) -> str:
+    quotient = "CAST({0} AS BIGINT) // {1}"
+    if _nonzero(call):
+        return f"({quotient})"
+    return f"CASE WHEN {{1}} = 0 AND {{0}} IS NOT NULL THEN error('DIVIDE_BY_ZERO') ELSE {quotient} END"
+
+
 def _remainder(call: Call) -> str:
     if _nonzero(call) and call.whole(1) != -1:
         return "({0} % {1})"
@@ -140,6 +147,11 @@ def _in_refuses(call: Call) -> str | None:
     if query is not None and len(query.unnest().selects) != 1:
         return "the subquery must return one column"
     return incomparable(call.arguments)
+
+
+def _pattern_refuses(call: Call) -> str | None:
+    # Spark allows a backslash before % and _ only, and only there it escapes.
+    return None if "\\" not in (call.text(1) or "\\") else "the pattern must be a literal without a backslash"
 
 
 def _is_refuses(call: Call) -> str | None:
@@ -190,11 +202,7 @@ OPERATORS: tuple[Declared, ...] = (
         "IntDiv",
         INTEGER,
         BIGINT,
-        lambda call: (
-            "(CAST({0} AS BIGINT) // {1})"
-            if _nonzero(call)
-            else "CASE WHEN {1} = 0 AND {0} IS NOT NULL THEN error('DIVIDE_BY_ZERO') ELSE CAST({0} AS BIGINT) // {1} END"
-        ),
+        _whole_quotient,
     ),
     Declared(
         ("- (sign)",), "Neg", "-x", (NUMBER | {DECIMAL},), lambda call: call.kinds[0], slots=("this",), group="operator"
@@ -255,7 +263,8 @@ OPERATORS: tuple[Declared, ...] = (
             (TEXT,),
             BOOLEAN,
             slots=_BOTH,
-            refuse=lambda call: None if call.text(1) is not None else "the pattern must be a literal",
+            ignore=("negate",),
+            refuse=_pattern_refuses,
             group="operator",
         )
         for name, node in (("like", "Like"), ("ilike", "ILike"))
@@ -299,7 +308,7 @@ OPERATOR_ENTRIES: tuple[SubsetEntry, ...] = (
     _entry("and, or, not", "boolean -> boolean", "Three-valued."),
     _entry("is null, is true, is false", "value is [not] null"),
     _entry("in, between", "value in (…), value between a and b", "Subqueries too; nulls as in Spark."),
-    _entry("like, ilike", "string like 'pattern' -> boolean", "The pattern is a literal."),
+    _entry("like, ilike", "string like 'pattern' -> boolean", "The pattern is a literal without a backslash."),
     _entry("||", "string || string -> string", "As concat."),
     _entry("exists", "[not] exists (select …)"),
 )

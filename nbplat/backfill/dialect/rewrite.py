@@ -155,6 +155,8 @@ def _check_window(declared: Declared, node: Any, window: Any) -> None:
         if declared.group == "window":
             raise _outside("sql.query", node, "it needs OVER (… ORDER BY …)")
         return
+    if isinstance(node.parent, exp.Filter):
+        raise _outside("sql.query", window, "FILTER over a window is not in Spark SQL: use CASE")
     if not declared.over:
         raise _outside("sql.query", window, f"{declared.names[0]} over a window is outside the subset")
     if isinstance(node.args.get("this"), exp.Distinct):
@@ -234,8 +236,12 @@ def _rewritten(tree: exp.Expression) -> str:
 
     What is finished stands in the tree as a `Var`, which sqlglot prints as it is.
     """
+    from sqlglot import exp
+
     for node in reversed(list(tree.walk(bfs=True))):
         declared = _declared(node)
+        if isinstance(node, exp.Neg) and isinstance(node.this, exp.Literal):
+            continue  # a written number, which rewrites around it read
         if declared is not None:
             _replace(node, _core(declared, node), _cast_of(declared, node))
         elif type(node).__name__ in ("Filter", "Window") and "cast" in node.this.meta:
