@@ -139,12 +139,18 @@ class StagedWriter(Protocol):
     def read(self, staged: StagedFile, columns: Sequence[str]) -> pa.Table:
         """Read columns of a staged file back."""
 
+    def free_bytes(self) -> int:
+        """Room on the disk that staged files go to."""
+
 
 class Splicer(Protocol):
     """Makes the file that replaces a base file."""
 
     def target_path(self, base_path: str, run_id: str, fence: int) -> str:
         """Where the new file goes: beside the base file, under a name no other try uses."""
+
+    def free_bytes(self, base_path: str) -> int:
+        """Room on the disk that the file's replacement goes to."""
 
     def splice(self, base_path: str, staged: StagedFile, out_path: str, field_ids: Mapping[str, int]) -> dict[str, int]:
         """Splice; returns copied_bytes, added_bytes, file_bytes."""

@@ -16,7 +16,7 @@ from nbplat.backfill.spec import BackfillSpec
 from nbplat.backfill.stage import Stager, check_keys, probe, stage_scope, staged_files
 from nbplat.backfill.states import DONE, KIND, LIVE_STATES, STEPS, RunState, Step
 from nbplat.clock import Clock
-from nbplat.errors import Conflict, NotFound
+from nbplat.errors import Conflict, NotFound, SetupError
 from nbplat.job import Job, JobState, JobStore, Run, RunDraft, StepContext, UnitState
 from nbplat.terms import Progress, SnapshotPin, StagedColumns, TableName
 
@@ -92,6 +92,7 @@ class Backfills:
         if live is not None:
             return self._attach(live, owner)
         plan = self.plan(spec)
+        _check_room("staging", plan.write_bytes, self.writer.free_bytes(), plan.base.table)
         draft = RunDraft(
             kind=KIND,
             name=spec.name,
@@ -131,6 +132,8 @@ class Backfills:
         if step is Step.PROMOTE:
             # Cheap, and before any effect: a column that exists by now refuses the promotion here.
             self.publisher.field_ids(plan.base, run.id, plan.columns)
+            room = self.splicer.free_bytes(plan.units[0].path)
+            _check_room("promotion", plan.copy_bytes + plan.write_bytes, room, plan.base.table)
         if step is Step.ROLLBACK:
             self.store.move_run(KIND, run.id, run.state, frm=[run.state], outputs={"rollback_from": run.state})
         return Submission(run, plan, queue_step(self.store, run, step, owner), attached=False)
@@ -281,7 +284,13 @@ class Backfills:
     def _attach(self, run: Run, owner: str) -> Submission:
         plan = BackfillPlan.from_record(run.plan)
         notes = (f"attached to {run.id}, which is {run.state.replace('_', ' ')}", *self._moved(run, plan))
-        job = self._stage_again(run, owner) if run.state == RunState.PLANNED else self._live_job(run)
+        job = self._live_job(run)
+        if job is None and run.state == RunState.PLANNED:
+            try:
+                job = self._stage_again(run, owner)
+            except Conflict:
+                # It was staged meanwhile, and its next job is under way.
+                job = self._live_job(run)
         return Submission(run, plan, job, attached=True, notes=notes)
 
     def _live_run(self, spec: BackfillSpec) -> Run | None:
@@ -342,6 +351,16 @@ class Backfills:
             **{f"nbplat.source.{source.pin.table}": str(source.pin.snapshot_id) for source in plan.sources},
             **{f"nbplat.version.{name}": version for name, version in self.versions.items()},
         }
+
+
+def _check_room(what: str, needed_bytes: int, free_bytes: int, table: str) -> None:
+    """Refuse before any effect what the disk cannot hold; an estimate, so a full disk is handled later as well."""
+    if free_bytes < needed_bytes:
+        raise SetupError(
+            "disk.full",
+            f"{what} of {table} writes about {needed_bytes:,} bytes and the disk has {free_bytes:,} free",
+            fix="make room on that disk, then run it again",
+        )
 
 
 def _next_verb(state: RunState, run_id: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from nbplat.backfill.states import Step
+from nbplat.errors import SetupError
 from tests.fixtures.lakehouse import Lake
 
 SQL = "select id, x * 2D as f from base"
@@ -73,3 +74,21 @@ def test_promotion_on_a_full_disk(lake: Lake, monkeypatch: pytest.MonkeyPatch, h
     lake.promote(run_id)
     rows = lake.rows()
     assert (rows["x"] * 2).equals(rows["f"].rename("x"))
+
+
+def test_a_disk_without_room_is_refused_before_any_effect(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a run nor a file comes of it, at staging and at promotion alike."""
+    monkeypatch.setattr("nbplat.adapters.parquet.staged.free_bytes", lambda _path: 10)
+    before = lake.picture()
+    with pytest.raises(SetupError) as refused:
+        lake.submit("doubled", "select id, x * 2 as doubled from base")
+    assert "disk.full" == refused.value.code
+    assert before == lake.picture()
+    monkeypatch.undo()
+    run_id = lake.stage("doubled", "select id, x * 2 as doubled from base")
+    monkeypatch.setattr("nbplat.adapters.parquet.staged.free_bytes", lambda _path: 10)
+    before = lake.picture()
+    with pytest.raises(SetupError) as refused:
+        lake.backfills.step(run_id, Step.PROMOTE, owner="me")
+    assert "disk.full" == refused.value.code
+    assert before == lake.picture()

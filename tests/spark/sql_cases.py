@@ -277,9 +277,7 @@ OPERATORS: dict[str, list[Case]] = {
     "decimal literal": cases(
         "d * 1.5", "d + 0.5", "d - 0.5", "d / 2.5", "case when i > 2.5 then 1 else 0 end", "i in (7, 2.5)"
     ),
-    "text": cases(
-        "s || u", "s || '-' || i", "s like 'a%'", "s like '_b_'", "s not like '%b%'", "s ilike 'A%'", r"s like '1\\.%'"
-    ),
+    "text": cases("s || u", "s || '-' || i", "s like 'a%'", "s like '_b_'", "s not like '%b%'", "s ilike 'A%'"),
     "distinct from": cases("i is distinct from j", "d is not distinct from e", "p is true", "p is not false"),
     "time and text": cases(
         "dt >= '2011-01-01'",
@@ -382,5 +380,5 @@ QUERIES: dict[str, str] = {
     ),
     "order and limit": "select x.rid, x.i as r from (select rid, i from base order by i desc, rid limit 5) x",
     "empty": "select g, sum(i) as s, avg(d) as a, count(d) as n, count_if(p) as c from base where rid < 0 group by g",
-    "all null group": "select g, sum(i) as t, avg(d) as a, stddev(d) as v, max(s) as m from base where g = 1 group by g",
+    "all null group": "select g, sum(i) as t, avg(d) as a, stddev(d) as v, max(s) as m from base where g=1 group by g",
 }

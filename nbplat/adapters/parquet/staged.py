@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +18,13 @@ __all__ = ["BASE_FILE_COLUMN", "POSITION_COLUMN", "LocalSplicer", "StagedParquet
 
 BASE_FILE_COLUMN = "nb_file"
 POSITION_COLUMN = "nb_pos"
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes that may still be written on the disk of `path`, which need not exist yet."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
 
 
 class StagedParquet:
@@ -70,9 +78,17 @@ class StagedParquet:
         """Read columns of a staged file, in row order."""
         return pq.read_table(local_path(staged.path), columns=list(columns), partitioning=None).select(list(columns))
 
+    def free_bytes(self) -> int:
+        """Room on the staging folder's disk."""
+        return free_bytes(self._folder)
+
 
 class LocalSplicer:
     """Splices files on a local disk."""
+
+    def free_bytes(self, base_path: str) -> int:
+        """Room on the base file's disk."""
+        return free_bytes(local_path(base_path))
 
     def target_path(self, base_path: str, run_id: str, fence: int) -> str:
         """Beside the base file; the name holds the run and the try."""

@@ -149,7 +149,7 @@ CASTS: tuple[Declared, ...] = (
         for node in ("Cast", "TryCast")  # the parser reads Spark's CAST as either
     ),
     Declared(
-        ("to_date",),
+        ("to_date", "date"),
         "TsOrDsToDate",
         "to_date(string | date | timestamp) -> date",
         (),
@@ -164,7 +164,7 @@ CASTS: tuple[Declared, ...] = (
 _NOTES = {
     (STRING, DOUBLE): "Numbers, NaN, Infinity; other text raises.",
     (STRING, DATE): "yyyy-MM-dd; other text raises.",
-    (STRING, TIMESTAMP): "yyyy-MM-dd, or with HH:mm:ss[.ffffff] and an offset; UTC without one. Other text raises.",
+    (STRING, TIMESTAMP): "yyyy-MM-dd, or with HH:mm:ss[.ffffff] and an offset; UTC without one. Also to_timestamp(x).",
     (DOUBLE, INT): "The fraction is dropped; what does not fit raises.",
     (DOUBLE, BIGINT): "The fraction is dropped; what does not fit raises.",
     (TIMESTAMP, BIGINT): "Seconds, rounded down.",

@@ -86,7 +86,7 @@ NUMBERS: tuple[Declared, ...] = (
         _round,
         slots=("this", "decimals"),
         refuse=_round_refuses,
-        note="Digits are a literal from -15 to 15.",
+        note="Digits are a literal from -15 to 15. Of a sum or average of doubles, a tie may fall to the other side.",
     ),
     _double(
         "sign",

@@ -144,7 +144,7 @@ def _check_use(declared: Declared, node: Any) -> None:
     if declared.node in _ARITHMETIC:
         _check_decimal(node, call)
     if declared.refuse is not None and (reason := declared.refuse(call)):
-        code = "sql.cast" if declared.group == "cast" or declared.names == ("to_date",) else "sql.argument"
+        code = "sql.cast" if declared.group == "cast" or declared.node == "TsOrDsToDate" else "sql.argument"
         raise _outside("sql.types" if declared.group == "operator" else code, node, reason)
 
 

@@ -35,7 +35,7 @@ _FEATURE = (
     Option(
         "key",
         ("--key", "-k"),
-        help="a column that identifies a row; left out, the table's identifier fields",
+        help="a column that identifies a row; left out, every result column that the table has already",
         repeatable=True,
         metavar="COLUMN",
     ),

@@ -55,7 +55,30 @@ SERVICE = Noun(
 JARS = Noun(
     "jars",
     "The Iceberg runtime for Spark",
-    verbs=(Verb("fetch", "Fetch the jar that fits pyspark here, and verify it by hash", (JSON,), surfaces=("cli",)),),
+    verbs=(
+        Verb(
+            "fetch",
+            "Fetch the jar that fits pyspark here, and verify it by hash",
+            (
+                Option(
+                    "source",
+                    ("--source",),
+                    help="ivy (then mvn), mvn, or the path of a jar you have",
+                    default="ivy",
+                    metavar="ivy|mvn|PATH",
+                ),
+                Option(
+                    "settings",
+                    ("--settings",),
+                    "path",
+                    "an ivysettings file, or a settings.xml with mvn",
+                    metavar="FILE",
+                ),
+                JSON,
+            ),
+            surfaces=("cli",),
+        ),
+    ),
 )
 
 PLATFORM = Noun(
