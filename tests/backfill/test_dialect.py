@@ -81,6 +81,13 @@ def test_a_refusal_names_what_is_outside(sql: str, code: str, word: str) -> None
     assert (code, True) == (error.code, word in error.message), error.message
 
 
+def test_a_tower_of_divisions_is_refused_and_not_unfolded() -> None:
+    """Nesting that would unfold to megabytes of SQL is refused quickly, naming the way out."""
+    error = refused(" / ".join(["d"] * 40))
+    assert "sql.size" == error.code
+    assert "subquery" in error.fix
+
+
 def test_a_near_name_is_offered() -> None:
     """A typo in a function's name gets the right one."""
     assert "did you mean length" in refused("lenght(s)").fix

@@ -196,6 +196,10 @@ def test_a_released_job_is_queued_again(store: JobStore) -> None:
         store.finish_job(job_id, 1, JobState.SUCCEEDED)
     with pytest.raises(Conflict):
         store.report(job_id, 1, Progress(1, 1))
+    with pytest.raises(Conflict, match="is queued, no longer running"):
+        store.heartbeat(job_id, 1, lease_ms=LEASE_MS)
+    with pytest.raises(NotFound, match="there is no job"):
+        store.heartbeat("x", 1, lease_ms=LEASE_MS)
     again = store.claim_job("v", lease_ms=LEASE_MS)
     assert again is not None
     assert 2 == again.fence
@@ -279,6 +283,38 @@ def test_a_unit_that_lapses_at_its_limit_has_failed(store: JobStore, clock: Fake
     clock.advance(10)
     assert [] == claim(store, attempts=1)
     assert (UnitState.FAILED, "unit.abandoned") == ((u := store.units(SCOPE)[0]).state, (u.error or {})["code"])
+
+
+def test_a_claim_mixes_free_units_in_order_and_leaves_other_scopes_alone(store: JobStore, clock: FakeClock) -> None:
+    """Failed, lapsed and pending units are leased by id whatever row was written last, and never over the limit."""
+    other = "spend@2/stage"
+    for scope in (SCOPE, other):
+        store.plan_units(scope, ["e", "d", "c", "b", "a"])
+    assert ["a", "b", "c"] == claim(store, limit=3)
+    assert store.finish_unit(SCOPE, "b", 1, {"rows": 1})
+    assert store.fail_unit(SCOPE, "c", 1, {"code": "boom"})
+    clock.advance(10)
+    taken = store.claim_units(SCOPE, "v", limit=3, lease_ms=LEASE_MS, max_attempts=3)
+    assert [("a", 2, 2), ("c", 2, 2), ("d", 1, 1)] == [(u.id, u.fence, u.attempts) for u in taken]
+    units = store.units(SCOPE)
+    assert taken == [unit for unit in units if unit.state is UnitState.LEASED]
+    assert [UnitState.DONE, UnitState.PENDING] == [units[1].state, units[4].state]
+    assert ["a", "c", "d"] == [e.unit_id for e in store.events() if e.kind == "unit.leased"][3:]
+    assert {(UnitState.PENDING, 0, 0)} == {(u.state, u.fence, u.attempts) for u in store.units(other)}
+
+
+def test_units_given_up_are_told_in_order(store: JobStore, clock: FakeClock) -> None:
+    """Each abandoned unit has its event with the code, in unit-id order; one with a try left is claimed again."""
+    store.plan_units(SCOPE, ["c", "b", "a"])
+    claim(store, limit=1, attempts=9)
+    clock.advance(10)
+    claim(store, limit=3, attempts=9)
+    assert store.fail_unit(SCOPE, "b", 1, {"code": "boom"})
+    claim(store, attempts=9)
+    clock.advance(10)
+    assert ["c"] == claim(store, limit=3, attempts=2)
+    given_up = [e for e in store.events() if e.kind == "unit.failed"][1:]
+    assert [("a", "unit.abandoned"), ("b", "unit.abandoned")] == [(e.unit_id, e.data["code"]) for e in given_up]
 
 
 def test_released_units_do_not_count_as_tries(store: JobStore) -> None:

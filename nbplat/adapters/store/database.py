@@ -22,6 +22,12 @@ WRITE_OPTION = "nbplat_write"
 
 _WRITER_LOCK = 0x6E62706C6174  # "nbplat"
 
+# Here and in the files beside: the statements of frequent calls are built once, at import. To build one
+# costs more CPU than SQLite takes to run it, and its cache key is then computed once too.
+_WAIT_FOR_WRITERS = sa.select(sa.func.pg_advisory_xact_lock(_WRITER_LOCK))
+_APPEND = sa.insert(EVENT)
+_APPEND_LAST = _APPEND.returning(EVENT.c.seq)
+
 
 def to_json(value: Mapping[str, Any] | None) -> str | None:
     """JSON text of a record, None of None; NaN raises ValueError, since no client could read it back."""
@@ -60,8 +66,8 @@ class Write:
         if not self.notes:
             return 0
         if len(self.notes) > 1:
-            self.connection.execute(sa.insert(EVENT), self.notes[:-1])
-        last = self.connection.execute(sa.insert(EVENT).returning(EVENT.c.seq), self.notes[-1:]).scalar_one()
+            self.connection.execute(_APPEND, self.notes[:-1])
+        last = self.connection.execute(_APPEND_LAST, self.notes[-1:]).scalar_one()
         self.notes.clear()
         return int(last)
 
@@ -97,7 +103,7 @@ class Database:
             connection = connection.execution_options(**{WRITE_OPTION: True})
             with connection.begin():
                 if not self.sqlite:
-                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_WRITER_LOCK)))
+                    connection.execute(_WAIT_FOR_WRITERS)
                 # The time is read under the lock: waiting for it must not make a lease look longer than it is.
                 write = Write(connection, self.clock.now_ms())
                 yield write

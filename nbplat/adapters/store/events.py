@@ -11,6 +11,9 @@ from nbplat.job import Event
 
 __all__ = ["Events"]
 
+_AFTER = sa.select(EVENT).where(EVENT.c.seq > sa.bindparam("after")).order_by(EVENT.c.seq).limit(sa.bindparam("most"))
+_AFTER_OF_RUN = _AFTER.where(EVENT.c.run_id == sa.bindparam("run"))
+
 
 class Events:
     """The append-only log. A reader polls with the last number it saw; none lower appears later."""
@@ -26,11 +29,12 @@ class Events:
             return write.append()
 
     def events(self, *, after: int = 0, run_id: str | None = None, limit: int = 500) -> list[Event]:
-        query = sa.select(EVENT).where(EVENT.c.seq > after).order_by(EVENT.c.seq).limit(limit)
-        if run_id is not None:
-            query = query.where(EVENT.c.run_id == run_id)
+        bound = {"after": after, "most": limit}
         with self._db.read() as connection:
-            rows = connection.execute(query).all()
+            if run_id is None:
+                rows = connection.execute(_AFTER, bound).all()
+            else:
+                rows = connection.execute(_AFTER_OF_RUN, {**bound, "run": run_id}).all()
         return [
             Event(
                 seq=row.seq,

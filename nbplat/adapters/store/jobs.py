@@ -16,6 +16,34 @@ __all__ = ["Jobs"]
 
 _LIVE = [state.value for state in JobState if state not in END_STATES]
 
+_ONE = sa.select(JOB).where(JOB.c.seq == sa.bindparam("job"))
+_CLAIMABLE = (
+    sa.select(JOB)
+    .where(
+        sa.or_(
+            JOB.c.state == JobState.QUEUED.value,
+            sa.and_(JOB.c.state == JobState.RUNNING.value, JOB.c.until_ms <= sa.bindparam("now")),
+        )
+    )
+    .order_by(JOB.c.seq)
+    .limit(1)
+)
+_BEAT = (
+    sa.update(JOB)
+    .where(
+        JOB.c.seq == sa.bindparam("job"),
+        JOB.c.fence == sa.bindparam("held_fence"),
+        JOB.c.state == JobState.RUNNING.value,
+    )
+    .values(until_ms=sa.bindparam("until"))
+    .returning(JOB)
+)
+_REPORT = (
+    sa.update(JOB)
+    .where(JOB.c.seq == sa.bindparam("job"))
+    .values(done=sa.bindparam("now_done"), total=sa.bindparam("now_total"), counted=sa.bindparam("now_counted"))
+)
+
 
 class Jobs:
     """The queue. Every change of a running job is made under the fence of its last claim."""
@@ -80,10 +108,10 @@ class Jobs:
     def claim_job(self, worker: str, *, lease_ms: int) -> Job | None:
         # Look first, without the write lock: an idle worker asks every second.
         with self._db.read() as connection:
-            if connection.execute(_claimable(self._db.clock.now_ms())).first() is None:
+            if connection.execute(_CLAIMABLE, {"now": self._db.clock.now_ms()}).first() is None:
                 return None
         with self._db.write() as write:
-            row = write.connection.execute(_claimable(write.now_ms)).first()
+            row = write.connection.execute(_CLAIMABLE, {"now": write.now_ms}).first()
             if row is None:
                 return None
             before = job_of(row)
@@ -104,7 +132,10 @@ class Jobs:
     def heartbeat(self, job_id: str, fence: int, *, lease_ms: int) -> Job:
         # No event: nothing that anyone watches has changed.
         with self._db.write() as write:
-            return _change(write, _held(write, job_id, fence), until_ms=write.now_ms + lease_ms)
+            bound = {"job": seq_of(job_id), "held_fence": fence, "until": write.now_ms + lease_ms}
+            row = write.connection.execute(_BEAT, bound).one_or_none()
+            # No row: the read raises, and says why it is not held.
+            return _held(write, job_id, fence) if row is None else job_of(row)
 
     def release_job(self, job_id: str, fence: int) -> None:
         with self._db.write() as write:
@@ -117,7 +148,15 @@ class Jobs:
             job = _held(write, job_id, fence)
             if progress.done < job.progress.done or progress == job.progress:
                 return
-            _change(write, job, done=progress.done, total=progress.total, counted=progress.unit)
+            write.connection.execute(
+                _REPORT,
+                {
+                    "job": seq_of(job_id),
+                    "now_done": progress.done,
+                    "now_total": progress.total,
+                    "now_counted": progress.unit,
+                },
+            )
             write.note("job.progress", run_id=job.run_id, job_id=job.id, data=progress.record())
 
     def finish_job(
@@ -164,13 +203,8 @@ class Jobs:
             return job
 
 
-def _claimable(now_ms: int) -> sa.Select[Any]:
-    lapsed = sa.and_(JOB.c.state == JobState.RUNNING.value, JOB.c.until_ms <= now_ms)
-    return sa.select(JOB).where(sa.or_(JOB.c.state == JobState.QUEUED.value, lapsed)).order_by(JOB.c.seq).limit(1)
-
-
 def _read(connection: sa.Connection, seq: int, job_id: str) -> Job:
-    row = connection.execute(sa.select(JOB).where(JOB.c.seq == seq)).one_or_none()
+    row = connection.execute(_ONE, {"job": seq}).one_or_none()
     if row is None:
         raise NotFound("job.unknown", f"there is no job {job_id!r}", fix="list the jobs to see their ids", where=job_id)
     return job_of(row)
@@ -198,9 +232,8 @@ def _held(write: Write, job_id: str, fence: int) -> Job:
 
 
 def _change(write: Write, job: Job, **values: Any) -> Job:
-    seq = seq_of(job.id)
-    write.connection.execute(sa.update(JOB).where(JOB.c.seq == seq).values(**values))
-    return _read(write.connection, seq, job.id)
+    changed = sa.update(JOB).where(JOB.c.seq == seq_of(job.id)).values(**values).returning(JOB)
+    return job_of(write.connection.execute(changed).one())
 
 
 def _note_state(write: Write, job: Job, **data: Any) -> None:

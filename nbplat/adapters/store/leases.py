@@ -12,6 +12,16 @@ from nbplat.job import Lease
 
 __all__ = ["Leases"]
 
+_ONE = sa.select(LEASE).where(LEASE.c.resource == sa.bindparam("right"))
+_HELD = (
+    LEASE.c.resource == sa.bindparam("right"),
+    LEASE.c.holder == sa.bindparam("by"),
+    LEASE.c.fence == sa.bindparam("held_fence"),
+    LEASE.c.released.is_(False),
+)
+_RENEW = sa.update(LEASE).where(*_HELD).values(until_ms=sa.bindparam("until"))
+_RELEASE = sa.update(LEASE).where(*_HELD).values(released=True)
+
 
 class Leases:
     """Named rights. A released row stays, so that a fence never goes back."""
@@ -21,7 +31,7 @@ class Leases:
 
     def take_lease(self, resource: str, holder: str, *, ttl_ms: int) -> Lease:
         with self._db.write() as write:
-            row = write.connection.execute(sa.select(LEASE).where(LEASE.c.resource == resource)).one_or_none()
+            row = write.connection.execute(_ONE, {"right": resource}).one_or_none()
             until = write.now_ms + ttl_ms
             if row is None:
                 lease = Lease(resource, holder, 1, until)
@@ -35,7 +45,7 @@ class Leases:
     def renew_lease(self, lease: Lease, *, ttl_ms: int) -> Lease:
         with self._db.write() as write:
             until = write.now_ms + ttl_ms
-            kept = write.connection.execute(sa.update(LEASE).where(*_held(lease)).values(until_ms=until)).rowcount
+            kept = write.connection.execute(_RENEW, {**_held(lease), "until": until}).rowcount
             if not kept:
                 raise Conflict(
                     "lease.lost",
@@ -46,7 +56,7 @@ class Leases:
 
     def release_lease(self, lease: Lease) -> None:
         with self._db.write() as write:
-            if write.connection.execute(sa.update(LEASE).where(*_held(lease)).values(released=True)).rowcount:
+            if write.connection.execute(_RELEASE, _held(lease)).rowcount:
                 write.note("lease.released", data={"resource": lease.resource, "holder": lease.holder})
 
 
@@ -76,10 +86,5 @@ def _values(lease: Lease) -> dict[str, Any]:
     }
 
 
-def _held(lease: Lease) -> tuple[sa.ColumnElement[bool], ...]:
-    return (
-        LEASE.c.resource == lease.resource,
-        LEASE.c.holder == lease.holder,
-        LEASE.c.fence == lease.fence,
-        LEASE.c.released.is_(False),
-    )
+def _held(lease: Lease) -> dict[str, Any]:
+    return {"right": lease.resource, "by": lease.holder, "held_fence": lease.fence}

@@ -12,6 +12,8 @@ from nbplat.job import Run, RunDraft
 
 __all__ = ["Runs"]
 
+_ONE = sa.select(RUN).where(RUN.c.kind == sa.bindparam("of_kind"), RUN.c.id == sa.bindparam("run"))
+
 
 class Runs:
     """Named, numbered runs, and the compare-and-swap of their states."""
@@ -120,7 +122,7 @@ def _next_number(write: Write, draft: RunDraft) -> int:
 
 
 def _read(connection: sa.Connection, kind: str, run_id: str) -> Run:
-    row = connection.execute(sa.select(RUN).where(RUN.c.kind == kind, RUN.c.id == run_id)).one_or_none()
+    row = connection.execute(_ONE, {"of_kind": kind, "run": run_id}).one_or_none()
     if row is None:
         known = connection.execute(
             sa.select(RUN.c.id).where(RUN.c.kind == kind).order_by(RUN.c.seq.desc()).limit(500)

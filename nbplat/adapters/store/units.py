@@ -11,7 +11,66 @@ from nbplat.job import Unit, UnitState
 
 __all__ = ["Units"]
 
-_CHUNK = 500
+# Parameters must not have a column's name: SQLAlchemy would put them into the SET clause.
+_OF_SCOPE = UNIT.c.scope == sa.bindparam("of_scope")
+_ALL = sa.select(UNIT).where(_OF_SCOPE).order_by(UNIT.c.id)
+_GIVE_UP = (
+    sa.update(UNIT)
+    .where(
+        _OF_SCOPE,
+        UNIT.c.state == UnitState.LEASED.value,
+        UNIT.c.until_ms <= sa.bindparam("now"),
+        UNIT.c.attempts >= sa.bindparam("most_attempts"),
+    )
+    .values(state=UnitState.FAILED.value, until_ms=None, error=sa.bindparam("why"))
+    .returning(UNIT)
+)
+_FREE = UNIT.alias("free")  # under its own name, it cannot be correlated with the table that is changed
+_CLAIM = (
+    sa.update(UNIT)
+    .where(
+        _OF_SCOPE,
+        UNIT.c.id.in_(
+            sa.select(_FREE.c.id)
+            .where(
+                _FREE.c.scope == sa.bindparam("of_scope"),
+                sa.or_(
+                    _FREE.c.state == UnitState.PENDING.value,
+                    sa.and_(_FREE.c.state == UnitState.LEASED.value, _FREE.c.until_ms <= sa.bindparam("now")),
+                    sa.and_(_FREE.c.state == UnitState.FAILED.value, _FREE.c.attempts < sa.bindparam("most_attempts")),
+                ),
+            )
+            .order_by(_FREE.c.id)
+            .limit(sa.bindparam("most"))
+        ),
+    )
+    .values(
+        state=UnitState.LEASED.value,
+        worker=sa.bindparam("by"),
+        until_ms=sa.bindparam("until"),
+        fence=UNIT.c.fence + 1,
+        attempts=UNIT.c.attempts + 1,
+    )
+    .returning(UNIT)
+)
+_HELD = (
+    _OF_SCOPE,
+    UNIT.c.id == sa.bindparam("unit"),
+    UNIT.c.fence == sa.bindparam("held_fence"),
+    UNIT.c.state == UnitState.LEASED.value,
+)
+_FINISH = (
+    sa.update(UNIT)
+    .where(*_HELD)
+    .values(state=UnitState.DONE.value, until_ms=None, result=sa.bindparam("outcome"))
+    .returning(UNIT)
+)
+_FAIL = (
+    sa.update(UNIT)
+    .where(*_HELD)
+    .values(state=UnitState.FAILED.value, until_ms=None, error=sa.bindparam("outcome"))
+    .returning(UNIT)
+)
 
 
 class Units:
@@ -35,40 +94,25 @@ class Units:
     def claim_units(self, scope: str, worker: str, *, limit: int, lease_ms: int, max_attempts: int) -> list[Unit]:
         with self._db.write() as write:
             _give_up_lapsed(write, scope, max_attempts)
-            query = (
-                sa.select(UNIT)
-                .where(
-                    UNIT.c.scope == scope,
-                    sa.or_(
-                        UNIT.c.state == UnitState.PENDING.value,
-                        sa.and_(UNIT.c.state == UnitState.LEASED.value, UNIT.c.until_ms <= write.now_ms),
-                        sa.and_(UNIT.c.state == UnitState.FAILED.value, UNIT.c.attempts < max_attempts),
-                    ),
-                )
-                .order_by(UNIT.c.id)
-                .limit(limit)
-            )
-            ids = [row.id for row in write.connection.execute(query)]
-            _set(
+            claimed = _changed(
                 write,
-                scope,
-                ids,
-                state=UnitState.LEASED.value,
-                worker=worker,
-                until_ms=write.now_ms + lease_ms,
-                fence=UNIT.c.fence + 1,
-                attempts=UNIT.c.attempts + 1,
+                _CLAIM,
+                of_scope=scope,
+                now=write.now_ms,
+                most_attempts=max_attempts,
+                most=limit,
+                by=worker,
+                until=write.now_ms + lease_ms,
             )
-            claimed = _read(write, scope, ids)
             for unit in claimed:
                 _note(write, "unit.leased", unit, worker=worker)
             return claimed
 
     def finish_unit(self, scope: str, unit_id: str, fence: int, result: Mapping[str, Any]) -> bool:
-        return self._end(scope, unit_id, fence, "unit.done", state=UnitState.DONE.value, result=to_json(result))
+        return self._end(_FINISH, "unit.done", scope, unit_id, fence, result)
 
     def fail_unit(self, scope: str, unit_id: str, fence: int, error: Mapping[str, Any]) -> bool:
-        return self._end(scope, unit_id, fence, "unit.failed", state=UnitState.FAILED.value, error=to_json(error))
+        return self._end(_FAIL, "unit.failed", scope, unit_id, fence, error)
 
     def release_units(self, scope: str, worker: str) -> int:
         with self._db.write() as write:
@@ -94,34 +138,27 @@ class Units:
 
     def units(self, scope: str) -> list[Unit]:
         with self._db.read() as connection:
-            rows = connection.execute(sa.select(UNIT).where(UNIT.c.scope == scope).order_by(UNIT.c.id))
-            return [_record(row) for row in rows]
+            return [_record(row) for row in connection.execute(_ALL, {"of_scope": scope})]
 
-    def _end(self, scope: str, unit_id: str, fence: int, event: str, **values: Any) -> bool:
+    def _end(
+        self,
+        statement: sa.Executable,
+        event: str,
+        scope: str,
+        unit_id: str,
+        fence: int,
+        outcome: Mapping[str, Any],
+    ) -> bool:
+        text = to_json(outcome)
         with self._db.write() as write:
-            held = (
-                UNIT.c.scope == scope,
-                UNIT.c.id == unit_id,
-                UNIT.c.fence == fence,
-                UNIT.c.state == UnitState.LEASED.value,
-            )
-            if not write.connection.execute(sa.update(UNIT).where(*held).values(until_ms=None, **values)).rowcount:
-                return False
-            _note(write, event, _read(write, scope, [unit_id])[0])
-            return True
+            ended = _changed(write, statement, of_scope=scope, unit=unit_id, held_fence=fence, outcome=text)
+            for unit in ended:
+                _note(write, event, unit)
+            return bool(ended)
 
 
 def _give_up_lapsed(write: Write, scope: str, max_attempts: int) -> None:
     """A unit that outlived its last try has failed: without this it would stay leased for ever."""
-    query = sa.select(UNIT.c.id).where(
-        UNIT.c.scope == scope,
-        UNIT.c.state == UnitState.LEASED.value,
-        UNIT.c.until_ms <= write.now_ms,
-        UNIT.c.attempts >= max_attempts,
-    )
-    ids = list(write.connection.execute(query).scalars())
-    if not ids:
-        return
     error = {
         "kind": "SetupError",
         "code": "unit.abandoned",
@@ -130,23 +167,16 @@ def _give_up_lapsed(write: Write, scope: str, max_attempts: int) -> None:
         "where": "",
         "detail_id": None,
     }
-    _set(write, scope, ids, state=UnitState.FAILED.value, until_ms=None, error=to_json(error))
-    for unit in _read(write, scope, ids):
+    for unit in _changed(
+        write, _GIVE_UP, of_scope=scope, now=write.now_ms, most_attempts=max_attempts, why=to_json(error)
+    ):
         _note(write, "unit.failed", unit)
 
 
-def _set(write: Write, scope: str, ids: Sequence[str], **values: Any) -> None:
-    for start in range(0, len(ids), _CHUNK):
-        chunk = ids[start : start + _CHUNK]
-        write.connection.execute(sa.update(UNIT).where(UNIT.c.scope == scope, UNIT.c.id.in_(chunk)).values(**values))
-
-
-def _read(write: Write, scope: str, ids: Sequence[str]) -> list[Unit]:
-    found: list[Unit] = []
-    for start in range(0, len(ids), _CHUNK):
-        query = sa.select(UNIT).where(UNIT.c.scope == scope, UNIT.c.id.in_(ids[start : start + _CHUNK]))
-        found += [_record(row) for row in write.connection.execute(query.order_by(UNIT.c.id))]
-    return found
+def _changed(write: Write, statement: sa.Executable, **bound: Any) -> list[Unit]:
+    """Run it; the units it changed, in unit-id order: RETURNING has none of its own."""
+    rows = write.connection.execute(statement, bound).all()
+    return sorted((_record(row) for row in rows), key=lambda unit: unit.id)
 
 
 def _note(write: Write, event: str, unit: Unit, **data: Any) -> None:

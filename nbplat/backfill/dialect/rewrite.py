@@ -30,6 +30,9 @@ _NAMES = frozenset(name for declared in DECLARED if declared.group != "operator"
 
 _PAGE = "docs/sql-subset.md lists the subset"
 
+# Rewrites repeat their arguments, so nesting them doubles the text at each step.
+_MAX_CHARS = 1 << 17
+
 
 def to_duckdb(sql: str, types: Mapping[str, Mapping[str, str]] | None = None) -> str:
     """Rewrite a body of the subset as DuckDB SQL that gives Spark's result.
@@ -42,7 +45,8 @@ def to_duckdb(sql: str, types: Mapping[str, Mapping[str, str]] | None = None) ->
 
     Raises:
         RequestError: ``sql.function``, ``sql.nondeterministic``, ``sql.operator``, ``sql.cast``, ``sql.interval``,
-            ``sql.decimal``, ``sql.types``, ``sql.argument`` or ``sql.query``, naming what lies outside the subset.
+            ``sql.decimal``, ``sql.types``, ``sql.argument``, ``sql.query`` or ``sql.size``, naming what lies
+            outside the subset.
     """
     import sqlglot
 
@@ -257,7 +261,14 @@ def _core(declared: Declared, node: Any) -> str:
         return f"({text})" if isinstance(node, (exp.Binary, exp.Unary, exp.Predicate)) else text
     call = declared.call(node)
     template = declared.duckdb if isinstance(declared.duckdb, str) else declared.duckdb(call)
-    return template.format(*_written(call.arguments))
+    written = tuple(_written(call.arguments))
+    if sum(map(len, written)) > _MAX_CHARS:
+        raise RequestError(
+            "sql.size",
+            f"the operations around {_shown(node)} are nested too deeply for the local engine",
+            fix="compute the inner steps in a subquery or common table expression and name them",
+        )
+    return template.format(*written)
 
 
 def _written(arguments: tuple[Any, ...]) -> Iterator[str]:
