@@ -95,11 +95,26 @@ def parse_body(sql: str) -> Body:
             raise RequestError(
                 "body.table", f"the body reads {full!r}, which has no namespace", fix=f"write namespace.{full}, or base"
             )
+        _refuse_table_options(table, full)
         names.add(full)
     if BASE not in names:
         raise RequestError("body.no_base", "the body does not read base", fix="select the keys FROM base")
     canonical = statement.sql(dialect="spark", comments=False, pretty=True)
     return Body(canonical, tuple(sorted(TableName.parse(name) for name in names - {BASE})))
+
+
+_PLAIN_TABLE = frozenset({"this", "db", "catalog", "alias", "joins"})
+
+
+def _refuse_table_options(table: exp.Table, name: str) -> None:
+    """A sample or a version would be lost when the table is handed to an engine at its pin."""
+    extra = sorted(part for part, value in table.args.items() if value and part not in _PLAIN_TABLE)
+    if extra:
+        raise RequestError(
+            "body.table_option",
+            f"the body reads {name} with an option ({', '.join(extra)}) that a pinned table cannot have",
+            fix="read the whole table; the plan pins its version",
+        )
 
 
 def bind_body(body: Body, columns: Mapping[str, Mapping[str, str]], keys: tuple[str, ...]) -> BoundBody:

@@ -9,7 +9,7 @@ from typing import Any
 from nbplat.backfill.body import BASE, BoundBody, bind_body, engine_name
 from nbplat.backfill.ports import BaseFile, Column, Engine, TableFacts, Tables
 from nbplat.backfill.spec import BackfillSpec
-from nbplat.backfill.types import SPARK_TYPES, WIDTH_BYTES
+from nbplat.backfill.types import WIDTH_BYTES, spark_type
 from nbplat.errors import Conflict, RequestError, SetupError, did_you_mean
 from nbplat.terms import SnapshotPin, TableName, Window, content_hash
 
@@ -175,19 +175,20 @@ def build_plan(
     _check_table(facts)
     sources = {str(name): tables.describe(name) for name in spec.body.sources}
     keys = _keys(spec, facts)
-    bound = bind_body(spec.body, _spark_columns({BASE: facts, **sources}), keys)
+    types = _spark_columns({BASE: facts, **sources})
+    bound = bind_body(spec.body, types, keys)
     keys = keys or _keys_from_body(bound, facts)
     if keys and not spec.keys:
-        bound = bind_body(spec.body, _spark_columns({BASE: facts, **sources}), keys)
+        bound = bind_body(spec.body, types, keys)
     new = _new_names(bound, keys, facts)
-    query = engine.prepare(bound.sql)
+    query = engine.prepare(bound.sql, types)
     time_column = spec.time or facts.time_column
     base_columns = _base_columns(bound, keys, time_column, spec, facts)
     schemas = {engine_name(BASE): tables.schema(facts.pin, base_columns)}
     schemas |= {engine_name(n): tables.schema(f.pin, bound.reads[n]) for n, f in sources.items()}
-    types = {column.name: column for column in engine.result_columns(query, schemas)}
+    results = {column.name: column for column in engine.result_columns(query, schemas)}
     units = _units(tables.files(facts.pin, time_column=time_column, window=spec.window), base_columns, facts, spec)
-    columns = tuple(types[name] for name in new)
+    columns = tuple(results[name] for name in new)
     rows = sum(unit.rows for unit in units)
     return BackfillPlan(
         name=spec.name,
@@ -226,10 +227,7 @@ def _check_table(facts: TableFacts) -> None:
 
 
 def _spark_columns(tables: Mapping[str, TableFacts]) -> dict[str, dict[str, str]]:
-    return {
-        name: {column.name: SPARK_TYPES.get(column.type, "string") for column in facts.columns}
-        for name, facts in tables.items()
-    }
+    return {name: {column.name: spark_type(column.type) for column in facts.columns} for name, facts in tables.items()}
 
 
 def _keys(spec: BackfillSpec, facts: TableFacts) -> tuple[str, ...]:

@@ -115,8 +115,11 @@ class Engine(Protocol):
 
     name: str
 
-    def prepare(self, sql: str) -> str:
-        """Spark SQL to the engine's own; raises RequestError for what it does not run."""
+    def prepare(self, sql: str, types: Mapping[str, Mapping[str, str]]) -> str:
+        """Spark SQL to the engine's own; raises RequestError for what it does not run.
+
+        `types` maps table (``base`` and each source by full name) to column to Spark SQL type.
+        """
 
     def result_columns(self, query: str, schemas: Mapping[str, pa.Schema]) -> tuple[Column, ...]:
         """Bind without data. Raises RequestError for types that do not fit."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["NEW_COLUMN_TYPES", "SPARK_TYPES", "WIDTH_BYTES"]
+__all__ = ["WIDTH_BYTES", "spark_type"]
 
-# Iceberg -> Spark SQL; used to qualify names and judge types. Decimals keep their own spelling.
-SPARK_TYPES = {
+# Iceberg -> Spark SQL; decimals are spelled alike in both.
+_SPARK_TYPES = {
     "boolean": "boolean",
     "int": "int",
     "long": "bigint",
@@ -31,4 +31,13 @@ WIDTH_BYTES = {
     "timestamptz": 8,
 }
 
-NEW_COLUMN_TYPES = tuple(WIDTH_BYTES)
+
+def spark_type(iceberg_type: str) -> str:
+    """The Spark SQL type of an Iceberg type.
+
+    Types that no function of the local subset takes (structs, lists, maps, fixed, uuid) read as
+    ``binary``: they may be carried along and are refused wherever something is computed with them.
+    """
+    if iceberg_type.startswith("decimal"):
+        return iceberg_type
+    return _SPARK_TYPES.get(iceberg_type, "binary")

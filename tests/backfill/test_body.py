@@ -179,3 +179,11 @@ def test_names_match_in_any_case() -> None:
     assert {"Id"} == got.handed_on
     assert {BASE: ("Id", "V")} == dict(got.reads)
     assert got.row_wise
+
+
+@pytest.mark.parametrize("option", ["tablesample (10 percent)", "version as of 3", "timestamp as of '2020-01-01'"])
+def test_a_table_option_is_refused(option: str) -> None:
+    """A sample or a version would be lost when the table is pinned, so it is named and refused."""
+    with pytest.raises(RequestError) as refused:
+        parse_body(f"select id, 1 as f from base {option}")
+    assert "body.table_option" == refused.value.code

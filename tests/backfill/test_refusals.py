@@ -58,8 +58,8 @@ BAD = {
         "body.result_type",
     ),
     "a column of nulls only": ({"sql": "select id, null as f from base"}, RequestError, "body.result_type"),
-    "types that do not fit": ({"sql": "select id, ts + tag as f from base"}, RequestError, "body.types"),
-    "a value that cannot be": ({"sql": "select id, cast(tag as int) as f from base"}, DataError, "body.values"),
+    "types that do not fit": ({"sql": "select id, ts + tag as f from base"}, RequestError, "sql.types"),
+    "a value that cannot be": ({"sql": "select id, 1 / (id - id) as f from base"}, DataError, "body.values"),
 }
 
 

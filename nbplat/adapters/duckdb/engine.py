@@ -65,9 +65,9 @@ class DuckDBEngine:
         if threads:
             self._settings["threads"] = threads
 
-    def prepare(self, sql: str) -> str:
+    def prepare(self, sql: str, types: Mapping[str, Mapping[str, str]]) -> str:
         """Spark SQL to DuckDB SQL; RequestError for what lies outside the subset."""
-        return to_duckdb(sql)
+        return to_duckdb(sql, types)
 
     def result_columns(self, query: str, schemas: Mapping[str, pa.Schema]) -> tuple[Column, ...]:
         """Bind the query over empty tables.
