@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nbplat.backfill import states as run_states
 from nbplat.backfill.dialect import SUBSET, SubsetEntry
-from nbplat.backfill.types import NEW_COLUMN_TYPES
+from nbplat.backfill.types import WIDTH_BYTES
 from nbplat.config import load_config
 from nbplat.job import states as job_states
 from nbplat.ui.options_page import options_page
@@ -68,7 +68,7 @@ def subset_page() -> str:
     for group, title in _GROUPS.items():
         lines += [f"## {title}", "", "| name | how it is written | notes | difference |", _rule(4)]
         lines += [_entry(entry) for entry in SUBSET if entry.group == group] + [""]
-    lines += ["## Types of a new column", "", ", ".join(f"`{kind}`" for kind in NEW_COLUMN_TYPES) + ".", "", _REFUSED]
+    lines += ["## Types of a new column", "", ", ".join(f"`{kind}`" for kind in WIDTH_BYTES) + ".", "", _REFUSED]
     return "\n".join(lines).rstrip() + "\n"
 
 
