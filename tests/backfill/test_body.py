@@ -185,5 +185,5 @@ def test_names_match_in_any_case() -> None:
 def test_a_table_option_is_refused(option: str) -> None:
     """A sample or a version would be lost when the table is pinned, so it is named and refused."""
     with pytest.raises(RequestError) as refused:
-        parse_body(f"select id, 1 as f from base {option}")
+        parse_body("select id, 1 as f from base " + option)
     assert "body.table_option" == refused.value.code
