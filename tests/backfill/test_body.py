@@ -146,7 +146,7 @@ def test_layout_and_comments_do_not_count() -> None:
 
 def test_sources_and_columns_read_are_listed() -> None:
     """Only what the body reads is read; sources are sorted and named once."""
-    body = parse_body(f"select b.id, sum(e.amount) as f {JOINED} where e.amount in (select amount from shop.events)")  # noqa: S608
+    body = parse_body(f"select b.id, sum(e.amount) as f {JOINED} where e.amount in (select amount from shop.events)")
     assert (TableName("shop", "events"),) == body.sources
     got = bound(f"select b.id, sum(e.amount) as f {JOINED} group by b.id")
     assert {"base": ("customer", "id"), "shop.events": ("amount", "customer")} == dict(got.reads)
@@ -164,7 +164,7 @@ def test_a_star_is_expanded_to_the_columns_of_now() -> None:
 def test_a_cte_of_any_name_keeps_its_meaning(name: str) -> None:
     """A CTE is never mistaken for a table."""
     top = "select customer as c, max(amount) as top from shop.events group by customer"
-    join = f"select b.id, {name}.top as f from base b left join {name} on {name}.c = b.customer"  # noqa: S608
+    join = f"select b.id, {name}.top as f from base b left join {name} on {name}.c = b.customer"
     got = bound(f"with {name} as ({top}) {join}")
     assert {"base": ("customer", "id"), "shop.events": ("amount", "customer")} == dict(got.reads)
     assert got.row_wise

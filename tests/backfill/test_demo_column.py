@@ -51,7 +51,7 @@ def by_duckdb(train: pa.Table, events: pa.Table) -> pd.DataFrame:
         where = """from events where customer_id = t.customer_id and event_type = 'purchase'
             and event_ts between t.label_ts - to_days(90) and t.label_ts - to_microseconds(1)"""
         return db.sql(f"""select example_id, ifnull((select sum(amount) {where}), 0.0) as spend_90d,
-            (select count(*) {where}) as events_90d from train t order by 1""").df()  # noqa: S608
+            (select count(*) {where}) as events_90d from train t order by 1""").df()
 
 
 def digests_by_position(lake: Lake, names: list[str]) -> list[dict[str, str]]:

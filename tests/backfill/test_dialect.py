@@ -1,4 +1,3 @@
-# ruff: noqa: S608 - the SQL is put together from the cases of the conformance suite
 """The declared SQL subset without Spark: what is refused, by which name, and that each table line has a proof.
 
 That what is allowed equals Spark is proved in tests/spark/test_sql_subset.py.

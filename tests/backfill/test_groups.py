@@ -63,7 +63,7 @@ def in_one_query(lake: Lake, sql: str) -> pd.DataFrame:
         db.register("base", lake.table(ORDERS).scan().to_arrow())
         db.register("events", lake.table(EVENTS).scan().to_arrow())
         plain = sql.replace("shop.events", "events").replace("2D", "2").replace("0D", "0")
-        return db.sql(f"select * from ({plain}) order by id").df()  # noqa: S608
+        return db.sql(f"select * from ({plain}) order by id").df()
 
 
 @pytest.mark.parametrize("sql", ROW_WISE)

@@ -163,7 +163,7 @@ def test_page_statistics_still_prune_right(values: list[int], old_index: bool, n
             assert wanted == sorted(found[column].to_pylist())
             with duckdb.connect() as db:
                 rows = db.sql(
-                    f"select {column} from read_parquet($p) where {column} >= 500",  # noqa: S608
+                    f"select {column} from read_parquet($p) where {column} >= 500",
                     params={"p": str(here / "out.parquet")},
                 ).fetchall()
             assert wanted == sorted(value for (value,) in rows)

@@ -1,4 +1,3 @@
-# ruff: noqa: S608 - the SQL is put together from names made here
 """Spark on the embedded catalog through our REST service, and Python beside it on the same tables."""
 
 from __future__ import annotations

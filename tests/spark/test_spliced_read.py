@@ -1,4 +1,3 @@
-# ruff: noqa: S608 - the SQL is put together from names made here
 """What a promotion by splice leaves behind, read and worked on by Spark with Iceberg; our engine against Spark."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: S608 - the SQL is put together from the cases beside this file
 """The declared SQL subset of the local engine, held against Spark itself, expression by expression.
 
 An expression is proved when both engines give the same type and the same value on every row of a
