@@ -16,7 +16,7 @@ from nbplat.adapters.duckdb.engine import DuckDBEngine
 from nbplat.adapters.parquet.staged import local_path
 from nbplat.backfill.body import BASE, bind_body, engine_name, parse_body
 from nbplat.backfill.dialect import to_duckdb
-from nbplat.backfill.types import SPARK_TYPES
+from nbplat.backfill.types import spark_type
 from tests.fixtures.lakehouse import Lake, small_rows
 from tests.fixtures.spark import JVM_MARKS, SparkLab
 
@@ -161,7 +161,7 @@ def test_a_feature_is_what_spark_makes_of_the_same_text(
     """The same SQL over the same tables, by our local engine and by Spark itself: same types, same values."""
     tables = {name: promoted.lake.table(table).scan().to_arrow() for name, table in ((BASE, TRAIN), (EVENTS, EVENTS))}
     types = {
-        name: {field.name: SPARK_TYPES[str(field.field_type)] for field in promoted.lake.table(table).schema().fields}
+        name: {field.name: spark_type(str(field.field_type)) for field in promoted.lake.table(table).schema().fields}
         for name, table in ((BASE, TRAIN), (EVENTS, EVENTS))
     }
     bound = bind_body(parse_body(sql), types, ("example_id",))
