@@ -14,7 +14,17 @@ from typing import Any, BinaryIO
 
 from nbplat.errors import DataError
 
-__all__ = ["Footer", "decode", "encode", "idl", "read_footer", "top_level_spans"]
+__all__ = [
+    "Footer",
+    "damaged",
+    "decode",
+    "encode",
+    "encrypted",
+    "idl",
+    "read_footer",
+    "read_footer_bytes",
+    "top_level_spans",
+]
 
 _MAGIC = b"PAR1"
 _ENCRYPTED_MAGIC = b"PARE"
@@ -64,33 +74,42 @@ def encode(value: Any) -> bytes:
     return bytes(buffer.getvalue())
 
 
-def read_footer(file: BinaryIO, where: str) -> Footer:
-    """Read and decode the footer.
+def read_footer_bytes(file: BinaryIO, where: str) -> tuple[bytes, int, int]:
+    """The footer as it lies in the file, the offset of its first byte, and the file's size.
 
     Raises:
         DataError: not Parquet, cut off, or encrypted; `where` names the file.
     """
     size = file.seek(0, 2)
     if size < _TAIL + len(_MAGIC):
-        raise _not_parquet(where)
+        raise damaged(where)
     file.seek(size - _TAIL)
     tail = file.read(_TAIL)
     if tail[4:] == _ENCRYPTED_MAGIC:
-        raise _encrypted(where)
+        raise encrypted(where)
     (length,) = struct.unpack("<I", tail[:4])
     if tail[4:] != _MAGIC or length > size - _TAIL:
-        raise _not_parquet(where)
+        raise damaged(where)
     start = size - _TAIL - length
     file.seek(start)
-    data = file.read(length)
+    return file.read(length), start, size
+
+
+def read_footer(file: BinaryIO, where: str) -> Footer:
+    """Read and decode the footer.
+
+    Raises:
+        DataError: not Parquet, cut off, or encrypted; `where` names the file.
+    """
+    data, start, size = read_footer_bytes(file, where)
     try:
         metadata = decode(data, "FileMetaData")
     except Exception:  # noqa: BLE001 - thriftpy2 raises whatever its tables meet in bytes that are no Thrift
-        raise _not_parquet(where) from None
+        raise damaged(where) from None
     if not metadata.schema or metadata.row_groups is None:
-        raise _not_parquet(where)
+        raise damaged(where)
     if metadata.encryption_algorithm is not None:
-        raise _encrypted(where)
+        raise encrypted(where)
     return Footer(metadata, start, size)
 
 
@@ -112,13 +131,15 @@ def top_level_spans(metadata: Any) -> dict[str, slice]:
     return spans
 
 
-def _not_parquet(where: str) -> DataError:
+def damaged(where: str) -> DataError:
+    """The error for a file that is not, or no longer, Parquet."""
     return DataError(
         "parquet.damaged", "the file is not a whole Parquet file", fix="restore it or plan without it", where=where
     )
 
 
-def _encrypted(where: str) -> DataError:
+def encrypted(where: str) -> DataError:
+    """The error for a file whose columns or footer are encrypted."""
     return DataError(
         "parquet.encrypted",
         "the file is encrypted and cannot be spliced",
