@@ -90,12 +90,7 @@ def row_group_rows(path: Path) -> list[int]:
     except (pa.ArrowInvalid, OSError) as exc:
         if isinstance(exc, OSError) and exc.errno is not None:
             raise
-        raise DataError(
-            "parquet.damaged",
-            "the file is not a whole Parquet file",
-            fix="restore it or plan without it",
-            where=str(path),
-        ) from exc
+        raise damaged(str(path)) from exc
     return [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
 
 
