@@ -319,6 +319,14 @@ def _units(
             fix="compact them first (Spark: CALL system.rewrite_data_files), then plan again",
             where=deleted[0].path,
         )
+    older = [file for file in files if file.spec_id != facts.spec_id]
+    if older:
+        raise SetupError(
+            "table.specs",
+            f"{len(older)} data files of {facts.pin.table} lie under an older partition spec",
+            fix="rewrite them under the present one first (Spark: CALL system.rewrite_data_files), then plan again",
+            where=older[0].path,
+        )
     return tuple(
         UnitPlan(
             id=f"{number:05d}",

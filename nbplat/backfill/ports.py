@@ -48,6 +48,7 @@ class TableFacts:
         time_column: Source column of the time partition; None when the table has none.
         partition_columns: Source columns of every partition field, in spec order.
         partitioning: The partition spec in words, ``month(label_ts), bucket[4](example_id)``.
+        spec_id: Of the current partition spec; files keep the spec they were written under.
         format_version: Iceberg table format, 1 to 3.
         rows, files, file_bytes: Totals of the snapshot.
     """
@@ -57,6 +58,7 @@ class TableFacts:
     time_column: str | None
     partition_columns: tuple[str, ...]
     partitioning: str
+    spec_id: int
     format_version: int
     rows: int
     files: int

@@ -50,6 +50,7 @@ class IcebergTables:
             ),
             partition_columns=tuple(dict.fromkeys(name for _, name in sources)),
             partitioning=", ".join(f"{field.transform}({name})" for field, name in sources) or "unpartitioned",
+            spec_id=spec.spec_id,
             format_version=loaded.format_version,
             rows=int((summary["total-records"] if summary else None) or 0),
             files=int((summary["total-data-files"] if summary else None) or 0),
