@@ -13,6 +13,8 @@ from nbplat.backfill.states import Step
 from nbplat.job import JobState
 from tests.fixtures.lakehouse import Killed, Lake, WrappedPlatform
 
+pytestmark = pytest.mark.process
+
 SQL = "select id, x * 2D as f, customer + 1 as g from base"
 
 
