@@ -6,56 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from nbplat.backfill.body import BASE, BoundBody, bind_body, engine_name
-from nbplat.backfill.ports import BaseFile, Column, Engine, TableFacts, Tables
+from nbplat.backfill.body import BASE, bind_body, engine_name
+from nbplat.backfill.columns import base_columns, body_keys, new_names, spec_keys
+from nbplat.backfill.ports import Column, Engine, TableFacts, Tables
 from nbplat.backfill.spec import BackfillSpec
 from nbplat.backfill.types import WIDTH_BYTES, spark_type
-from nbplat.errors import Conflict, RequestError, SetupError, did_you_mean
+from nbplat.backfill.units import SourcePlan, UnitPlan, group_units, plan_source, plan_units
+from nbplat.errors import RequestError, SetupError
 from nbplat.terms import SnapshotPin, TableName, Window, content_hash
 
 __all__ = ["BackfillPlan", "SourcePlan", "UnitPlan", "build_plan"]
 
 UNCHECKED = "checked before staging"
-
-_DECODED_PER_STORED = 4  # Arrow bytes per compressed Parquet byte, a cautious mean of plain tables
-
-_STAGED_OWN = ("nb_file", "nb_pos")
-
-
-@dataclass(frozen=True, slots=True)
-class SourcePlan:
-    """Another table that the body reads: pinned, with the columns it needs.
-
-    Attributes:
-        read_bytes: Exact compressed bytes of those columns, from the manifests.
-    """
-
-    pin: SnapshotPin
-    columns: tuple[str, ...]
-    rows: int
-    files: int
-    read_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class UnitPlan:
-    """One base data file: the piece that is staged once and promoted once.
-
-    Attributes:
-        id: ``00000``, ``00001``, … in path order.
-        read_bytes: Exact compressed bytes of the base columns to read.
-        strategy: How promotion lands: ``splice``.
-        reason: Why that strategy.
-    """
-
-    id: str
-    path: str
-    rows: int
-    file_bytes: int
-    read_bytes: int
-    partition: str
-    strategy: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,20 +136,20 @@ def build_plan(
     facts = tables.describe(spec.table)
     _check_table(facts)
     sources = {str(name): tables.describe(name) for name in spec.body.sources}
-    keys = _keys(spec, facts)
+    keys = spec_keys(spec, facts)
     types = _spark_columns({BASE: facts, **sources})
     bound = bind_body(spec.body, types, keys)
-    keys = keys or _keys_from_body(bound, facts)
+    keys = keys or body_keys(bound, facts)
     if keys and not spec.keys:
         bound = bind_body(spec.body, types, keys)
-    new = _new_names(bound, keys, facts)
+    new = new_names(bound, keys, facts)
     query = engine.prepare(bound.sql, types)
     time_column = spec.time or facts.time_column
-    base_columns = _base_columns(bound, keys, time_column, spec, facts)
-    schemas = {engine_name(BASE): tables.schema(facts.pin, base_columns)}
+    read_columns = base_columns(bound, keys, time_column, spec, facts)
+    schemas = {engine_name(BASE): tables.schema(facts.pin, read_columns)}
     schemas |= {engine_name(n): tables.schema(f.pin, bound.reads[n]) for n, f in sources.items()}
     results = {column.name: column for column in engine.result_columns(query, schemas)}
-    units = _units(tables.files(facts.pin, time_column=time_column, window=spec.window), base_columns, facts, spec)
+    units = plan_units(tables.files(facts.pin, time_column=time_column, window=spec.window), read_columns, facts, spec)
     columns = tuple(results[name] for name in new)
     rows = sum(unit.rows for unit in units)
     return BackfillPlan(
@@ -201,12 +163,12 @@ def build_plan(
         window=spec.window,
         time_column=time_column,
         sources=tuple(
-            _source(tables.files(other.pin), other, bound.reads[name]) for name, other in sorted(sources.items())
+            plan_source(tables.files(other.pin), other, bound.reads[name]) for name, other in sorted(sources.items())
         ),
-        base_columns=base_columns,
+        base_columns=read_columns,
         partition_columns=facts.partition_columns,
         units=units,
-        groups=_groups(units, memory_bytes // 8) if bound.row_wise else (tuple(unit.id for unit in units),),
+        groups=group_units(units, memory_bytes // 8) if bound.row_wise else (tuple(unit.id for unit in units),),
         query=query,
         row_wise=bound.row_wise,
         why=bound.why,
@@ -228,134 +190,3 @@ def _check_table(facts: TableFacts) -> None:
 
 def _spark_columns(tables: Mapping[str, TableFacts]) -> dict[str, dict[str, str]]:
     return {name: {column.name: spark_type(column.type) for column in facts.columns} for name, facts in tables.items()}
-
-
-def _keys(spec: BackfillSpec, facts: TableFacts) -> tuple[str, ...]:
-    names = [column.name for column in facts.columns]
-    for key in spec.keys:
-        if key not in names:
-            raise RequestError(
-                "key.unknown", f"{facts.pin.table} has no key column {key!r}", fix=did_you_mean(key, names)
-            )
-    return spec.keys
-
-
-def _keys_from_body(bound: BoundBody, facts: TableFacts) -> tuple[str, ...]:
-    names = {column.name for column in facts.columns}
-    return tuple(name for name in bound.outputs if name in names and name in bound.handed_on)
-
-
-def _new_names(bound: BoundBody, keys: tuple[str, ...], facts: TableFacts) -> tuple[str, ...]:
-    missing = [key for key in keys if key not in bound.outputs]
-    if missing or not keys:
-        named = ", ".join(missing) if missing else "any key of the table"
-        raise RequestError(
-            "body.keys", f"the body does not return {named}", fix=f"select the key columns of {facts.pin.table} as well"
-        )
-    doubled = sorted({name for name in bound.outputs if bound.outputs.count(name) > 1})
-    if doubled:
-        raise RequestError("body.columns", f"the body returns {doubled[0]!r} twice", fix="give each column one name")
-    new = tuple(name for name in bound.outputs if name not in keys)
-    if not new:
-        raise RequestError("body.columns", "the body returns no new column", fix="select the feature next to the keys")
-    for name in new:
-        if name.lower() in _STAGED_OWN or "." in name:
-            raise RequestError(
-                "column.name",
-                f"{name!r} cannot name a new column",
-                fix=f"{', '.join(_STAGED_OWN)} are the staging table's own, and a dot parts nested fields",
-            )
-    existing = {column.name.lower(): column.name for column in facts.columns}
-    for name in new:
-        if name.lower() in existing:
-            raise Conflict(
-                "column.exists",
-                f"{facts.pin.table} has a column {existing[name.lower()]!r} already",
-                fix=f"name the feature otherwise, or name the keys with --key if {name} is one",
-            )
-    return new
-
-
-def _base_columns(
-    bound: BoundBody, keys: tuple[str, ...], time_column: str | None, spec: BackfillSpec, facts: TableFacts
-) -> tuple[str, ...]:
-    """What staging reads of the table: the body's columns, keys, partition sources, the time for the window."""
-    wanted = {*bound.reads[BASE], *keys, *facts.partition_columns}
-    names = [column.name for column in facts.columns]
-    if not spec.window.unbounded:
-        if time_column is None:
-            raise RequestError(
-                "window.time", f"{facts.pin.table} has no time partition", fix="name the time column: --time COLUMN"
-            )
-        if time_column not in names:
-            raise RequestError(
-                "window.time",
-                f"{facts.pin.table} has no column {time_column!r}",
-                fix=did_you_mean(time_column, names),
-            )
-        kind = next(column.type for column in facts.columns if column.name == time_column)
-        if not kind.startswith(("timestamp", "date")):
-            raise RequestError(
-                "window.time", f"{time_column} is of type {kind}, not a time", fix="name a timestamp or date column"
-            )
-        wanted.add(time_column)
-    return tuple(name for name in names if name in wanted)
-
-
-def _units(
-    files: tuple[BaseFile, ...], columns: tuple[str, ...], facts: TableFacts, spec: BackfillSpec
-) -> tuple[UnitPlan, ...]:
-    if not files:
-        raise RequestError(
-            "window.outside",
-            f"the window {spec.window} meets no data file of {facts.pin.table}",
-            fix="choose --from and --to inside the table's time span (%backfill plan without a window shows it)",
-        )
-    deleted = [file for file in files if file.deletes]
-    if deleted:
-        raise SetupError(
-            "table.deletes",
-            f"{len(deleted)} data files of {facts.pin.table} have row-level deletes, which cannot be aligned to",
-            fix="compact them first (Spark: CALL system.rewrite_data_files), then plan again",
-            where=deleted[0].path,
-        )
-    older = [file for file in files if file.spec_id != facts.spec_id]
-    if older:
-        raise SetupError(
-            "table.specs",
-            f"{len(older)} data files of {facts.pin.table} lie under an older partition spec",
-            fix="rewrite them under the present one first (Spark: CALL system.rewrite_data_files), then plan again",
-            where=older[0].path,
-        )
-    return tuple(
-        UnitPlan(
-            id=f"{number:05d}",
-            path=file.path,
-            rows=file.rows,
-            file_bytes=file.file_bytes,
-            read_bytes=sum(file.column_bytes.get(name, 0) for name in columns),
-            partition=file.partition,
-            strategy="splice",
-            reason="no deletes apply: the old bytes are copied and the new column is appended",
-        )
-        for number, file in enumerate(files)
-    )
-
-
-def _source(files: tuple[BaseFile, ...], facts: TableFacts, columns: tuple[str, ...]) -> SourcePlan:
-    read_bytes = sum(file.column_bytes.get(name, 0) for file in files for name in columns)
-    return SourcePlan(facts.pin, columns, sum(file.rows for file in files), len(files), read_bytes)
-
-
-def _groups(units: tuple[UnitPlan, ...], budget_bytes: int) -> tuple[tuple[str, ...], ...]:
-    """Cut the units into runs whose decoded columns fit the budget; a unit above it stands alone."""
-    groups: list[list[str]] = []
-    filled = 0
-    for unit in units:
-        size = max(unit.read_bytes, 1) * _DECODED_PER_STORED
-        if not groups or filled + size > budget_bytes:
-            groups.append([])
-            filled = 0
-        groups[-1].append(unit.id)
-        filled += size
-    return tuple(tuple(group) for group in groups)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,9 @@ from nbplat.terms import RunId, TableName, Window, content_hash
 __all__ = ["ENGINES", "BackfillSpec"]
 
 ENGINES = ("local",)
+
+# Do not decide what comes out, so that changing them attaches to the same run.
+_NOT_IDENTITY = ("name", "promote", "checks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +28,21 @@ class BackfillSpec:
         body: One Spark-SQL ``SELECT`` of the keys and the new columns over ``base`` (the window of
             the table) and any other tables by name.
         keys: Columns that identify a row of the table. Empty means: every column of the body's
-            result that the table has already.
-        window: Which rows to compute; whole files are covered, rows outside hold null.
+            result that the table has already and that is not replaced.
+        window: Which rows to compute; whole files are covered, rows outside hold null, or the old
+            value of a replaced column.
         time: The table's time column; None takes the source of its time partition.
         engine: Where staging runs.
         promote: Promote by itself once the audit has passed.
+        as_of: Column of the table that holds the time as of which a row's feature must be known;
+            None: leakage cannot be probed.
+        source_times: Source table -> its time column, for the leak probe.
+        replace: Existing columns that the body computes again; they keep their field ids.
+        types: New column -> Iceberg type it is cast to; a column left out has its result's type.
+        checks: Audit rule or threshold -> value as text: ``nulls`` -> ``warn``,
+            ``nulls.max_share`` -> ``0.05``. Wins over the config's.
+        frames: Name in the body -> table that holds a DataFrame of the notebook.
+        extends: Run whose columns this one computes for files that lack them; None for all others.
     """
 
     name: str
@@ -40,6 +53,13 @@ class BackfillSpec:
     time: str | None = None
     engine: str = "local"
     promote: bool = False
+    as_of: str | None = None
+    source_times: Mapping[str, str] = field(default_factory=dict)
+    replace: tuple[str, ...] = ()
+    types: Mapping[str, str] = field(default_factory=dict)
+    checks: Mapping[str, str] = field(default_factory=dict)
+    frames: Mapping[str, str] = field(default_factory=dict)
+    extends: str | None = None
 
     @classmethod
     def build(
@@ -48,12 +68,19 @@ class BackfillSpec:
         table: str,
         sql: str,
         *,
-        keys: tuple[str, ...] = (),
+        keys: Sequence[str] = (),
         start: str | None = None,
         end: str | None = None,
         time: str | None = None,
         engine: str = "local",
         promote: bool = False,
+        as_of: str | None = None,
+        source_times: Mapping[str, str] | None = None,
+        replace: Sequence[str] = (),
+        types: Mapping[str, str] | None = None,
+        checks: Mapping[str, str] | None = None,
+        frames: Mapping[str, str] | None = None,
+        extends: str | None = None,
     ) -> BackfillSpec:
         """Check what can be checked without a catalog.
 
@@ -71,16 +98,22 @@ class BackfillSpec:
             time=time,
             engine=engine,
             promote=promote,
+            as_of=as_of,
+            source_times={str(TableName.parse(source)): column for source, column in (source_times or {}).items()},
+            replace=tuple(replace),
+            types=dict(types or {}),
+            checks={key: str(value) for key, value in (checks or {}).items()},
+            frames=dict(frames or {}),
+            extends=extends,
         )
 
     @property
     def identity(self) -> str:
-        """SHA-256 over what decides the result: body, table, keys, window, time, engine.
+        """SHA-256 over what decides the result: body, table, keys, window, times, columns, engine.
 
-        Layout and comments of the body do not count, nor does `promote`.
+        Layout and comments of the body do not count, nor do `promote` and `checks`.
         """
-        record = self.record()
-        return content_hash({key: value for key, value in record.items() if key not in ("name", "promote")})
+        return content_hash({key: value for key, value in self.record().items() if key not in _NOT_IDENTITY})
 
     def record(self) -> dict[str, Any]:
         """The JSON form; `from_record` reads it back."""
@@ -94,19 +127,18 @@ class BackfillSpec:
             "time": self.time,
             "engine": self.engine,
             "promote": self.promote,
+            "as_of": self.as_of,
+            "source_times": dict(self.source_times),
+            "replace": list(self.replace),
+            "types": dict(self.types),
+            "checks": dict(self.checks),
+            "frames": dict(self.frames),
+            "extends": self.extends,
         }
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> BackfillSpec:
-        """Read what `record` wrote."""
-        return cls.build(
-            record["name"],
-            record["table"],
-            record["sql"],
-            keys=tuple(record.get("keys") or ()),
-            start=record.get("from"),
-            end=record.get("to"),
-            time=record.get("time"),
-            engine=record.get("engine") or "local",
-            promote=bool(record.get("promote")),
-        )
+        """Read what `record` wrote; what is left out has its default."""
+        given = {key: value for key, value in record.items() if value is not None}
+        given["start"], given["end"] = given.pop("from", None), given.pop("to", None)
+        return cls.build(given.pop("name"), given.pop("table"), given.pop("sql"), **given)

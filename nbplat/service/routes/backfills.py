@@ -33,6 +33,13 @@ class SpecBody(BaseModel):
     time: str | None = None
     engine: str = "local"
     promote: bool = False
+    as_of: str | None = None
+    source_times: dict[str, str] = {}
+    replace: list[str] = []
+    types: dict[str, str] = {}
+    checks: dict[str, str] = {}
+    frames: dict[str, str] = {}
+    extends: str | None = None
 
 
 class RunRequest(BaseModel):
