@@ -1,8 +1,7 @@
-"""What a column costs: splice, plan, stage, publish."""
+"""What a run costs: plan, stage, publish, roll back."""
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,13 +10,10 @@ from typing import Any
 
 from benchmarks.measure import Cost, Figure, cost_of, medians
 from benchmarks.start import state_folder
-from benchmarks.wide_files import FIELD_ID, Pair, copy_files, decode_join_encode, listed_table, make_pairs
+from benchmarks.wide_files import listed_table
 
-__all__ = ["SQL", "measure"]
+__all__ = ["SQL", "do_job", "measure"]
 
-_COLUMNS = 100
-_LAYOUTS = ((1, 2_900_000), (8, 360_000))
-"""Files and rows a file: about 500 MB as the one file that Iceberg's writers aim at, and as eight small ones."""
 _LISTED = 10_000
 _DEMO_ROWS = 400_000
 
@@ -31,82 +27,9 @@ GROUP BY base.example_id
 
 def measure() -> list[Figure]:
     figures: list[Figure] = []
-    for part in (_splice, _footers, _plan, _stage_and_publish):
+    for part in (_plan, _stage_and_publish):
         with tempfile.TemporaryDirectory(prefix="nbplat-bench-") as folder:
             figures += part(Path(folder))
-    return figures
-
-
-def _splice(folder: Path) -> list[Figure]:
-    figures: list[Figure] = []
-    for files, rows in _LAYOUTS:
-        place = folder / str(files)
-        out = place / "out"
-        out.mkdir(parents=True)
-        pairs = make_pairs(place, files=files, rows=rows, columns=_COLUMNS)
-        figures += _splice_layout(pairs, out)
-        shutil.rmtree(place)
-    return figures
-
-
-def _splice_layout(pairs: list[Pair], out: Path) -> list[Figure]:
-    copied, spliced = medians(lambda: copy_files(pairs, out), lambda: _splice_all(pairs, out))
-    [encoded] = medians(lambda: decode_join_encode(pairs, out), runs=2, warm_up=0)
-    size = sum(pair.base.stat().st_size for pair in pairs) / 1e6
-    count = f"{len(pairs)} file{'s' if len(pairs) > 1 else ''}"
-    what = f"splice of {size:.0f} MB in {count}"
-    copy_text = f"copy_file_range and fsync of the same bytes ({copied})"
-    arrow_text = f"Arrow decode, join and encode of the same files ({encoded}, median of 2)"
-    cost = (spliced.cpu_s, spliced.wall_s)
-    return [
-        Figure(f"{what}, wall over copying", spliced.wall_s / copied.wall_s, "x", 1.2, "lower", copy_text, *cost),
-        Figure(f"{what}, CPU over copying", spliced.cpu_s / copied.cpu_s, "x", 1.2, "lower", copy_text, *cost),
-        Figure(f"{what}, CPU saved", encoded.cpu_s / spliced.cpu_s, "x", 20, "higher", arrow_text, *cost),
-    ]
-
-
-def _splice_all(pairs: list[Pair], out: Path) -> None:
-    from nbplat.adapters.parquet.splice import splice
-
-    for pair in pairs:
-        target = out / pair.base.name
-        target.unlink(missing_ok=True)
-        splice(pair.base, pair.staged, target, {"feature": FIELD_ID})
-
-
-def _footers(folder: Path) -> list[Figure]:
-    import pyarrow.parquet as pq
-
-    from nbplat.adapters.parquet.footer import encode, read_footer
-
-    figures = []
-    for columns in (100, 1000):
-        place = folder / str(columns)
-        place.mkdir()
-        [pair] = make_pairs(place, files=1, rows=100, columns=columns)
-
-        def there_and_back(pair: Pair = pair) -> None:
-            for _ in range(10):
-                with pair.base.open("rb") as file:
-                    encode(read_footer(file, "").metadata)
-
-        def by_arrow(pair: Pair = pair) -> None:
-            for _ in range(10):
-                pq.read_metadata(pair.base).to_dict()
-
-        ours, arrow = medians(there_and_back, by_arrow)
-        figures.append(
-            Figure(
-                f"footer of {columns} columns, read and written again",
-                ours.wall_s / 10 * 1000,
-                "ms",
-                None,
-                "lower",
-                f"Arrow reading it into a dict ({Cost(arrow.wall_s / 10, arrow.cpu_s / 10)})",
-                ours.cpu_s / 10,
-                ours.wall_s / 10,
-            )
-        )
     return figures
 
 
@@ -255,22 +178,25 @@ class _Silent:
         pass
 
 
-def _one_job(platform: Any) -> Cost:
-    """Take the newest run's staging job and do it, as a worker's child does."""
+def do_job(platform: Any) -> tuple[str, Cost]:
+    """Do the oldest queued job, as a worker's child does; its kind and what it cost."""
     from nbplat.job import JobState, StepContext
 
-    while (job := platform.store.claim_job("bench", lease_ms=600_000)) is not None:
-        context = StepContext(job, f"{job.id}/{job.fence}", _Silent())
-        results: list[Any] = []
+    job = platform.store.claim_job("bench", lease_ms=600_000)
+    assert job is not None, "no job was queued"
+    context = StepContext(job, f"{job.id}/{job.fence}", _Silent())
+    results: list[Any] = []
+    cost = cost_of(lambda: results.append(platform.run_step(context)))
+    platform.settle(platform.store.finish_job(job.id, job.fence, JobState.SUCCEEDED, result=results[0]))
+    return job.kind, cost
 
-        def work(context: Any = context, results: list[Any] = results) -> None:
-            results.append(platform.run_step(context))
 
-        cost = cost_of(work)
-        platform.settle(platform.store.finish_job(job.id, job.fence, JobState.SUCCEEDED, result=results[0]))
-        if job.kind == "backfill.stage":
+def _one_job(platform: Any) -> Cost:
+    """Do jobs until a staging job was done."""
+    while True:
+        kind, cost = do_job(platform)
+        if kind == "backfill.stage":
             return cost
-    raise AssertionError("no staging job was queued")
 
 
 def _read_and_write(platform: Any, plan: Any, out: Path) -> None:

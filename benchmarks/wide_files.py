@@ -13,7 +13,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-__all__ = ["FIELD_ID", "Pair", "copy_files", "decode_join_encode", "listed_table", "make_pairs"]
+__all__ = [
+    "FIELD_ID",
+    "Pair",
+    "copy_files",
+    "decode_join_encode",
+    "duckdb_join_copy",
+    "listed_table",
+    "make_pairs",
+    "wide_rows",
+]
 
 FIELD_ID = 10_000
 """Field id of the column ``feature`` that the staged files add."""
@@ -31,17 +40,31 @@ class Pair:
     staged: Path
 
 
-def make_pairs(folder: Path, *, files: int, rows: int, columns: int) -> list[Pair]:
-    """Files of a key and `columns` float columns, zstd as Iceberg writes them; one is made, the others are its copies.
+def wide_rows(rows: int, columns: int) -> pa.Table:
+    """A shuffled key ``id`` and `columns` float columns, with field ids from 1.
 
     Values have three decimals: pure noise would flatter nobody, it cannot be compressed.
     """
     rng = np.random.default_rng(7)
     floats = [pa.array(np.round(rng.normal(size=rows), 3).astype(np.float32)) for _ in range(columns)]
     keys = pa.array(rng.permutation(rows), pa.int64())
-    base = _with_field_ids(["id", *(f"f{n:03d}" for n in range(columns))], [keys, *floats], first=1)
-    feature = pa.array(rng.normal(size=rows))
-    staged = _with_field_ids(["id", "feature"], [keys, feature], first=1)
+    return _with_field_ids(["id", *(f"f{n:03d}" for n in range(columns))], [keys, *floats], first=1)
+
+
+def make_pairs(folder: Path, *, files: int, rows: int, columns: int, embedding: int = 0) -> list[Pair]:
+    """Files of `wide_rows`, zstd as Iceberg writes them, with a staged ``feature``; one is made, the others are copies.
+
+    Args:
+        embedding: Length of the feature's vectors of floats; 0 makes it one double.
+    """
+    base = wide_rows(rows, columns)
+    rng = np.random.default_rng(11)
+    if embedding:
+        values = pa.array(np.round(rng.normal(size=rows * embedding), 3).astype(np.float32))
+        feature = pa.ListArray.from_arrays(pa.array(np.arange(rows + 1) * embedding, pa.int32()), values)
+    else:
+        feature = pa.array(rng.normal(size=rows))
+    staged = _with_field_ids(["id", "feature"], [base["id"].combine_chunks(), feature], first=1)
     pq.write_table(base, folder / "base-0.parquet", compression="zstd", row_group_size=_GROUP_ROWS)
     pq.write_table(staged, folder / "staged-0.parquet", compression="zstd", row_group_size=_GROUP_ROWS)
     for number in range(1, files):
@@ -81,6 +104,20 @@ def decode_join_encode(pairs: list[Pair], out: Path) -> None:
             pq.write_table(joined, sink, compression="zstd", row_group_size=_GROUP_ROWS)
             sink.flush()
             os.fsync(sink.fileno())
+
+
+def duckdb_join_copy(pairs: list[Pair], out: Path) -> None:
+    """The peer: join by key and ``COPY`` in DuckDB, all cores, the same codec."""
+    import duckdb
+
+    for pair in pairs:
+        target = out / pair.base.name
+        target.unlink(missing_ok=True)
+        with duckdb.connect() as db:
+            db.execute(
+                f"COPY (SELECT b.*, s.feature FROM '{pair.base}' b LEFT JOIN '{pair.staged}' s USING (id)) "  # noqa: S608
+                f"TO '{target}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_GROUP_ROWS})"
+            )
 
 
 def listed_table(catalog: Any, name: str, *, files: int, columns: int) -> None:
