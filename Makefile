@@ -8,7 +8,7 @@ SLOW := jvm or postgres or kernel or process
 .DEFAULT_GOAL := help
 # The targets share one virtual environment and one machine; they are steps, not a graph to run at once.
 .NOTPARALLEL:
-.PHONY: help setup demo test test-fast lint bench bench-start bench-backfill bench-service lab docs lock jars
+.PHONY: help setup demo test test-fast chaos lint bench bench-start bench-promote bench-backfill bench-service lab docs lock jars
 
 help:      ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ test-fast: ## the inner loop: no Java, PostgreSQL, kernels or killed processes; 
 	@sh scripts/install.sh test
 	$(PY) -m pytest -m "not ($(SLOW))"
 
+chaos:     ## kill -9 of worker, service and step at 200 random moments of 100 runs (about 20 minutes)
+	@sh scripts/install.sh test
+	NBPLAT_CHAOS_ROUNDS=100 $(PY) -m pytest -q tests/e2e/test_chaos.py --timeout 600
+
 lint:      ## ruff, mypy, import-linter, codespell, lock guard
 	@sh scripts/install.sh test
 	$(BIN)/ruff check .
@@ -39,11 +43,11 @@ lint:      ## ruff, mypy, import-linter, codespell, lock guard
 	$(BIN)/codespell
 	$(PY) scripts/check_lock.py
 
-bench:     ## measure the promises into benchmarks/RESULTS.md (one area: make bench-start, bench-backfill, bench-service)
+bench:     ## measure the promises into benchmarks/RESULTS.md (one area: make bench-promote, …)
 	@sh scripts/install.sh test
 	$(PY) -m benchmarks
 
-bench-start bench-backfill bench-service:
+bench-start bench-promote bench-backfill bench-service:
 	@sh scripts/install.sh test
 	$(PY) -m benchmarks $(@:bench-%=%)
 
