@@ -38,7 +38,7 @@ def unequal_rows(before: pa.Array, after: pa.Array, *, tolerance: float = RELATI
     if pa.types.is_floating(kind) and pa.types.is_floating(after.type):
         one, other = (np.asarray(side.to_numpy(zero_copy_only=False), np.float64) for side in (before, after))
         with np.errstate(invalid="ignore", over="ignore"):
-            near = np.abs(one - other) <= np.abs(one) * tolerance
+            near = np.isfinite(one) & np.isfinite(other) & (np.abs(one - other) <= np.abs(one) * tolerance)
         same = near | (one == other) | (np.isnan(one) & np.isnan(other))
         return _either(one_null, both & ~same)
     return _either(one_null, both & _mask(pc.fill_null(pc.not_equal(before, after), False)))

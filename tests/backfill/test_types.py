@@ -153,7 +153,7 @@ def test_the_types_of_existing_columns_are_read_as_pyiceberg_writes_them(text: s
         ("list<int", "type.syntax"),
         ("list<int>>", "type.syntax"),
         ("", "type.syntax"),
-        ("flaot", "type.unknown"),
+        ("number", "type.unknown"),
     ],
 )
 def test_a_type_that_no_new_column_can_have_is_refused_by_name(text: str, code: str):
