@@ -41,6 +41,11 @@ class KernelError(Exception):
         place = f" ({self.where})" if self.where else ""
         return f"{self.code}: {self.message}{place}. Fix: {self.fix}"
 
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> KernelError:
+        """Read what `record` wrote."""
+        return _rebuild(record)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuild, (self.record(),))
 
