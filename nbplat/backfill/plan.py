@@ -8,9 +8,10 @@ from typing import Any
 
 from nbplat.backfill.body import BASE, bind_body, engine_name
 from nbplat.backfill.columns import base_columns, body_keys, new_names, spec_keys
+from nbplat.backfill.declared import typed_columns
 from nbplat.backfill.ports import Column, Engine, TableFacts, Tables
 from nbplat.backfill.spec import BackfillSpec
-from nbplat.backfill.types import WIDTH_BYTES, spark_type
+from nbplat.backfill.types import spark_type, width_bytes
 from nbplat.backfill.units import SourcePlan, UnitPlan, group_units, plan_source, plan_units
 from nbplat.errors import RequestError, SetupError
 from nbplat.terms import SnapshotPin, TableName, Window, content_hash
@@ -150,7 +151,7 @@ def build_plan(
     schemas |= {engine_name(n): tables.schema(f.pin, bound.reads[n]) for n, f in sources.items()}
     results = {column.name: column for column in engine.result_columns(query, schemas)}
     units = plan_units(tables.files(facts.pin, time_column=time_column, window=spec.window), read_columns, facts, spec)
-    columns = tuple(results[name] for name in new)
+    columns = typed_columns([results[name] for name in new], spec.types)
     rows = sum(unit.rows for unit in units)
     return BackfillPlan(
         name=spec.name,
@@ -172,7 +173,7 @@ def build_plan(
         query=query,
         row_wise=bound.row_wise,
         why=bound.why,
-        write_bytes=rows * sum(WIDTH_BYTES[column.type] for column in columns),
+        write_bytes=rows * sum(width_bytes(column.type) for column in columns),
         conflicts=conflicts(spec.table, new),
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nbplat.backfill.body import Body, parse_body
+from nbplat.backfill.declared import declared_types
 from nbplat.errors import RequestError, did_you_mean
 from nbplat.terms import RunId, TableName, Window, content_hash
 
@@ -101,7 +102,7 @@ class BackfillSpec:
             as_of=as_of,
             source_times={str(TableName.parse(source)): column for source, column in (source_times or {}).items()},
             replace=tuple(replace),
-            types=dict(types or {}),
+            types=declared_types(types or {}),
             checks={key: str(value) for key, value in (checks or {}).items()},
             frames=dict(frames or {}),
             extends=extends,
