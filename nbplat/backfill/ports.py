@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nbplat.remote.task import Task
 from nbplat.terms import SnapshotPin, StagedFile, TableName, Window
 
 if TYPE_CHECKING:
@@ -15,8 +16,10 @@ __all__ = [
     "BaseFile",
     "Column",
     "Engine",
+    "FileRead",
     "Publication",
     "Publisher",
+    "Runner",
     "Splicer",
     "StagedWriter",
     "Swap",
@@ -88,6 +91,24 @@ class BaseFile:
     time_bounds: tuple[str, str] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class FileRead:
+    """What a reader must know of a data file beside the file itself.
+
+    Attributes:
+        path: URI as the manifest spells it.
+        rows: Physical rows (deletes not taken off).
+        constants: Column -> value, for identity partition columns that the file does not store.
+        deleted: Sorted little-endian int64 physical positions of deleted rows, whatever kind of
+            delete took them; empty when there are none.
+    """
+
+    path: str
+    rows: int
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    deleted: bytes = b""
+
+
 class Tables(Protocol):
     """Read-only view of a catalog."""
 
@@ -106,7 +127,19 @@ class Tables(Protocol):
         """
 
     def schema(self, pin: SnapshotPin, columns: Sequence[str]) -> pa.Schema:
-        """The Arrow schema that `read` gives."""
+        """The Arrow schema that `read` gives; every field, nested ones too, carries ``PARQUET:field_id``."""
+
+    def reads(self, pin: SnapshotPin, paths: Sequence[str] | None = None) -> list[FileRead]:
+        """What the staging kernel must know of the given files (None: all), in path order.
+
+        Raises Conflict when the pin lacks a path, has been expired, or the table was replaced.
+        """
+
+    def names(self, pin: SnapshotPin) -> dict[int, list[str]]:
+        """Field id -> names in files without field ids, from the table's name mapping; empty without one."""
+
+    def storage(self, pin: SnapshotPin) -> dict[str, str]:
+        """Options with which a worker opens the table's files; empty for local ones. For memory only."""
 
     def live_paths(self, table: TableName) -> Mapping[str, int]:
         """Data files of the present main branch and how many delete files can touch each."""
@@ -128,6 +161,26 @@ class Engine(Protocol):
 
     def run(self, query: str, tables: Mapping[str, pa.Table]) -> pa.Table:
         """Run; raises DataError for what the data makes impossible (division by zero, overflow)."""
+
+
+class Runner(Protocol):
+    """Runs pieces of staging: threads here, Ray tasks, Spark tasks."""
+
+    @property
+    def name(self) -> str:
+        """The engine it belongs to: ``local``, ``ray``, ``spark``."""
+
+    @property
+    def slots(self) -> int:
+        """How many tasks it runs at once; a slot has its share of the memory."""
+
+    def run(self, tasks: Iterator[Task]) -> Iterator[list[dict[str, Any]]]:
+        """Run tasks with `nbplat.remote.kernel.stage`; yield each task's results as it ends.
+
+        A task is pulled only when a slot is free for it (pulling claims its units). Closing the
+        iterator waits for what is under way. A task that a worker's death took yields an error
+        record per file.
+        """
 
 
 class StagedWriter(Protocol):
