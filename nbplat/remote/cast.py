@@ -81,7 +81,7 @@ def _cast_struct(values: pa.Array, kind: pa.DataType) -> pa.Array:
     if sorted(have) != sorted(field.name for field in want):
         raise CastError(f"a struct of {', '.join(have)} does not become one of {', '.join(f.name for f in want)}")
     # Of a null struct the fields may hold anything; `flatten` makes them null.
-    parts = dict(zip(have, values.flatten(), strict=True))
+    parts = dict(zip(have, values.flatten()))
     return pa.StructArray.from_arrays(
         [_cast(parts[field.name], field.type) for field in want],
         fields=want,
