@@ -78,6 +78,7 @@ class Platform:
         from nbplat.adapters.duckdb.engine import DuckDBEngine
         from nbplat.adapters.iceberg.publisher import IcebergPublisher
         from nbplat.adapters.iceberg.tables import IcebergTables
+        from nbplat.adapters.interpreter.bodies import ChildBodies
         from nbplat.adapters.parquet.staged import LocalSplicer, StagedParquet
         from nbplat.backfill.run import Backfills
 
@@ -90,6 +91,7 @@ class Platform:
             store=self.store,
             tables=IcebergTables(self.catalog),
             engine=engine,
+            bodies=ChildBodies(self.config.home / "remote", self.config.python_seconds),
             writer=StagedParquet(self.config.home / "warehouse" / "staged"),
             splicer=LocalSplicer(),
             publisher=IcebergPublisher(self.catalog),

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nbplat.backfill.body import BASE, BoundBody
 from nbplat.backfill.columns import new_names, spec_keys
+from nbplat.backfill.declared import typed_columns
 from nbplat.backfill.ports import Column, PythonBodies, TableFacts, Tables
 from nbplat.backfill.python_body import PythonBody
 from nbplat.backfill.row_wise import check_row_wise
 from nbplat.backfill.spec import BackfillSpec
-from nbplat.backfill.types import arrow_type, from_arrow
-from nbplat.errors import RequestError, did_you_mean
+from nbplat.backfill.types import arrow_schema, from_arrow
+from nbplat.errors import RequestError, did_you_mean, from_record
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["BoundPython", "bind_python"]
+__all__ = ["BoundPython", "bind_python", "run_python"]
 
 SAMPLE_ROWS = 2_000
 """Enough to show a body that looks at its neighbours, few enough for a cell that only plans."""
@@ -77,13 +78,8 @@ def bind_python(
         rows = rows.slice(0, SAMPLE_ROWS)
     result = runner.run(record, rows, sample=True)
     names = tuple(name for name in result.column_names if name not in keys)
-    columns = tuple(_column(name, result.schema.field(name).type, spec) for name in names)
-    unknown = sorted(set(spec.types) - set(names))
-    if unknown:
-        raise RequestError("type.column", f"the body makes no column {unknown[0]!r}", fix=did_you_mean(unknown[0], names))
-    import pyarrow as pa
-
-    record["schema"] = schema_text(pa.schema([(column.name, arrow_type(column.type)) for column in columns]))
+    columns = typed_columns([_column(name, result.schema.field(name).type) for name in names], spec.types)
+    record["schema"] = schema_text(arrow_schema({column.name: column.type for column in columns}))
     if body.group_by:
         why = f"it is declared by groups of {', '.join(body.group_by)}, whose rows are handed over together"
     else:
@@ -94,6 +90,21 @@ def bind_python(
     return BoundPython(bound, columns, record)
 
 
+def run_python(record: Mapping[str, Any], batch: pa.Table) -> pa.Table:
+    """Keys and new columns of a batch, computed in a child interpreter.
+
+    Raises:
+        NbplatError: what the function or its interpreter did wrong, as its class.
+    """
+    from nbplat.remote.failure import KernelError
+    from nbplat.remote.python_body import load
+
+    try:
+        return load(dict(record))(batch)
+    except KernelError as error:
+        raise from_record(error.record()) from None
+
+
 def _reads(body: PythonBody, keys: Sequence[str], facts: TableFacts) -> tuple[str, ...]:
     """What the batch holds, in table order: what is declared or inferred, the keys and the group columns."""
     names = [column.name for column in facts.columns]
@@ -101,7 +112,9 @@ def _reads(body: PythonBody, keys: Sequence[str], facts: TableFacts) -> tuple[st
     for name in (*(asked or ()), *body.group_by):
         if name not in names:
             raise RequestError(
-                "body.column", f"the body reads {name!r}, which {facts.pin.table} has not", fix=did_you_mean(name, names)
+                "body.column",
+                f"the body reads {name!r}, which {facts.pin.table} has not",
+                fix=did_you_mean(name, names),
             )
     wanted = {*names} if asked is None else {*asked, *keys, *body.group_by}
     return tuple(name for name in names if name in wanted)
@@ -121,15 +134,7 @@ def _sample(facts: TableFacts, tables: Tables, spec: BackfillSpec, reads: Sequen
     return tables.read(facts.pin, reads, paths=[chosen.path])
 
 
-def _column(name: str, kind: pa.DataType, spec: BackfillSpec) -> Column:
+def _column(name: str, kind: pa.DataType) -> Column:
     import pyarrow as pa
 
-    if name in spec.types:
-        return Column(name, spec.types[name])
-    if pa.types.is_null(kind):
-        raise RequestError(
-            "body.result_type",
-            f"every value of the column {name!r} is null in the sample, so it has no type",
-            fix=f"give --type {name}=double (or another type)",
-        )
-    return Column(name, from_arrow(kind))
+    return Column(name, "unknown" if pa.types.is_null(kind) else from_arrow(kind))

@@ -19,6 +19,7 @@ __all__ = [
     "FileRead",
     "Publication",
     "Publisher",
+    "PythonBodies",
     "Runner",
     "Splicer",
     "StagedWriter",
@@ -161,6 +162,26 @@ class Engine(Protocol):
 
     def run(self, query: str, tables: Mapping[str, pa.Table]) -> pa.Table:
         """Run; raises DataError for what the data makes impossible (division by zero, overflow)."""
+
+
+class PythonBodies(Protocol):
+    """Runs Python bodies in interpreters of their own, while a run is planned."""
+
+    def settings(self, env: str, interpreter: str) -> dict[str, Any]:
+        """What a body's record says of its interpreter: ``interpreter``, ``found`` (versions), ``folder``, ``limit_s``.
+
+        Args:
+            env: Name of an environment, or the path of an interpreter or of an environment's folder; wins.
+            interpreter: Path of an interpreter; both empty take the one of this process.
+
+        Raises NotFound for an unknown name, SetupError for an interpreter that cannot run a body.
+        """
+
+    def run(self, record: dict[str, Any], batch: pa.Table, *, sample: bool = False) -> pa.Table:
+        """Keys and new columns of a batch; with `sample` in the types the function gives.
+
+        Raises DataError for what the function does wrong, SetupError for its interpreter.
+        """
 
 
 class Runner(Protocol):

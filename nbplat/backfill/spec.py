@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nbplat.backfill.body import Body, parse_body
+from nbplat.backfill.declared import declared_types
 from nbplat.backfill.python_body import PythonBody, parse_python
 from nbplat.errors import RequestError, did_you_mean
 from nbplat.terms import RunId, TableName, Window, content_hash
@@ -107,7 +108,7 @@ class BackfillSpec:
             as_of=as_of,
             source_times={str(TableName.parse(source)): column for source, column in (source_times or {}).items()},
             replace=tuple(replace),
-            types=dict(types or {}),
+            types=declared_types(types or {}),
             checks={key: str(value) for key, value in (checks or {}).items()},
             frames=dict(frames or {}),
             extends=extends,
@@ -159,7 +160,7 @@ def _parse(sql: str, python: Mapping[str, Any] | None, frames: Mapping[str, str]
     if frames:
         raise RequestError(
             "frame.python",
-            f"a Python body reads its batch only, not the DataFrame {sorted(frames)[0]!r}",
+            f"a Python body reads its batch only, not the DataFrame {min(frames)!r}",
             fix="join the DataFrame in an SQL body, or ship small values with --param",
         )
     return parse_python(**python)
