@@ -18,6 +18,7 @@ from nbplat.job.inline import work_inline
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
+    from nbplat.backfill.frames import Frames
     from nbplat.backfill.run import Backfills
     from nbplat.backfill.spec import BackfillSpec
     from nbplat.demo.load import DemoReport
@@ -101,6 +102,14 @@ class Platform:
             unit_attempts=self.config.unit_attempts,
             versions={name: version(name) for name in _VERSIONS_OF},
         )
+
+    @property
+    def frames(self) -> Frames:
+        """Stored DataFrames."""
+        from nbplat.adapters.iceberg.frames import IcebergFrames
+        from nbplat.backfill.frames import Frames
+
+        return Frames(self.store, IcebergFrames(self.catalog), self.config.frame_bytes)
 
     @property
     def training_source(self) -> TrainingSource:

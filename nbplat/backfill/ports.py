@@ -17,6 +17,7 @@ __all__ = [
     "Column",
     "Engine",
     "FileRead",
+    "FrameTables",
     "Publication",
     "Publisher",
     "PythonBodies",
@@ -144,6 +145,19 @@ class Tables(Protocol):
 
     def live_paths(self, table: TableName) -> Mapping[str, int]:
         """Data files of the present main branch and how many delete files can touch each."""
+
+
+class FrameTables(Protocol):
+    """Stores DataFrames as tables."""
+
+    def store(self, table: TableName, rows: pa.Table) -> bool:
+        """Make the table with these rows; False when it was there."""
+
+    def drop(self, table: TableName) -> None:
+        """Drop a frame's table with its files; nothing happens when it is gone."""
+
+    def stored(self) -> list[str]:
+        """Every stored frame, sorted."""
 
 
 class Engine(Protocol):
