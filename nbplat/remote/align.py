@@ -137,7 +137,7 @@ def key_digest(keys: pa.Table) -> str:
             digest.update(np.asarray(pc.binary_length(column)).astype(np.int64).tobytes())
             digest.update(_characters(column))
         else:
-            digest.update(np.ascontiguousarray(column.to_numpy(zero_copy_only=False)))
+            digest.update(np.ascontiguousarray(column.to_numpy(zero_copy_only=False)).tobytes())
     return digest.hexdigest()
 
 
@@ -170,7 +170,7 @@ def _fixed_width(column: pa.Array) -> bytes:
         column = column.storage
     width = column.type.bit_width // 8
     data = column.buffers()[1]
-    return b"" if data is None else data.slice(column.offset * width, len(column) * width).to_pybytes()
+    return b"" if data is None else bytes(data.slice(column.offset * width, len(column) * width))
 
 
 def _characters(column: pa.Array) -> bytes:
@@ -181,4 +181,4 @@ def _characters(column: pa.Array) -> bytes:
         return b""
     ends = np.frombuffer(offsets, np.int64 if wide else np.int32)
     start, end = int(ends[column.offset]), int(ends[column.offset + len(column)])
-    return data.slice(start, end - start).to_pybytes()
+    return bytes(data.slice(start, end - start))

@@ -156,7 +156,7 @@ def _run(
 
 def of_machine(exc: Exception) -> bool:
     """True for a failure that another file would meet as well: memory, disk, set-up."""
-    return record_of(exc, quiet=True)["kind"] == "SetupError"
+    return bool(record_of(exc, quiet=True)["kind"] == "SetupError")
 
 
 def _columns(task: Task, sources: dict[str, pa.Table], tables: list[pa.Table]) -> list[pa.Table]:

@@ -26,7 +26,7 @@ def matching(have: Iterable[pa.Field], want: Iterable[pa.Field], names: Names) -
     have = list(have)
     by_id = {number: field for field in have if (number := field_id(field)) is not None}
     if by_id:
-        pairs = ((field.name, by_id.get(field_id(field))) for field in want)
+        pairs = ((field.name, by_id.get(field_id(field) or -1)) for field in want)
         return {name: field for name, field in pairs if field is not None}
     by_name = {field.name: field for field in have}
     found = {}

@@ -125,7 +125,6 @@ def _run(database: Any, task: Task) -> None:
 def _groups(database: Any, task: Task) -> Iterator[pa.Table]:
     """Rows inside the window in pieces of whole groups, rows of a group in file order; one empty piece at least."""
     by = ", ".join(quoted(task["body"]["group_by"]))
-    [base] = quoted([task["base"]])
     names = pa.ipc.read_schema(pa.py_buffer(task["columns"])).names
     # Tables are shared with a cursor, so that the rows stream while results go in.
     with contextlib.closing(database.cursor()) as cursor:
@@ -133,7 +132,6 @@ def _groups(database: Any, task: Task) -> Iterator[pa.Table]:
             f"SELECT {', '.join(quoted(names))}, dense_rank() OVER (ORDER BY {by}) AS {_GROUP} FROM {_BASE}"
             f" WHERE {_INSIDE} ORDER BY {_GROUP}, {_FILE}, {_ROW}"
         ).to_arrow_reader(_BATCH_ROWS)
-        del base
         schema = pa.ipc.read_schema(pa.py_buffer(task["columns"]))
         held: list[pa.Table] = []
         empty = True
