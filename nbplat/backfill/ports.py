@@ -17,10 +17,12 @@ __all__ = [
     "Column",
     "Engine",
     "FileRead",
+    "FrameTables",
     "LiveData",
     "LiveTable",
     "Publication",
     "Publisher",
+    "PythonBodies",
     "Runner",
     "Splicer",
     "StagedWriter",
@@ -187,6 +189,19 @@ class Tables(Protocol):
         """Data files of the present main branch and how many delete files can touch each."""
 
 
+class FrameTables(Protocol):
+    """Stores DataFrames as tables."""
+
+    def store(self, table: TableName, rows: pa.Table) -> bool:
+        """Make the table with these rows; False when it was there."""
+
+    def drop(self, table: TableName) -> None:
+        """Drop a frame's table with its files; nothing happens when it is gone."""
+
+    def stored(self) -> list[str]:
+        """Every stored frame, sorted."""
+
+
 class Engine(Protocol):
     """Runs a body over Arrow tables."""
 
@@ -203,6 +218,26 @@ class Engine(Protocol):
 
     def run(self, query: str, tables: Mapping[str, pa.Table]) -> pa.Table:
         """Run; raises DataError for what the data makes impossible (division by zero, overflow)."""
+
+
+class PythonBodies(Protocol):
+    """Runs Python bodies in interpreters of their own, while a run is planned."""
+
+    def settings(self, env: str, interpreter: str) -> dict[str, Any]:
+        """What a body's record says of its interpreter: ``interpreter``, ``found`` (versions), ``folder``, ``limit_s``.
+
+        Args:
+            env: Name of an environment, or the path of an interpreter or of an environment's folder; wins.
+            interpreter: Path of an interpreter; both empty take the one of this process.
+
+        Raises NotFound for an unknown name, SetupError for an interpreter that cannot run a body.
+        """
+
+    def run(self, record: dict[str, Any], batch: pa.Table, *, sample: bool = False) -> pa.Table:
+        """Keys and new columns of a batch; with `sample` in the types the function gives.
+
+        Raises DataError for what the function does wrong, SetupError for its interpreter.
+        """
 
 
 class Runner(Protocol):
