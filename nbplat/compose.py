@@ -81,6 +81,7 @@ class Platform:
         from nbplat.adapters.iceberg.tables import IcebergTables
         from nbplat.adapters.interpreter.bodies import ChildBodies
         from nbplat.adapters.parquet.staged import LocalSplicer, StagedParquet
+        from nbplat.backfill.cost import prices_of
         from nbplat.backfill.run import Backfills
 
         engine = DuckDBEngine(
@@ -101,6 +102,7 @@ class Platform:
             lease_ms=int(self.config.lease_seconds * 1000),
             unit_attempts=self.config.unit_attempts,
             versions={name: version(name) for name in _VERSIONS_OF},
+            prices=prices_of(self.config),
         )
 
     @property

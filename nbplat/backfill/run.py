@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from nbplat.backfill.audit import audit
+from nbplat.backfill.cost import Prices, check_cost
+from nbplat.backfill.diff import DiffReport
+from nbplat.backfill.diff_runs import diff_live, diff_runs
 from nbplat.backfill.plan import BackfillPlan, build_plan
 from nbplat.backfill.ports import Engine, Publisher, PythonBodies, Splicer, StagedWriter, Tables
 from nbplat.backfill.promote import Promoter
@@ -61,6 +64,7 @@ class Backfills:
     lease_ms: int
     unit_attempts: int
     versions: Mapping[str, str]
+    prices: Prices = Prices()
 
     # -- asking ----------------------------------------------------------------------------------
     def plan(self, spec: BackfillSpec) -> BackfillPlan:
@@ -89,12 +93,19 @@ class Backfills:
             key_check=f"unique over {rows} rows",
         )
 
-    def submit(self, spec: BackfillSpec, *, owner: str, force_new: bool = False) -> Submission:
-        """Attach to the equal live run, or plan, open a run and queue its staging."""
+    def submit(
+        self, spec: BackfillSpec, *, owner: str, force_new: bool = False, max_cost: float | None = None
+    ) -> Submission:
+        """Attach to the equal live run, or plan, open a run and queue its staging.
+
+        Args:
+            max_cost: Refuse a new run that costs more at the configured prices; None allows any cost.
+        """
         live = None if force_new else self._live_run(spec)
         if live is not None:
             return self._attach(live, owner)
         plan = self.plan(spec)
+        check_cost(plan, self.prices, max_cost)
         _check_room("staging", plan.write_bytes, self.writer.free_bytes(), plan.base.table)
         draft = RunDraft(
             kind=KIND,
@@ -219,6 +230,31 @@ class Backfills:
             promoted=run.state == RunState.PROMOTED,
         )
 
+    def diff(self, run_id: str, other: str | None = None, columns: Sequence[str] = ()) -> DiffReport:
+        """Compare a run's columns with another run's; with the table's columns of those names, when `other` is None.
+
+        Raises:
+            Conflict: a run is not staged (yet, or any more).
+            RequestError: what cannot be compared (see `nbplat.backfill.diff_runs`).
+        """
+        runs = [self.find(each) for each in (run_id, other) if each is not None]
+        plans = [BackfillPlan.from_record(run.plan) for run in runs]
+        staged = [self.staged_columns(run.id).files for run in runs]
+        budget = self.memory_bytes // 4
+        if len(runs) == 1:
+            return diff_live(
+                runs[0].id, plans[0], staged[0], self.tables, self.writer, columns=columns, memory_bytes=budget
+            )
+        return diff_runs(
+            runs[0].id,
+            runs[1].id,
+            (plans[0], plans[1]),
+            (staged[0], staged[1]),
+            self.writer,
+            columns=columns,
+            memory_bytes=budget,
+        )
+
     # -- working ---------------------------------------------------------------------------------
     def run_step(self, context: StepContext) -> dict[str, Any]:
         """Do one job of a run; safe to repeat after a kill at any point."""
@@ -304,6 +340,22 @@ class Backfills:
         for unit in self.store.units(stage_scope(run.id)):
             counts[unit.state] += 1
         return counts
+
+    def failed_units(self, run: Run) -> list[dict[str, Any]]:
+        """The files whose last try failed: ``unit``, ``partition``, ``path``, ``attempts`` and ``error`` (a record)."""
+        plan = BackfillPlan.from_record(run.plan)
+        units = {unit.id: unit for unit in plan.units}
+        return [
+            {
+                "unit": each.id,
+                "partition": units[each.id].partition,
+                "path": units[each.id].path,
+                "attempts": each.attempts,
+                "error": dict(each.error or {}),
+            }
+            for each in self.store.units(stage_scope(run.id))
+            if each.state is UnitState.FAILED and each.id in units
+        ]
 
     def _attach(self, run: Run, owner: str) -> Submission:
         plan = BackfillPlan.from_record(run.plan)
