@@ -435,9 +435,9 @@ class Backfills:
         }
 
 
-def _check_room(what: str, needed_bytes: int, free_bytes: int, table: str) -> None:
+def _check_room(what: str, needed_bytes: int, free_bytes: int | None, table: str) -> None:
     """Refuse before any effect what the disk cannot hold; an estimate, so a full disk is handled later as well."""
-    if free_bytes < needed_bytes:
+    if free_bytes is not None and free_bytes < needed_bytes:
         raise SetupError(
             "disk.full",
             f"{what} of {table} writes about {needed_bytes:,} bytes and the disk has {free_bytes:,} free",

@@ -214,7 +214,9 @@ def test_a_cast_that_would_lose_something_is_an_error(values: list[Any], source:
 @given(data=st.data(), kinds=st.lists(types, min_size=1, max_size=3))
 def test_columns_of_any_type_are_spliced_and_read_equal(tmp_path, data: st.DataObject, kinds: list[str]):
     """Staged and spliced columns have their values in pyarrow, DuckDB, Polars and pyiceberg, ids at every level."""
+    from nbplat.adapters.files.local import LocalFiles
     from nbplat.adapters.parquet.splice import splice
+    from nbplat.backfill.ports import Addition
 
     rows = data.draw(st.integers(0, 12))
     columns = {f"f{number}": text for number, text in enumerate(kinds)}
@@ -232,7 +234,8 @@ def test_columns_of_any_type_are_spliced_and_read_equal(tmp_path, data: st.DataO
     paths[2].unlink(missing_ok=True)
 
     ids = number_fields(list(columns.items()), 2)
-    splice(*paths, ids)
+    base_file, staged_file, out = map(str, paths)
+    splice(LocalFiles(), base_file, [Addition(staged_file, ids)], out)
 
     expected = [plain(row) for row in staged.to_pylist()]
     names = list(columns)
