@@ -97,6 +97,8 @@ class _CallableModule(ModuleType):
 
 
 class _CallablePackage(_CallableModule):
+    __doc__ = _CallableModule.__dict__["__doc__"]
+
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _BACKFILL_VERBS and type(value) is ModuleType and self.__name__ == "nbplat.backfill":
             value.__class__ = _CallableModule

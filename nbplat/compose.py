@@ -19,6 +19,7 @@ from nbplat.terms import Files, file_location
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
+    from nbplat.backfill.expire_run import Expirer
     from nbplat.backfill.frames import Frames
     from nbplat.backfill.run import Backfills
     from nbplat.backfill.spec import BackfillSpec
@@ -103,7 +104,7 @@ class Platform:
             tables=IcebergTables(self.catalog),
             engine=engine,
             bodies=ChildBodies(self.config.home / "remote", self.config.python_seconds),
-            writer=StagedParquet(self.files, file_location(self.config.home / "warehouse" / "staged")),
+            writer=StagedParquet(self.files, self._staging_folder),
             splicer=ParquetSplicer(self.files),
             publisher=IcebergPublisher(self.catalog),
             clock=self.clock,
@@ -113,6 +114,26 @@ class Platform:
             versions={name: version(name) for name in _VERSIONS_OF},
             prices=prices_of(self.config),
         )
+
+    @property
+    def expirer(self) -> Expirer:
+        """Sweeps staging tables and files that nothing needs."""
+        from nbplat.adapters.iceberg.sweeper import IcebergSweeper
+        from nbplat.backfill.expire_run import Expirer
+
+        return Expirer(
+            store=self.store,
+            sweeper=IcebergSweeper(self.catalog),
+            files=self.files,
+            frames=self.frames,
+            clock=self.clock,
+            staging_folder=self._staging_folder,
+            find=self.backfills.find,
+        )
+
+    @property
+    def _staging_folder(self) -> str:
+        return file_location(self.config.home / "warehouse" / "staged")
 
     @property
     def frames(self) -> Frames:

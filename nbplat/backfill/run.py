@@ -27,6 +27,7 @@ __all__ = ["KIND", "Backfills", "Submission"]
 
 # Above this a plan does not read keys or run a sample: it stays a matter of metadata.
 _PROBE_BYTES = 64 << 20
+_ALL_RUNS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,10 +217,11 @@ class Backfills:
         run = self.find(run_id)
         plan = BackfillPlan.from_record(run.plan)
         unusable = {RunState.PLANNED, RunState.STAGING, RunState.ROLLED_BACK, RunState.EXPIRED}
-        if run.state in unusable:
+        if run.state in unusable or run.outputs.get("expired"):
             raise Conflict(
                 "backfill.not_staged",
-                f"{run.id} is {run.state.replace('_', ' ')}",
+                f"{run.id} is {run.state.replace('_', ' ')}"
+                + (", and its staged files have expired" if run.outputs.get("expired") else ""),
                 fix=f"wait for it (%backfill attach {run.id}), or run the cell again",
             )
         return StagedColumns(
@@ -404,7 +406,7 @@ class Backfills:
 
     def _conflicts(self, table: TableName, columns: tuple[str, ...]) -> tuple[str, ...]:
         found = []
-        for run in self.store.runs(KIND):
+        for run in self.store.runs(KIND, limit=_ALL_RUNS):
             if run.state not in LIVE_STATES or run.plan["base"]["table"] != str(table):
                 continue
             shared = {column["name"] for column in run.plan["columns"]} & set(columns)
@@ -415,7 +417,7 @@ class Backfills:
     def _schemas_in_use(self, base: SnapshotPin) -> frozenset[int]:
         pins = [
             pin
-            for run in self.store.runs(KIND)
+            for run in self.store.runs(KIND, limit=_ALL_RUNS)
             if run.state in LIVE_STATES
             for pin in (run.plan["base"], *(source["pin"] for source in run.plan["sources"]))
         ]

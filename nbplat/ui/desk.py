@@ -181,8 +181,8 @@ class LocalDesk:
         return self.platform.backfills.diff(run_id, other, columns).record()
 
     def expire(self, run_ids: Sequence[str], older_than_s: float, *, dry_run: bool) -> dict[str, Any]:
-        swept = self.platform.backfills.expire(run_ids, older_than_ms=int(older_than_s * 1000), dry_run=dry_run)
-        return swept.record()
+        age_ms = int(older_than_s * 1000)
+        return self.platform.expirer.expire(run_ids, older_than_ms=age_ms, dry_run=dry_run).record()
 
     def staged(self, run_id: str) -> dict[str, Any]:
         return asdict(self.platform.backfills.staged_columns(run_id))

@@ -132,7 +132,7 @@ def router(platform: Platform) -> APIRouter:
     def expire(request: ExpireRequest) -> dict[str, Any]:
         """Sweep what no run needs and no snapshot uses; with ``dry_run`` only tell it."""
         age_ms = int(request.older_than_s * 1000)
-        return platform.backfills.expire(request.runs, older_than_ms=age_ms, dry_run=request.dry_run).record()
+        return platform.expirer.expire(request.runs, older_than_ms=age_ms, dry_run=request.dry_run).record()
 
     @routes.get("/{run_id}/diff")
     def diff(
