@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nbplat.backfill.plan import BackfillPlan
-from nbplat.job import JobState, JobStore, StepContext, Unit
+from nbplat.job import JobPaused, JobState, JobStore, StepContext, Unit
 from nbplat.remote.task import Task
 
 __all__ = ["Claims"]
@@ -18,7 +18,8 @@ class Claims:
     Attributes:
         more: False once a round found nothing to claim.
         error: The error that ends the step; None while it goes on.
-        stopped: True when the job was cancelled, paused or taken over.
+        pause: What a person's asking to pause raises; None while nobody did.
+        stopped: True when the job was cancelled or taken over.
     """
 
     def __init__(
@@ -37,19 +38,25 @@ class Claims:
         self._size_of = {unit_id: len(group) for group in groups for unit_id in group}
         self.more = True
         self.error: Mapping[str, Any] | None = None
+        self.pause: JobPaused | None = None
         self.stopped = False
 
     @property
     def ended(self) -> bool:
         """True when no more may be claimed."""
-        return self.stopped or self.error is not None
+        return self.stopped or self.pause is not None or self.error is not None
 
     def tasks(self) -> Iterator[Task]:
         """Claim and hand out until nothing is left to claim, or the step has to end."""
         self.more = False
         while not self.ended:
+            try:
+                self._context.report.checkpoint()
+            except JobPaused as pause:
+                # What is under way ends first.
+                self.pause = pause
             self.stopped = _asked_to_stop(self._store, self._context)
-            claimed = [] if self.stopped else self._claim()
+            claimed = [] if self.ended else self._claim()
             if not claimed:
                 return
             self.more = True
@@ -73,6 +80,6 @@ class Claims:
 
 
 def _asked_to_stop(store: JobStore, context: StepContext) -> bool:
-    """True when the job was cancelled or paused, or another try has it."""
+    """True when the job was cancelled, or another try has it."""
     job = store.job(context.job.id)
     return job.cancel_requested or job.state is not JobState.RUNNING or job.fence != context.job.fence

@@ -67,7 +67,8 @@ class Stager:
 
         Raises:
             NbplatError: the first unit's error, when units failed for good.
-            Conflict: ``job.stopped``, when the job was cancelled or paused; units that are done stay done.
+            Conflict: ``job.stopped``, when the job was cancelled; units that are done stay done.
+            JobPaused: a person asked to pause.
         """
         scope = stage_scope(self.run_id)
         self.store.plan_units(scope, sorted(unit.id for unit in self.plan.units))
@@ -111,11 +112,13 @@ class Stager:
                 self.store.release_units(scope, context.worker)
         if claims.error is not None:
             raise from_record(claims.error)
+        if claims.pause is not None:
+            raise claims.pause
         if claims.stopped:
             raise Conflict(
                 "job.stopped",
                 f"staging was stopped with {board.done} of {len(self.plan.units)} files done",
-                fix=f"go on with `%backfill resume {self.run_id}` or `%backfill retry {self.run_id}`",
+                fix=f"`%backfill retry {self.run_id}` goes on with what is left",
             )
 
     def _settle(self, scope: str, results: list[dict[str, Any]], board: Board, claims: Claims) -> None:

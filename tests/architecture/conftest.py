@@ -73,10 +73,11 @@ def _imports(file: Path, node: ast.AST, *, lazy: bool) -> Iterator[Imported]:
             for alias in child.names:
                 yield Imported(file, child.lineno, alias.name, lazy)
         elif isinstance(child, ast.ImportFrom):
-            # Remote code is shipped under another name, so its modules name each other relatively.
-            ours = child.level == 1 and file.parent.name == "remote"
-            assert ours or not child.level, f"{file}:{child.lineno}: a relative import; write the full name"
-            module = f"nbplat.remote.{child.module}" if ours else child.module
+            module = child.module
+            if child.level:
+                # Code for other interpreters travels under a name that its zip decides.
+                assert file.parent.name == "remote", f"{file}:{child.lineno}: a relative import; write the full name"
+                module = f"nbplat.remote.{child.module}" if child.module else "nbplat.remote"
             for alias in child.names:
                 yield Imported(file, child.lineno, f"{module}.{alias.name}", lazy)
         else:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nbplat.adapters.parquet.staged import LocalSplicer
+from nbplat.adapters.files.local import LocalFiles
+from nbplat.adapters.parquet.splicer import ParquetSplicer
 from nbplat.errors import SetupError
 from nbplat.terms import local_path
 
@@ -27,7 +28,7 @@ def test_files_of_other_stores_are_refused(uri: str) -> None:
 
 def test_a_second_splice_goes_beside_the_first() -> None:
     """The target's name holds run and try, and does not grow with every promotion."""
-    splicer = LocalSplicer()
+    splicer = ParquetSplicer(LocalFiles())
     first = splicer.target_path("file:///t/data/00000.parquet", "f@1", 1)
     assert "file:///t/data/00000--nb-f-1-1.parquet" == first
     assert "file:///t/data/00000--nb-g-2-3.parquet" == splicer.target_path(first, "g@2", 3)
