@@ -337,6 +337,25 @@ class Splicer(Protocol):
         those of columns left out.
         """
 
+    def rewrite(
+        self,
+        read: FileRead,
+        schema: pa.Schema,
+        added: pa.Table,
+        out_path: str,
+        *,
+        names: Mapping[int, Sequence[str]] | None = None,
+    ) -> dict[str, int]:
+        """Decode the live rows of a file and write them with more columns; returns what `splice` returns.
+
+        Args:
+            schema: The columns to keep, every field with ``PARQUET:field_id``; one that the file does not
+                hold is left out.
+            added: One row per live row, in file order; every field with ``PARQUET:field_id``. Without a
+                column when nothing is added.
+            names: For a file without field ids: field id -> names it may have in the file.
+        """
+
     def unchanged(
         self,
         base_path: str,
