@@ -29,6 +29,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from .cast import CastError, cast_column
 from .child import children
 from .failure import KernelError
 
@@ -339,14 +340,12 @@ def _planned(name: str, values: Any, wanted: Any, declared: bool) -> Any:
 
 
 def _cast(name: str, values: Any, wanted: Any) -> Any:
-    import pyarrow as pa
-
     try:
-        return values.cast(wanted)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as exc:
+        return cast_column(_chunked(values), wanted)
+    except CastError as exc:
         raise _wrong(
             "body.values",
-            f"a value of {name!r} does not fit {wanted}: {_first(exc)}",
+            f"a value of {name!r} does not fit {wanted}: {exc}",
             "round or cast it in the function, or declare a wider type: --type COLUMN=TYPE",
         ) from None
 
