@@ -81,7 +81,8 @@ def bind_python(
     rows = _sample(facts, tables, spec, reads)
     if not body.group_by:
         rows = rows.slice(0, SAMPLE_ROWS)
-    result = runner.run(record, rows, sample=True)
+    record["found"] = runner.versions(record)
+    result = runner.run(record, rows)
     names = tuple(name for name in result.column_names if name not in keys)
     columns = typed_columns([_column(name, result.schema.field(name).type) for name in names], spec.types)
     record["schema"] = schema_text(arrow_schema({column.name: column.type for column in columns}))

@@ -9,7 +9,8 @@ A body record holds:
     modules: ``{"name": "rates.py" or "rates.whl", "data": base64}``; a wheel or zip is put on the path as it is.
     params: JSON values, bound by name and handed over as ``params``.
     keys, reads, group_by: Column names; the batch holds `reads`, in that order.
-    schema: base64 of the Arrow IPC schema of the new columns; None while their types are not known yet.
+    schema: base64 of the Arrow IPC schema of the new columns; None while their types are not known yet: then they
+        have those that the function gives.
     declared: Names of the new columns whose type was declared: their values are cast.
     interpreter, folder, limit_s: See `child.Child`.
 """
@@ -24,7 +25,7 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -71,8 +72,8 @@ def compile_body(record: dict[str, Any]) -> Callable[..., Any]:
     """Define the body in a namespace of its own, in this interpreter.
 
     Returns:
-        ``run(table, sample=False)``: keys and new columns of a batch, as `load`'s function gives them; with
-        `sample` the columns keep the types the function gave them.
+        ``run(table, schema, declared)``: keys and new columns of a batch, as `load`'s function gives them, for the
+        record's `schema` and `declared`.
 
     Raises:
         KernelError: ``body.raised`` when its sources do not run.
@@ -141,10 +142,17 @@ class _Files:
         return found[-_SHOWN_FRAMES:]
 
 
-def _run(function: Callable[[Any], Any], record: dict[str, Any], files: _Files, table: Any, sample: bool) -> Any:
+def _run(
+    function: Callable[[Any], Any],
+    record: dict[str, Any],
+    files: _Files,
+    table: Any,
+    schema: str | None,
+    declared: Sequence[str],
+) -> Any:
     import pyarrow as pa
 
-    planned = None if sample or record["schema"] is None else read_schema(record["schema"])
+    planned = None if schema is None else read_schema(schema)
     pieces = []
     for batch in _batches(table, record["group_by"]):
         try:
@@ -153,7 +161,7 @@ def _run(function: Callable[[Any], Any], record: dict[str, Any], files: _Files, 
             raise
         except Exception as exc:  # noqa: BLE001 - user code may raise anything
             raise _raised(exc, files, "feature", _keys_shown(batch, record["keys"])) from None
-        pieces.append(_in_form(result, batch, record, planned))
+        pieces.append(_in_form(result, batch, record["keys"], planned, declared))
     if not pieces:
         kept = table.schema.empty_table().select(record["keys"])
         fields = [] if planned is None else list(planned)
@@ -194,11 +202,10 @@ def _batches(table: Any, group_by: list[str]) -> Iterator[Any]:
         start = end
 
 
-def _in_form(result: Any, batch: Any, record: dict[str, Any], planned: Any) -> Any:
+def _in_form(result: Any, batch: Any, keys: list[str], planned: Any, declared: Sequence[str]) -> Any:
     """Keys and new columns with plain types, or with those of the plan."""
     import pyarrow as pa
 
-    keys = record["keys"]
     if isinstance(result, dict):
         columns = {name: _array(name, values) for name, values in result.items()}
         for name, values in columns.items():
@@ -242,7 +249,7 @@ def _in_form(result: Any, batch: Any, record: dict[str, Any], planned: Any) -> A
     made = [
         _plain(name, columns[name])
         if planned is None
-        else _planned(name, columns[name], planned.field(name).type, name in record["declared"])
+        else _planned(name, columns[name], planned.field(name).type, name in declared)
         for name in names
     ]
     return pa.table([*kept, *made], names=[*keys, *names])

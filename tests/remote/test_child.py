@@ -52,16 +52,17 @@ def pool(tmp_path: Path) -> Iterator[Callable[..., pa.Table]]:
     """Runs a body over `ROWS` in children that end with the test."""
     children = Children()
 
-    def run(source: str, rows: pa.Table = ROWS, *, sample: bool = False, **options: Any) -> pa.Table:
-        return children.run(record(source, folder=str(tmp_path / "remote"), **options), rows, sample=sample)
+    def run(source: str, rows: pa.Table = ROWS, **options: Any) -> pa.Table:
+        return children.run(record(source, folder=str(tmp_path / "remote"), **options), rows)
 
     yield run
     children.close()
 
 
-def here(source: str, rows: pa.Table = ROWS, *, sample: bool = False, **options: Any) -> pa.Table:
+def here(source: str, rows: pa.Table = ROWS, **options: Any) -> pa.Table:
     """What the child does, in this process: for what does not need a process of its own."""
-    return compile_body(record(source, **options))(rows, sample)
+    body = record(source, **options)
+    return compile_body(body)(rows, body["schema"], body["declared"])
 
 
 def fails(run: Callable[..., pa.Table], source: str, **options: Any) -> KernelError:
@@ -207,7 +208,7 @@ def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
         "from nbplat.remote.child import Child\n"
         f"child = Child('', {str(tmp_path)!r}); child.load({body!r})\n"
         "rows = pa.table({'id': [1], 'g': ['a'], 'x': [1.0]})\n"
-        "threading.Thread(target=child.run, args=(rows,), daemon=True).start()\n"
+        f"threading.Thread(target=child.run, args=(rows, {body!r}), daemon=True).start()\n"
         "print(child._process.pid, flush=True); time.sleep(600)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -241,8 +242,9 @@ def feature(batch):
     sys.stdin.read()
     return {'f': batch['x']}
 """
-        child.load(record(source))
-        assert 6 == child.run(ROWS).num_rows
+        body = record(source)
+        child.load(body)
+        assert 6 == child.run(ROWS, body).num_rows
     finally:
         child.close()
     assert {"one", "two", "three"} == set(lines)
@@ -394,7 +396,7 @@ def feature(batch):
         "vector": np.ones((n, 3), np.float32), "tags": [["a", None]] * n, "point": [{"a": 1}] * n,
     }
 """
-    made = here(source, sample=True)
+    made = here(source, schema=None)
     expected = {
         "small": pa.int32(),
         "unsigned": pa.int64(),
