@@ -17,8 +17,10 @@ A body record holds:
 
 from __future__ import annotations
 
+import ast
 import base64
 import functools
+import itertools
 import keyword
 import linecache
 import os
@@ -37,6 +39,7 @@ from .failure import KernelError
 __all__ = ["compile_body", "load", "plain_type", "read_schema", "schema_text"]
 
 _SHOWN_KEYS = 3
+_numbers = itertools.count()
 _SHOWN_FRAMES = 6
 
 
@@ -79,12 +82,16 @@ def compile_body(record: dict[str, Any]) -> Callable[..., Any]:
         KernelError: ``body.raised`` when its sources do not run.
     """
     files = _Files(record)
-    namespace = ModuleType("nbplat_body").__dict__
+    # A module of its own and findable: dataclasses and pickle look it up by name.
+    module = ModuleType(f"nbplat_body_{next(_numbers)}")
+    sys.modules[module.__name__] = module
+    namespace = module.__dict__
     namespace.update(record["params"])
     try:
-        for name, text in record["shipped"].items():
-            _define(text, files.named(f"<with {name}>", text), namespace)
-        _define(record["source"], files.named("<body>", record["source"]), namespace)
+        body = files.named("<body>", record["source"])
+        _define(_imports_of(record["source"]), body, namespace)
+        _define_shipped(record["shipped"], files, namespace)
+        _define(record["source"], body, namespace)
     except Exception as exc:  # noqa: BLE001 - user code may raise anything
         raise _raised(exc, files, "the body's sources", "") from None
     function = namespace["feature"]
@@ -93,7 +100,32 @@ def compile_body(record: dict[str, Any]) -> Callable[..., Any]:
     return functools.partial(_run, function, record, files)
 
 
-def _define(text: str, filename: str, namespace: dict[str, Any]) -> None:
+def _define_shipped(shipped: dict[str, str], files: _Files, namespace: dict[str, Any]) -> None:
+    """Define every shipped source, one that another needs at once (a base class, a decorator) before it."""
+    waiting = dict(shipped)
+    while waiting:
+        failed: NameError | None = None
+        for name, text in list(waiting.items()):
+            try:
+                _define(text, files.named(f"<with {name}>", text), namespace)
+            except NameError as exc:
+                failed = exc
+            else:
+                del waiting[name]
+                failed = None
+                break
+        if failed is not None:
+            raise failed
+
+
+def _imports_of(text: str) -> ast.Module:
+    """The import statements of a source, with their lines: shipped definitions may use what they import."""
+    tree = ast.parse(text)
+    tree.body = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    return tree
+
+
+def _define(text: str | ast.Module, filename: str, namespace: dict[str, Any]) -> None:
     import __future__
 
     # Annotations are words here: a signature may name pyarrow.Table without an import.

@@ -285,6 +285,23 @@ def test_modules_params_and_shipped_names_are_there(pool: Callable[..., pa.Table
     assert [1012.0, 1022.0, 1032.0] == made["f"].to_pylist()[:3]
 
 
+def test_shipped_definitions_may_need_one_another() -> None:
+    """A base class, a decorator and an import of the body are there when a shipped source needs them at once."""
+    made = here(
+        "from dataclasses import dataclass\nA2 = B().plus(1.0)\n"
+        "def feature(batch):\n    return {'f': [A2] * len(batch)}",
+        shipped={
+            "A": "@dataclass\nclass A(Z):\n    x: float = 1.0",
+            "B": "class B(A):\n    def plus(self, y): return self.x + y",
+            "Z": "class Z:\n    pass",
+        },
+    )
+    assert [2.0] * 6 == made["f"].to_pylist()
+    error = fails(here, "def feature(batch):\n    return {}", shipped={"C": "class C(Gone):\n    pass"})
+    assert "NameError" in error.message
+    assert "with C, line 1" in error.message
+
+
 def test_an_error_in_a_module_names_its_line(pool: Callable[..., pa.Table]) -> None:
     """Lines of shipped modules are the user's own."""
     error = fails(
