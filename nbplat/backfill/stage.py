@@ -76,6 +76,7 @@ class Stager:
         group_of = {unit_id: group for group in self.plan.groups for unit_id in group}
         self._show(context, scope)
         while True:
+            context.report.checkpoint()
             first = self.store.claim_units(
                 scope, context.worker, limit=1, lease_ms=self.lease_ms, max_attempts=self.max_attempts
             )
