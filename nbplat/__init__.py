@@ -82,9 +82,12 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
+_DOC = property(lambda self: _public_function(self).__doc__)
+
+
 class _CallableModule(ModuleType):
     # `nb.backfill?` shows the function's sentence; the package's own is for those who read its source.
-    __doc__ = property(lambda self: _public_function(self).__doc__)
+    __doc__ = _DOC
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return _public_function(self).__call__(*args, **kwargs)
@@ -97,7 +100,7 @@ class _CallableModule(ModuleType):
 
 
 class _CallablePackage(_CallableModule):
-    __doc__ = _CallableModule.__dict__["__doc__"]
+    __doc__ = _DOC  # a class does not inherit it
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _BACKFILL_VERBS and type(value) is ModuleType and self.__name__ == "nbplat.backfill":
