@@ -79,6 +79,8 @@ class Expirer:
         if dry_run:
             return sweep
         self._delete(sweep, runs)
+        for folder in {self.staging_folder, *(folder for table in tables for folder in table.folders)}:
+            self.files.sweep(folder, now_ms - older_than_ms)
         return replace(sweep, done=True)
 
     def _tables(self) -> list[TableTrace]:
