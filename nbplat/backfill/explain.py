@@ -13,6 +13,8 @@ from nbplat.backfill.states import RunState
 
 __all__ = ["bytes_by_partition", "explain_audit", "explain_plan", "explain_units", "next_step"]
 
+_DRAWN = 24
+
 
 def explain_plan(plan: BackfillPlan, prices: Prices | None = None) -> list[tuple[str, str]]:
     """What the run would read, compute, write and change.
@@ -88,12 +90,17 @@ def _landing(plan: BackfillPlan) -> list[tuple[str, str]]:
 
 
 def bytes_by_partition(plan: BackfillPlan) -> list[tuple[str, int, int]]:
-    """Partition -> bytes that staging reads of it, bytes that promotion copies; in partition order."""
+    """Partition -> bytes that staging reads of it, bytes that promotion copies; in partition order.
+
+    Where there are more than 24, those that are alike in their first field are one.
+    """
+    whole = len({unit.partition for unit in plan.units}) <= _DRAWN
     read: Counter[str] = Counter()
     copied: Counter[str] = Counter()
     for unit in plan.units:
-        read[unit.partition] += unit.read_bytes
-        copied[unit.partition] += unit.file_bytes
+        name = unit.partition if whole else unit.partition.split(", ")[0]
+        read[name] += unit.read_bytes
+        copied[name] += unit.file_bytes
     return [(name, read[name], copied[name]) for name in sorted(copied)]
 
 
