@@ -137,6 +137,7 @@ class Promoter:
             report = self.splicer.splice(base_path, [Addition(staged[base_path].path, field_ids)], out)
             self.store.finish_unit(scope, unit.id, unit.fence, {"old_path": base_path, "new_path": out, **report})
             self.store.renew_lease(lease, ttl_ms=self.lease_ms)
+            context.report.checkpoint()
             done = sum(1 for each in self.store.units(scope) if each.state is UnitState.DONE)
             context.report.progress(Progress(done, len(units), "files"))
         if len(swaps_of(self.store, scope)) < len(units):
