@@ -12,18 +12,22 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
+    "Addition",
     "BaseFile",
     "Column",
     "Engine",
+    "FileChange",
     "FileRead",
     "LiveData",
     "LiveTable",
     "Publication",
     "Publisher",
+    "SchemaChange",
     "Splicer",
     "StagedWriter",
-    "Swap",
     "TableFacts",
+    "TableFile",
+    "TableView",
     "Tables",
 ]
 
@@ -35,11 +39,13 @@ class Column:
     Attributes:
         type: Iceberg type as text: ``long``, ``double``, ``timestamptz``, ``list<float>``.
         required: True when it may hold no null.
+        field_id: Of a column that the table has; None for a new one.
     """
 
     name: str
     type: str
     required: bool = False
+    field_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,28 +224,132 @@ class StagedWriter(Protocol):
         """Room on the disk that staged files go to."""
 
 
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """Columns that a splice appends, from a file with the same rows in the same order and the same row groups.
+
+    Attributes:
+        field_ids: Column name in that file -> its field id in the table; the file's other columns are left out.
+            The fields inside a nested column are named by their path, ``emb.element``, ``place.lat``.
+    """
+
+    path: str
+    field_ids: Mapping[str, int]
+
+
 class Splicer(Protocol):
-    """Makes the file that replaces a base file."""
+    """Makes the file that replaces a live data file."""
 
     def target_path(self, base_path: str, run_id: str, fence: int) -> str:
         """Where the new file goes: beside the base file, under a name no other try uses."""
 
-    def free_bytes(self, base_path: str) -> int:
-        """Room on the disk that the file's replacement goes to."""
+    def free_bytes(self, base_path: str) -> int | None:
+        """Room where the file's replacement goes; None when the store has no limit."""
 
-    def splice(self, base_path: str, staged: StagedFile, out_path: str, field_ids: Mapping[str, int]) -> dict[str, int]:
-        """Splice; returns copied_bytes, added_bytes, file_bytes."""
+    def splice(
+        self,
+        base_path: str,
+        additions: Sequence[Addition],
+        out_path: str,
+        *,
+        drop: Collection[int] = (),
+        name_ids: Mapping[tuple[str, ...], int] | None = None,
+    ) -> dict[str, int]:
+        """Copy the file's bytes and append columns; returns copied_bytes, added_bytes, file_bytes, dead_bytes.
 
-    def unchanged(self, base_path: str, staged: StagedFile, new_path: str, columns: Sequence[str]) -> str | None:
-        """None when every old chunk equals the base's and every new one the staged file's; else the first unequal."""
+        Args:
+            drop: Field ids of top-level columns whose chunks are left out of the footer.
+            name_ids: Path in the schema -> field id, for a file without field ids.
+
+        Raises:
+            DataError: ``splice.row_groups``, ``splice.column_exists``: it has to land in another way.
+        """
+
+    def rewrite(self, read: FileRead, schema: pa.Schema, added: pa.Table, out_path: str) -> dict[str, int]:
+        """Decode the live rows of a file and write them with more columns; returns what `splice` returns.
+
+        Args:
+            schema: The columns to read, every field with ``PARQUET:field_id``.
+            added: One row per live row, in file order; every field with ``PARQUET:field_id``.
+        """
+
+    def unchanged(
+        self, base_path: str, additions: Sequence[Addition], new_path: str, *, drop: Collection[int] = ()
+    ) -> str | None:
+        """None when every old chunk equals the base's and every new one its addition's; else the first unequal."""
 
 
 @dataclass(frozen=True, slots=True)
-class Swap:
-    """Old file out, new file in: same rows, same partition, more columns."""
+class TableFile:
+    """A live data file of main.
 
-    old_path: str
+    Attributes:
+        rows: Physical rows (deletes not taken off).
+        deletes: Delete files that apply to it; empty when no row can be deleted.
+        columns: Field ids of the top-level columns that it holds.
+        nulls: Field ids of those that are null in every row.
+    """
+
+    path: str
+    rows: int
+    deletes: tuple[str, ...] = ()
+    columns: frozenset[int] = frozenset()
+    nulls: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class TableView:
+    """Main at one moment, to build the next snapshot on.
+
+    Attributes:
+        pin: Main's snapshot and the current schema.
+        files: In path order.
+        columns: Field ids of the current top-level columns, by name.
+        names: Path in the schema -> field id, for files without field ids.
+        handle: The publisher's own.
+    """
+
+    pin: SnapshotPin
+    files: tuple[TableFile, ...]
+    columns: Mapping[str, int]
+    names: Mapping[tuple[str, ...], int] = field(default_factory=dict)
+    handle: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """A live file out, another in: same rows but those that are deleted, same partition.
+
+    Attributes:
+        action: ``splice``, ``rewrite`` or ``restore``.
+        rows: Physical rows of the new file.
+        additions: What was spliced in.
+        drop: Field ids that the new file lacks.
+    """
+
+    live_path: str
     new_path: str
+    action: str
+    rows: int
+    additions: tuple[Addition, ...] = ()
+    drop: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaChange:
+    """Columns that a publish adds to the current schema and takes out of it.
+
+    Attributes:
+        add: New columns; their ids are in `field_ids`.
+        field_ids: Of new columns and the fields inside them, by path.
+        remove: Top-level field ids; one that is gone already is no error.
+        keep: Columns that must still be there under their ids: name -> field id.
+    """
+
+    add: tuple[Column, ...] = ()
+    field_ids: Mapping[str, int] = field(default_factory=dict)
+    remove: frozenset[int] = frozenset()
+    keep: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,35 +403,70 @@ class Publisher(Protocol):
     def drop_staging(self, table: str) -> None:
         """Drop a staging table with its files; nothing happens when it is gone."""
 
-    def field_ids(self, base: SnapshotPin, run_id: str, columns: Sequence[Column]) -> dict[str, int]:
-        """Field ids for the new columns: fresh, or those of an earlier try of this run.
+    def open(
+        self, base: SnapshotPin, branch: str, change: SchemaChange, wanted: Mapping[str, int], guard: Callable[[], None]
+    ) -> dict[str, int]:
+        """Begin: take away branches of earlier tries, make this one at main, and reserve field ids.
 
-        Raises Conflict when one of the columns exists in the current schema.
+        Args:
+            change: `add` and `keep` count.
+            wanted: Ids that an earlier try reserved; they are used again where they are still ours.
+            guard: Called right before every commit; raises when this try was overtaken.
+
+        Returns:
+            Field ids of the new columns and the fields inside them, by path.
+
+        Raises:
+            Conflict: ``column.exists``, ``column.dropped``, ``table.replaced``.
         """
 
-    def published(self, base: SnapshotPin, run_id: str) -> Publication | None:
-        """What an earlier try of this run moved main to; None when it did not get that far."""
+    def column_ids(self, base: SnapshotPin, change: SchemaChange) -> dict[str, int]:
+        """Ids of the columns of `change.keep` now, by name; refuses as `open` does. No effect."""
+
+    def published(self, base: SnapshotPin, run_id: str, step: str = "promote") -> Publication | None:
+        """The newest step of this run that moved main, when it was of this kind; None otherwise."""
+
+    def later_runs(self, base: SnapshotPin, run_id: str, field_ids: Collection[int]) -> tuple[str, ...]:
+        """Promoted runs, newest first, that touched one of the columns after this run did."""
+
+    def view(self, base: SnapshotPin) -> TableView:
+        """Main now."""
+
+    def put(
+        self,
+        view: TableView,
+        branch: str,
+        files: Sequence[FileChange],
+        schema: SchemaChange,
+        properties: Mapping[str, str],
+        guard: Callable[[], None],
+        *,
+        before: int | None = None,
+    ) -> Any:
+        """Put a snapshot on the branch, on top of the view.
+
+        Args:
+            before: Snapshot that holds the records of restored files.
+
+        Returns:
+            What `publish` takes; None when main or the schema moved since the view.
+
+        Raises:
+            Conflict: the branch was taken away (``lease.lost``), or the schema clashes.
+        """
 
     def publish(
-        self,
-        base: SnapshotPin,
-        run_id: str,
-        columns: Sequence[Column],
-        field_ids: Mapping[str, int],
-        swaps: Sequence[Swap],
-        staged: Mapping[str, str],
-        provenance: Mapping[str, str],
-        check: Callable[[], None],
-        keep_schemas: Collection[int] = (),
-    ) -> Publication:
-        """Swap the files on the run's branch, then move main by compare-and-swap.
+        self, head: Any, tag: str | None, guard: Callable[[], None], keep_schemas: Collection[int] = ()
+    ) -> Publication | None:
+        """Move main to the branch by compare-and-swap and drop the branch; None when main or the schema moved.
 
-        `staged` maps base path to staged file, `check` runs between the two and may raise to leave
-        main as it is, `keep_schemas` are the schema ids that live runs read with.
+        Args:
+            tag: Name to give to the snapshot before; None gives none.
+            keep_schemas: Schema ids that live runs read with; others that no snapshot refers to are pruned.
         """
 
-    def revert(self, publication: Publication, table: str, run_id: str, swaps: Sequence[Swap]) -> Publication:
-        """Swap this run's files back and drop its columns. Raises Conflict when others built on them."""
+    def restorable(self, base: SnapshotPin, snapshot_id: int) -> frozenset[str]:
+        """Data files of a snapshot; empty when it was expired."""
 
-    def drop_branch(self, table: str, run_id: str) -> None:
-        """Remove the run's branch; nothing happens when there is none."""
+    def sweep(self, base: SnapshotPin, branch: str | None = None) -> tuple[str, ...]:
+        """Remove this branch, or with None every branch of a promotion; returns what was removed."""

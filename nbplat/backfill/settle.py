@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from nbplat.backfill.states import AFTER_JOB, KIND, STEPS, RunState, Step
 from nbplat.job import Job, JobDraft, JobState, JobStore, Run
 
 __all__ = ["queue_step", "settle"]
 
 
-def queue_step(store: JobStore, run: Run, step: Step, owner: str) -> Job:
+def queue_step(store: JobStore, run: Run, step: Step, owner: str, params: Mapping[str, Any] | None = None) -> Job:
     """Queue a step of a run, or find the same one queued or running."""
-    return store.submit(JobDraft(kind=step, run_id=run.id), kind_of_run=KIND, owner=owner)[0]
+    return store.submit(JobDraft(kind=step, run_id=run.id, params=params or {}), kind_of_run=KIND, owner=owner)[0]
 
 
 def settle(store: JobStore, job: Job) -> None:
@@ -26,6 +29,8 @@ def settle(store: JobStore, job: Job) -> None:
     if job.state in (JobState.FAILED, JobState.CANCELLED) and run.state == STEPS[step][1]:
         back = AFTER_JOB[step, job.state] or RunState(run.outputs["rollback_from"])
         store.move_run(KIND, run.id, back, frm=[run.state], error=job.error)
+    if job.state in (JobState.FAILED, JobState.CANCELLED):
+        _settle_train(store, job, step)
     if job.state is not JobState.SUCCEEDED:
         return
     if run.state == RunState.STAGED and step is Step.STAGE:
@@ -34,3 +39,14 @@ def settle(store: JobStore, job: Job) -> None:
         run = store.move_run(KIND, run.id, RunState.AWAITING_PROMOTION, frm=[RunState.AUDITED])
         if run.spec.get("promote"):
             queue_step(store, run, Step.PROMOTE, job.owner)
+
+
+def _settle_train(store: JobStore, job: Job, step: Step) -> None:
+    """The other runs of a promotion that failed go back as well."""
+    for run_id in job.params.get("train", ()):
+        run = store.run(KIND, run_id)
+        newer = [each for each in store.jobs(run_id=run_id, limit=1) if each.created_ms > job.created_ms]
+        if run.id != job.run_id and run.state == STEPS[step][1] and not newer:
+            back = AFTER_JOB[step, job.state]
+            assert back is not None  # noqa: S101 - only promotions have a train
+            store.move_run(KIND, run.id, back, frm=[run.state], error=job.error)
