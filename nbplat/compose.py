@@ -14,6 +14,7 @@ from nbplat.config import Config, load_config
 from nbplat.errors import InternalError, SetupError
 from nbplat.job import END_STATES, Job, JobStore, Run, RunDraft, StepContext
 from nbplat.job.inline import work_inline
+from nbplat.terms import Files, file_location
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -72,13 +73,21 @@ class Platform:
 
         return open_catalog(self.config)
 
+    @functools.cached_property
+    def files(self) -> Files:
+        """Files by location."""
+        from nbplat.adapters.files.local import LocalFiles
+
+        return LocalFiles()
+
     @property
     def backfills(self) -> Backfills:
         """Backfill runs; each access reads the catalog anew, so that no plan sees a stale table."""
         from nbplat.adapters.duckdb.engine import DuckDBEngine
         from nbplat.adapters.iceberg.publisher import IcebergPublisher
         from nbplat.adapters.iceberg.tables import IcebergTables
-        from nbplat.adapters.parquet.staged import LocalSplicer, StagedParquet
+        from nbplat.adapters.parquet.splicer import ParquetSplicer
+        from nbplat.adapters.parquet.staged import StagedParquet
         from nbplat.backfill.run import Backfills
 
         engine = DuckDBEngine(
@@ -90,8 +99,8 @@ class Platform:
             store=self.store,
             tables=IcebergTables(self.catalog),
             engine=engine,
-            writer=StagedParquet(self.config.home / "warehouse" / "staged"),
-            splicer=LocalSplicer(),
+            writer=StagedParquet(self.files, file_location(self.config.home / "warehouse" / "staged")),
+            splicer=ParquetSplicer(self.files),
             publisher=IcebergPublisher(self.catalog),
             clock=self.clock,
             memory_bytes=self.config.memory_bytes,

@@ -26,7 +26,7 @@ from nbplat.backfill.ports import (
     Tables,
     TableView,
 )
-from nbplat.backfill.realign import key_positions, take_rows, unequal_rows
+from nbplat.backfill.realign import key_positions, take_rows
 from nbplat.backfill.stage import release_dead_tries
 from nbplat.errors import Conflict, DataError, NbplatError, RemoteError
 from nbplat.job import JobStore, StepContext, UnitState
@@ -136,9 +136,7 @@ class Lander:
             if must_land:
                 self._refuse_empty(changes, outcomes)
             files = [_file_change(outcome) for outcome in outcomes if outcome["action"] != Action.KEEP]
-            head = self.publisher.put(
-                view, self.branch, files, schema, properties, self.guard, before=self.before
-            )
+            head = self.publisher.put(view, self.branch, files, schema, properties, self.guard, before=self.before)
             if head is None:
                 self._say_moved()
                 continue
@@ -158,9 +156,7 @@ class Lander:
         self.context.report.log(f"{self.base.table} moved meanwhile: files that changed are done again")
 
     # -- making files ----------------------------------------------------------------------------
-    def _make(
-        self, view: TableView, actions: Sequence[FileAction], changes: Sequence[Change]
-    ) -> list[dict[str, Any]]:
+    def _make(self, view: TableView, actions: Sequence[FileAction], changes: Sequence[Change]) -> list[dict[str, Any]]:
         """Every action's outcome, those that were done before included."""
         todo = {action.id: action for action in actions if action.action is not Action.KEEP}
         by_run = {change.run_id: change for change in changes}
@@ -294,16 +290,19 @@ class Lander:
             if change.adds and part.sources:
                 values = self._by_key(view, action, replace(part, match=Match.KEY), change)
             if values is not None:
+                ids = {**change.adds, **change.nested}
                 for column in change.adds:
                     made = values[1][column]
-                    added = added.append_column(_with_ids(values[1].schema.field(column), column, change), made)
+                    added = added.append_column(_with_ids(values[1].schema.field(column), column, ids), made)
             if values is not None or part.drop:
                 parts.append(part)
         if not parts:
             return _kept(action, "holds no row of the run")
         gone = frozenset(number for part in parts for number in part.drop)
         held = action.file.columns - gone
-        schema = self.tables.schema(view.pin, [column for column, number in view.columns.items() if number in held])
+        names = [column for column, number in view.columns.items() if number in held]
+        paths = {".".join(path): number for path, number in view.fields.items()}
+        schema = pa.schema([_with_ids(each, each.name, paths) for each in self.tables.schema(view.pin, names)])
         out = self.splicer.target_path(action.file.path, name, fence)
         report = self.splicer.rewrite(read, schema, added, out)
         done = replace(action, action=Action.REWRITE, parts=tuple(parts))
@@ -370,6 +369,7 @@ class Lander:
                     [Addition(**addition) for addition in outcome["additions"]],
                     outcome["new_path"],
                     drop=frozenset(outcome["drop"]),
+                    name_ids=view.names,
                 )
                 if differs:
                     raise DataError(
@@ -435,13 +435,15 @@ def report_of(outcomes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _with_ids(field: pa.Field, path: str, change: Change) -> pa.Field:
+def _with_ids(field: pa.Field, path: str, ids: Mapping[str, int]) -> pa.Field:
     """A field with its id and those of the fields inside it."""
-    ids = {**change.adds, **change.nested}
     kind = field.type
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        kind = pa.list_(_with_ids(kind.value_field.with_name("element"), f"{path}.element", change))
+        kind = pa.list_(_with_ids(kind.value_field.with_name("element"), f"{path}.element", ids))
+    elif pa.types.is_map(kind):
+        key, item = _with_ids(kind.key_field, f"{path}.key", ids), _with_ids(kind.item_field, f"{path}.value", ids)
+        kind = pa.map_(key, item)
     elif pa.types.is_struct(kind):
         inner = [kind.field(number) for number in range(kind.num_fields)]
-        kind = pa.struct([_with_ids(each, f"{path}.{each.name}", change) for each in inner])
-    return pa.field(field.name, kind, True, {b"PARQUET:field_id": str(ids[path]).encode()})
+        kind = pa.struct([_with_ids(each, f"{path}.{each.name}", ids) for each in inner])
+    return pa.field(field.name, kind, field.nullable, {b"PARQUET:field_id": str(ids[path]).encode()})

@@ -17,6 +17,7 @@ __all__ = [
     "Column",
     "Engine",
     "FileChange",
+    "FileLayout",
     "FileRead",
     "LiveData",
     "LiveTable",
@@ -220,21 +221,38 @@ class StagedWriter(Protocol):
     def read(self, staged: StagedFile, columns: Sequence[str]) -> pa.Table:
         """Read columns of a staged file back."""
 
-    def free_bytes(self) -> int:
-        """Room on the disk that staged files go to."""
+    def free_bytes(self) -> int | None:
+        """Room on the disk that staged files go to; None when the store has no limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Addition:
-    """Columns that a splice appends, from a file with the same rows in the same order and the same row groups.
+    """Columns of one aligned file that a new data file takes in.
 
     Attributes:
-        field_ids: Column name in that file -> its field id in the table; the file's other columns are left out.
-            The fields inside a nested column are named by their path, ``emb.element``, ``place.lat``.
+        path: An aligned file: the same rows in the same order, cut into the same row groups.
+        field_ids: Column of that file -> its field id in the table. A nested column brings the ids of all
+            its fields, by the dotted paths that Iceberg gives them: ``tags``, ``tags.element``; ``m``,
+            ``m.key``, ``m.value``; ``s``, ``s.x``.
     """
 
     path: str
     field_ids: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class FileLayout:
+    """What a data file's own footer says.
+
+    Attributes:
+        group_rows: Rows of each row group.
+        columns: Top-level columns by their name in the file -> field id; None where it names none.
+        file_bytes: Size of the file.
+    """
+
+    group_rows: tuple[int, ...]
+    columns: Mapping[str, int | None]
+    file_bytes: int
 
 
 class Splicer(Protocol):
@@ -246,6 +264,9 @@ class Splicer(Protocol):
     def free_bytes(self, base_path: str) -> int | None:
         """Room where the file's replacement goes; None when the store has no limit."""
 
+    def layout(self, path: str) -> FileLayout:
+        """Read a footer. Raises DataError ``parquet.damaged`` or ``parquet.encrypted``."""
+
     def splice(
         self,
         base_path: str,
@@ -255,14 +276,15 @@ class Splicer(Protocol):
         drop: Collection[int] = (),
         name_ids: Mapping[tuple[str, ...], int] | None = None,
     ) -> dict[str, int]:
-        """Copy the file's bytes and append columns; returns copied_bytes, added_bytes, file_bytes, dead_bytes.
+        """Copy a file, add columns to it and leave others out; no value is decoded.
 
-        Args:
-            drop: Field ids of top-level columns whose chunks are left out of the footer.
-            name_ids: Path in the schema -> field id, for a file without field ids.
+        `drop` holds field ids of top-level columns (ids the file does not have are passed over). A column
+        whose name another field of the file bears can be added when that one is dropped in the same pass.
+        `name_ids` is for files without field ids: path of each field -> id (``("tags", "element")``); columns
+        it does not name are left out. Files with ids do not need it and it is not looked at.
 
-        Raises:
-            DataError: ``splice.row_groups``, ``splice.column_exists``: it has to land in another way.
+        Returns ``copied_bytes``, ``added_bytes``, ``file_bytes`` and ``dead_bytes``: of the bytes copied,
+        those of columns left out.
         """
 
     def rewrite(self, read: FileRead, schema: pa.Schema, added: pa.Table, out_path: str) -> dict[str, int]:
@@ -270,13 +292,20 @@ class Splicer(Protocol):
 
         Args:
             schema: The columns to read, every field with ``PARQUET:field_id``.
-            added: One row per live row, in file order; every field with ``PARQUET:field_id``.
+            added: One row per live row, in file order; every field with ``PARQUET:field_id``. Without a
+                column when nothing is added.
         """
 
     def unchanged(
-        self, base_path: str, additions: Sequence[Addition], new_path: str, *, drop: Collection[int] = ()
+        self,
+        base_path: str,
+        additions: Sequence[Addition],
+        new_path: str,
+        *,
+        drop: Collection[int] = (),
+        name_ids: Mapping[tuple[str, ...], int] | None = None,
     ) -> str | None:
-        """None when every old chunk equals the base's and every new one its addition's; else the first unequal."""
+        """None when every kept chunk equals the base's and every new one its aligned file's; else the first unequal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,13 +334,15 @@ class TableView:
         pin: Main's snapshot and the current schema.
         files: In path order.
         columns: Field ids of the current top-level columns, by name.
-        names: Path in the schema -> field id, for files without field ids.
+        fields: Every field of the current schema, nested ones too: path -> field id.
+        names: Path -> field id in files without field ids.
         handle: The publisher's own.
     """
 
     pin: SnapshotPin
     files: tuple[TableFile, ...]
     columns: Mapping[str, int]
+    fields: Mapping[tuple[str, ...], int] = field(default_factory=dict)
     names: Mapping[tuple[str, ...], int] = field(default_factory=dict)
     handle: Any = None
 

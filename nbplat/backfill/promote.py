@@ -239,9 +239,10 @@ class _Staged:
         before, after = then.take(pa.array(at[at >= 0])), rows.filter(known)
         for name in inputs:
             if changed := unequal_rows(before[name], after[name]):
+                run_id = self.member.run_id
                 raise Conflict(
                     "promotion.base_changed",
-                    f"{changed} rows of {plan.base.table} have another {name} than {self.member.run_id} was computed from",
-                    fix=f"stage on the present snapshot: `%backfill rollback {self.member.run_id}`, then the cell again",
+                    f"{changed} rows of {plan.base.table} have another {name} than {run_id} was computed from",
+                    fix=f"stage on the present snapshot: `%backfill rollback {run_id}`, then the cell again",
                     where=path,
                 )

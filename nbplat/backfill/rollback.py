@@ -115,9 +115,7 @@ class Undoer:
         units = landed_units(self.store, scope, self.publisher.restorable(base, published.snapshot_id))
         ours = [unit for unit in units if self.run_id in unit["runs"]]
         past = self.publisher.restorable(base, published.previous_snapshot_id)
-        before = SnapshotPin(
-            base.table, base.table_uuid, published.previous_snapshot_id, published.previous_schema_id
-        )
+        before = SnapshotPin(base.table, base.table_uuid, published.previous_snapshot_id, published.previous_schema_id)
         changes = [] if drop_column else self._changes(published, ours, filled, added, past)
         whole = {
             unit["new_path"]: unit["live_path"]

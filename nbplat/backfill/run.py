@@ -110,9 +110,7 @@ class Backfills:
             return self._attach(run, owner)
         return Submission(run, plan, queue_step(self.store, run, Step.STAGE, owner), attached=False)
 
-    def step(
-        self, run_id: str, step: Step, *, owner: str, params: Mapping[str, Any] | None = None
-    ) -> Submission:
+    def step(self, run_id: str, step: Step, *, owner: str, params: Mapping[str, Any] | None = None) -> Submission:
         """Queue an audit, a promotion or a roll back of a run.
 
         Args:

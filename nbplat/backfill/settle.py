@@ -45,7 +45,7 @@ def _settle_train(store: JobStore, job: Job, step: Step) -> None:
     """The other runs of a promotion that failed go back as well."""
     for run_id in job.params.get("train", ()):
         run = store.run(KIND, run_id)
-        newer = [each for each in store.jobs(run_id=run_id, limit=1) if each.created_ms > job.created_ms]
+        newer = [each for each in store.jobs(run_id=run_id, limit=1) if each.id > job.id]
         if run.id != job.run_id and run.state == STEPS[step][1] and not newer:
             back = AFTER_JOB[step, job.state]
             assert back is not None  # noqa: S101 - only promotions have a train

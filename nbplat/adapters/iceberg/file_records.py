@@ -24,7 +24,8 @@ def record_of(table: Table, change: FileChange, live: DataFile) -> DataFile:
         live: The whole record of the file that goes.
     """
     if change.action == "rewrite":
-        return _like(table, live, change, parquet_statistics(table, change.new_path, parquet_schema(table, change.new_path)))
+        arrow = parquet_schema(table, change.new_path)
+        return _like(table, live, change, parquet_statistics(table, change.new_path, arrow))
     gone = frozenset(leaf for number in change.drop for leaf in _leaves(table, number))
     metrics = {
         kind: {leaf: value for leaf, value in (getattr(live, kind) or {}).items() if leaf not in gone}
@@ -41,7 +42,8 @@ def held_fields(table: Table) -> Callable[[DataFile], tuple[frozenset[int], froz
 
     From the manifest; where that has no metrics, from the file's footer.
     """
-    top = {leaf: field.field_id for schema in table.metadata.schemas for field in schema.fields for leaf in _below(field)}
+    fields = [field for schema in table.metadata.schemas for field in schema.fields]
+    top = {leaf: field.field_id for field in fields for leaf in _below(field)}
 
     def held(file: DataFile) -> tuple[frozenset[int], frozenset[int]]:
         counted = {*(file.column_sizes or {}), *(file.value_counts or {})}

@@ -32,6 +32,7 @@ from nbplat.terms import SnapshotPin, StagedFile
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
+    from pyiceberg.manifest import DataFile
     from pyiceberg.schema import Schema
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
@@ -88,6 +89,7 @@ class IcebergPublisher:
             pin=pin_of(table),
             files=tuple(files),
             columns={field.name: field.field_id for field in table.schema().fields},
+            fields=field_paths(table.schema()),
             names=_name_ids(table),
             handle=table,
         )
@@ -304,6 +306,7 @@ def _swaps(table: Table, main: Snapshot, files: Sequence[FileChange], before: in
     old = live_data_files(table, past, put_back) if past else {}
     swaps = []
     for change in files:
+        new: DataFile | None
         if change.action == "restore":
             new = old[change.new_path]
         else:

@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from nbplat.adapters.iceberg.live import live_files
 from nbplat.adapters.iceberg.file_records import parquet_schema, parquet_statistics
+from nbplat.adapters.iceberg.live import live_files
 from nbplat.adapters.iceberg.swap import live_data_files
 from nbplat.errors import NotFound
 from nbplat.terms import RunId, SnapshotPin, StagedFile, TableName
@@ -61,9 +61,7 @@ def create_staging(
         "write.parquet.compression-codec": "zstd",
         "format-version": "2",
     }
-    table = catalog.create_table_if_not_exists(
-        str(name), schema, partition_spec=spec, properties=properties
-    )
+    table = catalog.create_table_if_not_exists(str(name), schema, partition_spec=spec, properties=properties)
     if (snapshot := table.current_snapshot()) is not None:
         return str(name), snapshot.snapshot_id
     with table.transaction() as transaction:

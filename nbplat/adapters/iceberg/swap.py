@@ -145,7 +145,9 @@ class _Manifests:
 
         return self._write([(None, new, ManifestEntryStatus.ADDED, self._snapshot_id) for new in files])
 
-    def _write(self, rows: Sequence[tuple[ManifestEntry | None, DataFile, ManifestEntryStatus, int | None]]) -> list[ManifestFile]:
+    def _write(
+        self, rows: Sequence[tuple[ManifestEntry | None, DataFile, ManifestEntryStatus, int | None]]
+    ) -> list[ManifestFile]:
         from pyiceberg.manifest import ManifestEntry, write_manifest
 
         by_spec: dict[int, list[ManifestEntry]] = defaultdict(list)
