@@ -282,7 +282,8 @@ class Lander:
         """Decode the live rows, add the columns by key, encode."""
         [read] = self.tables.reads(view.pin, [action.file.path])
         live = read.rows - len(read.deleted) // 8
-        added = pa.table({})
+        fields: list[pa.Field] = []
+        added: list[pa.ChunkedArray] = []
         parts = []
         for part in action.parts:
             change = changes[part.run_id]
@@ -292,8 +293,8 @@ class Lander:
             if values is not None:
                 ids = {**change.adds, **change.nested}
                 for column in change.adds:
-                    made = values[1][column]
-                    added = added.append_column(_with_ids(values[1].schema.field(column), column, ids), made)
+                    fields.append(_with_ids(values[1].schema.field(column), column, ids))
+                    added.append(values[1][column])
             if values is not None or part.drop:
                 parts.append(part)
         if not parts:
@@ -304,7 +305,7 @@ class Lander:
         paths = {".".join(path): number for path, number in view.fields.items()}
         schema = pa.schema([_with_ids(each, each.name, paths) for each in self.tables.schema(view.pin, names)])
         out = self.splicer.target_path(action.file.path, name, fence)
-        report = self.splicer.rewrite(read, schema, added, out)
+        report = self.splicer.rewrite(read, schema, _table(added, fields), out)
         done = replace(action, action=Action.REWRITE, parts=tuple(parts))
         return _outcome(done, out, live, (), gone, report)
 
@@ -433,6 +434,13 @@ def report_of(outcomes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         ],
         **sums,
     }
+
+
+def _table(columns: Sequence[pa.ChunkedArray], fields: Sequence[pa.Field]) -> pa.Table:
+    schema = pa.schema(fields)
+    return pa.Table.from_arrays(
+        [each.cast(field.type) for each, field in zip(columns, schema, strict=True)], schema=schema
+    )
 
 
 def _with_ids(field: pa.Field, path: str, ids: Mapping[str, int]) -> pa.Field:

@@ -95,11 +95,12 @@ def parquet_statistics(table: Table, path: str, arrow: pa.Schema) -> dict[str, A
     schema = pyarrow_to_schema(arrow)
     with table.io.new_input(path).open() as file:
         metadata = pq.read_metadata(file)
-    return data_file_statistics_from_parquet_metadata(
+    found = data_file_statistics_from_parquet_metadata(
         parquet_metadata=metadata,
         stats_columns=compute_statistics_plan(schema, dict(table.properties)),
         parquet_column_mapping=parquet_path_to_id_mapping(schema),
-    ).to_serialized_dict()
+    )
+    return {kind: found.to_serialized_dict()[kind] for kind in (*_KINDS, "split_offsets")}
 
 
 def _numbered(schema: pa.Schema) -> pa.Schema:

@@ -73,6 +73,7 @@ def create_staging(
                     file_path=file.path,
                     file_format=FileFormat.PARQUET,
                     partition=old[file.base_path].partition if table.spec().fields else Record(),
+                    record_count=file.rows,
                     file_size_in_bytes=file.file_bytes,
                     sort_order_id=None,
                     equality_ids=None,
