@@ -19,6 +19,7 @@ from nbplat.terms import Files, file_location
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
+    from nbplat.backfill.frames import Frames
     from nbplat.backfill.run import Backfills
     from nbplat.backfill.spec import BackfillSpec
     from nbplat.demo.load import DemoReport
@@ -86,6 +87,7 @@ class Platform:
         from nbplat.adapters.duckdb.engine import DuckDBEngine
         from nbplat.adapters.iceberg.publisher import IcebergPublisher
         from nbplat.adapters.iceberg.tables import IcebergTables
+        from nbplat.adapters.interpreter.bodies import ChildBodies
         from nbplat.adapters.parquet.splicer import ParquetSplicer
         from nbplat.adapters.parquet.staged import StagedParquet
         from nbplat.backfill.run import Backfills
@@ -99,6 +101,7 @@ class Platform:
             store=self.store,
             tables=IcebergTables(self.catalog),
             engine=engine,
+            bodies=ChildBodies(self.config.home / "remote", self.config.python_seconds),
             writer=StagedParquet(self.files, file_location(self.config.home / "warehouse" / "staged")),
             splicer=ParquetSplicer(self.files),
             publisher=IcebergPublisher(self.catalog),
@@ -108,6 +111,14 @@ class Platform:
             unit_attempts=self.config.unit_attempts,
             versions={name: version(name) for name in _VERSIONS_OF},
         )
+
+    @property
+    def frames(self) -> Frames:
+        """Stored DataFrames."""
+        from nbplat.adapters.iceberg.frames import IcebergFrames
+        from nbplat.backfill.frames import Frames
+
+        return Frames(self.store, IcebergFrames(self.catalog), self.config.frame_bytes)
 
     @property
     def training_source(self) -> TrainingSource:

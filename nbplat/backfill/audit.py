@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nbplat.backfill.align import key_digest
+from nbplat.backfill.compare import unequal_rows
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.backfill.ports import Engine, StagedWriter, Tables
 from nbplat.backfill.stage import compute, read_sources
@@ -154,7 +155,7 @@ def _determinism(subject: _Subject) -> Iterator[Finding]:
     [(again, _)] = compute(plan, subject.tables, subject.engine, [unit], read_sources(plan, subject.tables))
     before = subject.writer.read(by_path[unit.path], names)
     for name in names:
-        unequal = _unequal_rows(before[name].combine_chunks(), again[name].combine_chunks())
+        unequal = int(unequal_rows(before[name], again[name]).sum())
         yield Finding(
             "determinism",
             name,
@@ -162,23 +163,6 @@ def _determinism(subject: _Subject) -> Iterator[Finding]:
             True,
             f"{unit.rows} rows computed again are equal" if not unequal else f"{unequal} of {unit.rows} rows differ",
         )
-
-
-# Float sums may be added in another order by another thread; this is the tolerance the docs state.
-_RELATIVE_TOLERANCE = 1e-9
-
-
-def _unequal_rows(before: pa.Array, after: pa.Array) -> int:
-    both_null = pc.and_(pc.is_null(before), pc.is_null(after))
-    if pa.types.is_floating(before.type):
-        both_nan = pc.and_(pc.is_nan(before), pc.is_nan(after))
-        near = pc.less_equal(
-            pc.abs(pc.subtract(before, after)), pc.multiply(pc.add(pc.abs(before), 1e-300), _RELATIVE_TOLERANCE)
-        )
-        same = pc.or_kleene(pc.or_kleene(near, both_nan), pc.equal(before, after))
-    else:
-        same = pc.equal(before, after)
-    return len(before) - int(pc.sum(pc.or_(pc.fill_null(same, False), both_null)).as_py() or 0)
 
 
 def _sample(files: Sequence[StagedFile]) -> Sequence[StagedFile]:

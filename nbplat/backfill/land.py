@@ -182,6 +182,7 @@ class Lander:
                 raise
             store.finish_unit(scope, unit.id, unit.fence, outcome)
             self.guard()
+            self.context.report.checkpoint()
             self._show(todo)
         done = {unit.id: unit.result for unit in store.units(scope) if unit.state is UnitState.DONE}
         if left := [number for number in todo if number not in done]:

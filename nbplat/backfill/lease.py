@@ -80,4 +80,5 @@ def _take(
         job = store.heartbeat(context.job.id, context.job.fence, lease_ms=ttl_ms)
         if job.cancel_requested:
             raise Conflict("job.cancelled", f"{run_id} was cancelled while it waited", fix="promote it again")
+        context.report.checkpoint()
         clock.sleep(_LOOK_S)

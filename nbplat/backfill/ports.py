@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nbplat.remote.task import Task
 from nbplat.terms import SnapshotPin, StagedFile, TableName, Window
 
 if TYPE_CHECKING:
@@ -19,10 +20,13 @@ __all__ = [
     "FileChange",
     "FileLayout",
     "FileRead",
+    "FrameTables",
     "LiveData",
     "LiveTable",
     "Publication",
     "Publisher",
+    "PythonBodies",
+    "Runner",
     "SchemaChange",
     "Splicer",
     "StagedWriter",
@@ -168,10 +172,13 @@ class Tables(Protocol):
         """
 
     def schema(self, pin: SnapshotPin, columns: Sequence[str]) -> pa.Schema:
-        """The Arrow schema that `read` gives."""
+        """The Arrow schema that `read` gives; every field, nested ones too, carries ``PARQUET:field_id``."""
 
-    def reads(self, pin: SnapshotPin, paths: Sequence[str]) -> list[FileRead]:
-        """How to read the given files apart from this port, in the order given.
+    def storage(self, pin: SnapshotPin) -> dict[str, str]:
+        """Options with which a worker opens the table's files; empty for local ones. For memory only."""
+
+    def reads(self, pin: SnapshotPin, paths: Sequence[str] | None = None) -> list[FileRead]:
+        """How to read the given files apart from this port, in the order given; None: all, in path order.
 
         Raises Conflict as `read` does; reads delete files, but no data file that none applies to.
         """
@@ -187,6 +194,19 @@ class Tables(Protocol):
 
     def live_paths(self, table: TableName) -> Mapping[str, int]:
         """Data files of the present main branch and how many delete files can touch each."""
+
+
+class FrameTables(Protocol):
+    """Stores DataFrames as tables."""
+
+    def store(self, table: TableName, rows: pa.Table) -> bool:
+        """Make the table with these rows; False when it was there."""
+
+    def drop(self, table: TableName) -> None:
+        """Drop a frame's table with its files; nothing happens when it is gone."""
+
+    def stored(self) -> list[str]:
+        """Every stored frame, sorted."""
 
 
 class Engine(Protocol):
@@ -205,6 +225,46 @@ class Engine(Protocol):
 
     def run(self, query: str, tables: Mapping[str, pa.Table]) -> pa.Table:
         """Run; raises DataError for what the data makes impossible (division by zero, overflow)."""
+
+
+class PythonBodies(Protocol):
+    """Runs Python bodies in interpreters of their own, while a run is planned."""
+
+    def settings(self, env: str, interpreter: str) -> dict[str, Any]:
+        """What a body's record says of its interpreter: ``interpreter``, ``found`` (versions), ``folder``, ``limit_s``.
+
+        Args:
+            env: Name of an environment, or the path of an interpreter or of an environment's folder; wins.
+            interpreter: Path of an interpreter; both empty take the one of this process.
+
+        Raises NotFound for an unknown name, SetupError for an interpreter that cannot run a body.
+        """
+
+    def run(self, record: dict[str, Any], batch: pa.Table, *, sample: bool = False) -> pa.Table:
+        """Keys and new columns of a batch; with `sample` in the types the function gives.
+
+        Raises DataError for what the function does wrong, SetupError for its interpreter.
+        """
+
+
+class Runner(Protocol):
+    """Runs pieces of staging: threads here, Ray tasks, Spark tasks."""
+
+    @property
+    def name(self) -> str:
+        """The engine it belongs to: ``local``, ``ray``, ``spark``."""
+
+    @property
+    def slots(self) -> int:
+        """How many tasks it runs at once; a slot has its share of the memory."""
+
+    def run(self, tasks: Iterator[Task]) -> Iterator[list[dict[str, Any]]]:
+        """Run tasks with `nbplat.remote.kernel.stage`; yield each task's results as it ends.
+
+        A task is pulled only when a slot is free for it (pulling claims its units). Closing the
+        iterator waits for what is under way. A task that a worker's death took yields an error
+        record per file.
+        """
 
 
 class StagedWriter(Protocol):

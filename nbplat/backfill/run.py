@@ -8,7 +8,7 @@ from typing import Any
 
 from nbplat.backfill.audit import audit
 from nbplat.backfill.plan import BackfillPlan, build_plan
-from nbplat.backfill.ports import Engine, Publisher, Splicer, StagedWriter, Tables
+from nbplat.backfill.ports import Engine, Publisher, PythonBodies, Splicer, StagedWriter, Tables
 from nbplat.backfill.promote import Member, Promoter, schema_change
 from nbplat.backfill.rollback import Undoer
 from nbplat.backfill.settle import queue_step
@@ -52,6 +52,7 @@ class Backfills:
     store: JobStore
     tables: Tables
     engine: Engine
+    bodies: PythonBodies
     writer: StagedWriter
     splicer: Splicer
     publisher: Publisher
@@ -70,7 +71,9 @@ class Backfills:
             NbplatError: everything that can be wrong with the request (see `build_plan`), doubled
                 keys in the table, and a body that fails on the sample.
         """
-        plan = build_plan(spec, self.tables, self.engine, memory_bytes=self.memory_bytes, conflicts=self._conflicts)
+        plan = build_plan(
+            spec, self.tables, self.engine, self.bodies, memory_bytes=self.memory_bytes, conflicts=self._conflicts
+        )
         if plan.read_bytes > _PROBE_BYTES:
             return plan
         rows = check_keys(plan, self.tables)
@@ -180,11 +183,28 @@ class Backfills:
     def cancel(self, run_id: str) -> Run:
         """End the run's live job; the run returns to its last completed state."""
         run = self.find(run_id)
-        job = self._live_job(run)
-        if job is None:
-            raise Conflict("backfill.idle", f"{run.id} has no job to cancel", fix=f"see `%backfill status {run.id}`")
-        self.store.request_cancel(job.id)
+        self.store.request_cancel(self._live(run, "cancel").id)
         return run
+
+    def pause(self, run_id: str) -> Run:
+        """Pause the run's live job: it stops between two files, keeps what is finished, and waits, also over restarts.
+
+        Raises:
+            Conflict: it has no live job.
+        """
+        run = self.find(run_id)
+        self.store.request_pause(self._live(run, "pause").id)
+        return run
+
+    def resume(self, run_id: str) -> Submission:
+        """Let a paused job go on.
+
+        Raises:
+            Conflict: the run has no live job.
+        """
+        run = self.find(run_id)
+        job = self.store.resume_job(self._live(run, "resume").id)
+        return Submission(run, BackfillPlan.from_record(run.plan), job, attached=True)
 
     def retry(self, run_id: str, *, owner: str) -> Submission:
         """Stage again what failed; finished files stay."""
@@ -276,13 +296,17 @@ class Backfills:
         return outputs
 
     def _audit(self, run: Run, plan: BackfillPlan, context: StepContext) -> dict[str, Any]:
+        def show(done: int, total: int) -> None:
+            context.report.progress(Progress(done, total, "rules"))
+            context.report.checkpoint()
+
         report = audit(
             plan,
             staged_files(self.store, run.id),
             self.tables,
             self.engine,
             self.writer,
-            show=lambda done, total: context.report.progress(Progress(done, total, "rules")),
+            show=show,
         )
         for finding in report.findings:
             verdict = "ok" if finding.passed else "BLOCKS" if finding.blocks else "warns"
@@ -365,6 +389,12 @@ class Backfills:
             if run.identity == spec.identity and run.state in LIVE_STATES:
                 return run
         return None
+
+    def _live(self, run: Run, verb: str) -> Job:
+        job = self._live_job(run)
+        if job is None:
+            raise Conflict("backfill.idle", f"{run.id} has no job to {verb}", fix=f"see `%backfill status {run.id}`")
+        return job
 
     def _live_job(self, run: Run) -> Job | None:
         live = {JobState.QUEUED, JobState.RUNNING, JobState.PAUSED}

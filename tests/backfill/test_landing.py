@@ -40,7 +40,7 @@ def by_duckdb(lake: Lake) -> pd.DataFrame:
     """Every row of the live data files, for tables whose deletes are all applied; DuckDB reads by name."""
     paths = [str(local_path(path)) for path in live(lake)]
     names = ", ".join(f'"{field.name}"' for field in lake.table().schema().fields)
-    query = f"select {names} from read_parquet({paths}, union_by_name=true) order by id"  # noqa: S608
+    query = f"select {names} from read_parquet({paths}, union_by_name=true) order by id"
     with duckdb.connect() as db:
         db.execute("set timezone='UTC'")
         return db.execute(query).df()

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbplat.backfill.ports import Column, SchemaChange
+from nbplat.backfill.types import IcebergType, ListType, StructType, number_fields, parse_type
 from nbplat.errors import Conflict
 
 if TYPE_CHECKING:
     from pyiceberg.schema import Schema
     from pyiceberg.table import Table
-    from pyiceberg.types import IcebergType, NestedField
+    from pyiceberg.types import NestedField
 
-__all__ = ["changed_schema", "field_paths", "fresh_ids", "kept_ids", "reserved_ids", "unused_schemas"]
+__all__ = ["changed_schema", "field_paths", "fresh_ids", "iceberg_field", "kept_ids", "reserved_ids", "unused_schemas"]
 
 
 def changed_schema(table: Table, change: SchemaChange) -> Schema:
@@ -28,7 +29,7 @@ def changed_schema(table: Table, change: SchemaChange) -> Schema:
     kept_ids(table, change)
     _refuse_existing(table, change)
     kept = [field for field in current.fields if field.field_id not in change.remove]
-    new = [_field(column, change.field_ids) for column in change.add]
+    new = [iceberg_field(each.name, parse_type(each.type), each.name, change.field_ids) for each in change.add]
     return _known_or_new(table, Schema(*kept, *new, identifier_field_ids=current.identifier_field_ids))
 
 
@@ -51,10 +52,7 @@ def kept_ids(table: Table, change: SchemaChange) -> dict[str, int]:
 
 def fresh_ids(table: Table, columns: Sequence[Column]) -> dict[str, int]:
     """Ids above every id the table has ever used, for columns and the fields inside them, by path."""
-    first = table.metadata.last_column_id + 1
-    paths = [column.name for column in columns]
-    paths += [path for column in columns for path in _inner_paths(column.name, _type(column.type))]
-    return {path: first + number for number, path in enumerate(paths)}
+    return number_fields([(column.name, column.type) for column in columns], table.metadata.last_column_id + 1)
 
 
 def reserved_ids(table: Table, columns: Sequence[Column], wanted: Mapping[str, int]) -> dict[str, int] | None:
@@ -129,43 +127,24 @@ def _paths_under(schema: Schema, names: Sequence[str]) -> Iterator[tuple[str, in
             yield ".".join(path), number
 
 
-def _field(column: Column, ids: Mapping[str, int]) -> NestedField:
-    from pyiceberg.types import NestedField
+def iceberg_field(name: str, kind: IcebergType, path: str, ids: Mapping[str, int]) -> NestedField:
+    """An optional field of the table's schema.
 
-    kind = _with_ids(column.name, _type(column.type), ids)
-    return NestedField(field_id=ids[column.name], name=column.name, field_type=kind, required=False)
+    Args:
+        path: Its dotted path in `ids`, which holds the id of every field below it as well (see
+            `nbplat.backfill.types.number_fields`).
+    """
+    from pyiceberg import types
 
-
-def _with_ids(path: str, kind: IcebergType, ids: Mapping[str, int]) -> IcebergType:
-    """The type with the ids that `ids` has for the fields inside it."""
-    from pyiceberg.types import ListType, NestedField, StructType
-
-    if isinstance(kind, ListType):
-        inner = f"{path}.element"
-        element = _with_ids(inner, kind.element_type, ids)
-        return ListType(element_id=ids[inner], element_type=element, element_required=False)
-    if isinstance(kind, StructType):
-        return StructType(
-            *(
-                NestedField(
-                    field_id=ids[f"{path}.{field.name}"],
-                    name=field.name,
-                    field_type=_with_ids(f"{path}.{field.name}", field.field_type, ids),
-                    required=False,
-                )
-                for field in kind.fields
+    field_type: Any
+    match kind:
+        case ListType():
+            element = iceberg_field("element", kind.element, f"{path}.element", ids)
+            field_type = types.ListType(element.field_id, element.field_type, element_required=False)
+        case StructType():
+            field_type = types.StructType(
+                *(iceberg_field(each, child, f"{path}.{each}", ids) for each, child in kind.fields)
             )
-        )
-    return kind
-
-
-def _inner_paths(path: str, kind: IcebergType) -> Iterator[str]:
-    for field in getattr(kind, "fields", ()):
-        yield f"{path}.{field.name}"
-        yield from _inner_paths(f"{path}.{field.name}", field.field_type)
-
-
-def _type(text: str) -> IcebergType:
-    from pyiceberg.types import PrimitiveType
-
-    return PrimitiveType.model_validate(text)
+        case _:
+            field_type = types.PrimitiveType.model_validate(str(kind))
+    return types.NestedField(field_id=ids[path], name=name, field_type=field_type, required=False)

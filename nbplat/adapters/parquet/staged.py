@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nbplat.adapters.parquet.footer import damaged
+from nbplat.remote.numbering import numbered
 from nbplat.terms import Files, StagedFile
 
 __all__ = ["BASE_FILE_COLUMN", "POSITION_COLUMN", "StagedParquet", "row_group_rows"]
@@ -76,15 +77,12 @@ def row_group_rows(file: BinaryIO, where: str) -> list[int]:
 
 
 def _with_position(columns: pa.Table, base_path: str) -> pa.Table:
-    """Add ``nb_file`` and ``nb_pos`` at the end; field ids are the positions, as in the staging table."""
+    """Add ``nb_file`` and ``nb_pos`` at the end; every field and nested field has a field id, from 1."""
     rows = columns.num_rows
     names = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array([base_path], pa.string()))
     position = pa.array(range(rows), pa.int64())
     table = columns.append_column(BASE_FILE_COLUMN, names.cast(pa.string())).append_column(POSITION_COLUMN, position)
-    fields = [
-        field.with_metadata({b"PARQUET:field_id": str(number).encode()}) for number, field in enumerate(table.schema, 1)
-    ]
-    return table.cast(pa.schema(fields))
+    return table.cast(numbered(table.schema))
 
 
 def _write(table: pa.Table, sink: object, groups: Sequence[int]) -> None:
