@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import getpass
+import logging
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from nbplat.training.ports import ModelKit, TrainingSource
 
 __all__ = ["Platform", "open_platform"]
+
+_log = logging.getLogger(__name__)
 
 _VERSIONS_OF = ("nbplat", "duckdb", "pyarrow", "pyiceberg")
 
@@ -197,9 +200,18 @@ class Platform:
     def settle(self, job: Job) -> None:
         """Carry a run on after one of its jobs ended."""
         if job.kind.startswith("backfill.") and job.state in END_STATES:
-            from nbplat.backfill.settle import settle
+            from nbplat.backfill.settle import left_branch, settle
 
+            if run := left_branch(self.store, job):
+                self._sweep(run)
             settle(self.store, job)
+
+    def _sweep(self, run: Run) -> None:
+        """Take away the branch of a promotion that was cancelled or died; the next promotion does it else."""
+        try:
+            self.backfills.sweep(run)
+        except Exception as exc:  # noqa: BLE001 - whatever the catalog's client raises, the run must be settled
+            _log.warning("%s: its branch could not be removed: %s", run.id, exc)
 
     def work_here(self, worker: str) -> list[Job]:
         """Do every queued job in this process, one after the other, and return them ended.

@@ -26,7 +26,7 @@ from nbplat.backfill.ports import (
     Tables,
     TableView,
 )
-from nbplat.backfill.realign import key_positions, take_rows
+from nbplat.backfill.realign import key_positions, take_rows, unequal_rows
 from nbplat.backfill.stage import release_dead_tries
 from nbplat.errors import Conflict, DataError, NbplatError, RemoteError
 from nbplat.job import JobStore, StepContext, UnitState
@@ -140,7 +140,7 @@ class Lander:
             if head is None:
                 self._say_moved()
                 continue
-            self._check(view, outcomes)
+            self._check(view, head.pin, outcomes)
             published = self.publisher.publish(head, tag, self.guard, keep_schemas)
             if published is None:
                 self._say_moved()
@@ -361,10 +361,11 @@ class Lander:
                     fix=f"stage on the present snapshot: `%backfill rollback {change.run_id}`, then the cell again",
                 )
 
-    def _check(self, view: TableView, outcomes: Sequence[Mapping[str, Any]]) -> None:
+    def _check(self, view: TableView, branch: SnapshotPin, outcomes: Sequence[Mapping[str, Any]]) -> None:
         """Compare new files with the live ones and with what was audited; each file once."""
         fresh = [outcome for outcome in outcomes if outcome.get("new_path") not in {None, *self._checked}]
         for outcome in fresh:
+            differs = None
             if outcome["action"] == Action.SPLICE:
                 differs = self.splicer.unchanged(
                     outcome["live_path"],
@@ -373,16 +374,30 @@ class Lander:
                     drop=frozenset(outcome["drop"]),
                     name_ids=view.names,
                 )
-                if differs:
-                    raise DataError(
-                        "promotion.bytes",
-                        f"column {differs!r} of a spliced file differs from what was audited",
-                        fix=f"check the disk; then `%backfill rollback {self.run_id}` and run the cell again",
-                        where=outcome["new_path"],
-                    )
+            elif outcome["action"] == Action.REWRITE and outcome["rows"]:
+                differs = self._unequal(view, branch, outcome)
+            if differs:
+                raise DataError(
+                    "promotion.bytes",
+                    f"column {differs!r} of a new file differs from what it was made of",
+                    fix=f"check the disk; then `%backfill rollback {self.run_id}` and run the cell again",
+                    where=outcome["new_path"],
+                )
             self._checked.add(outcome["new_path"])
-        spliced = sum(outcome["action"] == Action.SPLICE for outcome in fresh)
-        self.context.report.log(f"{spliced} spliced files: old columns and audited new ones are byte for byte equal")
+        found = Counter(str(outcome["action"]) for outcome in fresh)
+        said = f"{found[Action.SPLICE]} spliced files are byte for byte what they were made of"
+        if found[Action.REWRITE]:
+            said += f", {found[Action.REWRITE]} rewritten ones are value for value"
+        self.context.report.log(said)
+
+    def _unequal(self, view: TableView, branch: SnapshotPin, outcome: Mapping[str, Any]) -> str | None:
+        """The first column of a rewritten file that does not hold the live rows' values."""
+        names = [name for name, number in view.columns.items() if number not in outcome["drop"]]
+        before = self.tables.read(view.pin, names, paths=[outcome["live_path"]])
+        after = self.tables.read(replace(branch, schema_id=view.pin.schema_id), names, paths=[outcome["new_path"]])
+        if before.num_rows != after.num_rows:
+            return names[0]
+        return next((name for name in names if unequal_rows(before[name], after[name])), None)
 
 
 def _outcome(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Addition",
     "BaseFile",
+    "BranchHead",
     "Column",
     "Engine",
     "FileChange",
@@ -408,6 +409,19 @@ class TableView:
 
 
 @dataclass(frozen=True, slots=True)
+class BranchHead:
+    """A snapshot on a run's branch, to be looked at and then published.
+
+    Attributes:
+        pin: The snapshot, with the schema that main will have.
+        handle: The publisher's own.
+    """
+
+    pin: SnapshotPin
+    handle: Any = None
+
+
+@dataclass(frozen=True, slots=True)
 class FileChange:
     """A live file out, another in: same rows but those that are deleted, same partition.
 
@@ -533,21 +547,21 @@ class Publisher(Protocol):
         guard: Callable[[], None],
         *,
         before: int | None = None,
-    ) -> Any:
+    ) -> BranchHead | None:
         """Put a snapshot on the branch, on top of the view.
 
         Args:
             before: Snapshot that holds the records of restored files.
 
         Returns:
-            What `publish` takes; None when main or the schema moved since the view.
+            The branch; None when main or the schema moved since the view.
 
         Raises:
             Conflict: the branch was taken away (``lease.lost``), or the schema clashes.
         """
 
     def publish(
-        self, head: Any, tag: str | None, guard: Callable[[], None], keep_schemas: Collection[int] = ()
+        self, head: BranchHead, tag: str | None, guard: Callable[[], None], keep_schemas: Collection[int] = ()
     ) -> Publication | None:
         """Move main to the branch by compare-and-swap and drop the branch; None when main or the schema moved.
 
@@ -559,5 +573,5 @@ class Publisher(Protocol):
     def restorable(self, base: SnapshotPin, snapshot_id: int) -> frozenset[str]:
         """Data files of a snapshot; empty when it was expired."""
 
-    def sweep(self, base: SnapshotPin, branch: str | None = None) -> tuple[str, ...]:
-        """Remove this branch, or with None every branch of a promotion; returns what was removed."""
+    def sweep(self, base: SnapshotPin, *, run_id: str | None = None, branch: str | None = None) -> tuple[str, ...]:
+        """Remove branches of promotions: everyone's, or a run's, or just one; returns what was removed."""

@@ -150,7 +150,7 @@ class Promoter:
             )
         except Exception:
             # A kill leaves the branch to the next try; an error leaves none.
-            self.publisher.sweep(base, lease.branch)
+            self.publisher.sweep(base, branch=lease.branch)
             raise
 
     def _summary(self, ids: Mapping[str, int]) -> dict[str, str]:

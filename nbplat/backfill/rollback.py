@@ -150,7 +150,7 @@ class Undoer:
             }
             landed = lander.land(changes, SchemaChange(remove=added), properties, must_land=False)
         except Exception:
-            self.publisher.sweep(base, lease.branch)
+            self.publisher.sweep(base, branch=lease.branch)
             raise
         return landed.publication, landed.report
 

@@ -279,6 +279,10 @@ class Backfills:
             case Step.ROLLBACK:
                 return self._roll_back(run, plan, context)
 
+    def sweep(self, run: Run) -> tuple[str, ...]:
+        """Remove branches that tries of the run's promotion or roll back left; returns their names."""
+        return self.publisher.sweep(BackfillPlan.from_record(run.plan).base, run_id=run.id)
+
     def _stage(self, run: Run, plan: BackfillPlan, context: StepContext) -> dict[str, Any]:
         stager = Stager(
             plan,

@@ -296,10 +296,7 @@ def test_changed_inputs_are_refused(lake: Lake) -> None:
     lake.table().overwrite(rows.set_column(3, "x", pa.array([9.0] * 60)))
     lake.backfills.step(run_id, Step.PROMOTE, owner="me")
     error = lake.fail()
-    assert ("promotion.base_changed", True) == (
-        error["code"],
-        "60 rows" in error["message"] or "another x" in error["message"],
-    )
+    assert ("promotion.base_changed", True) == (error["code"], "have another x" in error["message"])
     assert OLD == list(lake.rows().columns)
     assert {"main"} == set(lake.table().metadata.refs)
 

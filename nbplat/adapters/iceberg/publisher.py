@@ -26,7 +26,7 @@ from nbplat.adapters.iceberg.schemas import (
 )
 from nbplat.adapters.iceberg.staging import create_staging, drop_staging
 from nbplat.adapters.iceberg.swap import FileSwap, live_data_files, write_swap
-from nbplat.backfill.ports import Column, FileChange, Publication, SchemaChange, TableFile, TableView
+from nbplat.backfill.ports import BranchHead, Column, FileChange, Publication, SchemaChange, TableFile, TableView
 from nbplat.errors import Conflict, NotFound
 from nbplat.terms import SnapshotPin, StagedFile
 
@@ -181,7 +181,7 @@ class IcebergPublisher:
         guard: Callable[[], None],
         *,
         before: int | None = None,
-    ) -> _Head | None:
+    ) -> BranchHead | None:
         """Write the manifests on top of the view's snapshot and move the branch there; main stays."""
         from pyiceberg.table.update import AddSnapshotUpdate, AssertCurrentSchemaId
 
@@ -202,10 +202,11 @@ class IcebergPublisher:
         ):
             self._refuse_overtaken(view.pin, branch)
             return None
-        return _Head(table, main, branch, snapshot, changed)
+        pin = SnapshotPin(view.pin.table, view.pin.table_uuid, snapshot.snapshot_id, changed.schema_id)
+        return BranchHead(pin, _Head(table, main, branch, snapshot, changed))
 
     def publish(
-        self, head: _Head, tag: str | None, guard: Callable[[], None], keep_schemas: Collection[int] = ()
+        self, head: BranchHead, tag: str | None, guard: Callable[[], None], keep_schemas: Collection[int] = ()
     ) -> Publication | None:
         """The compare-and-swap."""
         from pyiceberg.table.update import (
@@ -215,33 +216,33 @@ class IcebergPublisher:
             SetCurrentSchemaUpdate,
         )
 
-        before = head.table.metadata
-        pin = pin_of(head.table)
-        table = self._load(pin)
-        unused = unused_schemas(table, {head.schema.schema_id, before.current_schema_id, *keep_schemas})
+        built: _Head = head.handle
+        before = built.table.metadata
+        table = self._load(head.pin)
+        unused = unused_schemas(table, {built.schema.schema_id, before.current_schema_id, *keep_schemas})
         guard()
         if not self._commit(
             table,
-            {MAIN: head.main.snapshot_id, head.branch: head.snapshot.snapshot_id},
+            {MAIN: built.main.snapshot_id, built.branch: built.snapshot.snapshot_id},
             (
-                SetCurrentSchemaUpdate(schema_id=head.schema.schema_id),
-                set_ref(MAIN, head.snapshot.snapshot_id),
-                *((set_ref(tag, head.main.snapshot_id, tag=True),) if tag else ()),
-                RemoveSnapshotRefUpdate(ref_name=head.branch),
+                SetCurrentSchemaUpdate(schema_id=built.schema.schema_id),
+                set_ref(MAIN, built.snapshot.snapshot_id),
+                *((set_ref(tag, built.main.snapshot_id, tag=True),) if tag else ()),
+                RemoveSnapshotRefUpdate(ref_name=built.branch),
                 *((RemoveSchemasUpdate(schema_ids=unused),) if unused else ()),
             ),
             AssertCurrentSchemaId(current_schema_id=before.current_schema_id),
         ):
-            self._refuse_overtaken(pin, head.branch)
+            self._refuse_overtaken(head.pin, built.branch)
             return None
         return Publication(
-            snapshot_id=head.snapshot.snapshot_id,
-            previous_snapshot_id=head.main.snapshot_id,
-            schema_id=head.schema.schema_id,
+            snapshot_id=built.snapshot.snapshot_id,
+            previous_snapshot_id=built.main.snapshot_id,
+            schema_id=built.schema.schema_id,
             previous_schema_id=before.current_schema_id,
         )
 
-    def sweep(self, base: SnapshotPin, branch: str | None = None) -> tuple[str, ...]:
+    def sweep(self, base: SnapshotPin, *, run_id: str | None = None, branch: str | None = None) -> tuple[str, ...]:
         """Remove what promotions left; nothing happens when the table is gone or another by now."""
         from pyiceberg.table.update import RemoveSnapshotRefUpdate
 
@@ -249,7 +250,7 @@ class IcebergPublisher:
             table = self._load(base)
         except (Conflict, NotFound):
             return ()
-        left = [name for name in promotion_branches(table) if branch in (None, name)]
+        left = [name for name in promotion_branches(table, run_id) if branch in (None, name)]
         if left:
             at = {name: table.metadata.refs[name].snapshot_id for name in left}
             self._commit(table, at, tuple(RemoveSnapshotRefUpdate(ref_name=name) for name in left))

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 __all__ = ["MAIN", "history", "promotion_branches", "runs_of", "set_ref", "step_of", "tag_name"]
 
 MAIN = "main"
-_BRANCH = re.compile(r"nb-.+-\d+-\d+-\d+")
 
 
 def tag_name(run_id: str) -> str:
@@ -22,14 +21,16 @@ def tag_name(run_id: str) -> str:
     return f"nb-pre-{run_id.replace('@', '-')}"
 
 
-def promotion_branches(table: Table) -> list[str]:
-    """Branches that promotions and roll backs have made and not taken away."""
+def promotion_branches(table: Table, run_id: str | None = None) -> list[str]:
+    """Branches that promotions and roll backs have made and not taken away: a run's, or with None everyone's."""
     from pyiceberg.table.refs import SnapshotRefType
 
+    run = r".+-\d+" if run_id is None else re.escape(run_id.replace("@", "-"))
+    branch = re.compile(rf"nb-{run}-\d+-\d+")
     return [
         name
         for name, ref in table.metadata.refs.items()
-        if ref.snapshot_ref_type == SnapshotRefType.BRANCH and _BRANCH.fullmatch(name)
+        if ref.snapshot_ref_type == SnapshotRefType.BRANCH and branch.fullmatch(name)
     ]
 
 
