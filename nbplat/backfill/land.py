@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from nbplat.backfill.align import key_digest
+from nbplat.backfill.failures import our_errors
 from nbplat.backfill.landing import Action, Change, FileAction, Match, Part, Source, plan_landing
 from nbplat.backfill.ports import (
     Addition,
@@ -30,6 +31,7 @@ from nbplat.backfill.realign import key_positions, take_rows, unequal_rows
 from nbplat.backfill.stage import release_dead_tries
 from nbplat.errors import Conflict, DataError, NbplatError, RemoteError
 from nbplat.job import JobStore, StepContext, UnitState
+from nbplat.remote.write import write_staged
 from nbplat.terms import Progress, SnapshotPin
 
 __all__ = ["Landed", "Lander", "Values", "landed_units", "report_of"]
@@ -270,12 +272,26 @@ class Lander:
                 keys, columns = values
                 for column in columns.column_names:
                     keys = keys.append_column(columns.schema.field(column), columns[column])
-                # Beside the run's other staged files, under a name that no unit of staging has.
-                unit = f"key-{action.id}"
-                staged = self.writer.write(part.run_id, unit, fence, action.file.path, keys, "")
-                additions.append((by_key, Addition(staged.path, ids)))
+                path = self._write_aligned(view, action, part.run_id, keys, fence)
+                additions.append((by_key, Addition(path, ids)))
                 parts.append(by_key)
         return parts, additions
+
+    def _write_aligned(self, view: TableView, action: FileAction, run_id: str, columns: pa.Table, fence: int) -> str:
+        """A staged file for a live file, beside the run's others, under a name that no unit of staging has."""
+        with our_errors():
+            staged = write_staged(
+                columns,
+                base_path=action.file.path,
+                out=self.writer.folder(run_id.partition(":")[0]),
+                unit=f"key-{action.id}",
+                fence=fence,
+                positions=None,
+                groups=self.splicer.layout(action.file.path).group_rows,
+                digest="",
+                storage=self.tables.storage(view.pin),
+            )
+        return str(staged["path"])
 
     def _rewrite(
         self, view: TableView, action: FileAction, changes: Mapping[str, Change], name: str, fence: int

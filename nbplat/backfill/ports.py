@@ -269,15 +269,10 @@ class Runner(Protocol):
 
 
 class StagedWriter(Protocol):
-    """Writes a unit's result beside its base file's row groups."""
+    """Where staged files lie; the staging kernel writes them."""
 
-    def write(
-        self, run_folder: str, unit_id: str, fence: int, base_path: str, columns: pa.Table, digest: str
-    ) -> StagedFile:
-        """Write, sync and rename; the name holds unit and fence, so that tries never meet."""
-
-    def sample_bytes(self, columns: pa.Table) -> int:
-        """Size the table would have as a staged file, without writing one."""
+    def folder(self, run_id: str) -> str:
+        """Where a run's staged files go; a location, which need not exist."""
 
     def read(self, staged: StagedFile, columns: Sequence[str]) -> pa.Table:
         """Read columns of a staged file back."""
