@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import getpass
+import logging
 import os
 from collections.abc import Callable
 from importlib.metadata import version
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from nbplat.training.ports import ModelKit, TrainingSource
 
 __all__ = ["Platform", "open_platform"]
+
+_log = logging.getLogger(__name__)
 
 _VERSIONS_OF = ("nbplat", "duckdb", "pyarrow", "pyiceberg")
 
@@ -108,7 +111,7 @@ class Platform:
             engine=engine,
             runners={"local": LocalRunner(local_slots(cores, self.config.memory_bytes))},
             bodies=ChildBodies(self.config.home / "remote", self.config.python_seconds),
-            writer=StagedParquet(self.files, file_location(self.config.home / "warehouse" / "staged")),
+            writer=StagedParquet(self.files, self._staged_root),
             splicer=ParquetSplicer(self.files),
             publisher=IcebergPublisher(self.catalog),
             clock=self.clock,
@@ -119,6 +122,13 @@ class Platform:
             unit_attempts=self.config.unit_attempts,
             versions={name: version(name) for name in _VERSIONS_OF},
         )
+
+    def _staged_root(self, table: str) -> str:
+        """Folder of the staged files of a table's runs."""
+        from nbplat.adapters.iceberg.catalog import staged_root
+
+        here = file_location(self.config.home / "warehouse" / "staged")
+        return staged_root(self.catalog, table) or here
 
     @property
     def frames(self) -> Frames:
@@ -205,9 +215,18 @@ class Platform:
     def settle(self, job: Job) -> None:
         """Carry a run on after one of its jobs ended."""
         if job.kind.startswith("backfill.") and job.state in END_STATES:
-            from nbplat.backfill.settle import settle
+            from nbplat.backfill.settle import left_branch, settle
 
+            if run := left_branch(self.store, job):
+                self._sweep(run)
             settle(self.store, job)
+
+    def _sweep(self, run: Run) -> None:
+        """Take away the branch of a promotion that was cancelled or died; the next promotion does it else."""
+        try:
+            self.backfills.sweep(run)
+        except Exception as exc:  # noqa: BLE001 - whatever the catalog's client raises, the run must be settled
+            _log.warning("%s: its branch could not be removed: %s", run.id, exc)
 
     def work_here(self, worker: str) -> list[Job]:
         """Do every queued job in this process, one after the other, and return them ended.

@@ -45,7 +45,9 @@ class IcebergTables:
         summary = snapshot.summary if snapshot else None
         return TableFacts(
             pin=pin_of(loaded),
-            columns=tuple(Column(field.name, str(field.field_type), field.required) for field in schema.fields),
+            columns=tuple(
+                Column(field.name, str(field.field_type), field.required, field.field_id) for field in schema.fields
+            ),
             time_column=next(
                 (
                     name
