@@ -6,7 +6,7 @@ one that blocks rejects the run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 
 from nbplat.backfill.align import key_digest
 from nbplat.backfill.compare import unequal_rows
+from nbplat.backfill.compute import compute
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.backfill.ports import Engine, StagedWriter, Tables
-from nbplat.backfill.stage import compute, read_sources
 from nbplat.terms import StagedFile
 
 __all__ = ["AuditReport", "Finding", "audit"]
@@ -66,6 +66,7 @@ class _Subject:
     tables: Tables
     engine: Engine
     writer: StagedWriter
+    settings: Mapping[str, Any]
 
 
 def audit(
@@ -74,6 +75,7 @@ def audit(
     tables: Tables,
     engine: Engine,
     writer: StagedWriter,
+    settings: Mapping[str, Any],
     *,
     show: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> AuditReport:
@@ -82,7 +84,7 @@ def audit(
     Args:
         show: Called with the number of rules done and their total.
     """
-    subject = _Subject(plan, staged, tables, engine, writer)
+    subject = _Subject(plan, staged, tables, engine, writer, settings)
     findings: list[Finding] = []
     for number, rule in enumerate(_RULES, 1):
         findings.extend(rule(subject))
@@ -152,7 +154,7 @@ def _determinism(subject: _Subject) -> Iterator[Finding]:
     by_path = {file.base_path: file for file in subject.staged}
     unit = max(plan.units, key=lambda unit: unit.rows)
     names = [column.name for column in plan.columns]
-    [(again, _)] = compute(plan, subject.tables, subject.engine, [unit], read_sources(plan, subject.tables))
+    [again] = compute(plan, subject.tables, [unit], subject.settings)
     before = subject.writer.read(by_path[unit.path], names)
     for name in names:
         unequal = int(unequal_rows(before[name], again[name]).sum())
