@@ -6,6 +6,7 @@ import functools
 import getpass
 import logging
 import os
+import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -238,7 +239,9 @@ class Platform:
         )
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Let go of connections, and end the interpreters that wait for work."""
+        if (running := sys.modules.get("nbplat.remote.child")) is not None:
+            running.children.close()
         if "store" in self.__dict__:
             self.store.close()
         if "catalog" in self.__dict__:
