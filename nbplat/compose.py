@@ -76,6 +76,7 @@ class Platform:
     def backfills(self) -> Backfills:
         """Backfill runs; each access reads the catalog anew, so that no plan sees a stale table."""
         from nbplat.adapters.duckdb.engine import DuckDBEngine
+        from nbplat.adapters.iceberg.audit_log import IcebergAuditLog
         from nbplat.adapters.iceberg.publisher import IcebergPublisher
         from nbplat.adapters.iceberg.tables import IcebergTables
         from nbplat.adapters.parquet.staged import LocalSplicer, StagedParquet
@@ -93,11 +94,13 @@ class Platform:
             writer=StagedParquet(self.config.home / "warehouse" / "staged"),
             splicer=LocalSplicer(),
             publisher=IcebergPublisher(self.catalog),
+            audit_log=IcebergAuditLog(self.catalog),
             clock=self.clock,
             memory_bytes=self.config.memory_bytes,
             lease_ms=int(self.config.lease_seconds * 1000),
             unit_attempts=self.config.unit_attempts,
             versions={name: version(name) for name in _VERSIONS_OF},
+            audit_checks=self.config.audit,
         )
 
     @property

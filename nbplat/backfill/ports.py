@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
+    "AuditLog",
     "BaseFile",
     "Column",
     "Engine",
@@ -128,6 +129,17 @@ class Engine(Protocol):
 
     def run(self, query: str, tables: Mapping[str, pa.Table]) -> pa.Table:
         """Run; raises DataError for what the data makes impossible (division by zero, overflow)."""
+
+
+class AuditLog(Protocol):
+    """The lakehouse table of every audit's findings, made when the first is written."""
+
+    def append(self, rows: Sequence[Mapping[str, Any]], *, run: str, job: str) -> str:
+        """Add one row per finding, once for a job however often it is tried; returns the table's name.
+
+        Columns: run, job, plan_hash, table, rule, column, level, passed, message, value, threshold
+        and at (an aware datetime). Raises RemoteError when the catalog cannot be written.
+        """
 
 
 class StagedWriter(Protocol):
