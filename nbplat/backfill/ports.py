@@ -16,6 +16,9 @@ __all__ = [
     "BaseFile",
     "Column",
     "Engine",
+    "FileRead",
+    "LiveData",
+    "LiveTable",
     "Publication",
     "Publisher",
     "Splicer",
@@ -75,7 +78,7 @@ class BaseFile:
         rows: Physical rows (deletes not taken off).
         column_bytes: Compressed bytes per column name, exact; empty when the writer kept no sizes.
         partition: The partition in words, ``label_ts_month=2011-03, example_id_bucket=1``.
-        deletes: Delete files that can touch it.
+        deletes: Delete files of every kind that apply to it: position deletes, vectors, equality deletes.
         time_bounds: Lower and upper bound of the time column, ISO; None when the writer kept none.
     """
 
@@ -89,6 +92,55 @@ class BaseFile:
     time_bounds: tuple[str, str] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class FileRead:
+    """What a reader of one base file must know that the file does not say.
+
+    Attributes:
+        path: URI as the manifest spells it.
+        rows: Physical rows.
+        constants: Column name -> value of every row, for columns that the file itself may lack: identity
+            partition values (files that add_files took in) and defaults of columns added later. Values
+            are as ``pa.scalar(value, type)`` takes them; a column that the file holds is read from it.
+        deleted: Physical positions of the deleted rows, sorted, as little-endian int64; empty: all live.
+    """
+
+    path: str
+    rows: int
+    constants: Mapping[str, Any]
+    deleted: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LiveData:
+    """A data file of main as it is now.
+
+    Attributes:
+        rows: Physical rows.
+        partition: The partition in words.
+        deletes: Delete files of every kind that apply to it.
+        sequence_number: Data sequence number.
+        filled: Ids of the top-level fields that hold a value in some row; None when the writer kept no counts.
+    """
+
+    path: str
+    rows: int
+    file_bytes: int
+    partition: str
+    spec_id: int
+    deletes: int
+    sequence_number: int
+    filled: frozenset[int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveTable:
+    """Main as it is now: what it is pinned at, and its data files with at least one row, in path order."""
+
+    pin: SnapshotPin
+    files: tuple[LiveData, ...]
+
+
 class Tables(Protocol):
     """Read-only view of a catalog."""
 
@@ -98,7 +150,10 @@ class Tables(Protocol):
     def files(
         self, pin: SnapshotPin, *, time_column: str | None = None, window: Window | None = None
     ) -> tuple[BaseFile, ...]:
-        """Data files that can hold rows of the window, in path order, from manifests alone."""
+        """Data files that can hold rows of the window, in path order, from manifests alone.
+
+        Raises SetupError when one of them is encrypted, or it or one of its deletes is not Parquet.
+        """
 
     def read(self, pin: SnapshotPin, columns: Sequence[str], *, paths: Sequence[str] | None = None) -> pa.Table:
         """Live rows of the given files (None: all), files in path order, rows in file order.
@@ -108,6 +163,21 @@ class Tables(Protocol):
 
     def schema(self, pin: SnapshotPin, columns: Sequence[str]) -> pa.Schema:
         """The Arrow schema that `read` gives."""
+
+    def reads(self, pin: SnapshotPin, paths: Sequence[str]) -> list[FileRead]:
+        """How to read the given files apart from this port, in the order given.
+
+        Raises Conflict as `read` does; reads delete files, but no data file that none applies to.
+        """
+
+    def names(self, pin: SnapshotPin) -> Mapping[int, tuple[str, ...]]:
+        """Field id -> the names it may have in files without field ids, nested fields by their own names.
+
+        From the table's name mapping; without one, the names of the pinned schema.
+        """
+
+    def live(self, table: TableName) -> LiveTable:
+        """The present main branch. Raises NotFound."""
 
     def live_paths(self, table: TableName) -> Mapping[str, int]:
         """Data files of the present main branch and how many delete files can touch each."""
