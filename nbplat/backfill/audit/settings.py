@@ -108,13 +108,13 @@ def _layer(
             raise RequestError(
                 "audit.rule",
                 f"{shown}: there is no rule {code!r}",
-                fix=did_you_mean(code, rules) or "rules: " + ", ".join(rules),
+                fix=did_you_mean(code, rules),
             )
         if column and columns is not None and column not in columns:
             raise RequestError(
                 "audit.column",
                 f"{shown}: the run makes no column {column!r}",
-                fix=did_you_mean(column, columns) or "columns: " + ", ".join(columns),
+                fix=did_you_mean(column, columns),
             )
         rule = rules[code]
         layer[_Key(code, threshold, column)] = (
@@ -130,7 +130,7 @@ def _level(value: str, rule: type[Rule], shown: str) -> Level:
         raise RequestError(
             "audit.level",
             f"{shown}={value}: {value!r} is no level",
-            fix=did_you_mean(value, list(Level)) or "write block, warn or off",
+            fix=did_you_mean(value, list(Level)),
         ) from None
     if rule.fixed and level is not Level.BLOCK:
         raise RequestError(
@@ -144,7 +144,7 @@ def _level(value: str, rule: type[Rule], shown: str) -> Level:
 def _threshold(rule: Rule | type[Rule], name: str, shown: str = "") -> Threshold:
     known = {threshold.name: threshold for threshold in rule.thresholds}
     if name not in known:
-        fix = did_you_mean(name, known) or ("it has " + ", ".join(known) if known else "set its level only")
+        fix = did_you_mean(name, known) if known else "set its level only"
         raise RequestError("audit.threshold", f"{shown}: {rule.code} has no threshold {name!r}", fix=fix)
     return known[name]
 
