@@ -13,6 +13,7 @@ from nbplat.backfill.audit.report import AuditReport, profile_of
 from nbplat.backfill.audit.rule import Finding, Level, Rule
 from nbplat.backfill.audit.rules import STAGED_RULES
 from nbplat.backfill.audit.rules.keys import Keys
+from nbplat.backfill.audit.rules.neighbours import Neighbours
 from nbplat.backfill.audit.settings import Checks
 from nbplat.backfill.audit.subject import Subject
 from nbplat.backfill.audit.survey import take_survey
@@ -66,8 +67,14 @@ def audit(
     for rule in rules:
         findings += _findings(rule, subject, checks)
         step()
+    steps = checks.limits(Neighbours)
     profile = tuple(
-        profile_of(name, counts, (version.name, version.sketch) if version and version.sketch else None)
+        profile_of(
+            name,
+            counts,
+            (version.name, version.sketch) if version and version.sketch else None,
+            steps.number("psi", name),
+        )
         for name, counts in survey.measures.items()
         if counts.role != "holes"
         for version in (versions.get(name),)

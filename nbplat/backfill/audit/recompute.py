@@ -18,6 +18,10 @@ __all__ = ["Recompute", "body_of"]
 class Recompute(Protocol):
     """The body of a plan as a function of tables."""
 
+    @property
+    def any_order(self) -> bool:
+        """True when rows may be handed over in any order: always for SQL, whose tables have none."""
+
     def rows(self, base: pa.Table, sources: Mapping[str, pa.Table]) -> pa.Table:
         """The body's result over these rows: keys and new columns, in any order.
 
@@ -34,6 +38,10 @@ class Recompute(Protocol):
 class _SqlBody:
     plan: BackfillPlan
     engine: Engine
+
+    @property
+    def any_order(self) -> bool:
+        return True
 
     def rows(self, base: pa.Table, sources: Mapping[str, pa.Table]) -> pa.Table:
         tables = {engine_name(name): table for name, table in sources.items()}

@@ -70,15 +70,18 @@ def finding_rows(
     ]
 
 
-def profile_of(name: str, counts: MeasureCounts, before: tuple[str, Sketch] | None) -> dict[str, Any]:
+def profile_of(
+    name: str, counts: MeasureCounts, before: tuple[str, Sketch] | None, drift_limit: float
+) -> dict[str, Any]:
     """A measure as JSON: totals, histogram after and before, and a line per time partition.
 
     Returns:
         ``column``, ``kind`` (``number``, ``time``, ``category``), totals, ``edges`` (for a category
         ``names``; counts have one bin more than either), ``after``, ``before`` (None without an
-        earlier version), ``before_name``, and ``dates`` with ``label``, ``rows``, ``nulls``,
-        ``mean`` (None for a category) and ``drift``: the PSI against the date before, less what
-        chance explains, at least 0. Neighbouring dates are put together where there are more than 120.
+        earlier version), ``before_name``, ``drift_limit``, and ``dates`` with ``label``, ``rows``,
+        ``nulls``, ``mean`` (None for a category) and ``drift``: the PSI against the date before,
+        less what chance explains, at least 0. Neighbouring dates are put together where there are
+        more than 120.
     """
     whole, scale = counts.whole, counts.scale
     return {
@@ -96,6 +99,7 @@ def profile_of(name: str, counts: MeasureCounts, before: tuple[str, Sketch] | No
         "after": whole.drawn.tolist(),
         "before": before[1].drawn.tolist() if before else None,
         "before_name": before[0] if before else "",
+        "drift_limit": _finite(drift_limit),
         "dates": _dates(counts),
     }
 

@@ -205,9 +205,9 @@ class _Reader:
     def samples(self, staged: Sequence[StagedFile], units: dict[str, UnitPlan]) -> Iterator[tuple[str, Measure]]:
         """Each measure over rows of up to eight files, evenly spread, to set its scale by."""
         new = [column.name for column in self.plan.columns]
-        step = max(1, len(staged) // _SCALE_FILES)
         parts = []
-        for file in staged[::step][:_SCALE_FILES]:
+        for place in np.unique(np.linspace(0, len(staged) - 1, _SCALE_FILES).astype(int)) if staged else []:
+            file = staged[place]
             rows = self._staged(file, new)
             unit = units.get(file.base_path)
             if self.windowed and unit is not None:

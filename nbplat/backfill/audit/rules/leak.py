@@ -22,7 +22,7 @@ class Leak(Rule):
     level = Level.BLOCK
     thresholds = (
         Threshold("rows", 200, "rows", "how many rows are sampled", least=1, whole=True),
-        Threshold("times", 100, "times", "how many as-of times the body is run for, at most", least=1, whole=True),
+        Threshold("times", 50, "times", "how many as-of times the body is run for, at most", least=1, whole=True),
         Threshold("tolerance", 1e-9, "relative", "the difference of doubles that the order of adding explains"),
         Threshold(
             "max_bytes",
