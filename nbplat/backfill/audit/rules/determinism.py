@@ -57,7 +57,7 @@ class Determinism(Rule):
             wrong = unequal_rows(wanted, found, limits.number("tolerance", name)) | (at < 0)
             count = int(wrong.sum())
             if not count:
-                message = f"{len(at)} rows in reverse order, computed again are equal"
+                message = f"{len(at)} rows computed again are equal"
                 yield Verdict(name, True, message, 0.0, 0.0)
                 continue
             row = int(np.flatnonzero(wrong)[0])
