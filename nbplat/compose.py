@@ -14,10 +14,12 @@ from nbplat.config import Config, load_config
 from nbplat.errors import InternalError, SetupError
 from nbplat.job import END_STATES, Job, JobStore, Run, RunDraft, StepContext
 from nbplat.job.inline import work_inline
+from nbplat.terms import Files, file_location
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
+    from nbplat.backfill.frames import Frames
     from nbplat.backfill.run import Backfills
     from nbplat.backfill.spec import BackfillSpec
     from nbplat.demo.load import DemoReport
@@ -72,6 +74,13 @@ class Platform:
 
         return open_catalog(self.config)
 
+    @functools.cached_property
+    def files(self) -> Files:
+        """Files by location."""
+        from nbplat.adapters.files.local import LocalFiles
+
+        return LocalFiles()
+
     @property
     def backfills(self) -> Backfills:
         """Backfill runs; each access reads the catalog anew, so that no plan sees a stale table."""
@@ -79,7 +88,9 @@ class Platform:
         from nbplat.adapters.iceberg.audit_log import IcebergAuditLog
         from nbplat.adapters.iceberg.publisher import IcebergPublisher
         from nbplat.adapters.iceberg.tables import IcebergTables
-        from nbplat.adapters.parquet.staged import LocalSplicer, StagedParquet
+        from nbplat.adapters.interpreter.bodies import ChildBodies
+        from nbplat.adapters.parquet.splicer import ParquetSplicer
+        from nbplat.adapters.parquet.staged import StagedParquet
         from nbplat.backfill.run import Backfills
 
         engine = DuckDBEngine(
@@ -91,8 +102,9 @@ class Platform:
             store=self.store,
             tables=IcebergTables(self.catalog),
             engine=engine,
-            writer=StagedParquet(self.config.home / "warehouse" / "staged"),
-            splicer=LocalSplicer(),
+            bodies=ChildBodies(self.config.home / "remote", self.config.python_seconds),
+            writer=StagedParquet(self.files, file_location(self.config.home / "warehouse" / "staged")),
+            splicer=ParquetSplicer(self.files),
             publisher=IcebergPublisher(self.catalog),
             audit_log=IcebergAuditLog(self.catalog),
             clock=self.clock,
@@ -102,6 +114,14 @@ class Platform:
             versions={name: version(name) for name in _VERSIONS_OF},
             audit_checks=self.config.audit,
         )
+
+    @property
+    def frames(self) -> Frames:
+        """Stored DataFrames."""
+        from nbplat.adapters.iceberg.frames import IcebergFrames
+        from nbplat.backfill.frames import Frames
+
+        return Frames(self.store, IcebergFrames(self.catalog), self.config.frame_bytes)
 
     @property
     def training_source(self) -> TrainingSource:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nbplat.remote.task import Task
 from nbplat.terms import SnapshotPin, StagedFile, TableName, Window
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
+    "Addition",
     "AuditLog",
     "BaseFile",
     "Column",
     "Engine",
+    "FileLayout",
     "FileRead",
+    "FrameTables",
     "LiveData",
     "LiveTable",
     "Publication",
     "Publisher",
+    "PythonBodies",
+    "Runner",
     "Splicer",
     "StagedWriter",
     "Swap",
@@ -162,10 +168,13 @@ class Tables(Protocol):
         """
 
     def schema(self, pin: SnapshotPin, columns: Sequence[str]) -> pa.Schema:
-        """The Arrow schema that `read` gives."""
+        """The Arrow schema that `read` gives; every field, nested ones too, carries ``PARQUET:field_id``."""
 
-    def reads(self, pin: SnapshotPin, paths: Sequence[str]) -> list[FileRead]:
-        """How to read the given files apart from this port, in the order given.
+    def storage(self, pin: SnapshotPin) -> dict[str, str]:
+        """Options with which a worker opens the table's files; empty for local ones. For memory only."""
+
+    def reads(self, pin: SnapshotPin, paths: Sequence[str] | None = None) -> list[FileRead]:
+        """How to read the given files apart from this port, in the order given; None: all, in path order.
 
         Raises Conflict as `read` does; reads delete files, but no data file that none applies to.
         """
@@ -181,6 +190,19 @@ class Tables(Protocol):
 
     def live_paths(self, table: TableName) -> Mapping[str, int]:
         """Data files of the present main branch and how many delete files can touch each."""
+
+
+class FrameTables(Protocol):
+    """Stores DataFrames as tables."""
+
+    def store(self, table: TableName, rows: pa.Table) -> bool:
+        """Make the table with these rows; False when it was there."""
+
+    def drop(self, table: TableName) -> None:
+        """Drop a frame's table with its files; nothing happens when it is gone."""
+
+    def stored(self) -> list[str]:
+        """Every stored frame, sorted."""
 
 
 class Engine(Protocol):
@@ -212,6 +234,46 @@ class AuditLog(Protocol):
         """
 
 
+class PythonBodies(Protocol):
+    """Runs Python bodies in interpreters of their own, while a run is planned."""
+
+    def settings(self, env: str, interpreter: str) -> dict[str, Any]:
+        """What a body's record says of its interpreter: ``interpreter``, ``found`` (versions), ``folder``, ``limit_s``.
+
+        Args:
+            env: Name of an environment, or the path of an interpreter or of an environment's folder; wins.
+            interpreter: Path of an interpreter; both empty take the one of this process.
+
+        Raises NotFound for an unknown name, SetupError for an interpreter that cannot run a body.
+        """
+
+    def run(self, record: dict[str, Any], batch: pa.Table, *, sample: bool = False) -> pa.Table:
+        """Keys and new columns of a batch; with `sample` in the types the function gives.
+
+        Raises DataError for what the function does wrong, SetupError for its interpreter.
+        """
+
+
+class Runner(Protocol):
+    """Runs pieces of staging: threads here, Ray tasks, Spark tasks."""
+
+    @property
+    def name(self) -> str:
+        """The engine it belongs to: ``local``, ``ray``, ``spark``."""
+
+    @property
+    def slots(self) -> int:
+        """How many tasks it runs at once; a slot has its share of the memory."""
+
+    def run(self, tasks: Iterator[Task]) -> Iterator[list[dict[str, Any]]]:
+        """Run tasks with `nbplat.remote.kernel.stage`; yield each task's results as it ends.
+
+        A task is pulled only when a slot is free for it (pulling claims its units). Closing the
+        iterator waits for what is under way. A task that a worker's death took yields an error
+        record per file.
+        """
+
+
 class StagedWriter(Protocol):
     """Writes a unit's result beside its base file's row groups."""
 
@@ -226,8 +288,38 @@ class StagedWriter(Protocol):
     def read(self, staged: StagedFile, columns: Sequence[str]) -> pa.Table:
         """Read columns of a staged file back."""
 
-    def free_bytes(self) -> int:
-        """Room on the disk that staged files go to."""
+    def free_bytes(self) -> int | None:
+        """Room on the disk that staged files go to; None when the store has no limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """Columns of one aligned file that a new data file takes in.
+
+    Attributes:
+        path: An aligned file: the same rows in the same order, cut into the same row groups.
+        field_ids: Column of that file -> its field id in the table. A nested column brings the ids of all
+            its fields, by the dotted paths that Iceberg gives them: ``tags``, ``tags.element``; ``m``,
+            ``m.key``, ``m.value``; ``s``, ``s.x``.
+    """
+
+    path: str
+    field_ids: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class FileLayout:
+    """What a data file's own footer says.
+
+    Attributes:
+        group_rows: Rows of each row group.
+        columns: Top-level columns by their name in the file -> field id; None where it names none.
+        file_bytes: Size of the file.
+    """
+
+    group_rows: tuple[int, ...]
+    columns: Mapping[str, int | None]
+    file_bytes: int
 
 
 class Splicer(Protocol):
@@ -236,14 +328,42 @@ class Splicer(Protocol):
     def target_path(self, base_path: str, run_id: str, fence: int) -> str:
         """Where the new file goes: beside the base file, under a name no other try uses."""
 
-    def free_bytes(self, base_path: str) -> int:
-        """Room on the disk that the file's replacement goes to."""
+    def free_bytes(self, base_path: str) -> int | None:
+        """Room where the file's replacement goes; None when the store has no limit."""
 
-    def splice(self, base_path: str, staged: StagedFile, out_path: str, field_ids: Mapping[str, int]) -> dict[str, int]:
-        """Splice; returns copied_bytes, added_bytes, file_bytes."""
+    def layout(self, path: str) -> FileLayout:
+        """Read a footer. Raises DataError ``parquet.damaged`` or ``parquet.encrypted``."""
 
-    def unchanged(self, base_path: str, staged: StagedFile, new_path: str, columns: Sequence[str]) -> str | None:
-        """None when every old chunk equals the base's and every new one the staged file's; else the first unequal."""
+    def splice(
+        self,
+        base_path: str,
+        additions: Sequence[Addition],
+        out_path: str,
+        *,
+        drop: Collection[int] = (),
+        name_ids: Mapping[tuple[str, ...], int] | None = None,
+    ) -> dict[str, int]:
+        """Copy a file, add columns to it and leave others out; no value is decoded.
+
+        `drop` holds field ids of top-level columns (ids the file does not have are passed over). A column
+        whose name another field of the file bears can be added when that one is dropped in the same pass.
+        `name_ids` is for files without field ids: path of each field -> id (``("tags", "element")``); columns
+        it does not name are left out. Files with ids do not need it and it is not looked at.
+
+        Returns ``copied_bytes``, ``added_bytes``, ``file_bytes`` and ``dead_bytes``: of the bytes copied,
+        those of columns left out.
+        """
+
+    def unchanged(
+        self,
+        base_path: str,
+        additions: Sequence[Addition],
+        new_path: str,
+        *,
+        drop: Collection[int] = (),
+        name_ids: Mapping[tuple[str, ...], int] | None = None,
+    ) -> str | None:
+        """None when every kept chunk equals the base's and every new one its aligned file's; else the first unequal."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from nbplat.backfill.audit import (
     read_checks,
 )
 from nbplat.backfill.plan import BackfillPlan, build_plan
-from nbplat.backfill.ports import AuditLog, Engine, Publisher, Splicer, StagedWriter, Tables
+from nbplat.backfill.ports import AuditLog, Engine, Publisher, PythonBodies, Splicer, StagedWriter, Tables
 from nbplat.backfill.promote import Promoter
 from nbplat.backfill.rollback import Undoer
 from nbplat.backfill.settle import queue_step
@@ -65,6 +65,7 @@ class Backfills:
     store: JobStore
     tables: Tables
     engine: Engine
+    bodies: PythonBodies
     writer: StagedWriter
     splicer: Splicer
     publisher: Publisher
@@ -84,7 +85,9 @@ class Backfills:
             NbplatError: everything that can be wrong with the request (see `build_plan`), doubled
                 keys in the table, and a body that fails on the sample.
         """
-        plan = build_plan(spec, self.tables, self.engine, memory_bytes=self.memory_bytes, conflicts=self._conflicts)
+        plan = build_plan(
+            spec, self.tables, self.engine, self.bodies, memory_bytes=self.memory_bytes, conflicts=self._conflicts
+        )
         self._checks(spec, plan)
         if plan.read_bytes > _PROBE_BYTES:
             return plan
@@ -157,11 +160,28 @@ class Backfills:
     def cancel(self, run_id: str) -> Run:
         """End the run's live job; the run returns to its last completed state."""
         run = self.find(run_id)
-        job = self._live_job(run)
-        if job is None:
-            raise Conflict("backfill.idle", f"{run.id} has no job to cancel", fix=f"see `%backfill status {run.id}`")
-        self.store.request_cancel(job.id)
+        self.store.request_cancel(self._live(run, "cancel").id)
         return run
+
+    def pause(self, run_id: str) -> Run:
+        """Pause the run's live job: it stops between two files, keeps what is finished, and waits, also over restarts.
+
+        Raises:
+            Conflict: it has no live job.
+        """
+        run = self.find(run_id)
+        self.store.request_pause(self._live(run, "pause").id)
+        return run
+
+    def resume(self, run_id: str) -> Submission:
+        """Let a paused job go on.
+
+        Raises:
+            Conflict: the run has no live job.
+        """
+        run = self.find(run_id)
+        job = self.store.resume_job(self._live(run, "resume").id)
+        return Submission(run, BackfillPlan.from_record(run.plan), job, attached=True)
 
     def retry(self, run_id: str, *, owner: str) -> Submission:
         """Stage again what failed; finished files stay."""
@@ -254,18 +274,23 @@ class Backfills:
 
     def _audit(self, run: Run, plan: BackfillPlan, context: StepContext) -> dict[str, Any]:
         spec = BackfillSpec.from_record(run.spec)
+
+        def show(done: int, total: int) -> None:
+            context.report.progress(Progress(done, total, "checks"))
+            context.report.checkpoint()
+
         report = audit(
             plan,
             staged_files(self.store, run.id),
             self.tables,
             self.writer,
-            body_of(plan, self.engine),
+            body_of(plan, self.engine, self.bodies),
             checks=self._checks(spec, plan),
             as_of=spec.as_of,
             source_times=spec.source_times,
             replaced=spec.replace,
             previous=self._previous(run, plan),
-            show=lambda done, total: context.report.progress(Progress(done, total, "checks")),
+            show=show,
         )
         for finding in report.findings:
             verdict = "ok" if finding.passed else "BLOCKS" if finding.blocks else "warns"
@@ -357,6 +382,12 @@ class Backfills:
                 return run
         return None
 
+    def _live(self, run: Run, verb: str) -> Job:
+        job = self._live_job(run)
+        if job is None:
+            raise Conflict("backfill.idle", f"{run.id} has no job to {verb}", fix=f"see `%backfill status {run.id}`")
+        return job
+
     def _live_job(self, run: Run) -> Job | None:
         live = {JobState.QUEUED, JobState.RUNNING, JobState.PAUSED}
         jobs = self.store.jobs(run_id=run.id, states=live, limit=1)
@@ -411,9 +442,9 @@ class Backfills:
         }
 
 
-def _check_room(what: str, needed_bytes: int, free_bytes: int, table: str) -> None:
+def _check_room(what: str, needed_bytes: int, free_bytes: int | None, table: str) -> None:
     """Refuse before any effect what the disk cannot hold; an estimate, so a full disk is handled later as well."""
-    if free_bytes < needed_bytes:
+    if free_bytes is not None and free_bytes < needed_bytes:
         raise SetupError(
             "disk.full",
             f"{what} of {table} writes about {needed_bytes:,} bytes and the disk has {free_bytes:,} free",

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from nbplat.adapters.parquet.staged import local_path
 from nbplat.backfill.states import Step
+from nbplat.terms import local_path
 from tests.fixtures.lakehouse import Lake
 
 SQL = "select id, x * 2D as f from base"

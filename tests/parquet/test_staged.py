@@ -8,10 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nbplat.adapters.parquet.splice import row_group_rows
-from nbplat.adapters.parquet.staged import LocalSplicer, StagedParquet
+from nbplat.adapters.files.local import LocalFiles
+from nbplat.adapters.parquet.splicer import ParquetSplicer
+from nbplat.adapters.parquet.staged import StagedParquet
 from nbplat.errors import SetupError
 from nbplat.terms import local_path
+from tests.fixtures.splicing import row_groups
 
 
 @pytest.mark.parametrize("uri", ["/a/b c.parquet", "file:/a/b c.parquet", "file:///a/b c.parquet"])
@@ -35,11 +37,11 @@ def test_a_staged_file_has_the_row_groups_of_its_base(tmp_path: Path) -> None:
         for rows in (3, 1, 2):
             writer.write_table(pa.table({"a": pa.array(range(rows), pa.int64())}))
     columns = pa.table({"id": pa.array(range(6), pa.int64()), "new": pa.array([None, 1.0, 2.0, 3.0, 4.0, 5.0])})
-    parquet = StagedParquet(tmp_path / "staged")
+    parquet = StagedParquet(LocalFiles(), f"file://{tmp_path}/staged")
     file = parquet.write("f@1", "00003", 2, f"file://{base}", columns, "d")
     path = local_path(file.path)
     assert ("00003-2.parquet", "f-1") == (path.name, path.parent.name)
-    assert [3, 1, 2] == row_group_rows(path)
+    assert [3, 1, 2] == row_groups(path)
     assert (6, path.stat().st_size, True, "d") == (file.rows, file.file_bytes, file.dense, file.key_digest)
     read = parquet.read(file, ["nb_pos", "new", "nb_file"])
     assert [0, 1, 2, 3, 4, 5] == read["nb_pos"].to_pylist()
@@ -50,7 +52,7 @@ def test_a_staged_file_has_the_row_groups_of_its_base(tmp_path: Path) -> None:
 
 def test_a_second_splice_goes_beside_the_first() -> None:
     """The target's name holds run and try, and does not grow with every promotion."""
-    splicer = LocalSplicer()
+    splicer = ParquetSplicer(LocalFiles())
     first = splicer.target_path("file:///t/data/00000.parquet", "f@1", 1)
     assert "file:///t/data/00000--nb-f-1-1.parquet" == first
     assert "file:///t/data/00000--nb-g-2-3.parquet" == splicer.target_path(first, "g@2", 3)

@@ -17,6 +17,7 @@ from nbplat.adapters.iceberg.schemas import refuse_existing, schema_with, schema
 from nbplat.adapters.iceberg.staging import column_metrics, create_staging, drop_staging
 from nbplat.adapters.iceberg.swap import FileSwap, data_file_like, live_data_files, write_swap
 from nbplat.backfill.ports import Column, Publication, Swap
+from nbplat.backfill.types import number_fields
 from nbplat.errors import Conflict, RemoteError
 from nbplat.terms import SnapshotPin, StagedFile, local_path
 
@@ -75,7 +76,7 @@ class IcebergPublisher:
             if not set(ids.values()) & set(table.schema().field_ids):
                 return ids
         first = table.metadata.last_column_id + 1
-        return {column.name: first + number for number, column in enumerate(columns)}
+        return number_fields([(column.name, column.type) for column in columns], first)
 
     def published(self, base: SnapshotPin, run_id: str) -> Publication | None:
         """Look for the run's publish in main's history, undone by no later roll back."""

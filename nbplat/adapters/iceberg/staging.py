@@ -108,7 +108,7 @@ def column_metrics(staged_path: str, field_ids: Mapping[str, int], properties: M
 
     schema = pyarrow_to_schema(pq.read_schema(local_path(staged_path)))
     statistics = _statistics(staged_path, schema, properties)
-    rename = {schema.find_field(name).field_id: field_id for name, field_id in field_ids.items()}
+    rename = {schema.find_field(path).field_id: field_id for path, field_id in field_ids.items()}
     return {
         kind: {rename[staged_id]: value for staged_id, value in values.items() if staged_id in rename}
         for kind, values in statistics.items()

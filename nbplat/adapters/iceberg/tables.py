@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from nbplat.adapters.iceberg.arrow_schema import arrow_schema
 from nbplat.adapters.iceberg.catalog import load_table, pin_of
 from nbplat.adapters.iceberg.deletes import DeletedRows
-from nbplat.adapters.iceberg.file_facts import field_names, file_constants, filled_fields, partition_words
+from nbplat.adapters.iceberg.file_facts import ColumnBytes, field_names, file_constants, filled_fields, partition_words
 from nbplat.adapters.iceberg.live import LiveFile, live_files, refuse_unreadable
-from nbplat.adapters.iceberg.manifests import Manifests
+from nbplat.adapters.iceberg.manifests import Manifests, garbage_later
 from nbplat.adapters.iceberg.scan import check_pin, pinned_files, pinned_schema, read_files, window_filter
 from nbplat.backfill.ports import BaseFile, Column, FileRead, LiveData, LiveTable, TableFacts
-from nbplat.errors import Conflict
+from nbplat.errors import Conflict, NotFound, did_you_mean
 from nbplat.terms import SnapshotPin, TableName, Window
 
 if TYPE_CHECKING:
@@ -67,29 +68,25 @@ class IcebergTables:
         """Data files from the manifests, pruned by the window on `time_column`."""
         table = self._table(pin)
         schema = pinned_schema(table, pin)
-        names = {field.field_id: field.name for field in schema.fields}
-        kind = str(schema.find_type(time_column)) if time_column and time_column in names.values() else "timestamptz"
-        found = pinned_files(
-            table, pin, window_filter(time_column, window or Window(), kind), manifests=self._of(table)
-        )
-        refuse_unreadable(found, pin.table)
-        partition = partition_words(table, schema)
-        return tuple(
-            BaseFile(
-                path=live.path,
-                rows=live.file.record_count,
-                file_bytes=live.file.file_size_in_bytes,
-                column_bytes={
-                    names[field_id]: size
-                    for field_id, size in (live.file.column_sizes or {}).items()
-                    if field_id in names
-                },
-                partition=partition(live.file),
-                spec_id=live.file.spec_id,
-                deletes=len(live.deletes),
+        ids = {field.name: field.field_id for field in schema.fields}
+        kind = str(schema.find_type(time_column)) if time_column and time_column in ids else "timestamptz"
+        inside = window_filter(time_column, window or Window(), kind)
+        with garbage_later():
+            found = pinned_files(table, pin, inside, manifests=self._of(table))
+            refuse_unreadable(found, pin.table)
+            partition = partition_words(table, schema)
+            return tuple(
+                BaseFile(
+                    path=live.path,
+                    rows=live.file.record_count,
+                    file_bytes=live.file.file_size_in_bytes,
+                    column_bytes=ColumnBytes(live.file.column_sizes, ids),
+                    partition=partition(live.file),
+                    spec_id=live.file.spec_id,
+                    deletes=len(live.deletes),
+                )
+                for live in found
             )
-            for live in found
-        )
 
     def read(self, pin: SnapshotPin, columns: Sequence[str], *, paths: Sequence[str] | None = None) -> pa.Table:
         """Read live rows; files in path order."""
@@ -98,13 +95,23 @@ class IcebergTables:
         return read_files(table, pin, wanted, columns, deleted=deleted)
 
     def schema(self, pin: SnapshotPin, columns: Sequence[str]) -> pa.Schema:
-        """The Arrow schema of `columns` at the pin."""
-        return read_files(self._table(pin), pin, (), columns).schema
+        """The Arrow schema of `columns` at the pin, with field ids."""
+        by_name = {field.name: field for field in pinned_schema(self._table(pin), pin).fields}
+        missing = [name for name in columns if name not in by_name]
+        if missing:
+            raise NotFound(
+                "column.unknown", f"{pin.table} has no column {missing[0]!r}", fix=did_you_mean(missing[0], by_name)
+            )
+        return arrow_schema([by_name[name] for name in columns])
 
-    def reads(self, pin: SnapshotPin, paths: Sequence[str]) -> list[FileRead]:
+    def storage(self, pin: SnapshotPin) -> dict[str, str]:
+        """The file access options of the table."""
+        return {name: str(value) for name, value in self._table(pin).io.properties.items() if name.startswith("s3.")}
+
+    def reads(self, pin: SnapshotPin, paths: Sequence[str] | None = None) -> list[FileRead]:
         """What reading each file takes: constants and deleted positions."""
         table, files, deleted = self._pinned(pin)
-        chosen = _chosen(files, paths, pin)
+        chosen = list(files.values()) if paths is None else _chosen(files, paths, pin)
         refuse_unreadable(chosen, pin.table)
         constants = file_constants(table, pinned_schema(table, pin))
         return [

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from nbplat.backfill.audit.equality import unequal_rows
 from nbplat.backfill.audit.inside import inside, micros
 from nbplat.backfill.audit.matching import positions
 from nbplat.backfill.audit.subject import Subject
 from nbplat.backfill.body import BASE
+from nbplat.backfill.compare import unequal_rows
 from nbplat.backfill.plan import UnitPlan
 
 __all__ = ["LeakCase", "LeakProbe", "Probed"]
@@ -181,7 +181,7 @@ class LeakProbe:
         cases = []
         for name in self.subject.columns:
             staged, again = rows[_staged(name)].combine_chunks(), known[name].combine_chunks()
-            wrong = unequal_rows(staged, again, self.tolerance) | ~_bools(known[_FOUND])
+            wrong = unequal_rows(staged, again, tolerance=self.tolerance) | ~_bools(known[_FOUND])
             cases += [self._case(name, rows, known, int(row)) for row in np.flatnonzero(wrong)]
         return cases
 

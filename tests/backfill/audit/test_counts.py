@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbplat.backfill.audit.distance import distance
-from nbplat.backfill.audit.equality import unequal_rows
 from nbplat.backfill.audit.inside import inside, micros
 from nbplat.backfill.audit.matching import hash_rows, positions
 from nbplat.backfill.audit.measures import measures, type_text
 from nbplat.backfill.audit.sketch import DISTINCT_CAP, Scale, Sketch
+from nbplat.backfill.compare import unequal_rows
 from nbplat.terms import Window
 
 NAN = float("nan")
@@ -153,7 +153,7 @@ UNEQUAL: list[tuple[Any, Any, pa.DataType, list[bool]]] = [
 @pytest.mark.parametrize(("before", "after", "kind", "wanted"), UNEQUAL)
 def test_rows_differ_at_every_depth(before: Any, after: Any, kind: pa.DataType, wanted: list[bool]) -> None:
     """Nulls, NaN, the order of adding, list lengths and nested fields."""
-    assert wanted == unequal_rows(pa.array(before, kind), pa.array(after, kind), 1e-9).tolist()
+    assert wanted == unequal_rows(pa.array(before, kind), pa.array(after, kind)).tolist()
 
 
 KEYS = st.tuples(st.integers(-(2**63), 2**63 - 1), st.text(max_size=5), st.dates(), st.booleans())

@@ -6,12 +6,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from nbplat.backfill.audit.equality import unequal_rows
 from nbplat.backfill.audit.inside import inside
 from nbplat.backfill.audit.matching import positions
 from nbplat.backfill.audit.rule import Level, Rule, Threshold, Verdict
 from nbplat.backfill.audit.settings import Limits
 from nbplat.backfill.audit.subject import Subject
+from nbplat.backfill.compare import unequal_rows
 from nbplat.backfill.plan import UnitPlan
 from nbplat.errors import NbplatError
 
@@ -19,10 +19,10 @@ __all__ = ["Determinism"]
 
 
 class Determinism(Rule):
-    """The largest unit, computed again with its rows in another order, has the same values."""
+    """The largest unit, computed again with its rows handed over otherwise, has the same values."""
 
     code = "determinism"
-    title = "The largest unit, computed again with all rows in reverse order, gives the same values."
+    title = "The largest unit gives the same values again: SQL with rows in reverse order, Python in two other batches."
     why = "A result that depends on row order or chance cannot be extended, rolled forward or explained."
     example = "row_number() OVER (PARTITION BY customer ORDER BY day) where a day has two orders."
     fix = "break ties: ORDER BY a unique column as well; seed what is random"
@@ -38,11 +38,8 @@ class Determinism(Rule):
         if staged is None:
             return
         keys, mask, window = self._rows(subject, unit)
-        sources = {
-            source.pin.table: _reversed(subject.read_source(source.pin, source.columns)) for source in plan.sources
-        }
         try:
-            again = subject.body.rows(_reversed(window), sources)
+            again = self._again(subject, window)
         except NbplatError as error:
             for name in subject.columns:
                 yield Verdict(name, False, f"computing {unit.rows} rows again failed: {error.message}")
@@ -54,7 +51,7 @@ class Determinism(Rule):
         for name in subject.columns:
             wanted = before[name].filter(pa.array(mask)).combine_chunks()
             found = again[name].take(pa.array(at, mask=at < 0)).combine_chunks()
-            wrong = unequal_rows(wanted, found, limits.number("tolerance", name)) | (at < 0)
+            wrong = unequal_rows(wanted, found, tolerance=limits.number("tolerance", name)) | (at < 0)
             count = int(wrong.sum())
             if not count:
                 message = f"{len(at)} rows computed again are equal"
@@ -67,6 +64,17 @@ class Determinism(Rule):
                 f" {wanted[row].as_py()} then {found[row].as_py()}"
             )
             yield Verdict(name, False, message, float(count), 0.0)
+
+    def _again(self, subject: Subject, window: pa.Table) -> pa.Table:
+        """The body over the same rows: an order means nothing to SQL, and a batch nothing to a row-wise function."""
+        plan, body = subject.plan, subject.body
+        sources = {source.pin.table: subject.read_source(source.pin, source.columns) for source in plan.sources}
+        if body.any_order:
+            return body.rows(_reversed(window), {name: _reversed(rows) for name, rows in sources.items()})
+        half = window.num_rows // 2
+        if not plan.row_wise or not half:
+            return body.rows(window, sources)
+        return pa.concat_tables([body.rows(window.slice(0, half), sources), body.rows(window.slice(half), sources)])
 
     def _rows(self, subject: Subject, unit: UnitPlan) -> tuple[pa.Table, npt.NDArray[np.bool_], pa.Table]:
         """The unit's keys, which of its rows are inside the window, and the rows the body runs over."""
