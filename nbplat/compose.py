@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import getpass
+import os
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -76,10 +77,11 @@ class Platform:
 
     @functools.cached_property
     def files(self) -> Files:
-        """Files by location."""
-        from nbplat.adapters.files.local import LocalFiles
+        """Files by location; credentials are those that the catalog was configured with or lends."""
+        from nbplat.adapters.files.stores import FileStores
+        from nbplat.adapters.iceberg.catalog import storage_options
 
-        return LocalFiles()
+        return FileStores(lambda location: storage_options(self.catalog, location))
 
     @property
     def backfills(self) -> Backfills:
@@ -89,25 +91,31 @@ class Platform:
         from nbplat.adapters.iceberg.publisher import IcebergPublisher
         from nbplat.adapters.iceberg.tables import IcebergTables
         from nbplat.adapters.interpreter.bodies import ChildBodies
+        from nbplat.adapters.local.runner import LocalRunner, local_slots
         from nbplat.adapters.parquet.splicer import ParquetSplicer
         from nbplat.adapters.parquet.staged import StagedParquet
         from nbplat.backfill.run import Backfills
 
-        engine = DuckDBEngine(
-            threads=self.config.threads,
-            memory_bytes=max(self.config.memory_bytes, _ENGINE_FLOOR_BYTES),
-            spill_folder=str(self.config.home / "spill"),
-        )
+        settings: dict[str, Any] = {
+            "threads": self.config.threads,
+            "memory_bytes": max(self.config.memory_bytes, _ENGINE_FLOOR_BYTES),
+            "spill_folder": str(self.config.home / "spill"),
+        }
+        engine = DuckDBEngine(**settings)
+        cores = self.config.threads or os.cpu_count() or 1
         return Backfills(
             store=self.store,
             tables=IcebergTables(self.catalog),
             engine=engine,
+            runners={"local": LocalRunner(local_slots(cores, self.config.memory_bytes))},
             bodies=ChildBodies(self.config.home / "remote", self.config.python_seconds),
             writer=StagedParquet(self.files, file_location(self.config.home / "warehouse" / "staged")),
             splicer=ParquetSplicer(self.files),
             publisher=IcebergPublisher(self.catalog),
             audit_log=IcebergAuditLog(self.catalog),
             clock=self.clock,
+            scratch=self.config.home / "runs",
+            settings=settings,
             memory_bytes=self.config.memory_bytes,
             lease_ms=int(self.config.lease_seconds * 1000),
             unit_attempts=self.config.unit_attempts,

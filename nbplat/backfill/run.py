@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from nbplat.backfill.audit import (
@@ -16,13 +17,14 @@ from nbplat.backfill.audit import (
     finding_rows,
     read_checks,
 )
+from nbplat.backfill.compute import check_keys, probe
 from nbplat.backfill.plan import BackfillPlan, build_plan
-from nbplat.backfill.ports import AuditLog, Engine, Publisher, PythonBodies, Splicer, StagedWriter, Tables
+from nbplat.backfill.ports import AuditLog, Engine, Publisher, PythonBodies, Runner, Splicer, StagedWriter, Tables
 from nbplat.backfill.promote import Promoter
 from nbplat.backfill.rollback import Undoer
 from nbplat.backfill.settle import queue_step
 from nbplat.backfill.spec import BackfillSpec
-from nbplat.backfill.stage import Stager, check_keys, probe, stage_scope, staged_files
+from nbplat.backfill.stage import Stager, stage_scope, staged_files
 from nbplat.backfill.states import DONE, KIND, LIVE_STATES, STEPS, RunState, Step
 from nbplat.clock import Clock, from_ms
 from nbplat.errors import Conflict, NbplatError, NotFound, SetupError
@@ -59,18 +61,24 @@ class Backfills:
     """Everything about backfill runs of one state folder.
 
     Attributes:
+        runners: What runs staging, by engine name.
+        scratch: Holds one folder per run, for what lasts as long as a step.
+        settings: ``threads``, ``memory_bytes`` and ``spill_folder`` of what is computed on this machine.
         audit_checks: Levels and thresholds of the configuration; a run's own win.
     """
 
     store: JobStore
     tables: Tables
     engine: Engine
+    runners: Mapping[str, Runner]
     bodies: PythonBodies
     writer: StagedWriter
     splicer: Splicer
     publisher: Publisher
     audit_log: AuditLog
     clock: Clock
+    scratch: Path
+    settings: Mapping[str, Any]
     memory_bytes: int
     lease_ms: int
     unit_attempts: int
@@ -91,9 +99,9 @@ class Backfills:
         self._checks(spec, plan)
         if plan.read_bytes > _PROBE_BYTES:
             return plan
-        rows = check_keys(plan, self.tables)
+        rows = check_keys(plan, self.tables, self.settings)
         started = self.clock.monotonic_s()
-        sample_rows, sample_bytes = probe(plan, self.tables, self.engine, self.writer)
+        sample_rows, sample_bytes = probe(plan, self.tables, self.settings)
         elapsed = self.clock.monotonic_s() - started
         # A body over the whole window takes its time once; a row-wise one takes it per row.
         scale = plan.rows / sample_rows if sample_rows else 1.0
@@ -261,10 +269,12 @@ class Backfills:
             plan,
             run.id,
             self.tables,
-            self.engine,
-            self.writer,
+            self.runners[plan.engine],
             self.publisher,
             self.store,
+            self.writer.folder(run.id),
+            self.scratch / run.id.replace("@", "-"),
+            self.settings,
             self.lease_ms,
             self.unit_attempts,
         )
@@ -284,7 +294,7 @@ class Backfills:
             staged_files(self.store, run.id),
             self.tables,
             self.writer,
-            body_of(plan, self.engine, self.bodies),
+            body_of(plan, self.settings),
             checks=self._checks(spec, plan),
             as_of=spec.as_of,
             source_times=spec.source_times,

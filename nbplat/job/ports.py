@@ -114,6 +114,12 @@ class JobStore(Protocol):
     def finish_unit(self, scope: str, unit_id: str, fence: int, result: Mapping[str, Any]) -> bool:
         """Mark done under the fence. False when the fence is old or it is done already: then nothing counts twice."""
 
+    def finish_units(self, scope: str, done: Mapping[str, tuple[int, Mapping[str, Any]]]) -> set[str]:
+        """Mark several done at once: unit id -> fence and result. Returns those that counted (see `finish_unit`)."""
+
+    def renew_units(self, scope: str, worker: str, *, lease_ms: int) -> int:
+        """Keep what `worker` holds for longer; returns how many. What lapsed and was claimed by another is not held."""
+
     def fail_unit(self, scope: str, unit_id: str, fence: int, error: Mapping[str, Any]) -> bool:
         """Mark failed under the fence; False when the fence is old."""
 

@@ -365,6 +365,33 @@ def test_released_units_do_not_count_as_tries(store: JobStore) -> None:
     assert not store.finish_unit(SCOPE, "a", 1, {})
 
 
+def test_a_renewed_unit_does_not_lapse(store: JobStore, clock: FakeClock) -> None:
+    """Renewing keeps what the worker still holds, and takes nothing back from another."""
+    store.plan_units(SCOPE, ["a", "b"])
+    claim(store, "w", limit=2)
+    clock.advance(10)
+    assert ["a"] == claim(store, "v")
+    assert (1, 0) == (
+        store.renew_units(SCOPE, "w", lease_ms=LEASE_MS),
+        store.renew_units("other@1/stage", "w", lease_ms=LEASE_MS),
+    )
+    assert [] == claim(store, "v")
+    assert not store.finish_unit(SCOPE, "a", 1, {})
+    assert store.finish_unit(SCOPE, "b", 1, {})
+    assert 0 == store.renew_units(SCOPE, "w", lease_ms=LEASE_MS)
+
+
+def test_several_units_are_finished_at_once(store: JobStore) -> None:
+    """Each counts under its own fence; one that is done already or held by another is left out."""
+    store.plan_units(SCOPE, ["a", "b", "c"])
+    claim(store, limit=3)
+    assert store.finish_unit(SCOPE, "a", 1, {"rows": 1})
+    done = {"a": (1, {"rows": 9}), "b": (1, {"rows": 2}), "c": (2, {"rows": 3})}
+    assert {"b"} == store.finish_units(SCOPE, done)
+    assert [{"rows": 1}, {"rows": 2}, None] == [unit.result for unit in store.units(SCOPE)]
+    assert ["a", "b"] == [event.unit_id for event in store.events() if event.kind == "unit.done"]
+
+
 def test_more_units_than_one_statement_takes(store: JobStore) -> None:
     """Thousands of units are planned and claimed in one call each."""
     ids = [f"u{n:04d}" for n in range(1201)]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import pyarrow as pa
 
 from nbplat.backfill.body import BASE, engine_name
+from nbplat.backfill.failures import our_errors
 from nbplat.backfill.plan import BackfillPlan
-from nbplat.backfill.ports import Engine, PythonBodies
-from nbplat.backfill.types import arrow_type
-from nbplat.errors import DataError
-from nbplat.remote.cast import CastError, cast_column
+from nbplat.backfill.types import arrow_schema
+from nbplat.remote.body import run_body
+from nbplat.remote.task import Task
 
 __all__ = ["Recompute", "body_of"]
 
@@ -26,7 +26,7 @@ class Recompute(Protocol):
         """True when rows may be handed over in any order: always for SQL, whose tables have none."""
 
     def rows(self, base: pa.Table, sources: Mapping[str, pa.Table]) -> pa.Table:
-        """The body's result over these rows: keys and new columns, in any order.
+        """The body's result over these rows: keys and new columns in their planned types, in any order.
 
         Args:
             base: Rows of the base table with at least the plan's base columns.
@@ -38,49 +38,35 @@ class Recompute(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _SqlBody:
+class _KernelBody:
+    """Runs the body as staging does, in this process or a child of it."""
+
     plan: BackfillPlan
-    engine: Engine
+    settings: Mapping[str, Any]
 
     @property
     def any_order(self) -> bool:
-        return True
+        return self.plan.python is None
 
     def rows(self, base: pa.Table, sources: Mapping[str, pa.Table]) -> pa.Table:
-        tables = {engine_name(name): table for name, table in sources.items()}
-        return _typed(self.plan, self.engine.run(self.plan.query, {engine_name(BASE): base, **tables}))
+        plan = self.plan
+        # For a Python body a record of its own gets an interpreter of its own, which kept nothing of the staging.
+        body = plan.body if plan.python is None else {**plan.body, "purpose": "audit"}
+        task = {
+            "body": body,
+            "base": engine_name(BASE),
+            "settings": dict(self.settings),
+            "keys": list(plan.keys),
+            "new": arrow_schema({column.name: column.type for column in plan.columns}).serialize().to_pybytes(),
+        }
+        with our_errors():
+            return run_body(cast("Task", task), base, {engine_name(name): table for name, table in sources.items()})
 
 
-@dataclass(frozen=True, slots=True)
-class _PythonBody:
-    plan: BackfillPlan
-    record: dict[str, Any]
-    bodies: PythonBodies
+def body_of(plan: BackfillPlan, settings: Mapping[str, Any]) -> Recompute:
+    """The body of a plan, in whichever language it is.
 
-    @property
-    def any_order(self) -> bool:
-        return False
-
-    def rows(self, base: pa.Table, sources: Mapping[str, pa.Table]) -> pa.Table:
-        return _typed(self.plan, self.bodies.run(self.record, base))
-
-
-def body_of(plan: BackfillPlan, engine: Engine, bodies: PythonBodies) -> Recompute:
-    """The body of a plan, in whichever language it is."""
-    if plan.python is not None:
-        # A record of its own gets an interpreter of its own, which has kept nothing of the staging.
-        return _PythonBody(plan, {**plan.python, "purpose": "audit"}, bodies)
-    return _SqlBody(plan, engine)
-
-
-def _typed(plan: BackfillPlan, result: pa.Table) -> pa.Table:
-    """The new columns in their planned types, as staging casts them."""
-    columns = {key: result[key] for key in plan.keys}
-    for column in plan.columns:
-        try:
-            columns[column.name] = cast_column(result[column.name], arrow_type(column.type))
-        except CastError as exc:
-            raise DataError(
-                "body.overflow", f"a value of {column.name} does not fit {column.type}: {exc}", fix="cast to double"
-            ) from None
-    return pa.table(columns)
+    Args:
+        settings: ``threads``, ``memory_bytes`` and ``spill_folder`` of what is computed on this machine.
+    """
+    return _KernelBody(plan, settings)

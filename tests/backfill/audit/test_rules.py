@@ -53,7 +53,7 @@ def again(lake: Lake, run_id: str, **parts: Any) -> dict[tuple[str, str], Any]:
         options.pop("staged", staged_files(backfills.store, run.id)),
         options.pop("tables", backfills.tables),
         options.pop("writer", backfills.writer),
-        body_of(plan, backfills.engine, backfills.bodies),
+        body_of(plan, backfills.settings),
         as_of=spec.as_of,
         source_times=spec.source_times,
         **options,
