@@ -15,7 +15,9 @@ from nbplat.backfill.types import arrow_schema
 from nbplat.remote.body import run_body
 from nbplat.remote.task import Task
 
-__all__ = ["Recompute", "body_of"]
+__all__ = ["NO_BODY", "Recompute", "body_of"]
+
+NO_BODY = "the body is outside the local SQL subset, so that only its own engine computes it"
 
 
 class Recompute(Protocol):
@@ -63,10 +65,11 @@ class _KernelBody:
             return run_body(cast("Task", task), base, {engine_name(name): table for name, table in sources.items()})
 
 
-def body_of(plan: BackfillPlan, settings: Mapping[str, Any]) -> Recompute:
+def body_of(plan: BackfillPlan | None, settings: Mapping[str, Any]) -> Recompute | None:
     """The body of a plan, in whichever language it is.
 
     Args:
+        plan: With a query that this process can run; None where there is none, which gives None.
         settings: ``threads``, ``memory_bytes`` and ``spill_folder`` of what is computed on this machine.
     """
-    return _KernelBody(plan, settings)
+    return _KernelBody(plan, settings) if plan is not None else None

@@ -14,7 +14,7 @@ from nbplat.ui.call import Call
 from nbplat.ui.desk import Desk, open_desk
 from nbplat.ui.handlers.follow import RESTING, follow, job_result
 from nbplat.ui.handlers.job import whole_log
-from nbplat.ui.render.audit import audit_html
+from nbplat.ui.render.audit import run_picture
 from nbplat.ui.render.figures import bytes_text
 from nbplat.ui.render.result import Result
 from nbplat.ui.render.table import fields_html, fields_text, table_html, table_text
@@ -177,7 +177,7 @@ def show(call: Call) -> Result:
     jobs = [[job["id"], job["kind"], job["state"], job["attempts"]] for job in seen["jobs"]]
     parts.append(("jobs", (["job", "step", "state", "tries"], jobs)))
     text = "\n\n".join([fields_text(facts), *(table_text(*table) for _, table in parts)])
-    html = fields_html(facts) + _picture(run) + "".join(table_html(*table, caption=title) for title, table in parts)
+    html = fields_html(facts) + run_picture(run) + "".join(table_html(*table, caption=title) for title, table in parts)
     return Result(text, html, value=seen, data=seen)
 
 
@@ -275,7 +275,7 @@ def run_result(seen: dict[str, Any], notes: list[str]) -> Result:
         lines.append(f"  next: {following}")
     job = job_result(seen["jobs"][0]).job if seen["jobs"] else None
     return Result(
-        "\n".join(lines), fields_html(facts) + _picture(run), job=job, value=seen, data={**seen, "notes": notes}
+        "\n".join(lines), fields_html(facts) + run_picture(run), job=job, value=seen, data={**seen, "notes": notes}
     )
 
 
@@ -297,11 +297,6 @@ def _step(call: Call, verb: str) -> Result:
     else:
         seen = desk.show(run_id)
     return run_result(seen, asked["notes"])
-
-
-def _picture(run: dict[str, Any]) -> str:
-    """The picture of the run's audit; empty before there is one."""
-    return audit_html(run["outputs"]["audit"]) if run["outputs"].get("audit") else ""
 
 
 def _outcome(run: dict[str, Any]) -> list[tuple[str, Any]]:

@@ -11,7 +11,7 @@ from typing import Any
 from nbplat.ui.render.charts import Bar, bars_svg
 from nbplat.ui.render.figures import share_text
 
-__all__ = ["audit_html", "audit_line"]
+__all__ = ["audit_html", "audit_line", "run_picture"]
 
 _DRAWN_MEASURES = 12
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -25,6 +25,12 @@ def audit_line(audit: Mapping[str, Any]) -> str:
     said = [f"{len(findings) - len(bad)} of {len(findings)} findings ok"]
     said += [f"{count} {word}" for count, word in ((len(bad) - blocks, "warn"), (blocks, "block")) if count]
     return ", ".join(said)
+
+
+def run_picture(run: Mapping[str, Any]) -> str:
+    """The picture of a run's audit; empty before there is one."""
+    audit = run["outputs"].get("audit")
+    return audit_html(audit) if audit else ""
 
 
 def audit_html(audit: Mapping[str, Any]) -> str:

@@ -53,7 +53,7 @@ def again(lake: Lake, run_id: str, **parts: Any) -> dict[tuple[str, str], Any]:
         options.pop("staged", staged_files(backfills.store, run.id)),
         options.pop("tables", backfills.tables),
         options.pop("writer", backfills.writer),
-        body_of(plan, backfills.settings),
+        options.pop("body", body_of(plan, backfills.settings)),
         as_of=spec.as_of,
         source_times=spec.source_times,
         **options,
@@ -172,6 +172,16 @@ def test_a_python_body_that_changes_with_its_process_is_found(lake: Lake) -> Non
     state, found = audited(lake, "b", "", python={"source": hashing}, keys=("id",))
     assert "rejected" == state
     assert "rows computed again differ" in found["determinism", "f"]["message"]
+
+
+def test_a_body_that_only_its_engine_computes_is_said(lake: Lake) -> None:
+    """Determinism and the leak probe warn that they could not look; the other rules judge as ever."""
+    run_id = lake.stage("f", HONEST, **PROBED)
+    found = again(lake, run_id, body=None)
+    for rule in ("determinism", "leak"):
+        assert (False, False) == (found[rule, ""].passed, found[rule, ""].blocks)
+        assert "only its own engine computes it" in found[rule, ""].message
+    assert found["rows", ""].passed
 
 
 def test_nulls_over_the_threshold_block_and_the_level_can_be_lowered(lake: Lake) -> None:
@@ -331,9 +341,10 @@ def test_files_are_read_one_at_a_time(lake: Lake) -> None:
 
 def test_the_promotion_has_its_own_rule() -> None:
     """Bytes on the branch: one finding for the record, equal or with the first column that is not."""
-    good = Unchanged.of_files(6)
+    good = Unchanged.of_files(6, 1)
+    assert "6 spliced files are byte for byte what they were made of, 1 rewritten ones value for value" == good.message
     assert (True, True, "unchanged") == (good.passed, good.blocks, good.rule)
-    bad = Unchanged.of_files(6, "x", "file.parquet")
+    bad = Unchanged.of_files(6, 0, "x", "file.parquet")
     assert (False, "x") == (bad.passed, bad.column)
     assert "file.parquet" in bad.message
     assert bad.fix

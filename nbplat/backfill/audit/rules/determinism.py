@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from nbplat.backfill.audit.inside import inside
 from nbplat.backfill.audit.matching import positions
+from nbplat.backfill.audit.recompute import NO_BODY, Recompute
 from nbplat.backfill.audit.rule import Level, Rule, Threshold, Verdict
 from nbplat.backfill.audit.settings import Limits
 from nbplat.backfill.audit.subject import Subject
@@ -32,14 +33,17 @@ class Determinism(Rule):
     )
 
     def judge(self, subject: Subject, limits: Limits) -> Iterator[Verdict]:
-        plan = subject.plan
+        plan, body = subject.plan, subject.body
+        if body is None:
+            yield Verdict("", False, f"not computed again: {NO_BODY}", unknown=True)
+            return
         unit = max(plan.units, key=lambda unit: unit.rows)
         staged = subject.staged_of(unit)
         if staged is None:
             return
         keys, mask, window = self._rows(subject, unit)
         try:
-            again = self._again(subject, window)
+            again = self._again(subject, body, window)
         except NbplatError as error:
             for name in subject.columns:
                 yield Verdict(name, False, f"computing {unit.rows} rows again failed: {error.message}")
@@ -65,9 +69,9 @@ class Determinism(Rule):
             )
             yield Verdict(name, False, message, float(count), 0.0)
 
-    def _again(self, subject: Subject, window: pa.Table) -> pa.Table:
+    def _again(self, subject: Subject, body: Recompute, window: pa.Table) -> pa.Table:
         """The body over the same rows: an order means nothing to SQL, and a batch nothing to a row-wise function."""
-        plan, body = subject.plan, subject.body
+        plan = subject.plan
         sources = {source.pin.table: subject.read_source(source.pin, source.columns) for source in plan.sources}
         if body.any_order:
             return body.rows(_reversed(window), {name: _reversed(rows) for name, rows in sources.items()})

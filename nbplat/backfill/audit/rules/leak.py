@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from nbplat.backfill.audit.probe import LeakProbe, Probed
+from nbplat.backfill.audit.recompute import NO_BODY
 from nbplat.backfill.audit.rule import Level, Rule, Threshold, Verdict
 from nbplat.backfill.audit.settings import Limits
 from nbplat.backfill.audit.subject import Subject
@@ -53,8 +54,16 @@ class Leak(Rule):
             message = f"not probed: the body runs over the whole window of {plan.read_bytes:,} bytes"
             yield Verdict("", False, message, unknown=True)
             return
+        if subject.body is None:
+            yield Verdict("", False, f"not probed: {NO_BODY}", unknown=True)
+            return
         probe = LeakProbe(
-            subject, subject.as_of, limits.count("rows"), limits.count("times"), limits.number("tolerance")
+            subject,
+            subject.body,
+            subject.as_of,
+            limits.count("rows"),
+            limits.count("times"),
+            limits.number("tolerance"),
         )
         try:
             probed = probe.run()

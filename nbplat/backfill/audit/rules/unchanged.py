@@ -25,16 +25,18 @@ class Unchanged(Rule):
         yield from ()
 
     @classmethod
-    def of_files(cls, files: int, differs: str | None = None, where: str = "") -> Finding:
+    def of_files(cls, spliced: int, rewritten: int = 0, differs: str | None = None, where: str = "") -> Finding:
         """The finding of a promotion.
 
         Args:
-            files: How many new files were compared with their base and staged files.
+            spliced, rewritten: New files that were compared byte for byte, and value for value.
             differs: The first column that is not equal; None when all are.
             where: The new file it was found in.
         """
-        if differs is None:
-            message = f"{files} new files: old columns and audited new ones are byte for byte equal"
-            return cls().finding(Verdict("", True, message, 0.0, 0.0), cls.level)
-        message = f"column {differs!r} differs from what was audited in {where}"
-        return cls().finding(Verdict(differs, False, message, 1.0, 0.0), cls.level)
+        if differs is not None:
+            message = f"column {differs!r} differs from what was audited in {where}"
+            return cls().finding(Verdict(differs, False, message, 1.0, 0.0), cls.level)
+        message = f"{spliced} spliced files are byte for byte what they were made of"
+        if rewritten:
+            message += f", {rewritten} rewritten ones value for value"
+        return cls().finding(Verdict("", True, message, 0.0, 0.0), cls.level)
