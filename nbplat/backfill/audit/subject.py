@@ -45,6 +45,12 @@ class Subject:
         """Names of the new columns."""
         return tuple(column.name for column in self.plan.columns)
 
+    @property
+    def held_bytes(self) -> int:
+        """Stored bytes of what computing again holds in memory: the sources, and a body's whole window."""
+        sources = sum(source.read_bytes for source in self.plan.sources)
+        return sources if self.plan.row_wise else self.plan.read_bytes
+
     def staged_of(self, unit: UnitPlan) -> StagedFile | None:
         """The staged file of a unit; None when it is missing."""
         return next((file for file in self.staged if file.base_path == unit.path), None)

@@ -184,6 +184,16 @@ def test_a_body_that_only_its_engine_computes_is_said(lake: Lake) -> None:
     assert found["rows", ""].passed
 
 
+def test_what_would_not_fit_into_memory_is_said(lake: Lake) -> None:
+    """Above the bound neither rule computes anything again; both warn with the size."""
+    bounds = {"leak.max_bytes": "10", "determinism.max_bytes": "10"}
+    state, found = audited(lake, "f", HONEST, checks=bounds, **PROBED)
+    assert "awaiting_promotion" == state
+    for rule in ("determinism", "leak"):
+        assert (False, False) == (found[rule, ""]["passed"], found[rule, ""]["blocks"])
+        assert f"stored bytes would be held in memory ({rule}.max_bytes)" in found[rule, ""]["message"]
+
+
 def test_nulls_over_the_threshold_block_and_the_level_can_be_lowered(lake: Lake) -> None:
     """A fifth of the values is null: 0.3 allows it, 0.1 rejects it, `warn` shows it only."""
     assert "awaiting_promotion" == audited(lake, "a", SQL, checks={"nulls.max_share": "0.3"})[0]

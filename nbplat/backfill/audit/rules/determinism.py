@@ -30,12 +30,23 @@ class Determinism(Rule):
     level = Level.BLOCK
     thresholds = (
         Threshold("tolerance", 1e-9, "relative", "the difference of doubles that the order of adding explains"),
+        Threshold(
+            "max_bytes",
+            2 << 30,
+            "bytes",
+            "the most stored bytes to hold in memory: the sources, and for a body over the whole window all of it",
+            whole=True,
+        ),
     )
 
     def judge(self, subject: Subject, limits: Limits) -> Iterator[Verdict]:
         plan, body = subject.plan, subject.body
         if body is None:
             yield Verdict("", False, f"not computed again: {NO_BODY}", unknown=True)
+            return
+        if (held := subject.held_bytes) > limits.number("max_bytes"):
+            message = f"not computed again: {held:,} stored bytes would be held in memory (determinism.max_bytes)"
+            yield Verdict("", False, message, unknown=True)
             return
         unit = max(plan.units, key=lambda unit: unit.rows)
         staged = subject.staged_of(unit)

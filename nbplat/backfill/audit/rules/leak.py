@@ -29,7 +29,7 @@ class Leak(Rule):
             "max_bytes",
             2 << 30,
             "bytes",
-            "a body over the whole window is probed up to this many bytes to read",
+            "the most stored bytes to hold in memory: the sources, and for a body over the whole window all of it",
             whole=True,
         ),
     )
@@ -50,21 +50,15 @@ class Leak(Rule):
             yield Verdict("", False, message, unknown=True)
         if plan.row_wise and len(timeless) == len(plan.sources):
             return
-        if not plan.row_wise and plan.read_bytes > limits.number("max_bytes"):
-            message = f"not probed: the body runs over the whole window of {plan.read_bytes:,} bytes"
+        if (held := subject.held_bytes) > limits.number("max_bytes"):
+            message = f"not probed: {held:,} stored bytes would be held in memory (leak.max_bytes)"
             yield Verdict("", False, message, unknown=True)
             return
         if subject.body is None:
             yield Verdict("", False, f"not probed: {NO_BODY}", unknown=True)
             return
-        probe = LeakProbe(
-            subject,
-            subject.body,
-            subject.as_of,
-            limits.count("rows"),
-            limits.count("times"),
-            limits.number("tolerance"),
-        )
+        rows, times, tolerance = limits.count("rows"), limits.count("times"), limits.number("tolerance")
+        probe = LeakProbe(subject, subject.body, subject.as_of, rows, times, tolerance)
         try:
             probed = probe.run()
         except NbplatError as error:
