@@ -45,7 +45,7 @@ def paired_bars(
             )
         parts.append(_text(_LABEL + _WIDTH + 8, y + 13, f"{shown(values[0])} / {shown(values[1])}"))
     if rest:
-        summed = [sum(row[side] for row in rest) for side in (1, 2)]
+        summed = [sum(row[1] for row in rest), sum(row[2] for row in rest)]
         y = 26 + len(kept) * _ROW + 13
         parts.append(_text(0, y, f"{len(rest)} more: {shown(summed[0])} / {shown(summed[1])}"))
     return _svg(_LABEL + _WIDTH + _VALUE, height, title, parts)
