@@ -322,7 +322,7 @@ class Lander:
         paths = {".".join(path): number for path, number in view.fields.items()}
         schema = pa.schema([_with_ids(each, each.name, paths) for each in self.tables.schema(view.pin, names)])
         out = self.splicer.target_path(action.file.path, name, fence)
-        report = self.splicer.rewrite(read, schema, _table(added, fields), out)
+        report = self.splicer.rewrite(read, schema, _table(added, fields), out, names=self.tables.names(view.pin))
         done = replace(action, action=Action.REWRITE, parts=tuple(parts))
         return _outcome(done, out, live, (), gone, report)
 

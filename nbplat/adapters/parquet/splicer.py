@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from nbplat.adapters.parquet.compare import first_difference
 from nbplat.adapters.parquet.merge import read_base_footer
+from nbplat.adapters.parquet.rewrite import rewrite
 from nbplat.adapters.parquet.splice import splice
 from nbplat.backfill.ports import Addition, FileLayout, FileRead
 from nbplat.terms import Files
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["ParquetSplicer"]
 
@@ -58,23 +63,17 @@ class ParquetSplicer:
         """
         return splice(self._files, base_path, additions, out_path, drop=drop, name_ids=name_ids).record()
 
-    def rewrite(self, read: FileRead, schema: pa.Schema, added: pa.Table, out_path: str) -> dict[str, int]:
-        """Decode and encode."""
-        import numpy as np
-        import pyarrow.parquet as pq
-
-        with self._files.open_input(read.path) as file:
-            rows = pq.ParquetFile(file).read()
-        live = np.setdiff1d(np.arange(rows.num_rows), np.frombuffer(read.deleted, "<i8"))
-        by_id = {field.metadata[b"PARQUET:field_id"]: field.name for field in rows.schema}
-        columns = [
-            rows[by_id[field.metadata[b"PARQUET:field_id"]]].take(pa.array(live)).cast(field.type) for field in schema
-        ]
-        table = pa.table([*columns, *added.columns], schema=pa.schema([*schema, *added.schema]))
-        with self._files.open_output(out_path) as out:
-            pq.write_table(table, out, compression="zstd")
-        size = self._files.size(out_path)
-        return {"copied_bytes": 0, "added_bytes": size, "file_bytes": size, "dead_bytes": 0}
+    def rewrite(
+        self,
+        read: FileRead,
+        schema: pa.Schema,
+        added: pa.Table,
+        out_path: str,
+        *,
+        names: Mapping[int, Sequence[str]] | None = None,
+    ) -> dict[str, int]:
+        """Decode the live rows and encode them with the columns of `added`."""
+        return rewrite(self._files, read, schema, added, out_path, names=names).record()
 
     def unchanged(
         self,
