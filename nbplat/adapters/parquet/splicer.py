@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from nbplat.adapters.parquet.compare import first_difference
 from nbplat.adapters.parquet.merge import read_base_footer
 from nbplat.adapters.parquet.rewrite import rewrite
