@@ -50,9 +50,11 @@ def explain_plan(plan: BackfillPlan, prices: Mapping[str, Any] | None = None) ->
     facts += [
         ("promotion", f"{count} files by {strategy}: {reason}") for (strategy, reason), count in strategies.items()
     ]
-    facts.append(("copy", f"{_bytes(plan.copy_bytes)} copied at promotion and held twice until old snapshots expire"))
+    facts.append(("copy", f"{_bytes(plan.copy_bytes)} copied at promotion"))
+    facts.append(("held", f"{_bytes(plan.held_bytes)} more are stored from promotion until `%backfill expire`"))
     facts += [("cost", cost) for cost in _cost(plan, prices or {})]
     facts += [("conflict", conflict) for conflict in plan.conflicts]
+    facts += [("overlap", overlap) for overlap in plan.overlaps]
     return facts
 
 
