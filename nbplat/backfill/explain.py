@@ -35,6 +35,7 @@ def explain_plan(plan: BackfillPlan, prices: Prices | None = None) -> list[tuple
         cost = plan_cost(plan, prices)
         facts += [("cost", line) for line in (cost.lines() if cost else [HOW_TO_SET])]
     facts += [("conflict", conflict) for conflict in plan.conflicts]
+    facts += [("overlap", overlap) for overlap in plan.overlaps]
     return facts
 
 
