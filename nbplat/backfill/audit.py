@@ -93,8 +93,9 @@ def audit(
 
 
 def _rows(subject: _Subject) -> Iterator[Finding]:
-    """One staged row per base row, file by file."""
-    planned = {unit.path: unit.rows for unit in subject.plan.units}
+    """One staged row per live base row, file by file."""
+    reads = subject.tables.reads(subject.plan.base, [unit.path for unit in subject.plan.units])
+    planned = {read.path: read.rows - len(read.deleted) // 8 for read in reads}
     wrong = [file for file in subject.staged if planned.get(file.base_path) != file.rows]
     lost = len(planned) - len(subject.staged)
     ok = not wrong and not lost

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nbplat.backfill.ports import BaseFile, TableFacts
 from nbplat.backfill.spec import BackfillSpec
-from nbplat.errors import RequestError, SetupError
+from nbplat.errors import RequestError
 from nbplat.terms import SnapshotPin
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ class UnitPlan:
     Attributes:
         id: ``00000``, ``00001``, … in path order.
         read_bytes: Exact compressed bytes of the base columns to read.
-        strategy: How promotion lands: ``splice``.
+        rows: Physical rows; deletes are not taken off.
+        strategy: How promotion lands, as far as the planned snapshot tells: ``splice`` or ``rewrite``.
         reason: Why that strategy.
     """
 
@@ -67,22 +68,6 @@ def plan_units(
             f"the window {spec.window} meets no data file of {facts.pin.table}",
             fix="choose --from and --to inside the table's time span (%backfill plan without a window shows it)",
         )
-    deleted = [file for file in files if file.deletes]
-    if deleted:
-        raise SetupError(
-            "table.deletes",
-            f"{len(deleted)} data files of {facts.pin.table} have row-level deletes, which cannot be aligned to",
-            fix="compact them first (Spark: CALL system.rewrite_data_files), then plan again",
-            where=deleted[0].path,
-        )
-    older = [file for file in files if file.spec_id != facts.spec_id]
-    if older:
-        raise SetupError(
-            "table.specs",
-            f"{len(older)} data files of {facts.pin.table} lie under an older partition spec",
-            fix="rewrite them under the present one first (Spark: CALL system.rewrite_data_files), then plan again",
-            where=older[0].path,
-        )
     return tuple(
         UnitPlan(
             id=f"{number:05d}",
@@ -91,11 +76,15 @@ def plan_units(
             file_bytes=file.file_bytes,
             read_bytes=sum(file.column_bytes.get(name, 0) for name in columns),
             partition=file.partition,
-            strategy="splice",
-            reason="no deletes apply: the old bytes are copied and the new column is appended",
+            strategy="rewrite" if file.deletes else "splice",
+            reason=_DELETED if file.deletes else _WHOLE,
         )
         for number, file in enumerate(files)
     )
+
+
+_WHOLE = "no deletes apply: the old bytes are copied and the new column is appended"
+_DELETED = "rows of it are deleted: what is left is written anew with the new column"
 
 
 def plan_source(files: tuple[BaseFile, ...], facts: TableFacts, columns: tuple[str, ...]) -> SourcePlan:

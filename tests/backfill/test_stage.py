@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from nbplat.backfill.spec import BackfillSpec
+from nbplat.backfill.stage import staged_files
 from nbplat.backfill.units import cut_groups
 from nbplat.job import Job, JobState, StepContext, UnitState
 from nbplat.remote import kernel
 from nbplat.remote.kernel import stage
 from nbplat.remote.task import Task
+from tests.fixtures.deletes import add_equality_deletes, add_position_deletes
 from tests.fixtures.lakehouse import ORDERS, Lake, small_rows
 
 SQL = "select id, x * 2D as f from base"
@@ -146,7 +148,10 @@ def test_a_cancelled_job_stops_between_pieces(alone: Lake) -> None:
 
 def test_a_source_is_read_once_and_leaves_nothing(alone: Lake) -> None:
     """Six pieces share one reading of the source; the run's folder is gone when the step has ended."""
-    sql = "select b.id, coalesce(sum(e.amount), 0D) as f from base b left join shop.events e on e.customer = b.customer group by b.id"  # noqa: E501
+    sql = (
+        "select b.id, coalesce(sum(e.amount), 0D) as f from base b left join shop.events e"
+        " on e.customer = b.customer group by b.id"
+    )
     alone.submit("f", sql)
     read: list[Any] = []
     seen: set[str] = set()
@@ -183,8 +188,9 @@ def test_a_lost_source_folder_of_a_dead_try_is_made_anew(lake: Lake) -> None:
     (left / "shop__events.arrow").write_bytes(b"half")
     lake.stage(
         "f",
-        "select b.id, e.amount as f from base b left join (select customer, max(amount) as amount from shop.events group by customer) e on e.customer = b.customer",
-    )  # noqa: E501
+        "select b.id, e.amount as f from base b left join"
+        " (select customer, max(amount) as amount from shop.events group by customer) e on e.customer = b.customer",
+    )
     assert not left.exists()
 
 
@@ -227,3 +233,35 @@ def test_keys_doubled_between_files_are_found_before_staging(lake: Lake, monkeyp
     error = lake.fail()
     assert ("key.duplicate", True) == (error["code"], "id=0" in error["message"])
     assert 7 <= len(units(lake, UnitState.PENDING))
+
+
+@pytest.mark.parametrize("sql", [SQL, "select id, x + sum(0D) over (order by id) + x as f from base"])
+def test_a_table_with_deleted_rows_is_staged_and_promoted(lake: Lake, sql: str) -> None:
+    """Deleted rows are neither computed nor brought back: the plan says which files are written anew."""
+    path = min(task.file.file_path for task in lake.table().scan().plan_files())
+    add_position_deletes(lake.table(), path, [0, 2])
+    add_equality_deletes(lake.table(), ["customer"], [{"customer": 3}])
+    before = lake.rows_left()
+    plan = lake.backfills.plan(BackfillSpec.build("f", ORDERS, sql))
+    assert {"rewrite"} == {unit.strategy for unit in plan.units}
+    run_id = lake.stage("f", sql)
+    files = staged_files(lake.platform.store, run_id)
+    assert (sorted(before), [False] * 6) == (sorted(lake.staged(run_id)["id"]), [file.dense for file in files])
+    lake.promote(run_id)
+    assert before == lake.rows_left()
+    rows = lake.rows()
+    assert before == rows["id"].tolist()
+    assert (rows["x"] * 2).equals(rows["f"].rename("x"))
+
+
+def test_a_table_of_two_partition_specs_is_staged_and_promoted(lake: Lake) -> None:
+    """Files of an older spec keep it; the staging table of such a table has no partitions."""
+    with lake.table().update_spec() as evolution:
+        evolution.remove_field("bucket")
+    more = small_rows(90).slice(60)
+    lake.table().append(more)
+    run_id = lake.stage("f", SQL)
+    lake.promote(run_id)
+    rows = lake.rows()
+    assert (90, {0, 1}) == (len(rows), {task.file.spec_id for task in lake.table().scan().plan_files()})
+    assert (rows["x"] * 2).equals(rows["f"].rename("x"))
