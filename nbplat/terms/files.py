@@ -54,6 +54,12 @@ class Files(Protocol):
         one store.
         """
 
+    def copies_unseen(self, location: str, base: str, length: int) -> bool:
+        """Whether `compose` has a store copy the bytes of `base` that never pass here.
+
+        The store vouches for them by its own checksums, and reading them back would cost more than the copy did.
+        """
+
     def delete(self, location: str) -> None:
         """Delete; nothing happens when it is gone."""
 

@@ -175,6 +175,16 @@ def test_large_bases_are_copied_inside_the_store(s3_server: S3Server, bucket: st
     assert ["POST", "COPY part", "PUT part", "POST"] == s3_server.seen(since)
 
 
+def test_only_what_a_store_copies_is_taken_on_trust(s3_server: S3Server, bucket: str, tmp_path: Path) -> None:
+    """Bytes that pass here, or lie on this machine, can be compared in full."""
+    files = FileStores(lambda _: s3_server.options)
+    there, here = f"s3://{bucket}/x", f"{tmp_path}/x"
+    assert files.copies_unseen(there, there, MIN_PART_BYTES)
+    assert not files.copies_unseen(there, there, MIN_PART_BYTES - 1)
+    assert not files.copies_unseen(there, here, MIN_PART_BYTES)
+    assert not files.copies_unseen(here, here, MIN_PART_BYTES)
+
+
 def test_small_bases_are_streamed(s3_server: S3Server, bucket: str) -> None:
     """Below the least size of a part there is one read and one write."""
     files, base = S3Files(s3_server.options), f"s3://{bucket}/base"

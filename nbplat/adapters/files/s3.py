@@ -64,6 +64,10 @@ class S3Files:
                     upload.write(piece)
         return upload.size
 
+    def copies_unseen(self, location: str, base: str, length: int) -> bool:
+        """True above the least size of a part."""
+        return length >= MIN_PART_BYTES
+
     def delete(self, location: str) -> None:
         """Delete; nothing happens when it is gone."""
         bucket, key = split_location(location)

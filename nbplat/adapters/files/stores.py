@@ -57,6 +57,11 @@ class FileStores:
                     out.write(piece)
             return out.tell()
 
+    def copies_unseen(self, location: str, base: str, length: int) -> bool:
+        """Whether one object store holds both and copies the bytes itself."""
+        store = self._of(location)
+        return store is self._of(base) and store.copies_unseen(location, base, length)
+
     def delete(self, location: str) -> None:
         """Delete; nothing happens when it is gone."""
         self._of(location).delete(location)
