@@ -6,6 +6,7 @@ import functools
 import getpass
 import logging
 import os
+import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +22,7 @@ from nbplat.terms import Files, file_location
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
+    from nbplat.backfill.expire_run import Expirer
     from nbplat.backfill.frames import Frames
     from nbplat.backfill.run import Backfills
     from nbplat.backfill.spec import BackfillSpec
@@ -96,6 +98,7 @@ class Platform:
         from nbplat.adapters.local.runner import LocalRunner, local_slots
         from nbplat.adapters.parquet.splicer import ParquetSplicer
         from nbplat.adapters.parquet.staged import StagedParquet
+        from nbplat.backfill.cost import prices_of
         from nbplat.backfill.run import Backfills
 
         settings: dict[str, Any] = {
@@ -121,14 +124,34 @@ class Platform:
             lease_ms=int(self.config.lease_seconds * 1000),
             unit_attempts=self.config.unit_attempts,
             versions={name: version(name) for name in _VERSIONS_OF},
+            prices=prices_of(self.config),
         )
 
     def _staged_root(self, table: str) -> str:
         """Folder of the staged files of a table's runs."""
         from nbplat.adapters.iceberg.catalog import staged_root
 
-        here = file_location(self.config.home / "warehouse" / "staged")
-        return staged_root(self.catalog, table) or here
+        return staged_root(self.catalog, table) or self._staging_folder
+
+    @property
+    def expirer(self) -> Expirer:
+        """Sweeps staging tables and files that nothing needs."""
+        from nbplat.adapters.iceberg.sweeper import IcebergSweeper
+        from nbplat.backfill.expire_run import Expirer
+
+        return Expirer(
+            store=self.store,
+            sweeper=IcebergSweeper(self.catalog),
+            files=self.files,
+            frames=self.frames,
+            clock=self.clock,
+            staging_folder=self._staging_folder,
+            find=self.backfills.find,
+        )
+
+    @property
+    def _staging_folder(self) -> str:
+        return file_location(self.config.home / "warehouse" / "staged")
 
     @property
     def frames(self) -> Frames:
@@ -238,7 +261,9 @@ class Platform:
         )
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Let go of connections, and end the interpreters that wait for work."""
+        if (running := sys.modules.get("nbplat.remote.child")) is not None:
+            running.children.close()
         if "store" in self.__dict__:
             self.store.close()
         if "catalog" in self.__dict__:

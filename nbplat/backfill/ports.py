@@ -31,6 +31,7 @@ __all__ = [
     "SchemaChange",
     "Splicer",
     "StagedWriter",
+    "Sweeper",
     "TableFacts",
     "TableFile",
     "TableView",
@@ -586,3 +587,25 @@ class Publisher(Protocol):
 
     def sweep(self, base: SnapshotPin, *, run_id: str | None = None, branch: str | None = None) -> tuple[str, ...]:
         """Remove branches of promotions: everyone's, or a run's, or just one; returns what was removed."""
+
+
+class Sweeper(Protocol):
+    """What an expiry asks of the catalog."""
+
+    def staging_tables(self) -> dict[str, str]:
+        """Every staging table of ours with its run."""
+
+    def refs(self, table: str) -> tuple[str, ...]:
+        """Branches and tags of a table but main; none when the table is gone."""
+
+    def data_folders(self, table: str) -> tuple[str, ...]:
+        """Locations of the folders that hold the table's data files, none inside another; none when it is gone."""
+
+    def used(self, locations: Collection[str], *, skip: Collection[str] = ()) -> set[str]:
+        """Those of the locations that a snapshot of any table of the catalog uses; the tables in `skip` aside."""
+
+    def drop_staging(self, table: str) -> None:
+        """Drop a staging table, not its files; nothing happens when it is gone."""
+
+    def drop_refs(self, table: str, names: Sequence[str]) -> None:
+        """Remove branches and tags in one commit; those that are gone are no error."""

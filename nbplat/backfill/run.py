@@ -9,6 +9,9 @@ from typing import Any
 
 from nbplat.backfill.audit import audit
 from nbplat.backfill.compute import check_keys, probe
+from nbplat.backfill.cost import Prices, check_cost
+from nbplat.backfill.diff import DiffReport
+from nbplat.backfill.diff_runs import diff_live, diff_runs
 from nbplat.backfill.plan import BackfillPlan, build_plan
 from nbplat.backfill.ports import Engine, Publisher, PythonBodies, Runner, Splicer, StagedWriter, Tables
 from nbplat.backfill.promote import Member, Promoter, schema_change
@@ -26,6 +29,7 @@ __all__ = ["KIND", "Backfills", "Submission"]
 
 # Above this a plan does not read keys or run a sample: it stays a matter of metadata.
 _PROBE_BYTES = 64 << 20
+_ALL_RUNS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ class Backfills:
     unit_attempts: int
     versions: Mapping[str, str]
     wait_ms: int = 600_000
+    prices: Prices = Prices()
 
     # -- asking ----------------------------------------------------------------------------------
     def plan(self, spec: BackfillSpec) -> BackfillPlan:
@@ -101,12 +106,19 @@ class Backfills:
             key_check=f"unique over {rows} rows",
         )
 
-    def submit(self, spec: BackfillSpec, *, owner: str, force_new: bool = False) -> Submission:
-        """Attach to the equal live run, or plan, open a run and queue its staging."""
+    def submit(
+        self, spec: BackfillSpec, *, owner: str, force_new: bool = False, max_cost: float | None = None
+    ) -> Submission:
+        """Attach to the equal live run, or plan, open a run and queue its staging.
+
+        Args:
+            max_cost: Refuse a new run that costs more at the configured prices; None allows any cost.
+        """
         live = None if force_new else self._live_run(spec)
         if live is not None:
             return self._attach(live, owner)
         plan = self.plan(spec)
+        check_cost(plan, self.prices, max_cost)
         _check_room("staging", plan.write_bytes, self.writer.free_bytes(plan.base.table), plan.base.table)
         draft = RunDraft(
             kind=KIND,
@@ -255,10 +267,11 @@ class Backfills:
         run = self.find(run_id)
         plan = BackfillPlan.from_record(run.plan)
         unusable = {RunState.PLANNED, RunState.STAGING, RunState.ROLLED_BACK, RunState.EXPIRED}
-        if run.state in unusable:
+        if run.state in unusable or run.outputs.get("expired"):
             raise Conflict(
                 "backfill.not_staged",
-                f"{run.id} is {run.state.replace('_', ' ')}",
+                f"{run.id} is {run.state.replace('_', ' ')}"
+                + (", and its staged files have expired" if run.outputs.get("expired") else ""),
                 fix=f"wait for it (%backfill attach {run.id}), or run the cell again",
             )
         return StagedColumns(
@@ -267,6 +280,31 @@ class Backfills:
             columns=tuple((column.name, column.type) for column in plan.columns),
             files=staged_files(self.store, run.id),
             promoted=run.state == RunState.PROMOTED,
+        )
+
+    def diff(self, run_id: str, other: str | None = None, columns: Sequence[str] = ()) -> DiffReport:
+        """Compare a run's columns with another run's; with the table's columns of those names, when `other` is None.
+
+        Raises:
+            Conflict: a run is not staged (yet, or any more).
+            RequestError: what cannot be compared (see `nbplat.backfill.diff_runs`).
+        """
+        runs = [self.find(each) for each in (run_id, other) if each is not None]
+        plans = [BackfillPlan.from_record(run.plan) for run in runs]
+        staged = [self.staged_columns(run.id).files for run in runs]
+        budget = self.memory_bytes // 4
+        if len(runs) == 1:
+            return diff_live(
+                runs[0].id, plans[0], staged[0], self.tables, self.writer, columns=columns, memory_bytes=budget
+            )
+        return diff_runs(
+            runs[0].id,
+            runs[1].id,
+            (plans[0], plans[1]),
+            (staged[0], staged[1]),
+            self.writer,
+            columns=columns,
+            memory_bytes=budget,
         )
 
     # -- working ---------------------------------------------------------------------------------
@@ -390,6 +428,22 @@ class Backfills:
             counts[unit.state] += 1
         return counts
 
+    def failed_units(self, run: Run) -> list[dict[str, Any]]:
+        """The files whose last try failed: ``unit``, ``partition``, ``path``, ``attempts`` and ``error`` (a record)."""
+        plan = BackfillPlan.from_record(run.plan)
+        units = {unit.id: unit for unit in plan.units}
+        return [
+            {
+                "unit": each.id,
+                "partition": units[each.id].partition,
+                "path": units[each.id].path,
+                "attempts": each.attempts,
+                "error": dict(each.error or {}),
+            }
+            for each in self.store.units(stage_scope(run.id))
+            if each.state is UnitState.FAILED and each.id in units
+        ]
+
     def _attach(self, run: Run, owner: str) -> Submission:
         plan = BackfillPlan.from_record(run.plan)
         notes = (f"attached to {run.id}, which is {run.state.replace('_', ' ')}", *self._moved(run, plan))
@@ -437,7 +491,7 @@ class Backfills:
 
     def _conflicts(self, table: TableName, columns: tuple[str, ...]) -> tuple[str, ...]:
         found = []
-        for run in self.store.runs(KIND):
+        for run in self.store.runs(KIND, limit=_ALL_RUNS):
             if run.state not in LIVE_STATES or run.plan["base"]["table"] != str(table):
                 continue
             shared = {column["name"] for column in run.plan["columns"]} & set(columns)
@@ -448,7 +502,7 @@ class Backfills:
     def _schemas_in_use(self, base: SnapshotPin) -> frozenset[int]:
         pins = [
             pin
-            for run in self.store.runs(KIND)
+            for run in self.store.runs(KIND, limit=_ALL_RUNS)
             if run.state in LIVE_STATES
             for pin in (run.plan["base"], *(source["pin"] for source in run.plan["sources"]))
         ]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from nbplat.adapters.iceberg.exact_doubles import mend_doubles
 from nbplat.config import Config
 from nbplat.errors import NotFound, RemoteError, did_you_mean
 from nbplat.terms import SnapshotPin, TableName
@@ -45,6 +46,7 @@ def open_catalog(config: Config) -> Catalog:
     Raises:
         RemoteError: when a configured catalog cannot be loaded.
     """
+    mend_doubles()
     if config.catalog:
         from pyiceberg.catalog import load_catalog
 
