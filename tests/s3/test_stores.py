@@ -148,7 +148,8 @@ def test_what_never_ended_is_swept(store: Store) -> None:
     out.write(bytes(17 * MEBI))
     out.flush()
     assert 0 == files.sweep(folder, 0)
-    assert 1 == files.sweep(folder, 1 << 60)
+    assert 0 == files.sweep(folder, 1 << 60, named="other")
+    assert 1 == files.sweep(folder, 1 << 60, named="half")
     assert 0 == files.sweep(folder, 1 << 60)
     assert [f"{folder}/whole"] == [file.location for file in files.list(folder)]
     assert not writer.__exit__(ZeroDivisionError, ZeroDivisionError(), None)

@@ -93,9 +93,13 @@ class LocalFiles:
             path = path.parent
         return shutil.disk_usage(path).free
 
-    def sweep(self, prefix: str, before_ms: int) -> int:
+    def sweep(self, prefix: str, before_ms: int, *, named: str = "") -> int:
         """Delete files under temporary names that were last written before."""
-        left = [file for file in self.list(prefix) if file.location.endswith(PARTIAL) and file.modified_ms < before_ms]
+        left = [
+            file
+            for file in self.list(prefix)
+            if file.location.endswith(PARTIAL) and named in file.location and file.modified_ms < before_ms
+        ]
         for file in left:
             self.delete(file.location)
         return len(left)

@@ -74,9 +74,9 @@ class FileStores:
         """Room where `location` would be written; None when the store has no limit."""
         return self._of(location).free_bytes(location)
 
-    def sweep(self, prefix: str, before_ms: int) -> int:
+    def sweep(self, prefix: str, before_ms: int, *, named: str = "") -> int:
         """Remove what writes left that were begun before and never ended."""
-        return self._of(prefix).sweep(prefix, before_ms)
+        return self._of(prefix).sweep(prefix, before_ms, named=named)
 
     def _of(self, location: str) -> Files:
         """The store of a location.
