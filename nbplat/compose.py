@@ -94,6 +94,7 @@ class Platform:
     def backfills(self) -> Backfills:
         """Backfill runs; each access reads the catalog anew, so that no plan sees a stale table."""
         from nbplat.adapters.duckdb.engine import DuckDBEngine
+        from nbplat.adapters.iceberg.audit_log import IcebergAuditLog
         from nbplat.adapters.iceberg.publisher import IcebergPublisher
         from nbplat.adapters.iceberg.tables import IcebergTables
         from nbplat.adapters.interpreter.bodies import ChildBodies
@@ -119,6 +120,7 @@ class Platform:
             writer=StagedParquet(self.files, self._staged_root),
             splicer=ParquetSplicer(self.files),
             publisher=IcebergPublisher(self.catalog),
+            audit_log=IcebergAuditLog(self.catalog),
             clock=self.clock,
             scratch=self.config.home / "runs",
             settings=settings,
@@ -127,6 +129,7 @@ class Platform:
             unit_attempts=self.config.unit_attempts,
             versions={name: version(name) for name in _VERSIONS_OF},
             prices=prices_of(self.config),
+            audit_checks=self.config.audit,
         )
 
     def _staged_root(self, table: str) -> str:

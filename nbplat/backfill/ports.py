@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Addition",
+    "AuditLog",
     "BaseFile",
     "BranchHead",
     "Column",
@@ -227,6 +228,17 @@ class Engine(Protocol):
 
     def run(self, query: str, tables: Mapping[str, pa.Table]) -> pa.Table:
         """Run; raises DataError for what the data makes impossible (division by zero, overflow)."""
+
+
+class AuditLog(Protocol):
+    """The lakehouse table of every audit's findings, made when the first is written."""
+
+    def append(self, rows: Sequence[Mapping[str, Any]], *, run: str, job: str) -> str:
+        """Add one row per finding, once for a job however often it is tried; returns the table's name.
+
+        Columns: run, job, plan_hash, table, rule, column, level, passed, message, value, threshold
+        and at (an aware datetime). Raises RemoteError when the catalog cannot be written.
+        """
 
 
 class PythonBodies(Protocol):

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from nbplat.backfill.audit import audit
+from nbplat.backfill.audit import (
+    RULES,
+    AuditReport,
+    Checks,
+    Previous,
+    audit,
+    body_of,
+    finding_rows,
+    read_checks,
+)
 from nbplat.backfill.compute import check_keys, probe
 from nbplat.backfill.cost import Prices, check_cost
 from nbplat.backfill.diff import DiffReport
 from nbplat.backfill.diff_runs import diff_live, diff_runs
 from nbplat.backfill.plan import BackfillPlan, build_plan
-from nbplat.backfill.ports import Engine, Publisher, PythonBodies, Runner, Splicer, StagedWriter, Tables
+from nbplat.backfill.ports import AuditLog, Engine, Publisher, PythonBodies, Runner, Splicer, StagedWriter, Tables
 from nbplat.backfill.promote import Member, Promoter, schema_change
 from nbplat.backfill.rollback import Undoer
 from nbplat.backfill.settle import queue_step
 from nbplat.backfill.spec import BackfillSpec
 from nbplat.backfill.stage import Stager, stage_scope, staged_files
 from nbplat.backfill.states import DONE, KIND, LIVE_STATES, STEPS, RunState, Step
-from nbplat.clock import Clock
-from nbplat.errors import Conflict, NotFound, RequestError, SetupError
+from nbplat.clock import Clock, from_ms
+from nbplat.errors import Conflict, NbplatError, NotFound, RequestError, SetupError
 from nbplat.job import Job, JobState, JobStore, Run, RunDraft, StepContext, UnitState
 from nbplat.terms import Progress, SnapshotPin, StagedColumns, TableName
 
@@ -59,6 +68,7 @@ class Backfills:
         runners: What runs staging, by engine name.
         scratch: Holds one folder per run, for what lasts as long as a step.
         settings: ``threads``, ``memory_bytes`` and ``spill_folder`` of what is computed on this machine.
+        audit_checks: Levels and thresholds of the configuration; a run's own win.
     """
 
     store: JobStore
@@ -69,6 +79,7 @@ class Backfills:
     writer: StagedWriter
     splicer: Splicer
     publisher: Publisher
+    audit_log: AuditLog
     clock: Clock
     scratch: Path
     settings: Mapping[str, Any]
@@ -78,6 +89,7 @@ class Backfills:
     versions: Mapping[str, str]
     wait_ms: int = 600_000
     prices: Prices = Prices()
+    audit_checks: Mapping[str, str] = field(default_factory=dict)
 
     # -- asking ----------------------------------------------------------------------------------
     def plan(self, spec: BackfillSpec) -> BackfillPlan:
@@ -90,6 +102,7 @@ class Backfills:
         plan = build_plan(
             spec, self.tables, self.engine, self.bodies, memory_bytes=self.memory_bytes, conflicts=self._conflicts
         )
+        self._checks(spec, plan)
         if plan.read_bytes > _PROBE_BYTES:
             return plan
         rows = check_keys(plan, self.tables, self.settings)
@@ -351,25 +364,67 @@ class Backfills:
         return outputs
 
     def _audit(self, run: Run, plan: BackfillPlan, context: StepContext) -> dict[str, Any]:
+        spec = BackfillSpec.from_record(run.spec)
+
         def show(done: int, total: int) -> None:
-            context.report.progress(Progress(done, total, "rules"))
+            context.report.progress(Progress(done, total, "checks"))
             context.report.checkpoint()
 
         report = audit(
             plan,
             staged_files(self.store, run.id),
             self.tables,
-            self.engine,
             self.writer,
-            self.settings,
+            body_of(plan, self.settings),
+            checks=self._checks(spec, plan),
+            as_of=spec.as_of,
+            source_times=spec.source_times,
+            replaced=spec.replace,
+            previous=self._previous(run, plan),
             show=show,
         )
         for finding in report.findings:
             verdict = "ok" if finding.passed else "BLOCKS" if finding.blocks else "warns"
             context.report.log(f"{verdict:6} {finding.rule} {finding.column} {finding.message}")
+        report = self._log_findings(report, run, plan, context)
         state = RunState.AUDITED if report.passed else RunState.REJECTED
         self.store.move_run(KIND, run.id, state, frm=[RunState.AUDITING], outputs={"audit": report.record()})
         return report.record()
+
+    def _log_findings(self, report: AuditReport, run: Run, plan: BackfillPlan, context: StepContext) -> AuditReport:
+        """Append the findings to the lakehouse's table; an audit counts without it, and says that it is missing."""
+        rows = finding_rows(
+            report.findings,
+            run=run.id,
+            job=context.job.id,
+            plan_hash=plan.plan_hash,
+            table=plan.base.table,
+            at=from_ms(self.clock.now_ms()),
+        )
+        try:
+            table = self.audit_log.append(rows, run=run.id, job=context.job.id)
+        except NbplatError as error:
+            note = f"the findings are not in the lakehouse: {error}"
+        else:
+            note = f"findings are kept in {table}"
+        context.report.log(note)
+        return replace(report, notes=(note,))
+
+    def _checks(self, spec: BackfillSpec, plan: BackfillPlan) -> Checks:
+        """Levels and thresholds; RequestError for an unknown one."""
+        return read_checks(spec.checks, self.audit_checks, RULES, [column.name for column in plan.columns])
+
+    def _previous(self, run: Run, plan: BackfillPlan) -> dict[str, Previous]:
+        """For each new column the newest earlier run on this table that had it promoted."""
+        found: dict[str, Previous] = {}
+        for other in self.store.runs(KIND):
+            if other.id == run.id or "publication" not in other.outputs or other.created_ms > run.created_ms:
+                continue
+            if other.plan["base"]["table_uuid"] != plan.base.table_uuid:
+                continue
+            for name in {column["name"] for column in other.plan["columns"]} & {c.name for c in plan.columns}:
+                found.setdefault(name, Previous(other.id, staged_files(self.store, other.id)))
+        return found
 
     def _promote(self, run: Run, plan: BackfillPlan, context: StepContext) -> dict[str, Any]:
         runs = [run, *(self.store.run(KIND, other) for other in context.job.params.get("train", ()) if other != run.id)]

@@ -14,6 +14,7 @@ from nbplat.ui.call import Call
 from nbplat.ui.desk import Desk, open_desk
 from nbplat.ui.handlers.backfill_logs import failed_table
 from nbplat.ui.handlers.backfill_result import followed, outcome, plan_result, run_result
+from nbplat.ui.render.audit import run_picture
 from nbplat.ui.render.result import Result
 from nbplat.ui.render.table import fields_html, fields_text, table_html, table_text
 from nbplat.ui.shipping import frames_kept, python_source, read_params
@@ -174,7 +175,7 @@ def whole_result(desk: Desk, run_id: str) -> Result:
     jobs = [[job["id"], job["kind"], job["state"], job["attempts"]] for job in seen["jobs"]]
     parts.append(("jobs", (["job", "step", "state", "tries"], jobs)))
     text = "\n\n".join([fields_text(facts), *(table_text(*table) for _, table in parts)])
-    html = fields_html(facts) + "".join(table_html(*table, caption=title) for title, table in parts)
+    html = fields_html(facts) + run_picture(run) + "".join(table_html(*table, caption=title) for title, table in parts)
     return Result(text, html, value=seen, data=seen)
 
 

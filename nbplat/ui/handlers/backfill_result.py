@@ -11,6 +11,7 @@ from nbplat.backfill.plan import BackfillPlan
 from nbplat.config import Config
 from nbplat.ui.desk import Desk
 from nbplat.ui.handlers.follow import follow, job_result
+from nbplat.ui.render.audit import run_picture
 from nbplat.ui.render.bars import paired_bars
 from nbplat.ui.render.figures import bytes_text
 from nbplat.ui.render.result import Result
@@ -71,7 +72,8 @@ def run_result(seen: dict[str, Any], notes: list[str]) -> Result:
     if following:
         lines.append(f"  next: {following}")
     job = job_result(seen["jobs"][0]).job if seen["jobs"] else None
-    return Result("\n".join(lines), fields_html(facts), job=job, value=seen, data={**seen, "notes": notes})
+    html = fields_html(facts) + run_picture(run)
+    return Result("\n".join(lines), html, job=job, value=seen, data={**seen, "notes": notes})
 
 
 def outcome(run: dict[str, Any]) -> list[tuple[str, Any]]:
