@@ -36,6 +36,8 @@ def explain_plan(plan: BackfillPlan, prices: Mapping[str, Any] | None = None) ->
     ]
     runs = f"{len(plan.groups)} {'query' if len(plan.groups) == 1 else 'queries'}"
     how = f"in {runs}" if plan.row_wise else "once over the whole window, then cut to files"
+    if not plan.row_wise and len(plan.groups) > 1:
+        how = f"in {runs} over whole partitions, which its groups do not cross"
     if plan.python is not None:
         facts.append(("python", _python(plan.python)))
     facts += [
