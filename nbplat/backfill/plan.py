@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from nbplat.backfill.asof import check_times
 from nbplat.backfill.body import BASE, bind_body, engine_name
 from nbplat.backfill.columns import base_columns, body_keys, new_names, spec_keys
 from nbplat.backfill.declared import typed_columns
@@ -148,6 +149,7 @@ def build_plan(
     facts = tables.describe(spec.table)
     _check_table(facts)
     sources = {str(name): tables.describe(name) for name in spec.body.sources}
+    check_times(spec, facts, sources)
     keys = spec_keys(spec, facts)
     types = _spark_columns({BASE: facts, **sources})
     python = None

@@ -319,8 +319,11 @@ atexit.register(children.close)
 
 
 def _key(body: dict[str, Any]) -> str:
-    """Equal for bodies that one child can serve, whatever types are asked for."""
-    return json.dumps([body[name] for name in _LOADED], sort_keys=True)
+    """Equal for bodies that one child can serve, whatever types are asked for.
+
+    A ``purpose`` has children of its own: an audit runs in one that kept nothing of the staging.
+    """
+    return json.dumps([*(body[name] for name in _LOADED), body.get("purpose", "")], sort_keys=True)
 
 
 def _unusable(interpreter: str, why: str) -> KernelError:
