@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import getpass
+import logging
 import os
+import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +22,7 @@ from nbplat.terms import Files, file_location
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
+    from nbplat.backfill.expire_run import Expirer
     from nbplat.backfill.frames import Frames
     from nbplat.backfill.run import Backfills
     from nbplat.backfill.spec import BackfillSpec
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from nbplat.training.ports import ModelKit, TrainingSource
 
 __all__ = ["Platform", "open_platform"]
+
+_log = logging.getLogger(__name__)
 
 _VERSIONS_OF = ("nbplat", "duckdb", "pyarrow", "pyiceberg")
 
@@ -94,6 +99,7 @@ class Platform:
         from nbplat.adapters.local.runner import LocalRunner, local_slots
         from nbplat.adapters.parquet.splicer import ParquetSplicer
         from nbplat.adapters.parquet.staged import StagedParquet
+        from nbplat.backfill.cost import prices_of
         from nbplat.backfill.run import Backfills
 
         settings: dict[str, Any] = {
@@ -109,7 +115,7 @@ class Platform:
             engine=engine,
             runners={"local": LocalRunner(local_slots(cores, self.config.memory_bytes))},
             bodies=ChildBodies(self.config.home / "remote", self.config.python_seconds),
-            writer=StagedParquet(self.files, file_location(self.config.home / "warehouse" / "staged")),
+            writer=StagedParquet(self.files, self._staged_root),
             splicer=ParquetSplicer(self.files),
             publisher=IcebergPublisher(self.catalog),
             audit_log=IcebergAuditLog(self.catalog),
@@ -120,8 +126,35 @@ class Platform:
             lease_ms=int(self.config.lease_seconds * 1000),
             unit_attempts=self.config.unit_attempts,
             versions={name: version(name) for name in _VERSIONS_OF},
+            prices=prices_of(self.config),
             audit_checks=self.config.audit,
         )
+
+    def _staged_root(self, table: str) -> str:
+        """Folder of the staged files of a table's runs."""
+        from nbplat.adapters.iceberg.catalog import staged_root
+
+        return staged_root(self.catalog, table) or self._staging_folder
+
+    @property
+    def expirer(self) -> Expirer:
+        """Sweeps staging tables and files that nothing needs."""
+        from nbplat.adapters.iceberg.sweeper import IcebergSweeper
+        from nbplat.backfill.expire_run import Expirer
+
+        return Expirer(
+            store=self.store,
+            sweeper=IcebergSweeper(self.catalog),
+            files=self.files,
+            frames=self.frames,
+            clock=self.clock,
+            staging_folder=self._staging_folder,
+            find=self.backfills.find,
+        )
+
+    @property
+    def _staging_folder(self) -> str:
+        return file_location(self.config.home / "warehouse" / "staged")
 
     @property
     def frames(self) -> Frames:
@@ -208,9 +241,18 @@ class Platform:
     def settle(self, job: Job) -> None:
         """Carry a run on after one of its jobs ended."""
         if job.kind.startswith("backfill.") and job.state in END_STATES:
-            from nbplat.backfill.settle import settle
+            from nbplat.backfill.settle import left_branch, settle
 
+            if run := left_branch(self.store, job):
+                self._sweep(run)
             settle(self.store, job)
+
+    def _sweep(self, run: Run) -> None:
+        """Take away the branch of a promotion that was cancelled or died; the next promotion does it else."""
+        try:
+            self.backfills.sweep(run)
+        except Exception as exc:  # noqa: BLE001 - whatever the catalog's client raises, the run must be settled
+            _log.warning("%s: its branch could not be removed: %s", run.id, exc)
 
     def work_here(self, worker: str) -> list[Job]:
         """Do every queued job in this process, one after the other, and return them ended.
@@ -222,7 +264,9 @@ class Platform:
         )
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Let go of connections, and end the interpreters that wait for work."""
+        if (running := sys.modules.get("nbplat.remote.child")) is not None:
+            running.children.close()
         if "store" in self.__dict__:
             self.store.close()
         if "catalog" in self.__dict__:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,19 @@ from nbplat.backfill.audit import (
     read_checks,
 )
 from nbplat.backfill.compute import check_keys, probe
+from nbplat.backfill.cost import Prices, check_cost
+from nbplat.backfill.diff import DiffReport
+from nbplat.backfill.diff_runs import diff_live, diff_runs
 from nbplat.backfill.plan import BackfillPlan, build_plan
 from nbplat.backfill.ports import AuditLog, Engine, Publisher, PythonBodies, Runner, Splicer, StagedWriter, Tables
-from nbplat.backfill.promote import Promoter
+from nbplat.backfill.promote import Member, Promoter, schema_change
 from nbplat.backfill.rollback import Undoer
 from nbplat.backfill.settle import queue_step
 from nbplat.backfill.spec import BackfillSpec
 from nbplat.backfill.stage import Stager, stage_scope, staged_files
 from nbplat.backfill.states import DONE, KIND, LIVE_STATES, STEPS, RunState, Step
 from nbplat.clock import Clock, from_ms
-from nbplat.errors import Conflict, NbplatError, NotFound, SetupError
+from nbplat.errors import Conflict, NbplatError, NotFound, RequestError, SetupError
 from nbplat.job import Job, JobState, JobStore, Run, RunDraft, StepContext, UnitState
 from nbplat.terms import Progress, SnapshotPin, StagedColumns, TableName
 
@@ -35,6 +38,7 @@ __all__ = ["KIND", "Backfills", "Submission"]
 
 # Above this a plan does not read keys or run a sample: it stays a matter of metadata.
 _PROBE_BYTES = 64 << 20
+_ALL_RUNS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,8 @@ class Backfills:
     lease_ms: int
     unit_attempts: int
     versions: Mapping[str, str]
+    wait_ms: int = 600_000
+    prices: Prices = Prices()
     audit_checks: Mapping[str, str] = field(default_factory=dict)
 
     # -- asking ----------------------------------------------------------------------------------
@@ -113,13 +119,20 @@ class Backfills:
             key_check=f"unique over {rows} rows",
         )
 
-    def submit(self, spec: BackfillSpec, *, owner: str, force_new: bool = False) -> Submission:
-        """Attach to the equal live run, or plan, open a run and queue its staging."""
+    def submit(
+        self, spec: BackfillSpec, *, owner: str, force_new: bool = False, max_cost: float | None = None
+    ) -> Submission:
+        """Attach to the equal live run, or plan, open a run and queue its staging.
+
+        Args:
+            max_cost: Refuse a new run that costs more at the configured prices; None allows any cost.
+        """
         live = None if force_new else self._live_run(spec)
         if live is not None:
             return self._attach(live, owner)
         plan = self.plan(spec)
-        _check_room("staging", plan.write_bytes, self.writer.free_bytes(), plan.base.table)
+        check_cost(plan, self.prices, max_cost)
+        _check_room("staging", plan.write_bytes, self.writer.free_bytes(plan.base.table), plan.base.table)
         draft = RunDraft(
             kind=KIND,
             name=spec.name,
@@ -136,8 +149,11 @@ class Backfills:
             return self._attach(run, owner)
         return Submission(run, plan, queue_step(self.store, run, Step.STAGE, owner), attached=False)
 
-    def step(self, run_id: str, step: Step, *, owner: str) -> Submission:
+    def step(self, run_id: str, step: Step, *, owner: str, params: Mapping[str, Any] | None = None) -> Submission:
         """Queue an audit, a promotion or a roll back of a run.
+
+        Args:
+            params: Of a roll back: ``{"drop_column": True}`` drops new columns from the schema and touches no file.
 
         Raises:
             Conflict: the run is in a state from which this step cannot start.
@@ -157,13 +173,48 @@ class Backfills:
                 fix=_next_verb(RunState(run.state), run.id),
             )
         if step is Step.PROMOTE:
-            # Cheap, and before any effect: a column that exists by now refuses the promotion here.
-            self.publisher.field_ids(plan.base, run.id, plan.columns)
-            room = self.splicer.free_bytes(plan.units[0].path)
-            _check_room("promotion", plan.copy_bytes + plan.write_bytes, room, plan.base.table)
+            self._refuse_promotion([(run, plan)])
         if step is Step.ROLLBACK:
             self.store.move_run(KIND, run.id, run.state, frm=[run.state], outputs={"rollback_from": run.state})
-        return Submission(run, plan, queue_step(self.store, run, step, owner), attached=False)
+        return Submission(run, plan, queue_step(self.store, run, step, owner, params), attached=False)
+
+    def promote_train(self, run_ids: Sequence[str], *, owner: str) -> Submission:
+        """Queue one promotion of several runs of one table: one pass over its files, one commit.
+
+        Args:
+            run_ids: The first leads: the job is its.
+
+        Raises:
+            Conflict: a run that does not await promotion, or two that make the same column.
+            RequestError: runs of different tables, or one named twice.
+        """
+        runs = [self.find(run_id) for run_id in run_ids]
+        if len(runs) == 1:
+            return self.step(runs[0].id, Step.PROMOTE, owner=owner)
+        plans = [BackfillPlan.from_record(run.plan) for run in runs]
+        lead, plan = runs[0], plans[0]
+        if all(run.state == RunState.PROMOTING for run in runs):
+            return Submission(lead, plan, self._live_job(lead), attached=True)
+        for run in runs:
+            if run.state != RunState.AWAITING_PROMOTION:
+                raise Conflict(
+                    "backfill.state",
+                    f"{run.id} is {run.state.replace('_', ' ')}; a train takes runs that await promotion",
+                    fix=_next_verb(RunState(run.state), run.id),
+                )
+        _refuse_train(runs, plans)
+        self._refuse_promotion(list(zip(runs, plans, strict=True)))
+        params = {"train": [run.id for run in runs]}
+        return Submission(lead, plan, queue_step(self.store, lead, Step.PROMOTE, owner, params), attached=False)
+
+    def _refuse_promotion(self, runs: Sequence[tuple[Run, BackfillPlan]]) -> None:
+        """Cheap, and before any effect: a column that exists by now, a disk that is too small."""
+        plans = [plan for _, plan in runs]
+        base = plans[0].base
+        self.publisher.column_ids(base, schema_change(plans))
+        room = self.splicer.free_bytes(plans[0].units[0].path)
+        needed = max(plan.copy_bytes for plan in plans) + sum(plan.write_bytes for plan in plans)
+        _check_room("promotion", needed, room, base.table)
 
     def cancel(self, run_id: str) -> Run:
         """End the run's live job; the run returns to its last completed state."""
@@ -229,10 +280,11 @@ class Backfills:
         run = self.find(run_id)
         plan = BackfillPlan.from_record(run.plan)
         unusable = {RunState.PLANNED, RunState.STAGING, RunState.ROLLED_BACK, RunState.EXPIRED}
-        if run.state in unusable:
+        if run.state in unusable or run.outputs.get("expired"):
             raise Conflict(
                 "backfill.not_staged",
-                f"{run.id} is {run.state.replace('_', ' ')}",
+                f"{run.id} is {run.state.replace('_', ' ')}"
+                + (", and its staged files have expired" if run.outputs.get("expired") else ""),
                 fix=f"wait for it (%backfill attach {run.id}), or run the cell again",
             )
         return StagedColumns(
@@ -241,6 +293,31 @@ class Backfills:
             columns=tuple((column.name, column.type) for column in plan.columns),
             files=staged_files(self.store, run.id),
             promoted=run.state == RunState.PROMOTED,
+        )
+
+    def diff(self, run_id: str, other: str | None = None, columns: Sequence[str] = ()) -> DiffReport:
+        """Compare a run's columns with another run's; with the table's columns of those names, when `other` is None.
+
+        Raises:
+            Conflict: a run is not staged (yet, or any more).
+            RequestError: what cannot be compared (see `nbplat.backfill.diff_runs`).
+        """
+        runs = [self.find(each) for each in (run_id, other) if each is not None]
+        plans = [BackfillPlan.from_record(run.plan) for run in runs]
+        staged = [self.staged_columns(run.id).files for run in runs]
+        budget = self.memory_bytes // 4
+        if len(runs) == 1:
+            return diff_live(
+                runs[0].id, plans[0], staged[0], self.tables, self.writer, columns=columns, memory_bytes=budget
+            )
+        return diff_runs(
+            runs[0].id,
+            runs[1].id,
+            (plans[0], plans[1]),
+            (staged[0], staged[1]),
+            self.writer,
+            columns=columns,
+            memory_bytes=budget,
         )
 
     # -- working ---------------------------------------------------------------------------------
@@ -264,6 +341,10 @@ class Backfills:
             case Step.ROLLBACK:
                 return self._roll_back(run, plan, context)
 
+    def sweep(self, run: Run) -> tuple[str, ...]:
+        """Remove branches that tries of the run's promotion or roll back left; returns their names."""
+        return self.publisher.sweep(BackfillPlan.from_record(run.plan).base, run_id=run.id)
+
     def _stage(self, run: Run, plan: BackfillPlan, context: StepContext) -> dict[str, Any]:
         stager = Stager(
             plan,
@@ -272,7 +353,7 @@ class Backfills:
             self.runners[plan.engine],
             self.publisher,
             self.store,
-            self.writer.folder(run.id),
+            self.writer.folder(run.id, plan.base.table),
             self.scratch / run.id.replace("@", "-"),
             self.settings,
             self.lease_ms,
@@ -346,23 +427,51 @@ class Backfills:
         return found
 
     def _promote(self, run: Run, plan: BackfillPlan, context: StepContext) -> dict[str, Any]:
+        runs = [run, *(self.store.run(KIND, other) for other in context.job.params.get("train", ()) if other != run.id)]
+        for other in runs[1:]:
+            if other.state != RunState.PROMOTED:
+                self.store.move_run(
+                    KIND, other.id, RunState.PROMOTING, frm=[RunState.AWAITING_PROMOTION, RunState.PROMOTING]
+                )
+        members = [self._member(each, plan if each is run else BackfillPlan.from_record(each.plan)) for each in runs]
         promoter = Promoter(
-            plan,
-            run.id,
-            self.tables,
-            self.splicer,
-            self.publisher,
-            self.store,
-            self.lease_ms,
-            self.unit_attempts,
-            self._schemas_in_use(plan.base),
+            members=tuple(members),
+            tables=self.tables,
+            writer=self.writer,
+            splicer=self.splicer,
+            publisher=self.publisher,
+            store=self.store,
+            clock=self.clock,
+            lease_ms=self.lease_ms,
+            max_attempts=self.unit_attempts,
+            wait_ms=self.wait_ms,
+            keep_schemas=self._schemas_in_use(plan.base),
         )
-        outputs = promoter.run(context, self._provenance(run, plan, Step.PROMOTE))
-        self.store.move_run(KIND, run.id, RunState.PROMOTED, frm=[RunState.PROMOTING], outputs=outputs)
-        return outputs
+        outputs = promoter.run(context, run.outputs.get("reserved") or {})
+        # The one that leads last: until then a try after a kill goes on with the train.
+        for each in reversed(runs):
+            self.store.move_run(KIND, each.id, RunState.PROMOTED, frm=[RunState.PROMOTING], outputs=outputs[each.id])
+        return outputs[run.id]
+
+    def _member(self, run: Run, plan: BackfillPlan) -> Member:
+        about = self._provenance(run, plan, Step.PROMOTE)
+        return Member(run.id, plan, staged_files(self.store, run.id), about)
 
     def _roll_back(self, run: Run, plan: BackfillPlan, context: StepContext) -> dict[str, Any]:
-        outputs = Undoer(plan, run.id, self.publisher, self.store, self.lease_ms).run(context, run.outputs)
+        undoer = Undoer(
+            plan=plan,
+            run_id=run.id,
+            tables=self.tables,
+            writer=self.writer,
+            splicer=self.splicer,
+            publisher=self.publisher,
+            store=self.store,
+            clock=self.clock,
+            lease_ms=self.lease_ms,
+            max_attempts=self.unit_attempts,
+            wait_ms=self.wait_ms,
+        )
+        outputs = undoer.run(context, run.outputs, drop_column=bool(context.job.params.get("drop_column")))
         self.store.move_run(KIND, run.id, RunState.ROLLED_BACK, frm=[RunState.ROLLING_BACK], outputs=outputs)
         return outputs
 
@@ -373,6 +482,22 @@ class Backfills:
         for unit in self.store.units(stage_scope(run.id)):
             counts[unit.state] += 1
         return counts
+
+    def failed_units(self, run: Run) -> list[dict[str, Any]]:
+        """The files whose last try failed: ``unit``, ``partition``, ``path``, ``attempts`` and ``error`` (a record)."""
+        plan = BackfillPlan.from_record(run.plan)
+        units = {unit.id: unit for unit in plan.units}
+        return [
+            {
+                "unit": each.id,
+                "partition": units[each.id].partition,
+                "path": units[each.id].path,
+                "attempts": each.attempts,
+                "error": dict(each.error or {}),
+            }
+            for each in self.store.units(stage_scope(run.id))
+            if each.state is UnitState.FAILED and each.id in units
+        ]
 
     def _attach(self, run: Run, owner: str) -> Submission:
         plan = BackfillPlan.from_record(run.plan)
@@ -421,7 +546,7 @@ class Backfills:
 
     def _conflicts(self, table: TableName, columns: tuple[str, ...]) -> tuple[str, ...]:
         found = []
-        for run in self.store.runs(KIND):
+        for run in self.store.runs(KIND, limit=_ALL_RUNS):
             if run.state not in LIVE_STATES or run.plan["base"]["table"] != str(table):
                 continue
             shared = {column["name"] for column in run.plan["columns"]} & set(columns)
@@ -432,7 +557,7 @@ class Backfills:
     def _schemas_in_use(self, base: SnapshotPin) -> frozenset[int]:
         pins = [
             pin
-            for run in self.store.runs(KIND)
+            for run in self.store.runs(KIND, limit=_ALL_RUNS)
             if run.state in LIVE_STATES
             for pin in (run.plan["base"], *(source["pin"] for source in run.plan["sources"]))
         ]
@@ -450,6 +575,25 @@ class Backfills:
             **{f"nbplat.source.{source.pin.table}": str(source.pin.snapshot_id) for source in plan.sources},
             **{f"nbplat.version.{name}": version for name, version in self.versions.items()},
         }
+
+
+def _refuse_train(runs: Sequence[Run], plans: Sequence[BackfillPlan]) -> None:
+    """A train's runs are of one table and make different columns."""
+    if len({run.id for run in runs}) < len(runs):
+        raise RequestError("train.doubled", "a run is named twice", fix="name each run once")
+    if len({plan.base.table_uuid for plan in plans}) > 1:
+        tables = ", ".join(sorted({plan.base.table for plan in plans}))
+        raise RequestError("train.tables", f"the runs are of several tables: {tables}", fix="promote table by table")
+    makers: dict[str, str] = {}
+    for run, plan in zip(runs, plans, strict=True):
+        for column in plan.columns:
+            other = makers.setdefault(column.name.lower(), run.id)
+            if other != run.id:
+                raise Conflict(
+                    "train.column",
+                    f"{other} and {run.id} both make {column.name}",
+                    fix="promote one of them; roll the other back",
+                )
 
 
 def _check_room(what: str, needed_bytes: int, free_bytes: int | None, table: str) -> None:
