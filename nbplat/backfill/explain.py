@@ -44,11 +44,15 @@ def explain_plan(plan: BackfillPlan, prices: Prices | None = None) -> list[tuple
 
 
 def check_words(checks: Checks) -> tuple[str, ...]:
-    """What an audit will look at, by what a broken rule does; with the thresholds that have a value."""
+    """What an audit will look at, by what a broken rule does; with the thresholds that were set."""
     found: dict[Level, list[str]] = {}
     for rule in RULES:
-        limits = [(each.name, checks.limit(rule, each)) for each in rule.thresholds]
-        told = ", ".join(f"{name} {value:g}" for name, value in limits if value is not None)
+        limits = [(each, checks.limit(rule, each)) for each in rule.thresholds]
+        told = ", ".join(
+            f"{each.name} {'none' if value is None else f'{value:g}'}"
+            for each, value in limits
+            if value != each.default
+        )
         found.setdefault(checks.level(rule), []).append(f"{rule.code} ({told})" if told else rule.code)
     words = {Level.BLOCK: "blocks", Level.WARN: "warns", Level.OFF: "off"}
     return tuple(f"{words[level]}: {', '.join(found[level])}" for level in words if level in found)
@@ -56,9 +60,8 @@ def check_words(checks: Checks) -> tuple[str, ...]:
 
 def _window(plan: BackfillPlan) -> str:
     text = f"{plan.window} on {plan.time_column or 'no time column'}"
-    kept = (
-        f"{', '.join(plan.replaced)} {'keeps its' if len(plan.replaced) == 1 else 'keep their'} old values outside it"
-    )
+    owner = "keeps its" if len(plan.replaced) == 1 else "keep their"
+    kept = f"{', '.join(plan.replaced)} {owner} old values outside it"
     if len(plan.replaced) == len(plan.columns):
         return f"{text}; {kept}"
     return f"{text}; rows outside it stay null" + (f", {kept}" if plan.replaced else "")
