@@ -35,7 +35,7 @@ _DECIDING = frozenset({RunState.AWAITING_PROMOTION})
 _LANDING = frozenset({RunState.AWAITING_PROMOTION, RunState.PROMOTING})
 
 _REF = re.compile(r"nb-(?:pre-)?([a-z0-9_]+)-(\d+)(?:-\d+)?\Z")
-_SPLICED = re.compile(r"--nb-([a-z0-9_]+)-(\d+)-\d+\.parquet(?:\.partial)?\Z")
+_SPLICED = re.compile(r"--nb-([a-z0-9_]+)-(\d+)-[^/]+\.parquet(?:\.partial)?\Z")
 
 
 @dataclass(frozen=True, slots=True)
