@@ -53,6 +53,8 @@ def _sources(plan: BackfillPlan) -> list[tuple[str, str]]:
 def _work(plan: BackfillPlan) -> list[tuple[str, str]]:
     runs = f"{len(plan.groups)} {'query' if len(plan.groups) == 1 else 'queries'}"
     how = f"in {runs}" if plan.row_wise else "once over the whole window, then cut to files"
+    if not plan.row_wise and len(plan.groups) > 1:
+        how = f"in {runs} over whole partitions, which its groups do not cross"
     facts = [("python", _python(plan.python))] if plan.python is not None else []
     facts += [
         ("engine", f"{plan.engine}; the body runs {how}, because {plan.why}"),

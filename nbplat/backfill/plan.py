@@ -15,7 +15,7 @@ from nbplat.backfill.ports import Column, Engine, PythonBodies, TableFacts, Tabl
 from nbplat.backfill.python_body import PythonBody
 from nbplat.backfill.spec import BackfillSpec
 from nbplat.backfill.types import spark_type, width_bytes
-from nbplat.backfill.units import SourcePlan, UnitPlan, group_units, plan_source, plan_units
+from nbplat.backfill.units import SourcePlan, UnitPlan, closed_groups, group_units, plan_source, plan_units
 from nbplat.errors import RequestError, SetupError
 from nbplat.terms import SnapshotPin, TableName, Window, content_hash
 
@@ -35,7 +35,8 @@ class BackfillPlan:
         python: What runs a Python body, see `nbplat.remote.python_body`; None for an SQL body.
         base_columns: Columns of the table that staging reads.
         partition_columns: Source columns of the table's partition fields.
-        groups: Unit ids per query, so that sources are read once and memory stays bounded.
+        groups: Unit ids per query, so that sources are read once and memory stays bounded. Of a body that is
+            not row-wise, those that must be seen together: all of them, or whole partitions of a grouped body.
         write_bytes: Estimated size of the staged files.
         write_basis: ``sampled`` from a unit that was run, or ``type widths``.
         seconds: Estimated staging time from the sample; None when nothing was sampled.
@@ -168,7 +169,9 @@ def build_plan(
     schemas |= {engine_name(n): tables.schema(f.pin, bound.reads[n]) for n, f in sources.items()}
     found = python.columns if python else engine.result_columns(query, schemas)
     results = {column.name: column for column in found}
-    units = plan_units(tables.files(facts.pin, time_column=time_column, window=spec.window), read_columns, facts, spec)
+    files = tables.files(facts.pin, time_column=time_column, window=spec.window)
+    units = plan_units(files, read_columns, facts, spec)
+    together = spec.body.group_by if isinstance(spec.body, PythonBody) else ()
     columns = typed_columns([results[name] for name in new], spec.types)
     rows = sum(unit.rows for unit in units)
     return BackfillPlan(
@@ -187,7 +190,9 @@ def build_plan(
         base_columns=read_columns,
         partition_columns=facts.partition_columns,
         units=units,
-        groups=group_units(units, memory_bytes // 8) if bound.row_wise else (tuple(unit.id for unit in units),),
+        groups=group_units(units, memory_bytes // 8)
+        if bound.row_wise
+        else closed_groups(units, files, facts.partition_columns, together),
         query=query,
         python=python.record if python else None,
         row_wise=bound.row_wise,

@@ -115,7 +115,7 @@ class Backfills:
             plan,
             write_bytes=int(sample_bytes * scale),
             write_basis=f"sampled from {sample_rows} rows",
-            seconds=elapsed * (len(plan.groups) if plan.row_wise else 1),
+            seconds=elapsed * len(plan.groups),
             key_check=f"unique over {rows} rows",
         )
 
