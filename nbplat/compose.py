@@ -6,6 +6,7 @@ import functools
 import getpass
 import logging
 import os
+import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +22,7 @@ from nbplat.terms import Files, file_location
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
+    from nbplat.backfill.expire_run import Expirer
     from nbplat.backfill.frames import Frames
     from nbplat.backfill.run import Backfills
     from nbplat.backfill.spec import BackfillSpec
@@ -90,12 +92,14 @@ class Platform:
     def backfills(self) -> Backfills:
         """Backfill runs; each access reads the catalog anew, so that no plan sees a stale table."""
         from nbplat.adapters.duckdb.engine import DuckDBEngine
+        from nbplat.adapters.iceberg.audit_log import IcebergAuditLog
         from nbplat.adapters.iceberg.publisher import IcebergPublisher
         from nbplat.adapters.iceberg.tables import IcebergTables
         from nbplat.adapters.interpreter.bodies import ChildBodies
         from nbplat.adapters.local.runner import LocalRunner, local_slots
         from nbplat.adapters.parquet.splicer import ParquetSplicer
         from nbplat.adapters.parquet.staged import StagedParquet
+        from nbplat.backfill.cost import prices_of
         from nbplat.backfill.run import Backfills
 
         settings: dict[str, Any] = {
@@ -111,9 +115,10 @@ class Platform:
             engine=engine,
             runners={"local": LocalRunner(local_slots(cores, self.config.memory_bytes))},
             bodies=ChildBodies(self.config.home / "remote", self.config.python_seconds),
-            writer=StagedParquet(self.files, file_location(self.config.home / "warehouse" / "staged")),
+            writer=StagedParquet(self.files, self._staged_root),
             splicer=ParquetSplicer(self.files),
             publisher=IcebergPublisher(self.catalog),
+            audit_log=IcebergAuditLog(self.catalog),
             clock=self.clock,
             scratch=self.config.home / "runs",
             settings=settings,
@@ -121,7 +126,35 @@ class Platform:
             lease_ms=int(self.config.lease_seconds * 1000),
             unit_attempts=self.config.unit_attempts,
             versions={name: version(name) for name in _VERSIONS_OF},
+            prices=prices_of(self.config),
+            audit_checks=self.config.audit,
         )
+
+    def _staged_root(self, table: str) -> str:
+        """Folder of the staged files of a table's runs."""
+        from nbplat.adapters.iceberg.catalog import staged_root
+
+        return staged_root(self.catalog, table) or self._staging_folder
+
+    @property
+    def expirer(self) -> Expirer:
+        """Sweeps staging tables and files that nothing needs."""
+        from nbplat.adapters.iceberg.sweeper import IcebergSweeper
+        from nbplat.backfill.expire_run import Expirer
+
+        return Expirer(
+            store=self.store,
+            sweeper=IcebergSweeper(self.catalog),
+            files=self.files,
+            frames=self.frames,
+            clock=self.clock,
+            staging_folder=self._staging_folder,
+            find=self.backfills.find,
+        )
+
+    @property
+    def _staging_folder(self) -> str:
+        return file_location(self.config.home / "warehouse" / "staged")
 
     @property
     def frames(self) -> Frames:
@@ -231,7 +264,9 @@ class Platform:
         )
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Let go of connections, and end the interpreters that wait for work."""
+        if (running := sys.modules.get("nbplat.remote.child")) is not None:
+            running.children.close()
         if "store" in self.__dict__:
             self.store.close()
         if "catalog" in self.__dict__:

@@ -283,7 +283,7 @@ class Lander:
             staged = write_staged(
                 columns,
                 base_path=action.file.path,
-                out=self.writer.folder(run_id.partition(":")[0]),
+                out=self.writer.folder(run_id.partition(":")[0], view.pin.table),
                 unit=f"key-{action.id}",
                 fence=fence,
                 positions=None,

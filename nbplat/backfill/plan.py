@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from nbplat.backfill.asof import check_times
 from nbplat.backfill.body import BASE, bind_body, engine_name
 from nbplat.backfill.columns import base_columns, body_keys, check_filled, filled_columns, new_names, spec_keys
 from nbplat.backfill.declared import typed_columns
@@ -102,11 +103,6 @@ class BackfillPlan:
         return sum(unit.file_bytes for unit in self.units)
 
     @property
-    def held_bytes(self) -> int:
-        """Extra storage from promotion until `expire`: the old files, and the staged ones."""
-        return self.copy_bytes + self.write_bytes
-
-    @property
     def plan_hash(self) -> str:
         """SHA-256 over what will be done; estimates do not count."""
         record = self.record()
@@ -168,6 +164,7 @@ def build_plan(
     facts = tables.describe(spec.table)
     _check_table(facts)
     sources = {str(name): tables.describe(name) for name in spec.body.sources}
+    check_times(spec, facts, sources)
     keys = spec_keys(spec, facts)
     types = _spark_columns({BASE: facts, **sources})
     python = None

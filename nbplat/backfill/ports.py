@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Addition",
+    "AuditLog",
     "BaseFile",
     "BranchHead",
     "Column",
@@ -31,6 +32,7 @@ __all__ = [
     "SchemaChange",
     "Splicer",
     "StagedWriter",
+    "Sweeper",
     "TableFacts",
     "TableFile",
     "TableView",
@@ -228,6 +230,17 @@ class Engine(Protocol):
         """Run; raises DataError for what the data makes impossible (division by zero, overflow)."""
 
 
+class AuditLog(Protocol):
+    """The lakehouse table of every audit's findings, made when the first is written."""
+
+    def append(self, rows: Sequence[Mapping[str, Any]], *, run: str, job: str) -> str:
+        """Add one row per finding, once for a job however often it is tried; returns the table's name.
+
+        Columns: run, job, plan_hash, table, rule, column, level, passed, message, value, threshold
+        and at (an aware datetime). Raises RemoteError when the catalog cannot be written.
+        """
+
+
 class PythonBodies(Protocol):
     """Runs Python bodies in interpreters of their own, while a run is planned."""
 
@@ -274,14 +287,17 @@ class Runner(Protocol):
 class StagedWriter(Protocol):
     """Where staged files lie; the staging kernel writes them."""
 
-    def folder(self, run_id: str) -> str:
-        """Where a run's staged files go; a location, which need not exist."""
+    def folder(self, run_id: str, table: str) -> str:
+        """Where the staged files of a run of a table go; a location, which need not exist.
+
+        Beside the tables when they lie on an object store, on this machine otherwise.
+        """
 
     def read(self, staged: StagedFile, columns: Sequence[str]) -> pa.Table:
         """Read columns of a staged file back."""
 
-    def free_bytes(self) -> int | None:
-        """Room on the disk that staged files go to; None when the store has no limit."""
+    def free_bytes(self, table: str) -> int | None:
+        """Room where staged files of a table go; None when the store has no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -583,3 +599,25 @@ class Publisher(Protocol):
 
     def sweep(self, base: SnapshotPin, *, run_id: str | None = None, branch: str | None = None) -> tuple[str, ...]:
         """Remove branches of promotions: everyone's, or a run's, or just one; returns what was removed."""
+
+
+class Sweeper(Protocol):
+    """What an expiry asks of the catalog."""
+
+    def staging_tables(self) -> dict[str, str]:
+        """Every staging table of ours with its run."""
+
+    def refs(self, table: str) -> tuple[str, ...]:
+        """Branches and tags of a table but main; none when the table is gone."""
+
+    def data_folders(self, table: str) -> tuple[str, ...]:
+        """Locations of the folders that hold the table's data files, none inside another; none when it is gone."""
+
+    def used(self, locations: Collection[str], *, skip: Collection[str] = ()) -> set[str]:
+        """Those of the locations that a snapshot of any table of the catalog uses; the tables in `skip` aside."""
+
+    def drop_staging(self, table: str) -> None:
+        """Drop a staging table, not its files; nothing happens when it is gone."""
+
+    def drop_refs(self, table: str, names: Sequence[str]) -> None:
+        """Remove branches and tags in one commit; those that are gone are no error."""

@@ -3,24 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from nbplat.backfill.audit import audit
+from nbplat.backfill.audit import (
+    RULES,
+    AuditReport,
+    Checks,
+    Previous,
+    audit,
+    body_of,
+    finding_rows,
+    read_checks,
+)
 from nbplat.backfill.compute import check_keys, probe
+from nbplat.backfill.cost import Prices, check_cost
+from nbplat.backfill.diff import DiffReport
+from nbplat.backfill.diff_runs import diff_live, diff_runs
 from nbplat.backfill.extend import Coverage, coverage_of, extension_spec, uncovered
 from nbplat.backfill.land import landed_units
 from nbplat.backfill.plan import BackfillPlan, Others, build_plan
-from nbplat.backfill.ports import Engine, Publisher, PythonBodies, Runner, Splicer, StagedWriter, Tables, TableView
+from nbplat.backfill.ports import (
+    AuditLog,
+    Engine,
+    Publisher,
+    PythonBodies,
+    Runner,
+    Splicer,
+    StagedWriter,
+    Tables,
+    TableView,
+)
 from nbplat.backfill.promote import Member, Promoter, schema_change
 from nbplat.backfill.rollback import Undoer
 from nbplat.backfill.settle import queue_step
 from nbplat.backfill.spec import BackfillSpec
 from nbplat.backfill.stage import Stager, stage_scope, staged_files
 from nbplat.backfill.states import DONE, KIND, LIVE_STATES, STEPS, RunState, Step
-from nbplat.clock import Clock
-from nbplat.errors import Conflict, NotFound, RequestError, SetupError
+from nbplat.clock import Clock, from_ms
+from nbplat.errors import Conflict, NbplatError, NotFound, RequestError, SetupError
 from nbplat.job import Job, JobState, JobStore, Run, RunDraft, StepContext, UnitState
 from nbplat.terms import Progress, SnapshotPin, StagedColumns, TableName
 
@@ -28,6 +50,7 @@ __all__ = ["KIND", "Backfills", "Submission"]
 
 # Above this a plan does not read keys or run a sample: it stays a matter of metadata.
 _PROBE_BYTES = 64 << 20
+_ALL_RUNS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +80,7 @@ class Backfills:
         runners: What runs staging, by engine name.
         scratch: Holds one folder per run, for what lasts as long as a step.
         settings: ``threads``, ``memory_bytes`` and ``spill_folder`` of what is computed on this machine.
+        audit_checks: Levels and thresholds of the configuration; a run's own win.
     """
 
     store: JobStore
@@ -67,6 +91,7 @@ class Backfills:
     writer: StagedWriter
     splicer: Splicer
     publisher: Publisher
+    audit_log: AuditLog
     clock: Clock
     scratch: Path
     settings: Mapping[str, Any]
@@ -75,6 +100,8 @@ class Backfills:
     unit_attempts: int
     versions: Mapping[str, str]
     wait_ms: int = 600_000
+    prices: Prices = Prices()
+    audit_checks: Mapping[str, str] = field(default_factory=dict)
 
     # -- asking ----------------------------------------------------------------------------------
     def plan(self, spec: BackfillSpec) -> BackfillPlan:
@@ -93,6 +120,7 @@ class Backfills:
             others=self._others,
             only=self._lacking(spec),
         )
+        self._checks(spec, plan)
         if plan.read_bytes > _PROBE_BYTES:
             return plan
         rows = check_keys(plan, self.tables, self.settings)
@@ -109,13 +137,20 @@ class Backfills:
             key_check=f"unique over {rows} rows",
         )
 
-    def submit(self, spec: BackfillSpec, *, owner: str, force_new: bool = False) -> Submission:
-        """Attach to the equal live run, or plan, open a run and queue its staging."""
+    def submit(
+        self, spec: BackfillSpec, *, owner: str, force_new: bool = False, max_cost: float | None = None
+    ) -> Submission:
+        """Attach to the equal live run, or plan, open a run and queue its staging.
+
+        Args:
+            max_cost: Refuse a new run that costs more at the configured prices; None allows any cost.
+        """
         live = None if force_new else self._live_run(spec)
         if live is not None:
             return self._attach(live, owner)
         plan = self.plan(spec)
-        _check_room("staging", plan.write_bytes, self.writer.free_bytes(), plan.base.table)
+        check_cost(plan, self.prices, max_cost)
+        _check_room("staging", plan.write_bytes, self.writer.free_bytes(plan.base.table), plan.base.table)
         draft = RunDraft(
             kind=KIND,
             name=spec.name,
@@ -263,10 +298,11 @@ class Backfills:
         run = self.find(run_id)
         plan = BackfillPlan.from_record(run.plan)
         unusable = {RunState.PLANNED, RunState.STAGING, RunState.ROLLED_BACK, RunState.EXPIRED}
-        if run.state in unusable:
+        if run.state in unusable or run.outputs.get("expired"):
             raise Conflict(
                 "backfill.not_staged",
-                f"{run.id} is {run.state.replace('_', ' ')}",
+                f"{run.id} is {run.state.replace('_', ' ')}"
+                + (", and its staged files have expired" if run.outputs.get("expired") else ""),
                 fix=f"wait for it (%backfill attach {run.id}), or run the cell again",
             )
         return StagedColumns(
@@ -275,6 +311,31 @@ class Backfills:
             columns=tuple((column.name, column.type) for column in plan.columns),
             files=staged_files(self.store, run.id),
             promoted=run.state == RunState.PROMOTED,
+        )
+
+    def diff(self, run_id: str, other: str | None = None, columns: Sequence[str] = ()) -> DiffReport:
+        """Compare a run's columns with another run's; with the table's columns of those names, when `other` is None.
+
+        Raises:
+            Conflict: a run is not staged (yet, or any more).
+            RequestError: what cannot be compared (see `nbplat.backfill.diff_runs`).
+        """
+        runs = [self.find(each) for each in (run_id, other) if each is not None]
+        plans = [BackfillPlan.from_record(run.plan) for run in runs]
+        staged = [self.staged_columns(run.id).files for run in runs]
+        budget = self.memory_bytes // 4
+        if len(runs) == 1:
+            return diff_live(
+                runs[0].id, plans[0], staged[0], self.tables, self.writer, columns=columns, memory_bytes=budget
+            )
+        return diff_runs(
+            runs[0].id,
+            runs[1].id,
+            (plans[0], plans[1]),
+            (staged[0], staged[1]),
+            self.writer,
+            columns=columns,
+            memory_bytes=budget,
         )
 
     # -- working ---------------------------------------------------------------------------------
@@ -310,7 +371,7 @@ class Backfills:
             self.runners[plan.engine],
             self.publisher,
             self.store,
-            self.writer.folder(run.id),
+            self.writer.folder(run.id, plan.base.table),
             self.scratch / run.id.replace("@", "-"),
             self.settings,
             self.lease_ms,
@@ -321,25 +382,67 @@ class Backfills:
         return outputs
 
     def _audit(self, run: Run, plan: BackfillPlan, context: StepContext) -> dict[str, Any]:
+        spec = BackfillSpec.from_record(run.spec)
+
         def show(done: int, total: int) -> None:
-            context.report.progress(Progress(done, total, "rules"))
+            context.report.progress(Progress(done, total, "checks"))
             context.report.checkpoint()
 
         report = audit(
             plan,
             staged_files(self.store, run.id),
             self.tables,
-            self.engine,
             self.writer,
-            self.settings,
+            body_of(plan, self.settings),
+            checks=self._checks(spec, plan),
+            as_of=spec.as_of,
+            source_times=spec.source_times,
+            replaced=spec.replace,
+            previous=self._previous(run, plan),
             show=show,
         )
         for finding in report.findings:
             verdict = "ok" if finding.passed else "BLOCKS" if finding.blocks else "warns"
             context.report.log(f"{verdict:6} {finding.rule} {finding.column} {finding.message}")
+        report = self._log_findings(report, run, plan, context)
         state = RunState.AUDITED if report.passed else RunState.REJECTED
         self.store.move_run(KIND, run.id, state, frm=[RunState.AUDITING], outputs={"audit": report.record()})
         return report.record()
+
+    def _log_findings(self, report: AuditReport, run: Run, plan: BackfillPlan, context: StepContext) -> AuditReport:
+        """Append the findings to the lakehouse's table; an audit counts without it, and says that it is missing."""
+        rows = finding_rows(
+            report.findings,
+            run=run.id,
+            job=context.job.id,
+            plan_hash=plan.plan_hash,
+            table=plan.base.table,
+            at=from_ms(self.clock.now_ms()),
+        )
+        try:
+            table = self.audit_log.append(rows, run=run.id, job=context.job.id)
+        except NbplatError as error:
+            note = f"the findings are not in the lakehouse: {error}"
+        else:
+            note = f"findings are kept in {table}"
+        context.report.log(note)
+        return replace(report, notes=(note,))
+
+    def _checks(self, spec: BackfillSpec, plan: BackfillPlan) -> Checks:
+        """Levels and thresholds; RequestError for an unknown one."""
+        return read_checks(spec.checks, self.audit_checks, RULES, [column.name for column in plan.columns])
+
+    def _previous(self, run: Run, plan: BackfillPlan) -> dict[str, Previous]:
+        """For each new column the newest earlier run on this table that had it promoted."""
+        found: dict[str, Previous] = {}
+        for other in self.store.runs(KIND):
+            if other.id == run.id or "publication" not in other.outputs or other.created_ms > run.created_ms:
+                continue
+            if other.plan["base"]["table_uuid"] != plan.base.table_uuid:
+                continue
+            for name in {column["name"] for column in other.plan["columns"]} & {c.name for c in plan.columns}:
+                found.setdefault(name, Previous(other.id, staged_files(self.store, other.id)))
+        return found
 
     def _promote(self, run: Run, plan: BackfillPlan, context: StepContext) -> dict[str, Any]:
         runs = [run, *(self.store.run(KIND, other) for other in context.job.params.get("train", ()) if other != run.id)]
@@ -398,6 +501,22 @@ class Backfills:
             counts[unit.state] += 1
         return counts
 
+    def failed_units(self, run: Run) -> list[dict[str, Any]]:
+        """The files whose last try failed: ``unit``, ``partition``, ``path``, ``attempts`` and ``error`` (a record)."""
+        plan = BackfillPlan.from_record(run.plan)
+        units = {unit.id: unit for unit in plan.units}
+        return [
+            {
+                "unit": each.id,
+                "partition": units[each.id].partition,
+                "path": units[each.id].path,
+                "attempts": each.attempts,
+                "error": dict(each.error or {}),
+            }
+            for each in self.store.units(stage_scope(run.id))
+            if each.state is UnitState.FAILED and each.id in units
+        ]
+
     def _attach(self, run: Run, owner: str) -> Submission:
         plan = BackfillPlan.from_record(run.plan)
         notes = (f"attached to {run.id}, which is {run.state.replace('_', ' ')}", *self._moved(run, plan))
@@ -447,7 +566,7 @@ class Backfills:
         """What a plan says of the other live runs of its table."""
         conflicts, overlaps = [], []
         chain = {run.id for run in self._chain(spec.extends)} if spec.extends else set()
-        for run in self.store.runs(KIND):
+        for run in self.store.runs(KIND, limit=_ALL_RUNS):
             if run.state not in LIVE_STATES or run.plan["base"]["table"] != str(spec.table) or run.id in chain:
                 continue
             state = run.state.replace("_", " ")
@@ -555,7 +674,7 @@ class Backfills:
     def _schemas_in_use(self, base: SnapshotPin) -> frozenset[int]:
         pins = [
             pin
-            for run in self.store.runs(KIND)
+            for run in self.store.runs(KIND, limit=_ALL_RUNS)
             if run.state in LIVE_STATES
             for pin in (run.plan["base"], *(source["pin"] for source in run.plan["sources"]))
         ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -243,13 +245,13 @@ def test_groups_are_those_of_the_window(lake: Lake) -> None:
 def test_params_modules_and_shipped_sources_reach_every_unit(lake: Lake) -> None:
     """A run with all of them has their values."""
     text = b"def scale(values, by):\n    return [None if v is None else v * by for v in values]"
-    module = base64.b64encode(text).decode()
+    data = base64.b64encode(text).decode()
     run_id = stage(
         lake,
         "scaled",
         "def feature(batch, params):\n    import scaling\n"
         "    return {'f': scaling.scale(batch['x'].to_pylist(), half(params['by']))}",
-        modules=[{"name": "scaling.py", "data": module}],
+        modules=[{"name": "scaling.py", "data": data}],
         shipped={"half": "def half(x):\n    return x / 2"},
         params={"by": 8.0},
     )
