@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import getpass
 import logging
 import os
+import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbplat.clock import Clock, SystemClock
 from nbplat.config import Config, load_config
-from nbplat.errors import InternalError, SetupError
+from nbplat.errors import InternalError, NotFound, SetupError
 from nbplat.job import END_STATES, Job, JobStore, Run, RunDraft, StepContext
 from nbplat.job.inline import work_inline
-from nbplat.terms import Files, file_location
+from nbplat.terms import Files, content_hash, file_location
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -131,10 +133,23 @@ class Platform:
         )
 
     def _staged_root(self, table: str) -> str:
-        """Folder of the staged files of a table's runs."""
+        """Folder of the staged files of a table's runs; on an object store one of this ledger's own.
+
+        Others stage there as well, under the same run ids, and must neither overwrite nor expire our files.
+        """
         from nbplat.adapters.iceberg.catalog import staged_root
 
-        return staged_root(self.catalog, table) or self._staging_folder
+        shared = staged_root(self.catalog, table)
+        url = self.config.store_url.rpartition("@")[2] or f"{platform.node()}:{self.config.home}"
+        return f"{shared}/{content_hash({'ledger': url})[:12]}" if shared else self._staging_folder
+
+    def _staged_roots(self, tables: Collection[str]) -> set[str]:
+        """Every folder of staged files of these tables; one that was dropped cannot be asked any more."""
+        roots = {self._staging_folder}
+        for table in tables:
+            with contextlib.suppress(NotFound):
+                roots.add(self._staged_root(table))
+        return roots
 
     @property
     def expirer(self) -> Expirer:
@@ -148,7 +163,7 @@ class Platform:
             files=self.files,
             frames=self.frames,
             clock=self.clock,
-            staging_folder=self._staging_folder,
+            staging_folders=self._staged_roots,
             find=self.backfills.find,
         )
 

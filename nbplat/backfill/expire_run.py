@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from nbplat.backfill.expire import EXPIRABLE, RunTrace, Sweep, TableTrace, candidates, plan_sweep
@@ -19,13 +19,16 @@ __all__ = ["Expirer"]
 
 _ALL = 1_000_000
 
+# What was begun longer ago than this is nobody's work under way.
+_LONGEST_WRITE_MS = 24 * 3600 * 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Expirer:
     """Sweeps one state folder.
 
     Attributes:
-        staging_folder: Location of the folder that holds the runs' staging folders.
+        staging_folders: Base tables of the runs -> locations of the folders that hold our staged files.
         find: Finds a run by ``name@number`` or the newest of a name.
     """
 
@@ -34,7 +37,7 @@ class Expirer:
     files: Files
     frames: Frames
     clock: Clock
-    staging_folder: str
+    staging_folders: Callable[[Collection[str]], Collection[str]]
     find: Callable[[str], Run]
 
     def expire(self, run_ids: Sequence[str] = (), *, older_than_ms: int, dry_run: bool) -> Sweep:
@@ -53,7 +56,9 @@ class Expirer:
         named = {self.find(run_id).id for run_id in run_ids}
         # The order matters: what was listed before its run was seen to rest is no file of a try under way, and what
         # was published before that shows in the snapshots that are read last.
-        staged, tables = list(self.files.list(self.staging_folder)), self._tables()
+        tables = self._tables()
+        folders = self.staging_folders([table.name for table in tables])
+        staged = [file for folder in folders for file in self.files.list(folder)]
         staging = self.sweeper.staging_tables()
         runs = [self._trace(run, named) for run in self.store.runs(KIND, limit=_ALL)]
         for run in runs:
@@ -79,6 +84,12 @@ class Expirer:
         if dry_run:
             return sweep
         self._delete(sweep, runs)
+        # What a kill left of a write is no file yet on some stores, and is paid for all the same.
+        begun_before = now_ms - max(older_than_ms, _LONGEST_WRITE_MS)
+        for folder in folders:
+            self.files.sweep(folder, begun_before)
+        for folder in (folder for table in tables for folder in table.folders):
+            self.files.sweep(folder, begun_before, named="--nb-")
         return replace(sweep, done=True)
 
     def _tables(self) -> list[TableTrace]:

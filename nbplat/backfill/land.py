@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from nbplat.backfill.align import key_digest
 from nbplat.backfill.failures import our_errors
 from nbplat.backfill.landing import Action, Change, FileAction, Match, Part, Source, plan_landing
 from nbplat.backfill.ports import (
@@ -31,6 +30,7 @@ from nbplat.backfill.realign import key_positions, take_rows, unequal_rows
 from nbplat.backfill.stage import release_dead_tries
 from nbplat.errors import Conflict, DataError, NbplatError, RemoteError
 from nbplat.job import JobStore, StepContext, UnitState
+from nbplat.remote.align import key_digest
 from nbplat.remote.write import write_staged
 from nbplat.terms import Progress, SnapshotPin
 

@@ -15,7 +15,7 @@ from nbplat.backfill.ports import BaseFile, Column, Engine, PythonBodies, TableF
 from nbplat.backfill.python_body import PythonBody
 from nbplat.backfill.spec import BackfillSpec
 from nbplat.backfill.types import spark_type, width_bytes
-from nbplat.backfill.units import SourcePlan, UnitPlan, group_units, plan_source, plan_units
+from nbplat.backfill.units import SourcePlan, UnitPlan, closed_groups, group_units, plan_source, plan_units
 from nbplat.errors import RequestError, SetupError
 from nbplat.terms import SnapshotPin, Window, content_hash
 
@@ -43,12 +43,15 @@ class BackfillPlan:
         python: What runs a Python body, see `nbplat.remote.python_body`; None for an SQL body.
         base_columns: Columns of the table that staging reads.
         partition_columns: Source columns of the table's partition fields.
-        groups: Unit ids per query, so that sources are read once and memory stays bounded.
+        groups: Unit ids per query, so that sources are read once and memory stays bounded. Of a body that is
+            not row-wise, those that must be seen together: all of them, or whole partitions of a grouped body.
         write_bytes: Estimated size of the staged files.
         write_basis: ``sampled`` from a unit that was run, or ``type widths``.
         seconds: Estimated staging time from the sample; None when nothing was sampled.
         key_check: What is known of the key's uniqueness before the run.
         conflicts: Other runs on this table that touch these columns; empty when there are none.
+        replaced: Those of the columns that the table has, and that keep their values outside the window.
+        checks: What the audit will look at, in words: ``blocks: rows, keys``, ``warns: constant``.
         overlaps: Other runs that are about to land on the same files, or on columns that this one reads.
     """
 
@@ -76,6 +79,8 @@ class BackfillPlan:
     conflicts: tuple[str, ...] = ()
     overlaps: tuple[str, ...] = ()
     python: Mapping[str, Any] | None = None
+    replaced: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
 
     @property
     def body(self) -> dict[str, Any]:
@@ -106,7 +111,7 @@ class BackfillPlan:
     def plan_hash(self) -> str:
         """SHA-256 over what will be done; estimates do not count."""
         record = self.record()
-        for estimate in ("write_bytes", "write_basis", "seconds", "key_check", "conflicts", "overlaps"):
+        for estimate in ("write_bytes", "write_basis", "seconds", "key_check", "conflicts", "overlaps", "checks"):
             del record[estimate]
         return content_hash(record)
 
@@ -134,6 +139,8 @@ class BackfillPlan:
                 "groups": tuple(tuple(group) for group in record["groups"]),
                 "conflicts": tuple(record["conflicts"]),
                 "overlaps": tuple(record.get("overlaps", ())),
+                "replaced": tuple(record.get("replaced", ())),
+                "checks": tuple(record.get("checks", ())),
             }
         )
 
@@ -187,6 +194,7 @@ def build_plan(
     results = {column.name: column for column in found}
     files = tables.files(facts.pin, time_column=time_column, window=spec.window)
     units = plan_units(_among(files, only), read_columns, facts, spec)
+    together = spec.body.group_by if isinstance(spec.body, PythonBody) else ()
     columns = filled_columns(typed_columns([results[name] for name in new], spec.types), spec.replace, facts)
     rows = sum(unit.rows for unit in units)
     said = others(spec, new)
@@ -206,9 +214,12 @@ def build_plan(
         base_columns=read_columns,
         partition_columns=facts.partition_columns,
         units=units,
-        groups=group_units(units, memory_bytes // 8) if bound.row_wise else (tuple(unit.id for unit in units),),
+        groups=group_units(units, memory_bytes // 8)
+        if bound.row_wise
+        else closed_groups(units, files, facts.partition_columns, together),
         query=query,
         python=python.record if python else None,
+        replaced=tuple(column.name for column in columns if column.name in spec.replace),
         row_wise=bound.row_wise,
         why=bound.why,
         write_bytes=rows * sum(width_bytes(column.type) for column in columns),

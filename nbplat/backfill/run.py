@@ -21,6 +21,7 @@ from nbplat.backfill.compute import check_keys, probe
 from nbplat.backfill.cost import Prices, check_cost
 from nbplat.backfill.diff import DiffReport
 from nbplat.backfill.diff_runs import diff_live, diff_runs
+from nbplat.backfill.explain import check_words
 from nbplat.backfill.extend import Coverage, coverage_of, extension_spec, uncovered
 from nbplat.backfill.land import landed_units
 from nbplat.backfill.plan import BackfillPlan, Others, build_plan
@@ -120,7 +121,7 @@ class Backfills:
             others=self._others,
             only=self._lacking(spec),
         )
-        self._checks(spec, plan)
+        plan = replace(plan, checks=check_words(self._checks(spec, plan)))
         if plan.read_bytes > _PROBE_BYTES:
             return plan
         rows = check_keys(plan, self.tables, self.settings)
@@ -133,7 +134,7 @@ class Backfills:
             plan,
             write_bytes=int(sample_bytes * scale),
             write_basis=f"sampled from {sample_rows} rows",
-            seconds=elapsed * (len(plan.groups) if plan.row_wise else 1),
+            seconds=elapsed * len(plan.groups),
             key_check=f"unique over {rows} rows",
         )
 

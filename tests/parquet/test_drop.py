@@ -366,3 +366,16 @@ def test_bloom_filters_come_along(tmp_path: Path) -> None:
         for value in ("v0", "v1999"):
             assert [(1,)] == db.sql(f"select count(*) from read_parquet('{out}') where s = '{value}'").fetchall()
         assert [(0,)] == db.sql(f"select count(*) from read_parquet('{out}') where s = 'none'").fetchall()
+
+
+def test_what_is_sorted_by_a_dropped_column_is_not_said_any_more(tmp_path: Path) -> None:
+    """Row groups stay sorted by the columns before it, under their new numbers."""
+    table, _ = with_ids(pa.table({"a": [1, 1, 2], "s": [{"x": 1}] * 3, "b": [1, 2, 3], "c": [9, 8, 7]}), 1)
+    order = [pq.SortingColumn(number) for number in (0, 2, 3)]
+    base = write(tmp_path / "base.parquet", table, [2, 1], sorting_columns=order)
+    for drop, expected in (({101}, [0, 1, 2]), ({201}, [0]), ({1}, []), ({301}, [0, 2])):
+        out = tmp_path / "out.parquet"
+        splice(FILES, str(base), [], str(out), drop=drop)
+        for group in range(2):
+            sorting = pq.read_metadata(out).row_group(group).sorting_columns
+            assert expected == [column.column_index for column in sorting]

@@ -52,6 +52,8 @@ def feature(batch, params):
 """
     ran = notebook.run(cell)
     assert "clipped@1 awaiting_promotion" in str(ran.value)
+    [module] = ran.value.value["run"]["spec"]["python"]["modules"]
+    assert {"name", "sha256"} == set(module)
     expected = [min(v * 3.0, 50.0) + 5 for v in range(60)]
     assert expected == lake.staged("clipped@1")["f"].tolist()
 

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from nbplat.backfill.align import key_digest
 from nbplat.backfill.audit.inside import inside
 from nbplat.backfill.audit.matching import Hashes, hash_rows
 from nbplat.backfill.audit.measures import Measure, measures, type_text
@@ -18,6 +17,7 @@ from nbplat.backfill.audit.sketch import Scale, Sketch
 from nbplat.backfill.plan import BackfillPlan, UnitPlan
 from nbplat.backfill.ports import StagedWriter, Tables
 from nbplat.errors import DataError
+from nbplat.remote.align import key_digest
 from nbplat.terms import StagedFile
 
 __all__ = ["FileFacts", "MeasureCounts", "Survey", "take_survey"]

@@ -360,6 +360,24 @@ def test_the_promotion_has_its_own_rule() -> None:
     assert bad.fix
 
 
+def test_nested_and_decimal_columns_are_judged(lake: Lake) -> None:
+    """An embedding by length and norm, a struct by its fields, a decimal by its value; holes are shown."""
+    sql = """select id, array(x, x * 2D) as emb, named_struct('a', id, 't', tag) as s,
+    id + 1 as d, array(1D, coalesce(x, 0D)) as whole from base"""
+    state, found = audited(lake, "f", sql, keys=["id"], types={"d": "decimal(9, 2)"})
+    assert "awaiting_promotion" == state
+    assert "a list has up to 2 null elements" == found["range", "emb.holes"]["message"]
+    assert not found["range", "emb.holes"]["passed"]
+    assert found["range", "whole.holes"]["passed"]
+    for name in ("s.a", "s.t", "d"):
+        assert found["constant", name]["passed"]
+    for name in ("emb", "s", "d", "whole"):
+        for rule in ("type", "nulls", "coverage", "determinism"):
+            assert found[rule, name]["passed"], (rule, name)
+    measured = [profile["column"] for profile in lake.backfills.find("f@1").outputs["audit"]["profile"]]
+    assert ["emb.length", "emb.norm", "s.a", "s.t", "d", "whole.length", "whole.norm"] == measured
+
+
 def test_a_promoted_column_is_profiled(lake: Lake) -> None:
     """Counts of the picture add up: every value of every month is in one bin."""
     run_id = lake.stage("f", SQL)

@@ -18,7 +18,7 @@ class Drift(Rule):
     title = "A column is distributed like its earlier version: the live one it replaces, or a promoted run's."
     why = "A model in use was trained on the earlier values; a shift nobody meant is a bug in the new body."
     example = "Amounts in pence where the earlier version had pounds."
-    fix = "compare the two versions; if the change is meant, --check drift=off"
+    fix = "compare the two with `%backfill diff`; if the change is meant, --check drift=off"
     level = Level.WARN
     thresholds = (
         Threshold("psi", 0.25, "PSI", "the largest population stability index beyond chance"),
