@@ -37,6 +37,7 @@ _BACKFILL_VERBS = (
     "cancel",
     "diff",
     "expire",
+    "extend",
     "list",
     "logs",
     "pause",

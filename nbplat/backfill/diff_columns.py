@@ -96,9 +96,10 @@ class Gathered:
         self.changed += int((unequal & had & has).sum())
         self.added += int((unequal & ~had).sum())
         self.nulled += int((unequal & ~has).sum())
-        changes = _changes(before, after, unequal)
+        measured = _changes(before, after, unequal)
+        changes = np.zeros(len(unequal)) if measured is None else measured
         sizes = changes[unequal & had & has & np.isfinite(changes)]
-        if sizes.size:
+        if measured is not None and sizes.size:
             self.change_sum += float(sizes.sum())
             self.change_count += int(sizes.size)
             self.largest = max(self.largest or 0.0, float(sizes.max()))
@@ -148,11 +149,11 @@ class Gathered:
         self.sampled += len(rows)
 
 
-def _changes(before: pa.Array, after: pa.Array, unequal: Any) -> Any:
-    """How far each row moved; 0 where it did not, or where the type has no distance."""
+def _changes(before: pa.Array, after: pa.Array, unequal: Any) -> Any | None:
+    """How far each row moved, 0 where it did not; None for a type without distances."""
     one, other = _numbers(before), _numbers(after)
     if one is None or other is None:
-        return np.zeros(len(unequal))
+        return None
     with np.errstate(invalid="ignore"):
         change = np.abs(other - one)
     change = np.where(np.isnan(change), 0.0, change)

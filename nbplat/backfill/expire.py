@@ -34,8 +34,8 @@ _DECIDING = frozenset({RunState.AWAITING_PROMOTION})
 # Their spliced files may be published yet.
 _LANDING = frozenset({RunState.AWAITING_PROMOTION, RunState.PROMOTING})
 
-_REF = re.compile(r"nb-(?:pre-)?([a-z0-9_]+)-(\d+)(?:-\d+)?\Z")
-_SPLICED = re.compile(r"--nb-([a-z0-9_]+)-(\d+)-[^/]+\.parquet(?:\.partial)?\Z")
+_REF = re.compile(r"nb-(?:pre-)?([a-z0-9_]+)-(\d+)(?:-\d+)*\Z")
+_SPLICED = re.compile(r"--nb-([a-z0-9_]+)-(\d+)(?:-[a-z0-9]+)+\.parquet(?:\.partial)?\Z")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,17 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from nbplat.backfill.audit.rule import Level
+from nbplat.backfill.audit.rules import RULES
+from nbplat.backfill.audit.settings import Checks
 from nbplat.backfill.cost import HOW_TO_SET, Prices, plan_cost
 from nbplat.backfill.frames import NAMESPACE
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.backfill.states import RunState
 
-__all__ = ["bytes_by_partition", "explain_audit", "explain_plan", "explain_units", "next_step"]
+__all__ = ["bytes_by_partition", "check_words", "explain_audit", "explain_plan", "explain_units", "next_step"]
+
+_DRAWN = 24
 
 
 def explain_plan(plan: BackfillPlan, prices: Prices | None = None) -> list[tuple[str, str]]:
@@ -24,16 +29,42 @@ def explain_plan(plan: BackfillPlan, prices: Prices | None = None) -> list[tuple
         ("table", f"{plan.base.table} at snapshot {plan.base.snapshot_id}, {plan.partitioning}"),
         ("new columns", ", ".join(f"{column.name} {column.type}" for column in plan.columns)),
         ("keys", f"{', '.join(plan.keys)} ({plan.key_check})"),
-        ("window", f"{plan.window} on {plan.time_column or 'no time column'}; rows outside it stay null"),
+        ("window", _window(plan)),
         *_sources(plan),
         *_work(plan),
         *_landing(plan),
+        *(("audit", check) for check in plan.checks),
     ]
     if prices is not None:
         cost = plan_cost(plan, prices)
         facts += [("cost", line) for line in (cost.lines() if cost else [HOW_TO_SET])]
     facts += [("conflict", conflict) for conflict in plan.conflicts]
+    facts += [("overlap", overlap) for overlap in plan.overlaps]
     return facts
+
+
+def check_words(checks: Checks) -> tuple[str, ...]:
+    """What an audit will look at, by what a broken rule does; with the thresholds that were set."""
+    found: dict[Level, list[str]] = {}
+    for rule in RULES:
+        limits = [(each, checks.limit(rule, each)) for each in rule.thresholds]
+        told = ", ".join(
+            f"{each.name} {'none' if value is None else f'{value:g}'}"
+            for each, value in limits
+            if value != each.default
+        )
+        found.setdefault(checks.level(rule), []).append(f"{rule.code} ({told})" if told else rule.code)
+    words = {Level.BLOCK: "blocks", Level.WARN: "warns", Level.OFF: "off"}
+    return tuple(f"{words[level]}: {', '.join(found[level])}" for level in words if level in found)
+
+
+def _window(plan: BackfillPlan) -> str:
+    text = f"{plan.window} on {plan.time_column or 'no time column'}"
+    owner = "keeps its" if len(plan.replaced) == 1 else "keep their"
+    kept = f"{', '.join(plan.replaced)} {owner} old values outside it"
+    if len(plan.replaced) == len(plan.columns):
+        return f"{text}; {kept}"
+    return f"{text}; rows outside it stay null" + (f", {kept}" if plan.replaced else "")
 
 
 def _sources(plan: BackfillPlan) -> list[tuple[str, str]]:
@@ -90,12 +121,17 @@ def _landing(plan: BackfillPlan) -> list[tuple[str, str]]:
 
 
 def bytes_by_partition(plan: BackfillPlan) -> list[tuple[str, int, int]]:
-    """Partition -> bytes that staging reads of it, bytes that promotion copies; in partition order."""
+    """Partition -> bytes that staging reads of it, bytes that promotion copies; in partition order.
+
+    Where there are more than 24, those that are alike in their first field are one.
+    """
+    whole = len({unit.partition for unit in plan.units}) <= _DRAWN
     read: Counter[str] = Counter()
     copied: Counter[str] = Counter()
     for unit in plan.units:
-        read[unit.partition] += unit.read_bytes
-        copied[unit.partition] += unit.file_bytes
+        name = unit.partition if whole else unit.partition.split(", ")[0]
+        read[name] += unit.read_bytes
+        copied[name] += unit.file_bytes
     return [(name, read[name], copied[name]) for name in sorted(copied)]
 
 

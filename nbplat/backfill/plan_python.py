@@ -92,7 +92,7 @@ def bind_python(
         whole = runner.run(record, rows)
         why = check_row_wise(lambda part: runner.run(record, part), rows, whole, keys)
     bound = BoundBody("", (*keys, *names), frozenset(keys), {BASE: reads}, not body.group_by, why)
-    new_names(bound, keys, facts)
+    new_names(bound, keys, facts, spec.replace)
     return BoundPython(bound, columns, record)
 
 

@@ -21,8 +21,21 @@ from nbplat.backfill.compute import check_keys, probe
 from nbplat.backfill.cost import Prices, check_cost
 from nbplat.backfill.diff import DiffReport
 from nbplat.backfill.diff_runs import diff_live, diff_runs
-from nbplat.backfill.plan import BackfillPlan, build_plan
-from nbplat.backfill.ports import AuditLog, Engine, Publisher, PythonBodies, Runner, Splicer, StagedWriter, Tables
+from nbplat.backfill.explain import check_words
+from nbplat.backfill.extend import Coverage, coverage_of, extension_spec, uncovered
+from nbplat.backfill.land import landed_units
+from nbplat.backfill.plan import BackfillPlan, Others, build_plan
+from nbplat.backfill.ports import (
+    AuditLog,
+    Engine,
+    Publisher,
+    PythonBodies,
+    Runner,
+    Splicer,
+    StagedWriter,
+    Tables,
+    TableView,
+)
 from nbplat.backfill.promote import Member, Promoter, schema_change
 from nbplat.backfill.rollback import Undoer
 from nbplat.backfill.settle import queue_step
@@ -100,9 +113,15 @@ class Backfills:
                 keys in the table, and a body that fails on the sample.
         """
         plan = build_plan(
-            spec, self.tables, self.engine, self.bodies, memory_bytes=self.memory_bytes, conflicts=self._conflicts
+            spec,
+            self.tables,
+            self.engine,
+            self.bodies,
+            memory_bytes=self.memory_bytes,
+            others=self._others,
+            only=self._lacking(spec),
         )
-        self._checks(spec, plan)
+        plan = replace(plan, checks=check_words(self._checks(spec, plan)))
         if plan.read_bytes > _PROBE_BYTES:
             return plan
         rows = check_keys(plan, self.tables, self.settings)
@@ -375,7 +394,7 @@ class Backfills:
             staged_files(self.store, run.id),
             self.tables,
             self.writer,
-            body_of(plan, self.settings),
+            body_of(plan, self.settings, self.engine),
             checks=self._checks(spec, plan),
             as_of=spec.as_of,
             source_times=spec.source_times,
@@ -544,15 +563,114 @@ class Backfills:
                 notes.append(f"{pin.table} has moved on since: --new plans on its present snapshot")
         return tuple(notes)
 
-    def _conflicts(self, table: TableName, columns: tuple[str, ...]) -> tuple[str, ...]:
-        found = []
+    def _others(self, spec: BackfillSpec, columns: tuple[str, ...]) -> Others:
+        """What a plan says of the other live runs of its table."""
+        conflicts, overlaps = [], []
+        chain = {run.id for run in self._chain(spec.extends)} if spec.extends else set()
         for run in self.store.runs(KIND, limit=_ALL_RUNS):
-            if run.state not in LIVE_STATES or run.plan["base"]["table"] != str(table):
+            if run.state not in LIVE_STATES or run.plan["base"]["table"] != str(spec.table) or run.id in chain:
                 continue
-            shared = {column["name"] for column in run.plan["columns"]} & set(columns)
+            state = run.state.replace("_", " ")
+            made = {column["name"] for column in run.plan["columns"]}
+            shared = made & set(columns)
+            if run.state == RunState.PROMOTED:
+                # A promoted column can be computed again under its id.
+                shared -= set(spec.replace)
             if shared:
-                found.append(f"{run.id} ({run.state}) makes {', '.join(sorted(shared))} too: only one can be promoted")
-        return tuple(found)
+                named = ", ".join(sorted(shared))
+                conflicts.append(f"{run.id} ({state}) makes {named} too: only one can be promoted")
+            elif run.state != RunState.PROMOTED:
+                overlaps.append(
+                    f"{run.id} ({state}) lands on files of this table too: `%backfill promote {run.id} {spec.name}`"
+                    " does both in one pass"
+                )
+        return Others(tuple(conflicts), tuple(overlaps))
+
+    # -- extending -------------------------------------------------------------------------------
+    def coverage(self, run_id: str) -> Coverage:
+        """How far a promoted run's columns reach into the table as it is now.
+
+        Raises:
+            Conflict: the run is not promoted, or its columns are not in the table any more.
+        """
+        run = self._promoted(run_id)
+        view, lacking = self._view_and_lacking(run)
+        plan = BackfillPlan.from_record(run.plan)
+        files = self.tables.files(view.pin)
+        return coverage_of(run.id, [column.name for column in plan.columns], files, view.files, lacking)
+
+    def extend(self, run_id: str, *, owner: str, to: str | None = None, promote: bool = True) -> Submission:
+        """Stage a promoted run's columns for the files that lack them, with the same body, and promote them.
+
+        Args:
+            to: First moment that is left out; None for no end.
+            promote: Promote by itself once the audit has passed.
+
+        Raises:
+            Conflict: the run is not promoted, or every file has its columns.
+            RequestError: a body that sees the whole window.
+        """
+        newest = self._chain(self._promoted(run_id).id)[0]
+        if newest.state in _ON_ITS_WAY:
+            return self._attach(newest, owner)
+        spec = BackfillSpec.from_record(newest.spec)
+        wider = extension_spec(spec, BackfillPlan.from_record(newest.plan), newest.id, to, promote=promote)
+        if not self._lacking(wider):
+            raise Conflict(
+                "extend.nothing",
+                f"every data file of {spec.table} has the columns of {run_id}",
+                fix=f"nothing to do; `%backfill status {run_id}` shows what is covered",
+            )
+        return self.submit(wider, owner=owner)
+
+    def _promoted(self, run_id: str) -> Run:
+        run = self.find(run_id)
+        while run.spec.get("extends") and run.state != RunState.PROMOTED:
+            run = self.store.run(KIND, str(run.spec["extends"]))
+        if run.state != RunState.PROMOTED:
+            raise Conflict(
+                "backfill.state",
+                f"{run.id} is {run.state.replace('_', ' ')}; what is promoted can be extended",
+                fix=_next_verb(RunState(run.state), run.id),
+            )
+        return run
+
+    def _chain(self, run_id: str) -> list[Run]:
+        """A run, what it extends and what extends it, newest first; what was rejected or rolled back is left out."""
+        run = self.store.run(KIND, run_id)
+        live = [each for each in self.store.runs(KIND, name=run.name) if each.state in LIVE_STATES]
+        chain = {run_id}
+        while len(chain) < len(grown := {*chain, *_linked(live, chain)}):
+            chain = grown
+        return [each for each in live if each.id in chain]
+
+    def _lacking(self, spec: BackfillSpec) -> frozenset[str] | None:
+        """The files that an extension takes; None for any other request."""
+        if not spec.extends:
+            return None
+        run = self.store.run(KIND, spec.extends)
+        view, lacking = self._view_and_lacking(run)
+        # Where the old window ended, the file in which it did is filled on from there.
+        ended = BackfillPlan.from_record(run.plan).window.end is not None
+        return frozenset(file.path for file in view.files) if ended else lacking
+
+    def _view_and_lacking(self, run: Run) -> tuple[TableView, frozenset[str]]:
+        plan = BackfillPlan.from_record(run.plan)
+        view = self.publisher.view(plan.base)
+        ids = dict(run.outputs["publication"]["field_ids"])
+        if gone := [name for name, number in ids.items() if number not in view.columns.values()]:
+            raise Conflict(
+                "column.dropped",
+                f"{plan.base.table} has no column {gone[0]!r} of {run.id} any more",
+                fix="run the cell again: it makes the column anew",
+            )
+        ours = {
+            unit["new_path"]
+            for each in self._chain(run.id)
+            if each.outputs.get("landing")
+            for unit in landed_units(self.store, each.outputs["landing"]["scope"], ())
+        }
+        return view, uncovered(view.files, ids.values(), ours)
 
     def _schemas_in_use(self, base: SnapshotPin) -> frozenset[int]:
         pins = [
@@ -575,6 +693,15 @@ class Backfills:
             **{f"nbplat.source.{source.pin.table}": str(source.pin.snapshot_id) for source in plan.sources},
             **{f"nbplat.version.{name}": version for name, version in self.versions.items()},
         }
+
+
+_ON_ITS_WAY = frozenset(LIVE_STATES) - {RunState.PROMOTED}
+
+
+def _linked(runs: Sequence[Run], chain: set[str]) -> set[str]:
+    """What runs of a chain extend, and what extends them."""
+    behind = {str(run.spec["extends"]) for run in runs if run.id in chain and run.spec.get("extends")}
+    return behind | {run.id for run in runs if run.spec.get("extends") in chain}
 
 
 def _refuse_train(runs: Sequence[Run], plans: Sequence[BackfillPlan]) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SourcePlan", "UnitPlan", "closed_groups", "cut_groups", "group_units", "plan_source", "plan_units"]
 
+_INTACT = "no deletes apply: the old bytes are copied and the columns are appended"
+_DELETED = "deletes apply: its live rows are decoded and written anew, as a new file would escape the deletes"
 _SHARE_OF_MEMORY = 8
 _PIECES_A_SLOT = 4
 # Below this a piece's own cost (a query, a scan of every source) outweighs what working side by side saves.
@@ -77,15 +79,11 @@ def plan_units(
             file_bytes=file.file_bytes,
             read_bytes=sum(file.column_bytes.get(name, 0) for name in columns),
             partition=file.partition,
-            strategy="rewrite" if file.deletes else "splice",
-            reason=_DELETED if file.deletes else _WHOLE,
+            strategy=("rewrite" if file.deletes else "splice"),
+            reason=_DELETED if file.deletes else _INTACT,
         )
         for number, file in enumerate(files)
     )
-
-
-_WHOLE = "no deletes apply: the old bytes are copied and the new column is appended"
-_DELETED = "rows of it are deleted: what is left is written anew with the new column"
 
 
 def plan_source(files: tuple[BaseFile, ...], facts: TableFacts, columns: tuple[str, ...]) -> SourcePlan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nbplat.backfill.states import Step
+from nbplat.backfill.states import RunState, Step
 from nbplat.errors import RequestError, did_you_mean
 from nbplat.service.records import job_record, run_record, submission_record
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from nbplat.backfill.run import Backfills
     from nbplat.job import JobStore
 
-__all__ = ["VERBS", "carry_out", "seen"]
+__all__ = ["VERBS", "carry_out", "covered", "seen"]
 
-VERBS = ("audit", "promote", "rollback", "retry", "pause", "resume", "cancel")
+VERBS = ("audit", "promote", "rollback", "extend", "retry", "pause", "resume", "cancel")
 
 
 def carry_out(
@@ -25,7 +25,7 @@ def carry_out(
 
     Args:
         run_ids: One run; for a promotion, as many as there are of one table.
-        params: What the verb takes besides, by name.
+        params: What the verb takes besides: ``drop_column`` (rollback), ``to`` and ``promote`` (extend).
 
     Returns:
         ``run``, ``job`` (None when there is nothing to wait for), ``notes``; for a queued step also
@@ -48,8 +48,24 @@ def carry_out(
             return submission_record(backfills.resume(run_id))
         case "retry":
             return submission_record(backfills.retry(run_id, owner=owner))
+        case "promote":
+            return submission_record(backfills.promote_train(run_ids, owner=owner))
+        case "extend":
+            return submission_record(backfills.extend(run_id, owner=owner, **_known(verb, params, "to", "promote")))
+        case "rollback":
+            given = _known(verb, params, "drop_column")
+            return submission_record(backfills.step(run_id, Step.ROLLBACK, owner=owner, params=given))
         case _:
             return submission_record(backfills.step(run_id, Step(f"backfill.{verb}"), owner=owner))
+
+
+def _known(verb: str, params: Mapping[str, Any] | None, *names: str) -> dict[str, Any]:
+    """The parameters that are given; an unknown one is refused."""
+    given = {name: value for name, value in (params or {}).items() if value is not None}
+    for name in given:
+        if name not in names:
+            raise RequestError("backfill.verb", f"{verb} takes no {name!r}", fix=did_you_mean(name, names))
+    return given
 
 
 def seen(backfills: Backfills, store: JobStore, run_id: str) -> dict[str, Any]:
@@ -61,3 +77,13 @@ def seen(backfills: Backfills, store: JobStore, run_id: str) -> dict[str, Any]:
         "failed_units": backfills.failed_units(run),
         "jobs": [job_record(job) for job in store.jobs(run_id=run.id)],
     }
+
+
+def covered(backfills: Backfills, run_id: str) -> dict[str, Any]:
+    """How far a promoted run's columns reach into the table as it is now; empty for a run that is not promoted.
+
+    Raises:
+        Conflict: its columns are not in the table any more.
+    """
+    run = backfills.find(run_id)
+    return backfills.coverage(run.id).record() if run.state == RunState.PROMOTED else {}

@@ -55,6 +55,9 @@ class Desk(Protocol):
     def expire(self, run_ids: Sequence[str], older_than_s: float, *, dry_run: bool) -> dict[str, Any]:
         """Sweep what nothing needs; returns what was (with `dry_run`: would be) deleted."""
 
+    def coverage(self, run_id: str) -> dict[str, Any]:
+        """How far a promoted run's columns reach into the table now; empty when it is not promoted."""
+
     def staged(self, run_id: str) -> dict[str, Any]:
         """The record of what a run has staged."""
 
@@ -120,6 +123,9 @@ class ServiceDesk:
         body = {"runs": list(run_ids), "older_than_s": older_than_s, "dry_run": dry_run}
         return dict(self._client.post("/api/v1/backfills/expire", body, timeout_s=600))
 
+    def coverage(self, run_id: str) -> dict[str, Any]:
+        return dict(self._client.get(f"/api/v1/backfills/{run_id}/coverage"))
+
     def staged(self, run_id: str) -> dict[str, Any]:
         return dict(self._client.get(f"/api/v1/backfills/{run_id}/staged"))
 
@@ -183,6 +189,9 @@ class LocalDesk:
     def expire(self, run_ids: Sequence[str], older_than_s: float, *, dry_run: bool) -> dict[str, Any]:
         age_ms = int(older_than_s * 1000)
         return self.platform.expirer.expire(run_ids, older_than_ms=age_ms, dry_run=dry_run).record()
+
+    def coverage(self, run_id: str) -> dict[str, Any]:
+        return backfill_verbs.covered(self.platform.backfills, run_id)
 
     def staged(self, run_id: str) -> dict[str, Any]:
         return asdict(self.platform.backfills.staged_columns(run_id))

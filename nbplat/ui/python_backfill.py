@@ -17,6 +17,7 @@ __all__ = [
     "cancel",
     "diff",
     "expire",
+    "extend",
     "list",
     "logs",
     "pause",
@@ -53,10 +54,10 @@ def show(run: str, *, desk: Desk | None = None) -> Result:
 
 
 def status(run: str, *, desk: Desk | None = None) -> Result:
-    """Where a run is."""
-    from nbplat.ui.handlers.backfill_result import run_result
+    """Where a run is, and what of the table a promoted one does not cover."""
+    from nbplat.ui.handlers.backfill import status_result
 
-    return run_result((desk or open_desk()).show(run), [])
+    return status_result(desk or open_desk(), run)
 
 
 def attach(run: str, *, desk: Desk | None = None) -> Result:
@@ -105,9 +106,18 @@ def promote(*runs: str, wait: bool = True, desk: Desk | None = None) -> Result:
     return _step("promote", *runs, wait=wait, desk=desk)
 
 
-def rollback(run: str, *, wait: bool = True, desk: Desk | None = None) -> Result:
-    """Take promoted columns out again, or drop what was staged."""
-    return _step("rollback", run, wait=wait, desk=desk)
+def rollback(run: str, *, drop_column: bool = False, wait: bool = True, desk: Desk | None = None) -> Result:
+    """Take promoted columns out again, or drop what was staged; with `drop_column` out of the schema only."""
+    return _step("rollback", run, wait=wait, desk=desk, params={"drop_column": drop_column or None})
+
+
+def extend(
+    run: str, *, to: str | None = None, promote: bool = True, wait: bool = True, desk: Desk | None = None
+) -> Result:
+    """Fill a promoted run's columns where files lack them, with the same body, and promote that."""
+    from nbplat.ui.handlers.backfill_steps import extended
+
+    return extended(desk or open_desk(), run, to=to, promote=promote, wait=wait)
 
 
 def diff(run: str, other: str | None = None, *, columns: tuple[str, ...] = (), desk: Desk | None = None) -> Result:
@@ -125,7 +135,9 @@ def expire(*runs: str, older_than_s: float = 604_800.0, dry_run: bool = False, d
     return expire_result(desk.expire(tuple(runs), older_than_s, dry_run=dry_run))
 
 
-def _step(verb: str, *runs: str, wait: bool = True, desk: Desk | None = None) -> Result:
+def _step(
+    verb: str, *runs: str, wait: bool = True, desk: Desk | None = None, params: dict[str, Any] | None = None
+) -> Result:
     from nbplat.ui.handlers.backfill_steps import stepped
 
-    return stepped(desk or open_desk(), verb, runs, wait=wait)
+    return stepped(desk or open_desk(), verb, runs, wait=wait, params=params)

@@ -24,7 +24,7 @@ def _at(noun: str, *verbs: str, module: str = "") -> dict[tuple[str, str], str]:
 HANDLERS: Mapping[tuple[str, str], str] = {
     **_at("backfill", "run", "show", "status"),
     **_at("backfill", "attach", "pause", "resume", "cancel", "retry", module="backfill_steps"),
-    **_at("backfill", "audit", "promote", "rollback", module="backfill_steps"),
+    **_at("backfill", "audit", "promote", "rollback", "extend", module="backfill_steps"),
     **_at("backfill", "logs", module="backfill_logs"),
     **_at("backfill", "diff", module="backfill_diff"),
     **_at("backfill", "expire", module="backfill_expire"),

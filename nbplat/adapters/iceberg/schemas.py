@@ -103,7 +103,9 @@ def _refuse_existing(table: Table, change: SchemaChange) -> None:
                 f"{name} has a column {existing[column.name.lower()]!r} already",
                 fix="roll back the run that made it (%backfill list), or name the feature otherwise",
             )
-    if change.add and set(table.schema().field_ids) & set(change.field_ids.values()):
+    names = {column.name for column in change.add}
+    fresh = {number for path, number in change.field_ids.items() if path.split(".")[0] in names}
+    if fresh & set(table.schema().field_ids):
         raise Conflict(
             "promotion.schema_moved",
             f"another column of {name} took the field ids of this promotion",

@@ -146,6 +146,11 @@ def router(platform: Platform) -> APIRouter:
         """A run with the counts of its units, those that failed, and its jobs."""
         return backfill_verbs.seen(platform.backfills, platform.store, run_id)
 
+    @routes.get("/{run_id}/coverage")
+    def coverage(run_id: str) -> dict[str, Any]:
+        """How far a promoted run's columns reach into the table now; empty when it is not promoted."""
+        return backfill_verbs.covered(platform.backfills, run_id)
+
     @routes.get("/{run_id}/staged")
     def staged(run_id: str) -> dict[str, Any]:
         """What the run offers to readers before it is promoted."""

@@ -9,11 +9,11 @@ from nbplat.backfill.cost import prices_of
 from nbplat.backfill.explain import explain_audit, explain_plan, explain_units, next_step
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.clock import iso
-from nbplat.errors import NotFound, RequestError, did_you_mean
+from nbplat.errors import NbplatError, NotFound, RequestError, did_you_mean
 from nbplat.ui.call import Call
 from nbplat.ui.desk import Desk, open_desk
 from nbplat.ui.handlers.backfill_logs import failed_table
-from nbplat.ui.handlers.backfill_result import followed, outcome, plan_result, run_result
+from nbplat.ui.handlers.backfill_result import coverage_notes, followed, outcome, plan_result, run_result
 from nbplat.ui.render.audit import run_picture
 from nbplat.ui.render.result import Result
 from nbplat.ui.render.table import fields_html, fields_text, table_html, table_text
@@ -25,6 +25,7 @@ __all__ = [
     "runs_result",
     "show",
     "status",
+    "status_result",
     "whole_result",
 ]
 
@@ -141,7 +142,7 @@ def status(call: Call) -> Result:
     """One run in a line, or every run that does not rest."""
     desk = open_desk()
     if call.options.run:
-        return run_result(desk.show(call.options.run), [])
+        return status_result(desk, call.options.run)
     runs = [run for run in desk.runs("backfill", 200) if run["state"] not in ("rolled_back", "expired", "superseded")]
     header = ["run", "state", "staged files", "job", "next"]
     rows = []
@@ -153,6 +154,16 @@ def status(call: Call) -> Result:
         paused = bool(live) and live[0]["state"] == "paused"
         rows.append([run["id"], run["state"], done, at, next_step(run["state"], run["id"], paused=paused)])
     return Result(table_text(header, rows), table_html(header, rows), value=runs, data=runs)
+
+
+def status_result(desk: Desk, run: str) -> Result:
+    """One run; of a promoted one also the partitions that its columns do not reach."""
+    seen = desk.show(run)
+    try:
+        found = desk.coverage(seen["run"]["id"])
+    except NbplatError as exc:
+        return run_result(seen, [f"coverage: {exc.message}"])
+    return run_result(seen, coverage_notes(found), coverage=found)
 
 
 def show(call: Call) -> Result:

@@ -17,7 +17,7 @@ from nbplat.ui.render.figures import bytes_text
 from nbplat.ui.render.result import Result
 from nbplat.ui.render.table import fields_html, fields_text, table_html, table_text
 
-__all__ = ["followed", "outcome", "plan_result", "run_result"]
+__all__ = ["coverage_notes", "followed", "outcome", "plan_result", "run_result"]
 
 
 def followed(desk: Desk, asked: dict[str, Any], *, wait: bool, show: Callable[[Result], None]) -> Result:
@@ -48,7 +48,30 @@ def plan_result(plan: BackfillPlan, config: Config) -> Result:
     )
 
 
-def run_result(seen: dict[str, Any], notes: list[str]) -> Result:
+_GAPS = 12
+
+
+def coverage_notes(found: dict[str, Any]) -> list[str]:
+    """What a promoted run's columns do not reach, a line a partition; one line when they reach everything."""
+    if not found:
+        return []
+    whole = (
+        f"covers {found['covered_rows']:,} of {found['rows']:,} rows in {found['covered_files']} of {found['files']}"
+    )
+    gaps = found["gaps"]
+    lines = [f"{whole} files"]
+    lines += [
+        f"not covered: {gap['partition'] or 'unpartitioned'} ({gap['rows']:,} rows in {gap['files']} files)"
+        for gap in gaps[:_GAPS]
+    ]
+    if len(gaps) > _GAPS:
+        lines.append(f"not covered: {len(gaps) - _GAPS} more partitions")
+    if gaps:
+        lines.append(f"`%backfill extend {found['run_id']}` fills them")
+    return lines
+
+
+def run_result(seen: dict[str, Any], notes: list[str], *, coverage: dict[str, Any] | None = None) -> Result:
     """Where a run is, in one greppable line with what to do next, and a small table."""
     run = seen["run"]
     paused = bool(seen["jobs"]) and seen["jobs"][0]["state"] == "paused"
@@ -71,9 +94,10 @@ def run_result(seen: dict[str, Any], notes: list[str]) -> Result:
         lines.append(f"  last error: {run['error']['code']}: {run['error']['message']}")
     if following:
         lines.append(f"  next: {following}")
+    data = {**seen, "notes": notes, **({"coverage": coverage} if coverage else {})}
     job = job_result(seen["jobs"][0]).job if seen["jobs"] else None
     html = fields_html(facts) + run_picture(run)
-    return Result("\n".join(lines), html, job=job, value=seen, data={**seen, "notes": notes})
+    return Result("\n".join(lines), html, job=job, value=seen, data=data)
 
 
 def outcome(run: dict[str, Any]) -> list[tuple[str, Any]]:

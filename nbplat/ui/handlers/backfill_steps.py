@@ -9,12 +9,25 @@ from nbplat.backfill.explain import explain_plan
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.ui.call import Call
 from nbplat.ui.desk import Desk, open_desk
-from nbplat.ui.handlers.backfill_result import run_result
+from nbplat.ui.handlers.backfill_result import followed, run_result
 from nbplat.ui.handlers.follow import RESTING, follow
 from nbplat.ui.render.result import Result
 from nbplat.ui.render.table import fields_html, fields_text
 
-__all__ = ["attach", "attached", "audit", "cancel", "pause", "promote", "resume", "retry", "rollback", "stepped"]
+__all__ = [
+    "attach",
+    "attached",
+    "audit",
+    "cancel",
+    "extend",
+    "extended",
+    "pause",
+    "promote",
+    "resume",
+    "retry",
+    "rollback",
+    "stepped",
+]
 
 
 def attach(call: Call) -> Result:
@@ -63,7 +76,23 @@ def promote(call: Call) -> Result:
 
 def rollback(call: Call) -> Result:
     """Take promoted columns out again, or drop what was staged."""
-    return _step(call, "rollback")
+    return _step(call, "rollback", params={"drop_column": call.options.drop_column or None})
+
+
+def extend(call: Call) -> Result:
+    """Fill a promoted run's columns where files lack them."""
+    options = call.options
+    return extended(
+        open_desk(), options.run, to=options.end, promote=not options.hold, wait=options.wait, show=call.show
+    )
+
+
+def extended(
+    desk: Desk, run: str, *, to: str | None = None, promote: bool = True, wait: bool = True, show: Any = lambda _: None
+) -> Result:
+    """Ask for an extension, which is a run of its own, and with `wait` follow that."""
+    asked = desk.step(desk.show(run)["run"]["id"], "extend", params={"to": to, "promote": promote})
+    return followed(desk, asked, wait=wait, show=show)
 
 
 def stepped(
@@ -83,12 +112,12 @@ def stepped(
     return run_result(seen, [*notes, *others])
 
 
-def _step(call: Call, verb: str, runs: tuple[str, ...] = ()) -> Result:
+def _step(call: Call, verb: str, runs: tuple[str, ...] = (), params: Any = None) -> Result:
     desk = open_desk()
     runs = runs or (call.options.run,)
     if getattr(call.options, "dry_run", False):
         return _would(desk, verb, runs)
-    return stepped(desk, verb, runs, wait=call.options.wait, show=call.show)
+    return stepped(desk, verb, runs, wait=call.options.wait, show=call.show, params=params)
 
 
 def _would(desk: Desk, verb: str, runs: tuple[str, ...]) -> Result:

@@ -92,9 +92,38 @@ BACKFILL = Noun(
         Verb(
             "rollback",
             "Take promoted columns out of the table again",
-            (DRY_RUN, WAIT, YES, JSON),
+            (
+                Option(
+                    "drop_column",
+                    ("--drop-column",),
+                    "flag",
+                    "only take new columns out of the schema, at once and without touching a file",
+                ),
+                DRY_RUN,
+                WAIT,
+                YES,
+                JSON,
+            ),
             (_RUN,),
             example="%backfill rollback spend_90d",
+        ),
+        Verb(
+            "extend",
+            "Fill a promoted run's columns where files lack them, with the same body, and promote that",
+            (
+                Option(
+                    "end",
+                    ("--to",),
+                    "date",
+                    "first moment left out; without it, as far as the table goes",
+                    metavar="DATE",
+                ),
+                Option("hold", ("--hold",), "flag", "leave the promotion to a person"),
+                WAIT,
+                JSON,
+            ),
+            (_RUN,),
+            example="%backfill extend spend_90d --to 2011-12-01",
         ),
         Verb(
             "diff",

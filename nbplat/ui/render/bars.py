@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 __all__ = ["histogram", "paired_bars"]
 
 _ROW, _BAR, _GAP = 22, 8, 2
-_LABEL, _WIDTH, _VALUE = 250, 320, 130
+_LABEL, _WIDTH, _VALUE = 290, 300, 150
 _COLOURS = ("#4c78a8", "#f58518")
 _FONT = "font:12px system-ui,sans-serif"
 
@@ -27,14 +27,11 @@ def paired_bars(
         rows: Label and the two values, none negative.
         names: What the two values are, for the legend.
         shown: A value as text.
-        most: Further rows are added up into one.
+        most: Of further rows only the sum is told.
     """
-    kept = list(rows[:most])
-    if len(rows) > most:
-        rest = rows[most - 1 :]
-        kept = [*rows[: most - 1], (f"{len(rest)} more", sum(r[1] for r in rest), sum(r[2] for r in rest))]
+    kept, rest = list(rows[:most]), rows[most:]
     top = max((max(one, two) for _, one, two in kept), default=0) or 1
-    height = 26 + _ROW * len(kept)
+    height = 26 + _ROW * (len(kept) + bool(rest))
     parts = [_legend(names)]
     for number, (label, *values) in enumerate(kept):
         y = 26 + number * _ROW
@@ -47,6 +44,10 @@ def paired_bars(
                 f"<title>{html.escape(f'{label}: {names[side]} {shown(value)}')}</title></rect>"
             )
         parts.append(_text(_LABEL + _WIDTH + 8, y + 13, f"{shown(values[0])} / {shown(values[1])}"))
+    if rest:
+        summed = [sum(row[1] for row in rest), sum(row[2] for row in rest)]
+        y = 26 + len(kept) * _ROW + 13
+        parts.append(_text(0, y, f"{len(rest)} more: {shown(summed[0])} / {shown(summed[1])}"))
     return _svg(_LABEL + _WIDTH + _VALUE, height, title, parts)
 
 
@@ -92,7 +93,7 @@ def _text(x: float, y: float, text: str, *, anchor: str = "start", title: str = 
     return f'<text x="{x:.0f}" y="{y:.0f}" fill="currentColor" text-anchor="{anchor}">{tip}{html.escape(text)}</text>'
 
 
-def _short(label: str, most: int = 38) -> str:
+def _short(label: str, most: int = 40) -> str:
     return label if len(label) <= most else f"{label[: most - 1]}…"
 
 
