@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import unquote, urlsplit
 
 import pyarrow.fs
 
 from .failure import KernelError
 
 __all__ = ["filesystem"]
+
+_LOCAL = pyarrow.fs.LocalFileSystem()
 
 
 def filesystem(location: str, storage: Mapping[str, str]) -> tuple[pyarrow.fs.FileSystem, str]:
@@ -22,13 +23,15 @@ def filesystem(location: str, storage: Mapping[str, str]) -> tuple[pyarrow.fs.Fi
     Raises:
         KernelError: ``storage.scheme``, a scheme that this process cannot open.
     """
-    parts = urlsplit(location)
-    if parts.scheme in ("", "file"):
-        path = unquote(parts.path) if parts.scheme else location
-        return pyarrow.fs.LocalFileSystem(use_mmap=False), path
+    scheme, colon, rest = location.partition(":")
+    if not colon or location.startswith("/"):
+        return _LOCAL, location
+    if scheme == "file":
+        # Iceberg locations are not percent-encoded: what stands after the scheme is the path.
+        return _LOCAL, "/" + rest.lstrip("/")
     raise KernelError(
         "storage.scheme",
-        f"locations of scheme {parts.scheme!r} cannot be opened here",
+        f"locations of scheme {scheme!r} cannot be opened here",
         fix="use a local folder",
         where=location,
         kind="SetupError",

@@ -56,6 +56,8 @@ class Task(TypedDict):
         base: Name of the base table in the query.
         whole: True when the body must see every row of the window at once; `files` is then all of them.
         keys: Key columns.
+        keys_unique: True when the keys are known to be unique over the table; otherwise the files of the
+            task are checked.
         kept: Partition source columns that are written beside the keys.
         new: Serialized Arrow schema of the new columns, in the order they are written.
         window: None when every row is computed.
@@ -76,6 +78,7 @@ class Task(TypedDict):
     base: str
     whole: bool
     keys: list[str]
+    keys_unique: bool
     kept: list[str]
     new: bytes
     window: WindowBounds | None
