@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from .align import inside_window, show_rows
+from .align import FANS_OUT, KEEP_ROWS, inside_window, shown
 from .body import typed
 from .failure import KernelError, failed
 from .kernel import filled, staged_columns, written
@@ -71,19 +71,19 @@ class Delivery:
         keys = base.table.select(self._task["keys"])
         doubled = np.unique(have[1:][have[1:] == have[:-1]])
         if doubled.size:
-            shown = show_rows(keys, index[np.isin(wanted, doubled)][:_SHOWN])
+            some = shown(keys.take(pa.array(index[np.isin(wanted, doubled)][:_SHOWN])))
             raise KernelError(
                 "body.duplicate_keys",
-                f"the body returns keys more than once: {doubled.size} of them, e.g. {shown}",
-                fix="a join fans out: GROUP BY the keys, or join on a unique column",
+                f"the body returns keys more than once: {doubled.size} of them, e.g. {some}",
+                fix=FANS_OUT,
             )
         lost = index[~np.isin(wanted, have)]
         if lost.size:
-            shown = show_rows(keys, lost[:_SHOWN])
+            some = shown(keys.take(pa.array(lost[:_SHOWN])))
             raise KernelError(
                 "body.missing_keys",
-                f"the body returns no row for {lost.size} of {len(wanted)} rows, e.g. {shown}",
-                fix="keep every row of base: LEFT JOIN instead of JOIN, no WHERE on base",
+                f"the body returns no row for {lost.size} of {len(wanted)} rows, e.g. {some}",
+                fix=KEEP_ROWS,
             )
         raise KernelError(
             "stage.rows",

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from nbplat.adapters.ray.cluster import RaySettings, cluster
-from nbplat.remote.failure import KernelError
+from nbplat.remote.failure import KernelError, failed
 from nbplat.remote.kernel import stage
 from nbplat.remote.task import Task
 
@@ -85,9 +85,8 @@ class RayRunner:
         try:
             result: list[dict[str, Any]] = ray.get(reference)
         except ray.exceptions.RayError as exc:
-            record = _died(exc).record()
             self._say(f"Ray lost the task of {', '.join(file['unit'] for file in task['files'])}: {_first(exc)}")
-            return [{"unit": file["unit"], "fence": file["fence"], "error": record} for file in task["files"]]
+            return [failed(file, _died(exc)) for file in task["files"]]
         return result
 
 

@@ -121,14 +121,14 @@ def _why(found: Sequence[str], together: bool, lane: SqlLane, task: Task) -> str
     if not task["kept"]:
         return f"{moved}; not storage-partitioned: the table is not partitioned"
     return (
-        f"{moved}; not storage-partitioned: the body or the join back groups rows otherwise than the table's partitions "
-        f"({lane.partitioning}); a body over the whole window keeps them when it returns their columns among the keys"
+        f"{moved}; not storage-partitioned: the body or the join back groups rows otherwise than the partitions of the "
+        f"table ({lane.partitioning}); a body over the whole window keeps them when their columns are among the keys"
     )
 
 
 def shuffles(frame: DataFrame) -> list[str]:
     """The shuffles in a frame's plan: ``hashpartitioning(customer)``, …; empty when rows stay where they are read."""
-    plan = _plan(frame)
+    plan = str(_executed(frame).toString())
     found = re.findall(r"(?<!Broadcast)Exchange (\w+)(\([^\n]*?\))?, (?:ENSURE|REPARTITION)", plan)
     found += [("one partition", "")] * plan.count("Exchange SinglePartition")
     return [name + re.sub(r"#\d+L?", "", arguments) for name, arguments in found]
@@ -234,7 +234,7 @@ def _typed(result: DataFrame, task: Task, lane: SqlLane, beside: Sequence[Any]) 
 
 def _keeps_files_together(frame: DataFrame, location: str) -> bool:
     """True when the scan of base is grouped by partition: then no file's rows are in two tasks."""
-    plan = frame._jdf.queryExecution().executedPlan()
+    plan = _executed(frame)
     if plan.getClass().getSimpleName() == "AdaptiveSparkPlanExec":
         plan = plan.executedPlan()
     leaves = plan.collectLeaves()
@@ -250,5 +250,6 @@ def _partitions(session: SparkSession) -> int:
     return int(session.conf.get("spark.sql.shuffle.partitions") or 1)
 
 
-def _plan(frame: DataFrame) -> str:
-    return str(frame._jdf.queryExecution().executedPlan().toString())
+def _executed(frame: DataFrame) -> Any:
+    """Spark's physical plan, a Java object."""
+    return frame._jdf.queryExecution().executedPlan()  # noqa: SLF001 - pyspark shows plans as printed text only

@@ -11,6 +11,7 @@ from nbplat.adapters.spark.failures import record_of
 from nbplat.adapters.spark.host import SparkHost
 from nbplat.adapters.spark.lane import SqlLane, delivered
 from nbplat.adapters.spark.progress import watched
+from nbplat.remote.align import OWN_KEYS
 from nbplat.remote.failure import KernelError
 from nbplat.remote.spark_tasks import POSITION, RECORD, UNIT, StagePieces, WriteEmpty, WriteRows
 from nbplat.remote.task import Task
@@ -145,7 +146,7 @@ def _extra(frame: DataFrame, task: Task) -> KernelError:
     return KernelError(
         "body.extra_keys",
         f"the body returns {lost.count()} rows whose keys base does not have, e.g. {shown}",
-        fix="return the keys of base only",
+        fix=OWN_KEYS,
     )
 
 
@@ -156,4 +157,7 @@ def _collected(frame: DataFrame) -> list[dict[str, Any]]:
 def _all_failed(task: Task, chosen: Sequence[int], exc: Exception) -> list[dict[str, Any]]:
     record = record_of(exc)
     files = [task["files"][index] for index in chosen]
-    return [{"unit": file["unit"], "fence": file["fence"], "error": record} for file in files]
+    return [
+        {"unit": file["unit"], "fence": file["fence"], "error": {**record, "where": record["where"] or file["path"]}}
+        for file in files
+    ]
