@@ -18,6 +18,7 @@ from nbplat.job.inline import work_inline
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
+    from nbplat.backfill.frames import Frames
     from nbplat.backfill.run import Backfills
     from nbplat.backfill.spec import BackfillSpec
     from nbplat.demo.load import DemoReport
@@ -78,6 +79,7 @@ class Platform:
         from nbplat.adapters.duckdb.engine import DuckDBEngine
         from nbplat.adapters.iceberg.publisher import IcebergPublisher
         from nbplat.adapters.iceberg.tables import IcebergTables
+        from nbplat.adapters.interpreter.bodies import ChildBodies
         from nbplat.adapters.parquet.staged import LocalSplicer, StagedParquet
         from nbplat.backfill.run import Backfills
 
@@ -90,6 +92,7 @@ class Platform:
             store=self.store,
             tables=IcebergTables(self.catalog),
             engine=engine,
+            bodies=ChildBodies(self.config.home / "remote", self.config.python_seconds),
             writer=StagedParquet(self.config.home / "warehouse" / "staged"),
             splicer=LocalSplicer(),
             publisher=IcebergPublisher(self.catalog),
@@ -99,6 +102,14 @@ class Platform:
             unit_attempts=self.config.unit_attempts,
             versions={name: version(name) for name in _VERSIONS_OF},
         )
+
+    @property
+    def frames(self) -> Frames:
+        """Stored DataFrames."""
+        from nbplat.adapters.iceberg.frames import IcebergFrames
+        from nbplat.backfill.frames import Frames
+
+        return Frames(self.store, IcebergFrames(self.catalog), self.config.frame_bytes)
 
     @property
     def training_source(self) -> TrainingSource:

@@ -57,6 +57,10 @@ class Config:
     threads: int = _setting(0, "threads of one heavy step; 0 takes every core", key="limits.threads")
     unit_attempts: int = _setting(3, "tries before a unit counts as failed", key="limits.unit_attempts")
     lease_seconds: float = _setting(20.0, "how long work stays with a silent worker", key="limits.lease_seconds")
+    python_seconds: float = _setting(
+        3600.0, "how long one call of a Python body may take; 0 is for ever", key="limits.python_seconds"
+    )
+    frame_bytes: int = _setting(256 << 20, "size of a DataFrame that a body may read", key="limits.frame_bytes")
     ram_price_gb_hour: float = _setting(0.0, "price of memory; 0 shows no cost", key="prices.ram_gb_hour")
     cpu_price_hour: float = _setting(0.0, "price of a core hour; 0 shows no cost", key="prices.cpu_hour")
     storage_price_gb_month: float = _setting(0.0, "price of storage; 0 shows no cost", key="prices.storage_gb_month")

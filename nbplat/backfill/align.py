@@ -12,7 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nbplat.backfill.ports import Column
+from nbplat.backfill.types import arrow_type
 from nbplat.errors import DataError
+from nbplat.remote.cast import CastError, cast_column
 
 __all__ = ["align", "check_unique", "key_digest", "null_columns"]
 
@@ -61,7 +63,22 @@ def align(
             fix="return the keys of base only",
         )
     take = pa.array(np.where(expected, index, 0), mask=~expected)
-    return result.select([column.name for column in columns]).take(take)
+    return _typed(result, columns).take(take)
+
+
+def _typed(result: pa.Table, columns: Sequence[Column]) -> pa.Table:
+    """The new columns, each in its planned type."""
+    arrays = []
+    for column in columns:
+        try:
+            arrays.append(cast_column(result[column.name], arrow_type(column.type)))
+        except CastError as exc:
+            raise DataError(
+                "body.type_drift",
+                f"a value of the column {column.name!r} does not fit its type {column.type}: {exc}",
+                fix=f"declare a wider type: --type {column.name}=…, or guard the expression",
+            ) from None
+    return pa.table(arrays, names=[column.name for column in columns])
 
 
 def check_unique(table: pa.Table, keys: Sequence[str], code: str, what: str, fix: str) -> None:

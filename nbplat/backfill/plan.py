@@ -8,9 +8,12 @@ from typing import Any
 
 from nbplat.backfill.body import BASE, bind_body, engine_name
 from nbplat.backfill.columns import base_columns, body_keys, new_names, spec_keys
-from nbplat.backfill.ports import Column, Engine, TableFacts, Tables
+from nbplat.backfill.declared import typed_columns
+from nbplat.backfill.plan_python import bind_python
+from nbplat.backfill.ports import Column, Engine, PythonBodies, TableFacts, Tables
+from nbplat.backfill.python_body import PythonBody
 from nbplat.backfill.spec import BackfillSpec
-from nbplat.backfill.types import WIDTH_BYTES, spark_type
+from nbplat.backfill.types import spark_type, width_bytes
 from nbplat.backfill.units import SourcePlan, UnitPlan, group_units, plan_source, plan_units
 from nbplat.errors import RequestError, SetupError
 from nbplat.terms import SnapshotPin, TableName, Window, content_hash
@@ -27,7 +30,8 @@ class BackfillPlan:
     Attributes:
         identity: Of the spec; equal for equal cells.
         columns: The new columns with their Iceberg types.
-        query: The body in the engine's own SQL.
+        query: The body in the engine's own SQL; empty for a Python body.
+        python: What runs a Python body, see `nbplat.remote.python_body`; None for an SQL body.
         base_columns: Columns of the table that staging reads.
         partition_columns: Source columns of the table's partition fields.
         groups: Unit ids per query, so that sources are read once and memory stays bounded.
@@ -60,6 +64,12 @@ class BackfillPlan:
     seconds: float | None = None
     key_check: str = UNCHECKED
     conflicts: tuple[str, ...] = ()
+    python: Mapping[str, Any] | None = None
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What the staging kernel runs; see `nbplat.remote.task`."""
+        return dict(self.python) if self.python is not None else {"lang": "sql", "query": self.query}
 
     @property
     def keys_checked(self) -> bool:
@@ -120,6 +130,7 @@ def build_plan(
     spec: BackfillSpec,
     tables: Tables,
     engine: Engine,
+    bodies: PythonBodies,
     *,
     memory_bytes: int,
     conflicts: Callable[[TableName, tuple[str, ...]], tuple[str, ...]] = lambda _table, _columns: (),
@@ -138,19 +149,25 @@ def build_plan(
     sources = {str(name): tables.describe(name) for name in spec.body.sources}
     keys = spec_keys(spec, facts)
     types = _spark_columns({BASE: facts, **sources})
-    bound = bind_body(spec.body, types, keys)
-    keys = keys or body_keys(bound, facts)
-    if keys and not spec.keys:
+    python = None
+    if isinstance(spec.body, PythonBody):
+        python = bind_python(spec, spec.body, facts, tables, bodies)
+        bound = python.bound
+    else:
         bound = bind_body(spec.body, types, keys)
+        keys = keys or body_keys(bound, facts)
+        if keys and not spec.keys:
+            bound = bind_body(spec.body, types, keys)
     new = new_names(bound, keys, facts)
-    query = engine.prepare(bound.sql, types)
+    query = "" if python else engine.prepare(bound.sql, types)
     time_column = spec.time or facts.time_column
     read_columns = base_columns(bound, keys, time_column, spec, facts)
     schemas = {engine_name(BASE): tables.schema(facts.pin, read_columns)}
     schemas |= {engine_name(n): tables.schema(f.pin, bound.reads[n]) for n, f in sources.items()}
-    results = {column.name: column for column in engine.result_columns(query, schemas)}
+    found = python.columns if python else engine.result_columns(query, schemas)
+    results = {column.name: column for column in found}
     units = plan_units(tables.files(facts.pin, time_column=time_column, window=spec.window), read_columns, facts, spec)
-    columns = tuple(results[name] for name in new)
+    columns = typed_columns([results[name] for name in new], spec.types)
     rows = sum(unit.rows for unit in units)
     return BackfillPlan(
         name=spec.name,
@@ -170,9 +187,10 @@ def build_plan(
         units=units,
         groups=group_units(units, memory_bytes // 8) if bound.row_wise else (tuple(unit.id for unit in units),),
         query=query,
+        python=python.record if python else None,
         row_wise=bound.row_wise,
         why=bound.why,
-        write_bytes=rows * sum(WIDTH_BYTES[column.type] for column in columns),
+        write_bytes=rows * sum(width_bytes(column.type) for column in columns),
         conflicts=conflicts(spec.table, new),
     )
 

@@ -17,8 +17,12 @@ __all__ = [
     "Column",
     "Engine",
     "FileRead",
+    "FrameTables",
+    "LiveData",
+    "LiveTable",
     "Publication",
     "Publisher",
+    "PythonBodies",
     "Runner",
     "Splicer",
     "StagedWriter",
@@ -77,7 +81,7 @@ class BaseFile:
         rows: Physical rows (deletes not taken off).
         column_bytes: Compressed bytes per column name, exact; empty when the writer kept no sizes.
         partition: The partition in words, ``label_ts_month=2011-03, example_id_bucket=1``.
-        deletes: Delete files that can touch it.
+        deletes: Delete files of every kind that apply to it: position deletes, vectors, equality deletes.
         time_bounds: Lower and upper bound of the time column, ISO; None when the writer kept none.
     """
 
@@ -93,20 +97,51 @@ class BaseFile:
 
 @dataclass(frozen=True, slots=True)
 class FileRead:
-    """What a reader must know of a data file beside the file itself.
+    """What a reader of one base file must know that the file does not say.
 
     Attributes:
         path: URI as the manifest spells it.
-        rows: Physical rows (deletes not taken off).
-        constants: Column -> value, for identity partition columns that the file does not store.
-        deleted: Sorted little-endian int64 physical positions of deleted rows, whatever kind of
-            delete took them; empty when there are none.
+        rows: Physical rows.
+        constants: Column name -> value of every row, for columns that the file itself may lack: identity
+            partition values (files that add_files took in) and defaults of columns added later. Values
+            are as ``pa.scalar(value, type)`` takes them; a column that the file holds is read from it.
+        deleted: Physical positions of the deleted rows, sorted, as little-endian int64; empty: all live.
     """
 
     path: str
     rows: int
-    constants: Mapping[str, Any] = field(default_factory=dict)
-    deleted: bytes = b""
+    constants: Mapping[str, Any]
+    deleted: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LiveData:
+    """A data file of main as it is now.
+
+    Attributes:
+        rows: Physical rows.
+        partition: The partition in words.
+        deletes: Delete files of every kind that apply to it.
+        sequence_number: Data sequence number.
+        filled: Ids of the top-level fields that hold a value in some row; None when the writer kept no counts.
+    """
+
+    path: str
+    rows: int
+    file_bytes: int
+    partition: str
+    spec_id: int
+    deletes: int
+    sequence_number: int
+    filled: frozenset[int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveTable:
+    """Main as it is now: what it is pinned at, and its data files with at least one row, in path order."""
+
+    pin: SnapshotPin
+    files: tuple[LiveData, ...]
 
 
 class Tables(Protocol):
@@ -118,7 +153,10 @@ class Tables(Protocol):
     def files(
         self, pin: SnapshotPin, *, time_column: str | None = None, window: Window | None = None
     ) -> tuple[BaseFile, ...]:
-        """Data files that can hold rows of the window, in path order, from manifests alone."""
+        """Data files that can hold rows of the window, in path order, from manifests alone.
+
+        Raises SetupError when one of them is encrypted, or it or one of its deletes is not Parquet.
+        """
 
     def read(self, pin: SnapshotPin, columns: Sequence[str], *, paths: Sequence[str] | None = None) -> pa.Table:
         """Live rows of the given files (None: all), files in path order, rows in file order.
@@ -129,20 +167,39 @@ class Tables(Protocol):
     def schema(self, pin: SnapshotPin, columns: Sequence[str]) -> pa.Schema:
         """The Arrow schema that `read` gives; every field, nested ones too, carries ``PARQUET:field_id``."""
 
-    def reads(self, pin: SnapshotPin, paths: Sequence[str] | None = None) -> list[FileRead]:
-        """What the staging kernel must know of the given files (None: all), in path order.
-
-        Raises Conflict when the pin lacks a path, has been expired, or the table was replaced.
-        """
-
-    def names(self, pin: SnapshotPin) -> dict[int, list[str]]:
-        """Field id -> names in files without field ids, from the table's name mapping; empty without one."""
-
     def storage(self, pin: SnapshotPin) -> dict[str, str]:
         """Options with which a worker opens the table's files; empty for local ones. For memory only."""
 
+    def reads(self, pin: SnapshotPin, paths: Sequence[str] | None = None) -> list[FileRead]:
+        """How to read the given files apart from this port, in the order given; None: all, in path order.
+
+        Raises Conflict as `read` does; reads delete files, but no data file that none applies to.
+        """
+
+    def names(self, pin: SnapshotPin) -> Mapping[int, tuple[str, ...]]:
+        """Field id -> the names it may have in files without field ids, nested fields by their own names.
+
+        From the table's name mapping; without one, the names of the pinned schema.
+        """
+
+    def live(self, table: TableName) -> LiveTable:
+        """The present main branch. Raises NotFound."""
+
     def live_paths(self, table: TableName) -> Mapping[str, int]:
         """Data files of the present main branch and how many delete files can touch each."""
+
+
+class FrameTables(Protocol):
+    """Stores DataFrames as tables."""
+
+    def store(self, table: TableName, rows: pa.Table) -> bool:
+        """Make the table with these rows; False when it was there."""
+
+    def drop(self, table: TableName) -> None:
+        """Drop a frame's table with its files; nothing happens when it is gone."""
+
+    def stored(self) -> list[str]:
+        """Every stored frame, sorted."""
 
 
 class Engine(Protocol):
@@ -161,6 +218,26 @@ class Engine(Protocol):
 
     def run(self, query: str, tables: Mapping[str, pa.Table]) -> pa.Table:
         """Run; raises DataError for what the data makes impossible (division by zero, overflow)."""
+
+
+class PythonBodies(Protocol):
+    """Runs Python bodies in interpreters of their own, while a run is planned."""
+
+    def settings(self, env: str, interpreter: str) -> dict[str, Any]:
+        """What a body's record says of its interpreter: ``interpreter``, ``found`` (versions), ``folder``, ``limit_s``.
+
+        Args:
+            env: Name of an environment, or the path of an interpreter or of an environment's folder; wins.
+            interpreter: Path of an interpreter; both empty take the one of this process.
+
+        Raises NotFound for an unknown name, SetupError for an interpreter that cannot run a body.
+        """
+
+    def run(self, record: dict[str, Any], batch: pa.Table, *, sample: bool = False) -> pa.Table:
+        """Keys and new columns of a batch; with `sample` in the types the function gives.
+
+        Raises DataError for what the function does wrong, SetupError for its interpreter.
+        """
 
 
 class Runner(Protocol):

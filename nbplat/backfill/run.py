@@ -8,7 +8,7 @@ from typing import Any
 
 from nbplat.backfill.audit import audit
 from nbplat.backfill.plan import BackfillPlan, build_plan
-from nbplat.backfill.ports import Engine, Publisher, Splicer, StagedWriter, Tables
+from nbplat.backfill.ports import Engine, Publisher, PythonBodies, Splicer, StagedWriter, Tables
 from nbplat.backfill.promote import Promoter
 from nbplat.backfill.rollback import Undoer
 from nbplat.backfill.settle import queue_step
@@ -52,6 +52,7 @@ class Backfills:
     store: JobStore
     tables: Tables
     engine: Engine
+    bodies: PythonBodies
     writer: StagedWriter
     splicer: Splicer
     publisher: Publisher
@@ -69,7 +70,9 @@ class Backfills:
             NbplatError: everything that can be wrong with the request (see `build_plan`), doubled
                 keys in the table, and a body that fails on the sample.
         """
-        plan = build_plan(spec, self.tables, self.engine, memory_bytes=self.memory_bytes, conflicts=self._conflicts)
+        plan = build_plan(
+            spec, self.tables, self.engine, self.bodies, memory_bytes=self.memory_bytes, conflicts=self._conflicts
+        )
         if plan.read_bytes > _PROBE_BYTES:
             return plan
         rows = check_keys(plan, self.tables)

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from nbplat.backfill.align import align, check_unique, key_digest
 from nbplat.backfill.body import BASE, engine_name
 from nbplat.backfill.plan import BackfillPlan, UnitPlan
+from nbplat.backfill.plan_python import run_python
 from nbplat.backfill.ports import Engine, Publisher, StagedWriter, Tables
 from nbplat.errors import DataError, NbplatError, unexpected
 from nbplat.job import JobStore, StepContext, Unit, UnitState
@@ -207,7 +208,10 @@ def compute(
         "the table holds keys more than once",
         "choose --key columns that identify a row",
     )
-    result = engine.run(plan.query, {engine_name(BASE): base, **sources})
+    if plan.python is not None:
+        result = run_python(plan.body, base)
+    else:
+        result = engine.run(plan.query, {engine_name(BASE): base, **sources})
     columns = align(result, whole.select(list(plan.keys)), plan.keys, plan.columns, inside)
     kept = [name for name in plan.base_columns if name in {*plan.keys, *plan.partition_columns}]
     out: list[tuple[pa.Table, str]] = []

@@ -13,6 +13,8 @@ from nbplat.service.records import job_record, run_record, submission_record
 from nbplat.terms import SnapshotPin, StagedColumns, StagedFile
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from nbplat.compose import Platform
     from nbplat.ui.client import ServiceClient
 
@@ -31,6 +33,12 @@ class Desk(Protocol):
 
     def submit(self, spec: dict[str, Any], *, new: bool) -> dict[str, Any]:
         """Ask for a backfill run; returns run, plan, job, attached, notes."""
+
+    def keep_frame(self, name: str, rows: pa.Table) -> dict[str, Any]:
+        """Store a DataFrame; returns ``table``, ``rows``, ``frame_bytes`` and ``created``."""
+
+    def let_go_frames(self, tables: list[str]) -> None:
+        """Drop stored DataFrames that no run names."""
 
     def step(self, run_id: str, verb: str) -> dict[str, Any]:
         """``audit``, ``promote``, ``rollback``, ``retry`` or ``cancel`` a run."""
@@ -74,6 +82,17 @@ class ServiceDesk:
     def submit(self, spec: dict[str, Any], *, new: bool) -> dict[str, Any]:
         body = {"spec": spec, "owner": getpass.getuser(), "new": new}
         return dict(self._client.post("/api/v1/backfills", body, timeout_s=600))
+
+    def keep_frame(self, name: str, rows: pa.Table) -> dict[str, Any]:
+        import pyarrow as pa
+
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, rows.schema) as writer:
+            writer.write_table(rows)
+        return dict(self._client.post_bytes("/api/v1/frames", sink.getvalue().to_pybytes(), name=name))
+
+    def let_go_frames(self, tables: list[str]) -> None:
+        self._client.post("/api/v1/frames/let-go", tables)
 
     def step(self, run_id: str, verb: str) -> dict[str, Any]:
         body = None if verb == "cancel" else {"owner": getpass.getuser()}
@@ -123,6 +142,12 @@ class LocalDesk:
             self.platform.backfill_spec(spec), owner=getpass.getuser(), force_new=new
         )
         return submission_record(found)
+
+    def keep_frame(self, name: str, rows: pa.Table) -> dict[str, Any]:
+        return self.platform.frames.keep(name, rows).record()
+
+    def let_go_frames(self, tables: list[str]) -> None:
+        self.platform.frames.let_go(tables)
 
     def step(self, run_id: str, verb: str) -> dict[str, Any]:
         backfills = self.platform.backfills

@@ -40,8 +40,8 @@ def test_the_layers_hold_by_import_linter(root, tmp_path):
 
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_a_domain_imports_words_itself_and_light_parsers(root, imports_of, domain):
-    """A domain's files import words, their own package, the standard library, numpy and pyarrow, and parsers lazily."""
-    ours = tuple(f"nbplat.{name}" for name in (*WORDS, domain))
+    """A domain's files import words, remote code, their own package, the standard library, numpy and pyarrow."""
+    ours = tuple(f"nbplat.{name}" for name in (*WORDS, "remote", domain))
 
     wrong = [str(found) for found in imports_of(root / "nbplat" / domain) if not _allowed(found, ours)]
 
@@ -63,8 +63,8 @@ def test_words_import_only_words(root, imports_of):
 
 
 def test_code_for_other_interpreters_imports_nothing_of_nbplat(root, imports_of):
-    """nbplat/remote runs where nbplat is not installed: standard library, pyspark and pyarrow only."""
-    allowed = {"pyspark", "pyarrow", *sys.stdlib_module_names}
+    """nbplat/remote runs where nbplat is not installed: standard library, numpy, pyarrow and engines only."""
+    allowed = {"numpy", "pyarrow", "duckdb", "pyspark", "ray", *sys.stdlib_module_names}
 
     wrong = [
         str(found)

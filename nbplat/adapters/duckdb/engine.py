@@ -9,40 +9,14 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from nbplat.adapters.duckdb.types import iceberg_type
 from nbplat.backfill.dialect import to_duckdb
 from nbplat.backfill.ports import Column
+from nbplat.backfill.types import arrow_type
 from nbplat.errors import DataError, RequestError, SetupError
+from nbplat.remote.cast import CastError, cast_column
 
 __all__ = ["DuckDBEngine"]
-
-# DuckDB result type -> Iceberg type. HUGEINT is what sum and count_if of integers give here where
-# Spark gives bigint; a value beyond bigint is an overflow error in both.
-_TYPES = {
-    "BOOLEAN": "boolean",
-    "TINYINT": "int",
-    "SMALLINT": "int",
-    "INTEGER": "int",
-    "BIGINT": "long",
-    "HUGEINT": "long",
-    "FLOAT": "float",
-    "DOUBLE": "double",
-    "VARCHAR": "string",
-    "DATE": "date",
-    "TIMESTAMP": "timestamp",
-    "TIMESTAMP WITH TIME ZONE": "timestamptz",
-}
-
-_ARROW = {
-    "boolean": pa.bool_(),
-    "int": pa.int32(),
-    "long": pa.int64(),
-    "float": pa.float32(),
-    "double": pa.float64(),
-    "string": pa.string(),
-    "date": pa.date32(),
-    "timestamp": pa.timestamp("us"),
-    "timestamptz": pa.timestamp("us", tz="UTC"),
-}
 
 
 class DuckDBEngine:
@@ -77,21 +51,15 @@ class DuckDBEngine:
         """
         with closing(self._connect({name: schema.empty_table() for name, schema in schemas.items()})) as db:
             try:
-                described = db.execute(f"DESCRIBE {query}").fetchall()
+                relation = db.sql(query)
             except duckdb.Error as exc:
                 raise RequestError(
                     "body.types", f"the body does not bind: {_reason(exc)}", fix="mend the types or names it names"
                 ) from None
-        columns = []
-        for name, kind, *_ in described:
-            if kind not in _TYPES:
-                raise RequestError(
-                    "body.result_type",
-                    f"the column {name!r} would be of type {kind}",
-                    fix="cast it to double, bigint, int, string, boolean, date or timestamp",
-                )
-            columns.append(Column(name, _TYPES[kind]))
-        return tuple(columns)
+            return tuple(
+                Column(name, iceberg_type(kind, name))
+                for name, kind in zip(relation.columns, relation.types, strict=True)
+            )
 
     def run(self, query: str, tables: Mapping[str, pa.Table]) -> pa.Table:
         """Run the query; the result's columns have the types `result_columns` told.
@@ -103,7 +71,7 @@ class DuckDBEngine:
         with closing(self._connect(tables)) as db:
             try:
                 relation = db.sql(query)
-                kinds = [str(kind) for kind in relation.types]
+                kinds = [iceberg_type(kind, name) for name, kind in zip(relation.columns, relation.types, strict=True)]
                 result: pa.Table = relation.to_arrow_table()
             except duckdb.OutOfMemoryException as exc:
                 raise SetupError(
@@ -122,8 +90,11 @@ class DuckDBEngine:
                     fix="guard the expression (CASE, NULLIF)",
                 ) from None
         try:
-            arrays = [result.column(i).cast(_ARROW[_TYPES[kind]]) for i, kind in enumerate(kinds)]
-        except pa.ArrowInvalid as exc:
+            arrays = [
+                column if kind == "unknown" else cast_column(column, arrow_type(kind))
+                for column, kind in zip(result.columns, kinds, strict=True)
+            ]
+        except CastError as exc:
             raise DataError("body.overflow", f"a value does not fit its type: {exc}", fix="cast to double") from None
         return pa.table(arrays, names=result.column_names)
 

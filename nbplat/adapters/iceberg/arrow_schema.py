@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    from pyiceberg.table.name_mapping import MappedField, NameMapping
     from pyiceberg.types import NestedField
 
-__all__ = ["arrow_schema", "flat_names"]
+__all__ = ["arrow_schema"]
 
 
 def arrow_schema(fields: Sequence[NestedField]) -> pa.Schema:
@@ -23,18 +22,6 @@ def arrow_schema(fields: Sequence[NestedField]) -> pa.Schema:
     from pyiceberg.schema import Schema
 
     return pa.schema([_short(field) for field in schema_to_pyarrow(Schema(*fields))])
-
-
-def flat_names(mapping: NameMapping | None) -> dict[int, list[str]]:
-    """Field id -> names, nested fields too; empty without a mapping."""
-    return dict(_flat(mapping.root)) if mapping is not None else {}
-
-
-def _flat(fields: Iterable[MappedField]) -> Iterable[tuple[int, list[str]]]:
-    for field in fields:
-        if field.field_id is not None:
-            yield field.field_id, list(field.names)
-        yield from _flat(field.fields)
 
 
 def _short(field: pa.Field) -> pa.Field:

@@ -12,10 +12,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbplat.adapters.iceberg.catalog import load_table
+from nbplat.adapters.iceberg.live import live_files
 from nbplat.adapters.iceberg.schemas import refuse_existing, schema_with, schema_without, unused_schemas
 from nbplat.adapters.iceberg.staging import column_metrics, create_staging, drop_staging
 from nbplat.adapters.iceberg.swap import FileSwap, data_file_like, live_data_files, write_swap
 from nbplat.backfill.ports import Column, Publication, Swap
+from nbplat.backfill.types import number_fields
 from nbplat.errors import Conflict, RemoteError
 from nbplat.terms import SnapshotPin, StagedFile, local_path
 
@@ -74,7 +76,7 @@ class IcebergPublisher:
             if not set(ids.values()) & set(table.schema().field_ids):
                 return ids
         first = table.metadata.last_column_id + 1
-        return {column.name: first + number for number, column in enumerate(columns)}
+        return number_fields([(column.name, column.type) for column in columns], first)
 
     def published(self, base: SnapshotPin, run_id: str) -> Publication | None:
         """Look for the run's publish in main's history, undone by no later roll back."""
@@ -194,7 +196,7 @@ class IcebergPublisher:
             for swap in swaps
             if swap.old_path in old
         ]
-        deletes = {t.file.file_path for t in table.scan(snapshot_id=main.snapshot_id).plan_files() if t.delete_files}
+        deletes = {live.path for live in live_files(table, main) if live.deletes}
         if lost := len(swaps) - len(new) + len(deletes & old.keys()):
             raise _base_changed(base_table=".".join(table.name()), lost=lost)
         properties = {
@@ -353,7 +355,7 @@ def _files_to_restore(
 ) -> list[FileSwap]:
     name = ".".join(table.name())
     ours = {swap.new_path for swap in swaps}
-    live = {task.file.file_path: task for task in table.scan().plan_files()}
+    live = {each.path: each for each in live_files(table, table.current_snapshot())}
     if missing := ours - live.keys():
         later = [
             str(snapshot.summary["nbplat.run"])
@@ -368,7 +370,7 @@ def _files_to_restore(
             if later
             else "drop the column instead (Spark: ALTER TABLE … DROP COLUMN)",
         )
-    if any(live[path].delete_files for path in ours):
+    if any(live[path].deletes for path in ours):
         raise Conflict(
             "rollback.deletes",
             f"rows of {name} were deleted in files of {run_id} since, and the old files still hold them",

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbplat.backfill.ports import Column
+from nbplat.backfill.types import IcebergType, ListType, StructType, parse_type
 from nbplat.errors import Conflict
 
 if TYPE_CHECKING:
     from pyiceberg.schema import Schema
     from pyiceberg.table import Table
+    from pyiceberg.types import NestedField
 
-__all__ = ["refuse_existing", "schema_with", "schema_without", "unused_schemas"]
+__all__ = ["iceberg_field", "refuse_existing", "schema_with", "schema_without", "unused_schemas"]
 
 
 def refuse_existing(table: Table, columns: Sequence[Column]) -> None:
@@ -29,9 +31,12 @@ def refuse_existing(table: Table, columns: Sequence[Column]) -> None:
 
 
 def schema_with(table: Table, columns: Sequence[Column], field_ids: Mapping[str, int]) -> Schema:
-    """The current schema plus the new columns; a schema of the table that is the same is reused."""
+    """The current schema plus the new columns; a schema of the table that is the same is reused.
+
+    Args:
+        field_ids: Field id of each new column and of every field nested in it, by dotted path.
+    """
     from pyiceberg.schema import Schema
-    from pyiceberg.types import NestedField, PrimitiveType
 
     refuse_existing(table, columns)
     current = table.schema()
@@ -42,16 +47,31 @@ def schema_with(table: Table, columns: Sequence[Column], field_ids: Mapping[str,
             f"another column of {'.'.join(table.name())} took the field ids of this promotion",
             fix="promote again: the files are spliced anew",
         )
-    new = [
-        NestedField(
-            field_id=field_ids[column.name],
-            name=column.name,
-            field_type=PrimitiveType.model_validate(column.type),
-            required=False,
-        )
-        for column in columns
-    ]
+    new = [iceberg_field(column.name, parse_type(column.type), column.name, field_ids) for column in columns]
     return _known_or_new(table, Schema(*current.fields, *new, identifier_field_ids=current.identifier_field_ids))
+
+
+def iceberg_field(name: str, kind: IcebergType, path: str, ids: Mapping[str, int]) -> NestedField:
+    """An optional field of the table's schema.
+
+    Args:
+        path: Its dotted path in `ids`, which holds the id of every field below it as well (see
+            `nbplat.backfill.types.number_fields`).
+    """
+    from pyiceberg import types
+
+    field_type: Any
+    match kind:
+        case ListType():
+            element = iceberg_field("element", kind.element, f"{path}.element", ids)
+            field_type = types.ListType(element.field_id, element.field_type, element_required=False)
+        case StructType():
+            field_type = types.StructType(
+                *(iceberg_field(each, child, f"{path}.{each}", ids) for each, child in kind.fields)
+            )
+        case _:
+            field_type = types.PrimitiveType.model_validate(str(kind))
+    return types.NestedField(field_id=ids[path], name=name, field_type=field_type, required=False)
 
 
 def schema_without(table: Table, field_ids: set[int]) -> Schema:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nbplat.adapters.iceberg.live import live_files
 from nbplat.adapters.iceberg.swap import live_data_files
 from nbplat.errors import NotFound
 from nbplat.terms import RunId, SnapshotPin, StagedFile, TableName, local_path
@@ -89,7 +90,7 @@ def drop_staging(catalog: Catalog, name: str) -> None:
         table = catalog.load_table(name)
     except NoSuchTableError:
         return
-    paths = [task.file.file_path for task in table.scan().plan_files()]
+    paths = [live.path for live in live_files(table, table.current_snapshot())]
     catalog.drop_table(name)
     for path in paths:
         local_path(path).unlink(missing_ok=True)
@@ -107,7 +108,7 @@ def column_metrics(staged_path: str, field_ids: Mapping[str, int], properties: M
 
     schema = pyarrow_to_schema(pq.read_schema(local_path(staged_path)))
     statistics = _statistics(staged_path, schema, properties)
-    rename = {schema.find_field(name).field_id: field_id for name, field_id in field_ids.items()}
+    rename = {schema.find_field(path).field_id: field_id for path, field_id in field_ids.items()}
     return {
         kind: {rename[staged_id]: value for staged_id, value in values.items() if staged_id in rename}
         for kind, values in statistics.items()

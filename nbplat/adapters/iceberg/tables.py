@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nbplat.adapters.iceberg.arrow_schema import arrow_schema, flat_names
+from nbplat.adapters.iceberg.arrow_schema import arrow_schema
 from nbplat.adapters.iceberg.catalog import load_table, pin_of
-from nbplat.adapters.iceberg.scan import check_pin, file_tasks, read_tasks, window_filter
-from nbplat.backfill.ports import BaseFile, Column, FileRead, TableFacts
-from nbplat.errors import Conflict, NotFound, SetupError, did_you_mean
+from nbplat.adapters.iceberg.deletes import DeletedRows
+from nbplat.adapters.iceberg.file_facts import field_names, file_constants, filled_fields, partition_words
+from nbplat.adapters.iceberg.live import LiveFile, live_files, refuse_unreadable
+from nbplat.adapters.iceberg.manifests import Manifests
+from nbplat.adapters.iceberg.scan import check_pin, pinned_files, pinned_schema, read_files, window_filter
+from nbplat.backfill.ports import BaseFile, Column, FileRead, LiveData, LiveTable, TableFacts
+from nbplat.errors import Conflict, NotFound, did_you_mean
 from nbplat.terms import SnapshotPin, TableName, Window
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyiceberg.catalog import Catalog
-    from pyiceberg.manifest import DataFile
-    from pyiceberg.table import FileScanTask, Table
+    from pyiceberg.table import Table
 
 __all__ = ["IcebergTables"]
 
@@ -27,7 +30,8 @@ class IcebergTables:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._tables: dict[str, Table] = {}
-        self._tasks: dict[tuple[str, int | None], dict[str, FileScanTask]] = {}
+        self._files: dict[SnapshotPin, tuple[dict[str, LiveFile], DeletedRows]] = {}
+        self._manifests: dict[str, Manifests] = {}
 
     def describe(self, table: TableName) -> TableFacts:
         """Read the table's present state."""
@@ -63,37 +67,40 @@ class IcebergTables:
     ) -> tuple[BaseFile, ...]:
         """Data files from the manifests, pruned by the window on `time_column`."""
         table = self._table(pin)
-        schema = next(schema for schema in table.metadata.schemas if schema.schema_id == pin.schema_id)
+        schema = pinned_schema(table, pin)
         names = {field.field_id: field.name for field in schema.fields}
         kind = str(schema.find_type(time_column)) if time_column and time_column in names.values() else "timestamptz"
-        tasks = file_tasks(table, pin, window_filter(time_column, window or Window(), kind))
+        found = pinned_files(
+            table, pin, window_filter(time_column, window or Window(), kind), manifests=self._of(table)
+        )
+        refuse_unreadable(found, pin.table)
+        partition = partition_words(table, schema)
         return tuple(
             BaseFile(
-                path=task.file.file_path,
-                rows=task.file.record_count,
-                file_bytes=task.file.file_size_in_bytes,
+                path=live.path,
+                rows=live.file.record_count,
+                file_bytes=live.file.file_size_in_bytes,
                 column_bytes={
                     names[field_id]: size
-                    for field_id, size in (task.file.column_sizes or {}).items()
+                    for field_id, size in (live.file.column_sizes or {}).items()
                     if field_id in names
                 },
-                partition=_partition(table, task.file),
-                spec_id=task.file.spec_id,
-                deletes=len(task.delete_files),
+                partition=partition(live.file),
+                spec_id=live.file.spec_id,
+                deletes=len(live.deletes),
             )
-            for task in tasks
+            for live in found
         )
 
     def read(self, pin: SnapshotPin, columns: Sequence[str], *, paths: Sequence[str] | None = None) -> pa.Table:
         """Read live rows; files in path order."""
-        table = self._table(pin)
-        return read_tasks(table, pin, self._of(table, pin, paths), columns)
+        table, files, deleted = self._pinned(pin)
+        wanted = files.values() if paths is None else _chosen(files, sorted(paths), pin)
+        return read_files(table, pin, wanted, columns, deleted=deleted)
 
     def schema(self, pin: SnapshotPin, columns: Sequence[str]) -> pa.Schema:
         """The Arrow schema of `columns` at the pin, with field ids."""
-        table = self._table(pin)
-        schema = next(schema for schema in table.metadata.schemas if schema.schema_id == pin.schema_id)
-        by_name = {field.name: field for field in schema.fields}
+        by_name = {field.name: field for field in pinned_schema(self._table(pin), pin).fields}
         missing = [name for name in columns if name not in by_name]
         if missing:
             raise NotFound(
@@ -101,47 +108,68 @@ class IcebergTables:
             )
         return arrow_schema([by_name[name] for name in columns])
 
-    def reads(self, pin: SnapshotPin, paths: Sequence[str] | None = None) -> list[FileRead]:
-        """Per file what a reader must know beside the file."""
-        table = self._table(pin)
-        reads = []
-        for task in self._of(table, pin, paths):
-            if task.delete_files:
-                raise SetupError(
-                    "table.deletes",
-                    f"{pin.table} has row-level deletes",
-                    fix="compact it first (Spark: CALL system.rewrite_data_files), then plan again",
-                    where=task.file.file_path,
-                )
-            reads.append(FileRead(task.file.file_path, task.file.record_count, _constants(table, pin, task.file)))
-        return reads
-
-    def names(self, pin: SnapshotPin) -> dict[int, list[str]]:
-        """Field id -> names, from the table's name mapping."""
-        return flat_names(self._table(pin).name_mapping())
-
     def storage(self, pin: SnapshotPin) -> dict[str, str]:
-        """The table's file access options that workers need."""
+        """The file access options of the table."""
         return {name: str(value) for name, value in self._table(pin).io.properties.items() if name.startswith("s3.")}
 
-    def live_paths(self, table: TableName) -> Mapping[str, int]:
-        """Data files of main now, with how many delete files can touch each."""
-        loaded = load_table(self._catalog, table)
-        return {task.file.file_path: len(task.delete_files) for task in loaded.scan().plan_files()}
-
-    def _of(self, table: Table, pin: SnapshotPin, paths: Sequence[str] | None) -> list[FileScanTask]:
-        key = (pin.table_uuid, pin.snapshot_id)
-        if key not in self._tasks:
-            self._tasks[key] = {task.file.file_path: task for task in file_tasks(table, pin)}
-        tasks = self._tasks[key]
-        if paths is None:
-            return list(tasks.values())
-        missing = [path for path in paths if path not in tasks]
-        if missing:
-            raise Conflict(
-                "file.unknown", f"{pin.table} has no such data file", fix="plan the run again", where=missing[0]
+    def reads(self, pin: SnapshotPin, paths: Sequence[str] | None = None) -> list[FileRead]:
+        """What reading each file takes: constants and deleted positions."""
+        table, files, deleted = self._pinned(pin)
+        chosen = list(files.values()) if paths is None else _chosen(files, paths, pin)
+        refuse_unreadable(chosen, pin.table)
+        constants = file_constants(table, pinned_schema(table, pin))
+        return [
+            FileRead(
+                live.path,
+                live.file.record_count,
+                constants(live.file),
+                deleted.of(live).astype("<i8").tobytes() if live.deletes else b"",
             )
-        return [tasks[path] for path in sorted(paths)]
+            for live in chosen
+        ]
+
+    def names(self, pin: SnapshotPin) -> Mapping[int, tuple[str, ...]]:
+        """From the property schema.name-mapping.default, else the pinned schema."""
+        table = self._table(pin)
+        return field_names(table, pinned_schema(table, pin))
+
+    def live(self, table: TableName) -> LiveTable:
+        """Main now, loaded afresh."""
+        loaded = load_table(self._catalog, table)
+        snapshot = loaded.current_snapshot()
+        partition, filled = partition_words(loaded, loaded.schema()), filled_fields(loaded)
+        return LiveTable(
+            pin_of(loaded),
+            tuple(
+                LiveData(
+                    path=live.path,
+                    rows=live.file.record_count,
+                    file_bytes=live.file.file_size_in_bytes,
+                    partition=partition(live.file),
+                    spec_id=live.file.spec_id,
+                    deletes=len(live.deletes),
+                    sequence_number=live.sequence_number,
+                    filled=filled(live.file),
+                )
+                for live in live_files(loaded, snapshot, manifests=self._of(loaded))
+            ),
+        )
+
+    def live_paths(self, table: TableName) -> Mapping[str, int]:
+        """Data files of main now, with how many delete files apply to each."""
+        loaded = load_table(self._catalog, table)
+        files = live_files(loaded, loaded.current_snapshot(), manifests=self._of(loaded))
+        return {live.path: len(live.deletes) for live in files}
+
+    def _of(self, table: Table) -> Manifests:
+        return self._manifests.setdefault(str(table.metadata.table_uuid), Manifests(table.io))
+
+    def _pinned(self, pin: SnapshotPin) -> tuple[Table, dict[str, LiveFile], DeletedRows]:
+        table = self._table(pin)
+        if pin not in self._files:
+            files = {live.path: live for live in pinned_files(table, pin, manifests=self._of(table))}
+            self._files[pin] = files, DeletedRows(table)
+        return table, *self._files[pin]
 
     def _table(self, pin: SnapshotPin) -> Table:
         table = self._tables.get(pin.table)
@@ -154,28 +182,8 @@ class IcebergTables:
         return table
 
 
-def _partition(table: Table, file: DataFile) -> str:
-    spec, schema = table.specs()[file.spec_id], table.schema()
-    return ", ".join(
-        f"{field.name}={field.transform.to_human_string(schema.find_type(field.source_id), file.partition[position])}"
-        for position, field in enumerate(spec.fields)
-    )
-
-
-def _constants(table: Table, pin: SnapshotPin, file: DataFile) -> dict[str, Any]:
-    """Values of identity partition columns: what a file need not store (Iceberg spec, column projection)."""
-    from pyiceberg.transforms import IdentityTransform
-
-    schema = next(schema for schema in table.metadata.schemas if schema.schema_id == pin.schema_id)
-    values = {}
-    for position, field in enumerate(table.specs()[file.spec_id].fields):
-        if isinstance(field.transform, IdentityTransform) and (name := schema.find_column_name(field.source_id)):
-            values[name] = _python_value(file.partition[position])
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _python_value(value: Any) -> Any:
-    """A partition value as Arrow takes it for the column's type: dates and times stay counts."""
-    import uuid
-
-    return value.bytes if isinstance(value, uuid.UUID) else value
+def _chosen(files: Mapping[str, LiveFile], paths: Sequence[str], pin: SnapshotPin) -> list[LiveFile]:
+    missing = [path for path in paths if path not in files]
+    if missing:
+        raise Conflict("file.unknown", f"{pin.table} has no such data file", fix="plan the run again", where=missing[0])
+    return [files[path] for path in paths]

@@ -25,6 +25,8 @@ __all__ = ["SpliceReport", "chunk_digests", "row_group_rows", "splice"]
 
 _COPY_BYTES = 8 << 20
 
+_REPEATED, _LIST = 2, 3  # FieldRepetitionType, ConvertedType
+
 
 @dataclass(frozen=True, slots=True)
 class SpliceReport:
@@ -49,12 +51,14 @@ def splice(base: Path, staged: Path, out: Path, field_ids: Mapping[str, int]) ->
         staged: A file with the same rows in the same order, cut into the same row groups; its
             other columns are left out.
         out: Must not exist. It is synced to disk before this returns.
-        field_ids: Iceberg field id of each new top-level column.
+        field_ids: Iceberg field id of each new column, and of every field nested in one by its dotted Iceberg
+            path: ``emb``, ``emb.element``, ``s.a``. A nested field that is left out has no id in the file.
 
     Raises:
         DataError: row groups differ, a column is missing in `staged` or exists in `base`, the base
             has no field ids, or one of the files is damaged or encrypted. `out` is then gone.
     """
+    paths, field_ids = field_ids, {path: field_id for path, field_id in field_ids.items() if "." not in path}
     with base.open("rb") as base_file, staged.open("rb") as staged_file:
         old, new = read_base_footer(base_file, str(base)), read_footer(staged_file, str(staged))
         _check(old, new.metadata, field_ids, base, staged)
@@ -63,6 +67,7 @@ def splice(base: Path, staged: Path, out: Path, field_ids: Mapping[str, int]) ->
         try:
             with out_file:
                 _copy(base_file, 0, old.start, out_file)
+                number_nested(new.metadata.schema, paths)
                 added = _append(new, chunks, staged_file, out_file, field_ids)
                 end = out_file.tell()
                 footer = old.merged(added)
@@ -74,6 +79,27 @@ def splice(base: Path, staged: Path, out: Path, field_ids: Mapping[str, int]) ->
             out.unlink(missing_ok=True)
             raise
     return SpliceReport(old.start, end - old.start, size)
+
+
+def number_nested(schema: list[Any], field_ids: Mapping[str, int]) -> None:
+    """Set the field ids of nested elements (``SchemaElement`` of parquet.thrift, flattened) by their Iceberg path.
+
+    The repeated group between a list and its element is no field of Iceberg's and has no id.
+    """
+    open_groups: list[tuple[str, int, bool]] = []
+    for element in schema[1:]:
+        while open_groups and open_groups[-1][1] == 0:
+            open_groups.pop()
+        path, in_list = element.name, False
+        if open_groups:
+            parent, left, in_list = open_groups[-1]
+            open_groups[-1] = (parent, left - 1, in_list)
+            repeats = in_list and element.repetition_type == _REPEATED
+            path = parent if repeats else f"{parent}.{element.name}"
+            if not repeats:
+                element.field_id = field_ids.get(path)
+        if element.num_children:
+            open_groups.append((path, element.num_children, element.converted_type == _LIST))
 
 
 def row_group_rows(path: Path) -> list[int]:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from nbplat.adapters.parquet.splice import chunk_digests, row_group_rows, splice
 from nbplat.errors import SetupError
+from nbplat.remote.numbering import numbered
 from nbplat.terms import StagedFile, file_location, local_path
 
 __all__ = ["BASE_FILE_COLUMN", "POSITION_COLUMN", "LocalSplicer", "StagedParquet"]
@@ -128,15 +129,12 @@ class LocalSplicer:
 
 
 def _with_position(columns: pa.Table, base_path: str) -> pa.Table:
-    """Add ``nb_file`` and ``nb_pos`` at the end; field ids are the positions, as in the staging table."""
+    """Add ``nb_file`` and ``nb_pos`` at the end; every field and nested field has a field id, from 1."""
     rows = columns.num_rows
     names = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array([base_path], pa.string()))
     position = pa.array(range(rows), pa.int64())
     table = columns.append_column(BASE_FILE_COLUMN, names.cast(pa.string())).append_column(POSITION_COLUMN, position)
-    fields = [
-        field.with_metadata({b"PARQUET:field_id": str(number).encode()}) for number, field in enumerate(table.schema, 1)
-    ]
-    return table.cast(pa.schema(fields))
+    return table.cast(numbered(table.schema))
 
 
 def _write(table: pa.Table, sink: object, groups: Sequence[int]) -> None:

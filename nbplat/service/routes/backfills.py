@@ -19,6 +19,30 @@ if TYPE_CHECKING:
 __all__ = ["router"]
 
 
+class PythonModule(BaseModel):
+    """A module or wheel that a Python body imports."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: str
+    data: str
+
+
+class PythonSource(BaseModel):
+    """A Python body; see `nbplat.backfill.python_body.PythonBody`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: str
+    shipped: dict[str, str] = {}
+    modules: list[PythonModule] = []
+    params: dict[str, Any] = {}
+    read: list[str] = []
+    group_by: list[str] = []
+    interpreter: str = ""
+    env: str = ""
+
+
 class SpecBody(BaseModel):
     """A backfill as declared; see `nbplat.backfill.spec.BackfillSpec`."""
 
@@ -26,7 +50,8 @@ class SpecBody(BaseModel):
 
     name: str
     table: str
-    sql: str
+    sql: str = ""
+    python: PythonSource | None = None
     keys: list[str] = []
     start: str | None = Field(None, alias="from")
     end: str | None = Field(None, alias="to")
