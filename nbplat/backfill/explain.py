@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from nbplat.backfill.frames import NAMESPACE
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.backfill.states import RunState
 
@@ -27,14 +28,16 @@ def explain_plan(plan: BackfillPlan, prices: Mapping[str, Any] | None = None) ->
     ]
     facts += [
         (
-            "source",
+            "frame" if source.pin.table.startswith(f"{NAMESPACE}.") else "source",
             f"{source.pin.table} at snapshot {source.pin.snapshot_id}: {', '.join(source.columns) or 'row count'}"
-            f" of {source.rows} rows in {source.files} files",
+            f" of {source.rows} rows in {source.files} files, {_bytes(source.read_bytes)}",
         )
         for source in plan.sources
     ]
     runs = f"{len(plan.groups)} {'query' if len(plan.groups) == 1 else 'queries'}"
     how = f"in {runs}" if plan.row_wise else "once over the whole window, then cut to files"
+    if plan.python is not None:
+        facts.append(("python", _python(plan.python)))
     facts += [
         ("engine", f"{plan.engine}; the body runs {how}, because {plan.why}"),
         ("units", f"{len(plan.units)} data files, {plan.rows} rows"),
@@ -91,6 +94,20 @@ def next_step(state: str, run_id: str) -> str:
             return f"`%backfill rollback {run_id}` takes it back"
         case _:
             return ""
+
+
+def _python(body: Mapping[str, Any]) -> str:
+    """What runs a Python body, what its batch holds and what is shipped with it."""
+    shipped = [*body["shipped"], *(module["name"] for module in body["modules"])]
+    params = ", ".join(f"{name}={value!r}" for name, value in body["params"].items())
+    parts = [
+        f"{body['interpreter']} ({body['found']})",
+        f"the batch holds {', '.join(body['reads'])}",
+        "types found on a sample" + (f" but {', '.join(body['declared'])}" if body["declared"] else ""),
+        *([f"ships {', '.join(shipped)}"] if shipped else []),
+        *([f"with {params}"] if params else []),
+    ]
+    return "; ".join(parts)
 
 
 def _cost(plan: BackfillPlan, prices: Mapping[str, Any]) -> list[str]:

@@ -266,7 +266,12 @@ def _modules(records: Sequence[Mapping[str, str]]) -> Iterator[Module]:
     size = 0
     names: set[str] = set()
     for record in records:
-        module = Module(record["name"], base64.b64decode(record["data"]))
+        try:
+            module = Module(record["name"], base64.b64decode(record["data"], validate=True))
+        except ValueError:
+            raise RequestError(
+                "body.module", f"the bytes of {record['name']} are no base64", fix="send the file's bytes as base64"
+            ) from None
         if not module.name.endswith(_MODULE_KINDS) or "/" in module.name:
             raise RequestError(
                 "body.module",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbplat.config import load_config
@@ -21,7 +22,8 @@ def backfill(
     name: str,
     *,
     table: str,
-    sql: str,
+    sql: str = "",
+    python: str | Callable[..., Any] | None = None,
     keys: tuple[str, ...] | list[str] = (),
     start: str | None = None,
     end: str | None = None,
@@ -31,6 +33,13 @@ def backfill(
     new: bool = False,
     wait: bool = True,
     dry_run: bool = False,
+    ship: Sequence[Any] | Mapping[str, Any] = (),
+    py: Sequence[str] = (),
+    params: Mapping[str, Any] | None = None,
+    read: Sequence[str] = (),
+    group_by: Sequence[str] = (),
+    env: str | None = None,
+    frames: Mapping[str, Any] | None = None,
     desk: Desk | None = None,
 ) -> Result:
     """Compute new columns over a table's history, staged beside it and audited before they are published.
@@ -39,13 +48,22 @@ def backfill(
         name: Names the run ``name@n``.
         table: ``namespace.table`` that gets the columns.
         sql: One Spark-SQL ``SELECT`` of the keys and the new columns over ``base`` and other tables.
-        keys: Columns that identify a row; empty takes the result columns that the table has.
+        python: Instead of `sql`: a function of one batch (a `pyarrow.Table` of rows) that returns a dict of new
+            columns, or a Table with the keys; or its source text, where it is called ``feature``.
+        keys: Columns that identify a row; empty takes the result columns that the table has (with `python`: needed).
         start, end: ISO dates of the half-open window; None leaves that side open.
         time: The time column of the window; None takes the source of the time partition.
         promote: Promote when the audit passes.
         new: Open a new run even where an equal one lives.
         wait: Return when the run rests; otherwise at once.
         dry_run: Plan only; ``result.value`` is the plan.
+        ship: Functions and classes that a Python body uses, or name -> function, class or constant.
+        py: Paths of modules, package folders or wheels that it imports.
+        params: JSON values that it reads by name or in ``params``.
+        read: Columns that its batch holds; empty takes those it names, or all.
+        group_by: Columns whose groups are handed over whole, a call per group.
+        env: Folder or interpreter of the environment that runs it; None takes this process's interpreter.
+        frames: Name in an SQL body -> DataFrame or Arrow table that it reads.
         desk: Where runs are kept; None asks the service, which is started on demand.
 
     Returns:
@@ -55,13 +73,27 @@ def backfill(
         NbplatError: what is wrong with the request, or what failed the run.
     """
     from nbplat.backfill.plan import BackfillPlan
-    from nbplat.ui.handlers.backfill import plan_result, submit
+    from nbplat.ui.handlers.backfill import followed, plan_result
+    from nbplat.ui.shipping import feature_source, frames_kept, python_source
 
+    body: dict[str, Any] = {"sql": sql}
+    if python is not None:
+        taken = dict(ship) if isinstance(ship, Mapping) else {each.__name__: each for each in ship}
+        body["python"] = python_source(
+            feature_source(python),
+            ship=taken,
+            py=py,
+            params=params,
+            read=read,
+            group_by=group_by,
+            env=env,
+            namespace={**getattr(python, "__globals__", {}), **taken},
+        )
     desk = desk or open_desk()
     spec = {
         "name": name,
         "table": table,
-        "sql": sql,
+        **body,
         "keys": list(keys),
         "from": start,
         "to": end,
@@ -69,9 +101,12 @@ def backfill(
         "engine": engine,
         "promote": promote,
     }
-    if dry_run:
-        return plan_result(BackfillPlan.from_record(desk.plan(spec)), desk.config)
-    return submit(desk, spec, new=new, wait=wait, show=lambda _result: None)
+    with frames_kept(desk, frames or {}, dry_run=dry_run) as tables:
+        spec["frames"] = tables
+        if dry_run:
+            return plan_result(BackfillPlan.from_record(desk.plan(spec)), desk.config)
+        asked = desk.submit(spec, new=new)
+    return followed(desk, asked, wait=wait, show=lambda _result: None)
 
 
 def sequence(name: str, definition: str, *, on: str, examples: int = 5) -> SequencePreview:
@@ -119,7 +154,7 @@ class Local:
         self._desk = desk
         self.platform = desk.platform
 
-    def backfill(self, name: str, *, table: str, sql: str, **request: Any) -> Result:
+    def backfill(self, name: str, *, table: str, sql: str = "", **request: Any) -> Result:
         """As `nb.backfill`; the run rests when this returns."""
         return backfill(name, table=table, sql=sql, desk=self._desk, **request)
 

@@ -9,7 +9,7 @@ from nbplat.backfill.explain import explain_audit, explain_plan, explain_units, 
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.clock import iso
 from nbplat.config import Config
-from nbplat.errors import NotFound, RequestError
+from nbplat.errors import NotFound, RequestError, did_you_mean
 from nbplat.ui.call import Call
 from nbplat.ui.desk import Desk, open_desk
 from nbplat.ui.handlers.follow import RESTING, follow, job_result
@@ -17,11 +17,13 @@ from nbplat.ui.handlers.job import whole_log
 from nbplat.ui.render.figures import bytes_text
 from nbplat.ui.render.result import Result
 from nbplat.ui.render.table import fields_html, fields_text, table_html, table_text
+from nbplat.ui.shipping import frames_kept, python_source, read_params
 
 __all__ = [
     "attach",
     "audit",
     "cancel",
+    "followed",
     "list_runs",
     "logs",
     "promote",
@@ -30,19 +32,16 @@ __all__ = [
     "run",
     "show",
     "status",
-    "submit",
 ]
 
 
 def run(call: Call) -> Result:
     """Plan (``--dry-run``), or attach or start, and by default wait until the run rests."""
     options = call.options
-    if not call.body:
-        raise RequestError("body.empty", "the body is empty", fix="write one SELECT of the keys and the new columns")
     spec = {
         "name": options.name,
         "table": options.table,
-        "sql": call.body,
+        **_body(call),
         "keys": list(options.key),
         "from": options.start,
         "to": options.end,
@@ -51,19 +50,74 @@ def run(call: Call) -> Result:
         "promote": bool(options.promote),
     }
     desk = open_desk()
-    if options.dry_run:
-        return plan_result(BackfillPlan.from_record(desk.plan(spec)), desk.config)
-    return submit(desk, spec, new=options.new, wait=options.wait, show=call.show)
+    with frames_kept(desk, _frames(call), dry_run=bool(options.dry_run)) as tables:
+        spec["frames"] = tables
+        if options.dry_run:
+            return plan_result(BackfillPlan.from_record(desk.plan(spec)), desk.config)
+        asked = desk.submit(spec, new=options.new)
+    return followed(desk, asked, wait=options.wait, show=call.show)
 
 
-def submit(desk: Desk, spec: dict[str, Any], *, new: bool, wait: bool, show: Callable[[Result], None]) -> Result:
-    """Ask for a run and, with `wait`, follow it."""
-    asked = desk.submit(spec, new=new)
+def followed(desk: Desk, asked: dict[str, Any], *, wait: bool, show: Callable[[Result], None]) -> Result:
+    """What came of a submission; with `wait`, once the run rests."""
     run_id = asked["run"]["id"]
     if wait:
         seen, _ = follow(desk, run_id, asked["job"], show)
         return run_result(seen, asked["notes"])
     return run_result(desk.show(run_id), asked["notes"])
+
+
+def _body(call: Call) -> dict[str, Any]:
+    """The body part of a spec: SQL text, or a Python body with what it takes along."""
+    options = call.options
+    if not call.body:
+        raise RequestError("body.empty", "the body is empty", fix="write one SELECT of the keys and the new columns")
+    if options.lang == "python":
+        return {
+            "python": python_source(
+                call.body,
+                ship=options.ship,
+                py=options.py,
+                params=read_params(options.param),
+                read=options.read,
+                group_by=options.group_by,
+                env=options.env,
+                namespace=call.namespace,
+            )
+        }
+    given = [flag for flag, name in _PYTHON_ONLY.items() if getattr(options, name)]
+    if given:
+        raise RequestError(
+            "usage.lang", f"{given[0]} goes with a Python body", fix="add --lang python, or leave it out"
+        )
+    return {"sql": call.body}
+
+
+_PYTHON_ONLY = {
+    "--with": "ship",
+    "--py": "py",
+    "--param": "param",
+    "--read": "read",
+    "--group-by": "group_by",
+    "--env": "env",
+}
+
+
+def _frames(call: Call) -> dict[str, Any]:
+    """The DataFrames that the line names."""
+    found = {}
+    for name in call.options.frame:
+        if call.where == "cli":
+            raise RequestError(
+                "usage.frame", "--frame names a variable, and there is no notebook", fix="load it as a table"
+            )
+        if name not in call.namespace:
+            known = [each for each in call.namespace if not each.startswith("_")]
+            raise NotFound(
+                "frame.unknown", f"the notebook has no {name!r}", fix=did_you_mean(name, known) or "define it"
+            )
+        found[name] = call.namespace[name]
+    return found
 
 
 def list_runs(call: Call) -> Result:
@@ -114,7 +168,7 @@ def show(call: Call) -> Result:
     seen = desk.show(call.options.run)
     run = seen["run"]
     plan = BackfillPlan.from_record(run["plan"])
-    head = [("run", run["id"]), ("state", run["state"]), ("by", run["owner"]), ("body", run["spec"]["sql"])]
+    head = [("run", run["id"]), ("state", run["state"]), ("by", run["owner"]), ("body", _body_text(run["spec"]))]
     facts = head + explain_plan(plan, _prices(desk.config)) + _outcome(run)
     parts = [("", explain_units(plan))]
     if run["outputs"].get("audit"):
@@ -270,6 +324,10 @@ def _outcome(run: dict[str, Any]) -> list[tuple[str, Any]]:
     if run["error"]:
         facts.append(("last error", f"{run['error']['code']}: {run['error']['message']}"))
     return facts
+
+
+def _body_text(spec: dict[str, Any]) -> str:
+    return str(spec["sql"] or (spec.get("python") or {}).get("source", ""))
 
 
 def _prices(config: Config) -> dict[str, Any]:

@@ -40,8 +40,74 @@ _FEATURE = (
         metavar="COLUMN",
     ),
     Option("engine", ("--engine",), help="where it is computed", default="local", choices=("local",)),
-    Option("lang", ("--lang",), help="language of the body", default="sql", choices=("sql",)),
+    Option("lang", ("--lang",), help="language of the body", default="sql", choices=("sql", "python")),
     Option("promote", ("--promote",), "flag", "promote when the audit passes"),
+)
+_PYTHON = (
+    Option(
+        "ship",
+        ("--with",),
+        help="a function, class or constant of the notebook that a Python body uses",
+        repeatable=True,
+        metavar="NAME",
+        group="python body",
+    ),
+    Option(
+        "py",
+        ("--py",),
+        "path",
+        "a module, package folder or wheel that a Python body imports",
+        repeatable=True,
+        metavar="PATH",
+        group="python body",
+    ),
+    Option(
+        "param",
+        ("--param",),
+        help="a value for a Python body, JSON or text, by name and in `params`",
+        repeatable=True,
+        metavar="NAME=VALUE",
+        group="python body",
+    ),
+    Option(
+        "read",
+        ("--read",),
+        help="a column that the batch holds; left out, those that the body names",
+        repeatable=True,
+        metavar="COLUMN",
+        group="python body",
+    ),
+    Option(
+        "group_by",
+        ("--group-by",),
+        "list",
+        "hand over all rows of a group at once, a call per group; left out, rows may be cut anywhere",
+        default=(),
+        metavar="COLUMNS",
+        group="python body",
+    ),
+    Option(
+        "env",
+        ("--env",),
+        help="the environment that runs a Python body: its name, folder or interpreter; left out, this one",
+        metavar="NAME|PATH",
+        group="python body",
+    ),
+    Option(
+        "python_file",
+        ("--python",),
+        "path",
+        "read a Python body from a file instead of the cell; means --lang python",
+        metavar="FILE",
+        group="python body",
+    ),
+)
+_FRAME = Option(
+    "frame",
+    ("--frame",),
+    help="a DataFrame of the notebook that an SQL body reads by this name; it is stored with the run",
+    repeatable=True,
+    metavar="NAME",
 )
 _EXAMPLE = """%%backfill spend_90d --table retail.train --key example_id
 SELECT base.example_id, sum(e.amount) AS spend_90d
@@ -52,7 +118,7 @@ GROUP BY base.example_id"""
 _RUN_VERB = Verb(
     "run",
     "Compute new columns over a table's history, staged beside it and audited before they are published",
-    (*_FEATURE, *_WINDOW, DRY_RUN, WAIT, YES, NEW, NAME, OUT, JSON),
+    (*_FEATURE, _FRAME, *_WINDOW, *_PYTHON, DRY_RUN, WAIT, YES, NEW, NAME, OUT, JSON),
     (Option("name", help="name of the run", metavar="NAME"),),
     body="sql",
     example=_EXAMPLE,
