@@ -7,7 +7,7 @@ is a record as well: one that is raised would end the worker and its imports wit
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -29,7 +29,7 @@ class StagePieces:
     def __init__(self, task: Task) -> None:
         self._task = task
 
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for _ in batches:
             pass
         yield _records(stage(self._task))
@@ -45,7 +45,7 @@ class WriteRows:
     def __init__(self, task: Task) -> None:
         self._task = task
 
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         delivery = Delivery(self._task)
         for unit, rows in _by_unit(batches):
             # A row without a unit has a key that base does not have: the caller looks into it.
@@ -58,14 +58,14 @@ class WriteEmpty:
     def __init__(self, task: Task) -> None:
         self._task = task
 
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         delivery = Delivery(self._task)
         for batch in batches:
             for unit in batch.column(UNIT).to_pylist():
                 yield _records([delivery.write(unit, None)])
 
 
-def _by_unit(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, pa.Table]]:
+def _by_unit(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.Table]]:
     """Cut a stream that is sorted by unit, nulls first; each unit's rows as one table, null's under -1."""
     held: list[pa.RecordBatch] = []
     unit: int | None = None

@@ -27,19 +27,18 @@ def write_pinned(catalog: Catalog, pin: SnapshotPin, folder: Path) -> Path:
     Raises:
         Conflict: the snapshot was expired, or the table replaced.
     """
-    from pyiceberg.table.refs import SnapshotRef, SnapshotRefType
+    from pyiceberg.table.refs import SnapshotRef
 
     table = load_table(catalog, pin.table)
     check_pin(table, pin)
     snapshot = table.metadata.snapshot_by_id(pin.snapshot_id or -1)
+    main = {"snapshot-id": pin.snapshot_id, "type": "branch"}
     metadata = table.metadata.model_copy(
         update={
             "current_schema_id": pin.schema_id,
             "current_snapshot_id": pin.snapshot_id,
             "snapshots": [snapshot] if snapshot else [],
-            "refs": {"main": SnapshotRef(snapshot_id=pin.snapshot_id, snapshot_ref_type=SnapshotRefType.BRANCH)}
-            if snapshot
-            else {},
+            "refs": {"main": SnapshotRef.model_validate(main)} if snapshot else {},
             "snapshot_log": [],
             "metadata_log": [],
             "statistics": [],

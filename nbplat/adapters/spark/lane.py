@@ -21,6 +21,7 @@ __all__ = ["Delivered", "PinnedTable", "SqlLane", "carried", "delivered", "shuff
 _DAY_US = 86_400_000_000
 
 _PLACE = "nb__place"
+_PATH = "nb__path"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,27 +65,14 @@ def delivered(session: SparkSession, lane: SqlLane, task: Task, chosen: Sequence
     """
     for name, table in lane.sources.items():
         _read(session, table.location).select(*table.columns).createOrReplaceTempView(name)
-    names = pa.ipc.read_schema(pa.py_buffer(task["columns"])).names
-    base = _read(session, lane.base.location)
+    base = _inside(_read(session, lane.base.location), task["window"])
     units = _units(session, task, chosen)
     query = carried(task["body"]["query"], task["base"], task["keys"], task["kept"]) if lane.row_wise else None
     if query is not None:
-        _placed(base, units, task["window"], names, how="inner").createOrReplaceTempView(task["base"])
-        result = session.sql(query)
-        places = [name for name in result.columns if name.startswith(_PLACE)]
-        frame = _typed(result, task, lane, [UNIT, POSITION, *places])
+        frame = _carrying(session, query, base, units, lane, task)
         told = "each row carries its file and position through the body: nothing is joined back"
     else:
-        _inside(base, task["window"]).select(*names).createOrReplaceTempView(task["base"])
-        result = session.sql(task["body"]["query"])
-        keys = {f"nb__key{number}": key for number, key in enumerate(task["keys"])}
-        right = _placed(base, units, task["window"], task["keys"], how="left_outer")
-        right = right.select(*(right[key].alias(name) for name, key in keys.items()), UNIT, POSITION)
-        left = _typed(result, task, lane, [result[key].alias(name) for name, key in keys.items()])
-        # A merge spills where a hash table of one bucket would not fit.
-        frame = left.join(right.hint("merge"), on=list(keys), how="left_outer")
-        # Rows of files that are not asked for now; one without a position has a key that base does not have.
-        frame = frame.where(frame[UNIT].isNotNull() | frame[POSITION].isNull())
+        frame = _joined_back(session, base, units, lane, task)
         told = f"the result is joined back to base by {', '.join(task['keys'])}"
     found = shuffles(frame)
     together = not found and _keeps_files_together(frame, lane.base.location)
@@ -94,6 +82,40 @@ def delivered(session: SparkSession, lane: SqlLane, task: Task, chosen: Sequence
     # The partition sources are sorted by, last, so that the scan keeps them and its grouping with them.
     ordered = frame.sortWithinPartitions(UNIT, POSITION, *places)
     return Delivered(ordered.drop(*places), f"{told}; {_why(found, together, lane, task)}")
+
+
+def _carrying(
+    session: SparkSession, query: str, base: DataFrame, units: DataFrame, lane: SqlLane, task: Task
+) -> DataFrame:
+    names = pa.ipc.read_schema(pa.py_buffer(task["columns"])).names
+    rows = _located(base, names).join(units, on=_PATH).drop(_PATH)
+    rows.createOrReplaceTempView(task["base"])
+    result = session.sql(query)
+    places = [name for name in result.columns if name.startswith(_PLACE)]
+    return _typed(result, task, lane, [UNIT, POSITION, *places])
+
+
+def _joined_back(session: SparkSession, base: DataFrame, units: DataFrame, lane: SqlLane, task: Task) -> DataFrame:
+    names = pa.ipc.read_schema(pa.py_buffer(task["columns"])).names
+    base.select(*names).createOrReplaceTempView(task["base"])
+    result = session.sql(task["body"]["query"])
+    keys = {f"nb__key{number}": key for number, key in enumerate(task["keys"])}
+    left = _typed(result, task, lane, [result[key].alias(name) for name, key in keys.items()])
+    rows = _located(base, task["keys"]).withColumnsRenamed({key: name for name, key in keys.items()})
+
+    def known(frame: DataFrame) -> DataFrame:
+        # Without a position: a key that base does not have. With one and no unit: a file not asked for now.
+        return frame.where(frame[UNIT].isNotNull() | frame[POSITION].isNull())
+
+    if set(task["kept"]) <= set(task["keys"]):
+        # Spark follows the storage's partitions through scans alone, so files become units after the join.
+        frame = left.join(rows.hint("merge"), on=list(keys), how="left_outer")
+        frame = known(frame.join(units, on=_PATH, how="left_outer").drop(_PATH))
+        if not shuffles(frame):
+            return frame
+    # A number travels cheaper than a path. A merge spills where a hash table of one bucket would not fit.
+    rows = rows.join(units, on=_PATH, how="left_outer").drop(_PATH)
+    return known(left.join(rows.hint("merge"), on=list(keys), how="left_outer"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,21 +190,17 @@ def _read(session: SparkSession, location: str) -> DataFrame:
 
 def _units(session: SparkSession, task: Task, chosen: Sequence[int]) -> DataFrame:
     table = {
-        "nb__path": [task["files"][index]["path"] for index in chosen],
+        _PATH: [task["files"][index]["path"] for index in chosen],
         UNIT: pa.array(list(chosen), pa.int32()),
     }
     return session.createDataFrame(pa.table(table)).hint("broadcast")
 
 
-def _placed(
-    base: DataFrame, units: DataFrame, window: WindowBounds | None, columns: Sequence[str], *, how: str
-) -> DataFrame:
-    """Columns of the window's rows with unit and physical position; `how` as of a join with the units."""
+def _located(base: DataFrame, columns: Sequence[str]) -> DataFrame:
+    """Columns with the path of each row's file and its physical position."""
     from pyspark.sql import functions as f
 
-    rows = _inside(base, window)
-    rows = rows.select(*columns, f.col("_file").alias("nb__path"), f.col("_pos").alias(POSITION))
-    return rows.join(units, on="nb__path", how=how).drop("nb__path")
+    return base.select(*columns, f.col("_file").alias(_PATH), f.col("_pos").alias(POSITION))
 
 
 def _inside(base: DataFrame, window: WindowBounds | None) -> DataFrame:
@@ -240,7 +258,7 @@ def _keeps_files_together(frame: DataFrame, location: str) -> bool:
     leaves = plan.collectLeaves()
     scans = [leaves.apply(number) for number in range(leaves.size())]
     return all(
-        str(scan.outputPartitioning().toString()).startswith("KeyGroupedPartitioning")
+        scan.outputPartitioning().getClass().getSimpleName() == "KeyGroupedPartitioning"
         for scan in scans
         if location in scan.toString()
     )
