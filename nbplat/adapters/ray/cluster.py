@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 
 from nbplat.errors import RemoteError, SetupError
 
-__all__ = ["RaySettings", "check_ray", "cluster", "is_here"]
+__all__ = ["RaySettings", "check_answers", "check_ray", "cluster", "is_here"]
 
 _CONNECT_S = 5.0
 _HERE = ("127.0.0.1", "localhost", "::1", "")
@@ -73,6 +74,8 @@ def cluster(settings: RaySettings) -> Iterator[ModuleType]:
     # Ray's usage report and its own advice on imports are no business of a backfill.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if not settings.address:
+        _own_token()
     import ray
 
     if ray.is_initialized():
@@ -88,7 +91,7 @@ def cluster(settings: RaySettings) -> Iterator[ModuleType]:
 
 @contextmanager
 def _joined(ray: ModuleType, settings: RaySettings) -> Iterator[None]:
-    _check_answers(settings.address)
+    check_answers(settings.address)
     with tempfile.TemporaryDirectory(prefix="nbplat-ray-") as folder:
         environment = None
         if not is_here(settings.address):
@@ -120,13 +123,10 @@ def _started(ray: ModuleType, settings: RaySettings) -> Iterator[None]:
     # Ray's sockets lie in this folder, and a socket's path has about 100 bytes: never under the state folder.
     folder = tempfile.mkdtemp(prefix="nbr-", dir=_short_folder())
     try:
-        with _own_token():
-            try:
-                _init_here(ray, settings, folder)
-                yield
-            finally:
-                ray.shutdown()
+        _init_here(ray, settings, folder)
+        yield
     finally:
+        ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -152,18 +152,13 @@ def _init_here(ray: ModuleType, settings: RaySettings, folder: str) -> None:
         ) from exc
 
 
-@contextmanager
-def _own_token() -> Iterator[None]:
-    """A token for the cluster started here, in the environment only: Ray would write one to the home folder."""
-    if os.environ.get("RAY_AUTH_MODE") or os.environ.get("RAY_AUTH_TOKEN"):
-        yield
-        return
-    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    try:
-        yield
-    finally:
-        for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
-            os.environ.pop(name, None)
+def _own_token() -> None:
+    """A token for clusters started here, in the environment only: Ray would write one to the home folder.
+
+    Ray reads it once, when it is imported, so it stays for the life of the process.
+    """
+    if "ray" not in sys.modules and not os.environ.get("RAY_AUTH_MODE") and not os.environ.get("RAY_AUTH_TOKEN"):
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 def _short_folder() -> str | None:
@@ -176,8 +171,12 @@ def _host_port(address: str) -> tuple[str, int | None]:
     return parts.hostname or "", parts.port
 
 
-def _check_answers(address: str) -> None:
-    """Ray itself waits for most of a minute before it says that nobody is there."""
+def check_answers(address: str) -> None:
+    """Return when something listens at the address; Ray itself waits for most of a minute before it says no.
+
+    Raises:
+        RemoteError: ``ray.address``.
+    """
     if address == "auto":
         return
     host, port = _host_port(address)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from nbplat.errors import DataError
 from nbplat.remote.spark_tasks import POSITION, UNIT
 from nbplat.remote.task import Task, WindowBounds
 
@@ -45,14 +44,12 @@ class SqlLane:
         base: The table; its columns are those of the task.
         sources: Name in the query -> table.
         row_wise: The plan's proof: then every row carries its file and position through the body.
-        declared: New columns whose type was declared: their values are cast to it.
         partitioning: The base's partition spec in words, for messages.
     """
 
     base: PinnedTable
     sources: Mapping[str, PinnedTable]
     row_wise: bool
-    declared: tuple[str, ...]
     partitioning: str
 
 
@@ -69,10 +66,10 @@ def delivered(session: SparkSession, lane: SqlLane, task: Task, chosen: Sequence
     units = _units(session, task, chosen)
     query = carried(task["body"]["query"], task["base"], task["keys"], task["kept"]) if lane.row_wise else None
     if query is not None:
-        frame = _carrying(session, query, base, units, lane, task)
+        frame = _carrying(session, query, base, units, task)
         told = "each row carries its file and position through the body: nothing is joined back"
     else:
-        frame = _joined_back(session, base, units, lane, task)
+        frame = _joined_back(session, base, units, task)
         told = f"the result is joined back to base by {', '.join(task['keys'])}"
     found = shuffles(frame)
     together = not found and _keeps_files_together(frame, lane.base.location)
@@ -84,23 +81,21 @@ def delivered(session: SparkSession, lane: SqlLane, task: Task, chosen: Sequence
     return Delivered(ordered.drop(*places), f"{told}; {_why(found, together, lane, task)}")
 
 
-def _carrying(
-    session: SparkSession, query: str, base: DataFrame, units: DataFrame, lane: SqlLane, task: Task
-) -> DataFrame:
+def _carrying(session: SparkSession, query: str, base: DataFrame, units: DataFrame, task: Task) -> DataFrame:
     names = pa.ipc.read_schema(pa.py_buffer(task["columns"])).names
     rows = _located(base, names).join(units, on=_PATH).drop(_PATH)
     rows.createOrReplaceTempView(task["base"])
     result = session.sql(query)
     places = [name for name in result.columns if name.startswith(_PLACE)]
-    return _typed(result, task, lane, [UNIT, POSITION, *places])
+    return result.select(UNIT, POSITION, *places, *_new(task))
 
 
-def _joined_back(session: SparkSession, base: DataFrame, units: DataFrame, lane: SqlLane, task: Task) -> DataFrame:
+def _joined_back(session: SparkSession, base: DataFrame, units: DataFrame, task: Task) -> DataFrame:
     names = pa.ipc.read_schema(pa.py_buffer(task["columns"])).names
     base.select(*names).createOrReplaceTempView(task["base"])
     result = session.sql(task["body"]["query"])
     keys = {f"nb__key{number}": key for number, key in enumerate(task["keys"])}
-    left = _typed(result, task, lane, [result[key].alias(name) for name, key in keys.items()])
+    left = result.select(*(result[key].alias(name) for name, key in keys.items()), *_new(task))
     rows = _located(base, task["keys"]).withColumnsRenamed({key: name for name, key in keys.items()})
 
     def known(frame: DataFrame) -> DataFrame:
@@ -184,6 +179,11 @@ def carried(query: str, base: str, keys: Sequence[str], places: Sequence[str]) -
     return str(tree.sql(dialect="spark"))
 
 
+def _new(task: Task) -> list[str]:
+    """The new columns, quoted; whoever writes them casts them as every engine's are."""
+    return [f"`{name}`" for name in pa.ipc.read_schema(pa.py_buffer(task["new"])).names]
+
+
 def _read(session: SparkSession, location: str) -> DataFrame:
     return session.read.format("iceberg").load(location)
 
@@ -223,31 +223,6 @@ def _inside(base: DataFrame, window: WindowBounds | None) -> DataFrame:
     if window["end"] is not None:
         base = base.where(column < moment(window["end"]))
     return base
-
-
-def _typed(result: DataFrame, task: Task, lane: SqlLane, beside: Sequence[Any]) -> DataFrame:
-    """The new columns with the types of the plan.
-
-    Raises:
-        DataError: a column came out with another type than was planned and not declared.
-    """
-    from pyspark.sql.pandas.types import from_arrow_type
-
-    new = []
-    for field in pa.ipc.read_schema(pa.py_buffer(task["new"])):
-        column, have = result[field.name], result.schema[field.name].dataType
-        want = from_arrow_type(field.type, prefer_timestamp_ntz=True)
-        if have.simpleString() != want.simpleString():
-            narrow = have.simpleString() in ("tinyint", "smallint") and want.simpleString() == "int"
-            if not narrow and field.name not in lane.declared:
-                raise DataError(
-                    "body.type_drift",
-                    f"Spark makes {field.name} a {have.simpleString()}; planned was {want.simpleString()}",
-                    fix=f"cast it in the body, or declare it: --type {field.name}=TYPE",
-                )
-            column = column.cast(want)
-        new.append(column.alias(field.name))
-    return result.select(*beside, *new)
 
 
 def _keeps_files_together(frame: DataFrame, location: str) -> bool:

@@ -19,7 +19,7 @@ from nbplat.errors import RemoteError, SetupError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["PINNED_CATALOG", "SparkSettings", "is_local", "spark_session"]
+__all__ = ["LAUNCH", "PINNED_CATALOG", "SparkSettings", "is_local", "spark_session"]
 
 # The heap below which Spark refuses to start, with room to work.
 _HEAP_FLOOR_MB = 640
@@ -28,7 +28,7 @@ _HEAP_FLOOR_MB = 640
 PINNED_CATALOG = "spark.sql.catalog.default_iceberg"
 
 _DRIVER_ONLY = ("spark.driver.memory", "spark.driver.extraJavaOptions", "spark.driver.extraClassPath")
-_LAUNCH = (*_DRIVER_ONLY, "spark.jars", "spark.jars.packages", "spark.jars.ivy", "spark.jars.ivySettings")
+LAUNCH = (*_DRIVER_ONLY, "spark.jars", "spark.jars.packages", "spark.jars.ivy", "spark.jars.ivySettings")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ def spark_session(settings: SparkSettings, *, say: Callable[[str], None]) -> Ite
     # pyspark's own logger repeats every failed query as JSON on standard error.
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
     with _environment(settings.master):
-        gateway = _started(launch_gateway, _conf(SparkConf, {k: v for k, v in values.items() if k in _LAUNCH}))
+        gateway = _started(launch_gateway, _conf(SparkConf, {k: v for k, v in values.items() if k in LAUNCH}))
         process: subprocess.Popen[bytes] = gateway.proc
         try:
             try:
