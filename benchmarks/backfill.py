@@ -66,12 +66,14 @@ def _splice_layout(pairs: list[Pair], out: Path) -> list[Figure]:
 
 
 def _splice_all(pairs: list[Pair], out: Path) -> None:
+    from nbplat.adapters.files.local import LocalFiles
     from nbplat.adapters.parquet.splice import splice
+    from nbplat.backfill.ports import Addition
 
     for pair in pairs:
         target = out / pair.base.name
         target.unlink(missing_ok=True)
-        splice(pair.base, pair.staged, target, {"feature": FIELD_ID})
+        splice(LocalFiles(), str(pair.base), [Addition(str(pair.staged), {"feature": FIELD_ID})], str(target))
 
 
 def _footers(folder: Path) -> list[Figure]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import getpass
+import os
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +15,7 @@ from nbplat.config import Config, load_config
 from nbplat.errors import InternalError, SetupError
 from nbplat.job import END_STATES, Job, JobStore, Run, RunDraft, StepContext
 from nbplat.job.inline import work_inline
+from nbplat.terms import Files, file_location
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -73,6 +75,13 @@ class Platform:
 
         return open_catalog(self.config)
 
+    @functools.cached_property
+    def files(self) -> Files:
+        """Files by location."""
+        from nbplat.adapters.files.local import LocalFiles
+
+        return LocalFiles()
+
     @property
     def backfills(self) -> Backfills:
         """Backfill runs; each access reads the catalog anew, so that no plan sees a stale table."""
@@ -80,23 +89,30 @@ class Platform:
         from nbplat.adapters.iceberg.publisher import IcebergPublisher
         from nbplat.adapters.iceberg.tables import IcebergTables
         from nbplat.adapters.interpreter.bodies import ChildBodies
-        from nbplat.adapters.parquet.staged import LocalSplicer, StagedParquet
+        from nbplat.adapters.local.runner import LocalRunner, local_slots
+        from nbplat.adapters.parquet.splicer import ParquetSplicer
+        from nbplat.adapters.parquet.staged import StagedParquet
         from nbplat.backfill.run import Backfills
 
-        engine = DuckDBEngine(
-            threads=self.config.threads,
-            memory_bytes=max(self.config.memory_bytes, _ENGINE_FLOOR_BYTES),
-            spill_folder=str(self.config.home / "spill"),
-        )
+        settings: dict[str, Any] = {
+            "threads": self.config.threads,
+            "memory_bytes": max(self.config.memory_bytes, _ENGINE_FLOOR_BYTES),
+            "spill_folder": str(self.config.home / "spill"),
+        }
+        engine = DuckDBEngine(**settings)
+        cores = self.config.threads or os.cpu_count() or 1
         return Backfills(
             store=self.store,
             tables=IcebergTables(self.catalog),
             engine=engine,
+            runners={"local": LocalRunner(local_slots(cores, self.config.memory_bytes))},
             bodies=ChildBodies(self.config.home / "remote", self.config.python_seconds),
-            writer=StagedParquet(self.config.home / "warehouse" / "staged"),
-            splicer=LocalSplicer(),
+            writer=StagedParquet(self.files, file_location(self.config.home / "warehouse" / "staged")),
+            splicer=ParquetSplicer(self.files),
             publisher=IcebergPublisher(self.catalog),
             clock=self.clock,
+            scratch=self.config.home / "runs",
+            settings=settings,
             memory_bytes=self.config.memory_bytes,
             lease_ms=int(self.config.lease_seconds * 1000),
             unit_attempts=self.config.unit_attempts,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nbplat.backfill import states as run_states
 from nbplat.backfill.dialect import SUBSET, SubsetEntry
-from nbplat.backfill.types import WIDTH_BYTES
+from nbplat.backfill.types import COLUMN_TYPES
 from nbplat.config import load_config
 from nbplat.job import states as job_states
 from nbplat.ui.options_page import options_page
@@ -55,7 +55,7 @@ _REFUSED = """## What is refused
 | `sql.argument` | an argument that must be a literal, or has another value than those listed |
 | `sql.query` | a clause, or a shape of one, that is not on this page |
 | `sql.nondeterministic` | a result that would differ from run to run |
-| `sql.decimal` | `0.5` is a DECIMAL in Spark: write `0.5D` for a double |
+| `sql.decimal` | `0.5` is a DECIMAL in Spark: write `0.5D` for a double, or cast it |
 | `body.result_type` | a result type that a new column cannot have |
 """
 
@@ -68,7 +68,7 @@ def subset_page() -> str:
     for group, title in _GROUPS.items():
         lines += [f"## {title}", "", "| name | how it is written | notes | difference |", _rule(4)]
         lines += [_entry(entry) for entry in SUBSET if entry.group == group] + [""]
-    lines += ["## Types of a new column", "", ", ".join(f"`{kind}`" for kind in WIDTH_BYTES) + ".", "", _REFUSED]
+    lines += ["## Types of a new column", "", ", ".join(f"`{kind}`" for kind in COLUMN_TYPES) + ".", "", _REFUSED]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -6,7 +6,7 @@ one that blocks rejects the run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nbplat.backfill.align import key_digest
+from nbplat.backfill.compare import unequal_rows
+from nbplat.backfill.compute import compute
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.backfill.ports import Engine, StagedWriter, Tables
-from nbplat.backfill.stage import compute, read_sources
 from nbplat.terms import StagedFile
 
 __all__ = ["AuditReport", "Finding", "audit"]
@@ -65,6 +66,7 @@ class _Subject:
     tables: Tables
     engine: Engine
     writer: StagedWriter
+    settings: Mapping[str, Any]
 
 
 def audit(
@@ -73,6 +75,7 @@ def audit(
     tables: Tables,
     engine: Engine,
     writer: StagedWriter,
+    settings: Mapping[str, Any],
     *,
     show: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> AuditReport:
@@ -81,7 +84,7 @@ def audit(
     Args:
         show: Called with the number of rules done and their total.
     """
-    subject = _Subject(plan, staged, tables, engine, writer)
+    subject = _Subject(plan, staged, tables, engine, writer, settings)
     findings: list[Finding] = []
     for number, rule in enumerate(_RULES, 1):
         findings.extend(rule(subject))
@@ -151,10 +154,10 @@ def _determinism(subject: _Subject) -> Iterator[Finding]:
     by_path = {file.base_path: file for file in subject.staged}
     unit = max(plan.units, key=lambda unit: unit.rows)
     names = [column.name for column in plan.columns]
-    [(again, _)] = compute(plan, subject.tables, subject.engine, [unit], read_sources(plan, subject.tables))
+    [again] = compute(plan, subject.tables, [unit], subject.settings)
     before = subject.writer.read(by_path[unit.path], names)
     for name in names:
-        unequal = _unequal_rows(before[name].combine_chunks(), again[name].combine_chunks())
+        unequal = int(unequal_rows(before[name], again[name]).sum())
         yield Finding(
             "determinism",
             name,
@@ -162,23 +165,6 @@ def _determinism(subject: _Subject) -> Iterator[Finding]:
             True,
             f"{unit.rows} rows computed again are equal" if not unequal else f"{unequal} of {unit.rows} rows differ",
         )
-
-
-# Float sums may be added in another order by another thread; this is the tolerance the docs state.
-_RELATIVE_TOLERANCE = 1e-9
-
-
-def _unequal_rows(before: pa.Array, after: pa.Array) -> int:
-    both_null = pc.and_(pc.is_null(before), pc.is_null(after))
-    if pa.types.is_floating(before.type):
-        both_nan = pc.and_(pc.is_nan(before), pc.is_nan(after))
-        near = pc.less_equal(
-            pc.abs(pc.subtract(before, after)), pc.multiply(pc.add(pc.abs(before), 1e-300), _RELATIVE_TOLERANCE)
-        )
-        same = pc.or_kleene(pc.or_kleene(near, both_nan), pc.equal(before, after))
-    else:
-        same = pc.equal(before, after)
-    return len(before) - int(pc.sum(pc.or_(pc.fill_null(same, False), both_null)).as_py() or 0)
 
 
 def _sample(files: Sequence[StagedFile]) -> Sequence[StagedFile]:

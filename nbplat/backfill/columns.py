@@ -81,4 +81,6 @@ def base_columns(
                 "window.time", f"{time_column} is of type {kind}, not a time", fix="name a timestamp or date column"
             )
         wanted.add(time_column)
+        # Rows outside the window keep the old value of a replaced column.
+        wanted.update(spec.replace)
     return tuple(name for name in names if name in wanted)

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
+    "Addition",
     "BaseFile",
     "Column",
     "Engine",
+    "FileLayout",
     "FileRead",
     "FrameTables",
     "LiveData",
@@ -261,21 +263,46 @@ class Runner(Protocol):
 
 
 class StagedWriter(Protocol):
-    """Writes a unit's result beside its base file's row groups."""
+    """Where staged files lie; the staging kernel writes them."""
 
-    def write(
-        self, run_folder: str, unit_id: str, fence: int, base_path: str, columns: pa.Table, digest: str
-    ) -> StagedFile:
-        """Write, sync and rename; the name holds unit and fence, so that tries never meet."""
-
-    def sample_bytes(self, columns: pa.Table) -> int:
-        """Size the table would have as a staged file, without writing one."""
+    def folder(self, run_id: str) -> str:
+        """Where a run's staged files go; a location, which need not exist."""
 
     def read(self, staged: StagedFile, columns: Sequence[str]) -> pa.Table:
         """Read columns of a staged file back."""
 
-    def free_bytes(self) -> int:
-        """Room on the disk that staged files go to."""
+    def free_bytes(self) -> int | None:
+        """Room on the disk that staged files go to; None when the store has no limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """Columns of one aligned file that a new data file takes in.
+
+    Attributes:
+        path: An aligned file: the same rows in the same order, cut into the same row groups.
+        field_ids: Column of that file -> its field id in the table. A nested column brings the ids of all
+            its fields, by the dotted paths that Iceberg gives them: ``tags``, ``tags.element``; ``m``,
+            ``m.key``, ``m.value``; ``s``, ``s.x``.
+    """
+
+    path: str
+    field_ids: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class FileLayout:
+    """What a data file's own footer says.
+
+    Attributes:
+        group_rows: Rows of each row group.
+        columns: Top-level columns by their name in the file -> field id; None where it names none.
+        file_bytes: Size of the file.
+    """
+
+    group_rows: tuple[int, ...]
+    columns: Mapping[str, int | None]
+    file_bytes: int
 
 
 class Splicer(Protocol):
@@ -284,14 +311,42 @@ class Splicer(Protocol):
     def target_path(self, base_path: str, run_id: str, fence: int) -> str:
         """Where the new file goes: beside the base file, under a name no other try uses."""
 
-    def free_bytes(self, base_path: str) -> int:
-        """Room on the disk that the file's replacement goes to."""
+    def free_bytes(self, base_path: str) -> int | None:
+        """Room where the file's replacement goes; None when the store has no limit."""
 
-    def splice(self, base_path: str, staged: StagedFile, out_path: str, field_ids: Mapping[str, int]) -> dict[str, int]:
-        """Splice; returns copied_bytes, added_bytes, file_bytes."""
+    def layout(self, path: str) -> FileLayout:
+        """Read a footer. Raises DataError ``parquet.damaged`` or ``parquet.encrypted``."""
 
-    def unchanged(self, base_path: str, staged: StagedFile, new_path: str, columns: Sequence[str]) -> str | None:
-        """None when every old chunk equals the base's and every new one the staged file's; else the first unequal."""
+    def splice(
+        self,
+        base_path: str,
+        additions: Sequence[Addition],
+        out_path: str,
+        *,
+        drop: Collection[int] = (),
+        name_ids: Mapping[tuple[str, ...], int] | None = None,
+    ) -> dict[str, int]:
+        """Copy a file, add columns to it and leave others out; no value is decoded.
+
+        `drop` holds field ids of top-level columns (ids the file does not have are passed over). A column
+        whose name another field of the file bears can be added when that one is dropped in the same pass.
+        `name_ids` is for files without field ids: path of each field -> id (``("tags", "element")``); columns
+        it does not name are left out. Files with ids do not need it and it is not looked at.
+
+        Returns ``copied_bytes``, ``added_bytes``, ``file_bytes`` and ``dead_bytes``: of the bytes copied,
+        those of columns left out.
+        """
+
+    def unchanged(
+        self,
+        base_path: str,
+        additions: Sequence[Addition],
+        new_path: str,
+        *,
+        drop: Collection[int] = (),
+        name_ids: Mapping[tuple[str, ...], int] | None = None,
+    ) -> str | None:
+        """None when every kept chunk equals the base's and every new one its aligned file's; else the first unequal."""
 
 
 @dataclass(frozen=True, slots=True)

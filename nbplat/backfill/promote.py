@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nbplat.backfill.plan import BackfillPlan
-from nbplat.backfill.ports import Publisher, Splicer, Swap, Tables
+from nbplat.backfill.ports import Addition, Publisher, Splicer, Swap, Tables
 from nbplat.backfill.stage import release_dead_tries, staged_files
 from nbplat.errors import Conflict, DataError
 from nbplat.job import JobStore, Lease, StepContext, UnitState
@@ -96,7 +96,7 @@ class Promoter:
                 swaps,
                 {file.base_path: file.path for file in staged_files(self.store, self.run_id)},
                 provenance,
-                lambda: self._check(context, swaps),
+                lambda: self._check(context, swaps, field_ids),
                 self.keep_schemas,
             )
         scope = promote_scope(self.run_id, published.field_ids)
@@ -134,9 +134,10 @@ class Promoter:
             [unit] = claimed
             base_path = units[unit.id].path
             out = self.splicer.target_path(base_path, self.run_id, unit.fence)
-            report = self.splicer.splice(base_path, staged[base_path], out, field_ids)
+            report = self.splicer.splice(base_path, [Addition(staged[base_path].path, field_ids)], out)
             self.store.finish_unit(scope, unit.id, unit.fence, {"old_path": base_path, "new_path": out, **report})
             self.store.renew_lease(lease, ttl_ms=self.lease_ms)
+            context.report.checkpoint()
             done = sum(1 for each in self.store.units(scope) if each.state is UnitState.DONE)
             context.report.progress(Progress(done, len(units), "files"))
         if len(swaps_of(self.store, scope)) < len(units):
@@ -147,12 +148,12 @@ class Promoter:
                 fix=f"wait a moment, then `%backfill promote {self.run_id}`",
             )
 
-    def _check(self, context: StepContext, swaps: Sequence[Swap]) -> None:
+    def _check(self, context: StepContext, swaps: Sequence[Swap], field_ids: Mapping[str, int]) -> None:
         """Compare the bytes on the branch with the base files and with the audited staged files."""
         staged: dict[str, StagedFile] = {file.base_path: file for file in staged_files(self.store, self.run_id)}
-        names = [column.name for column in self.plan.columns]
         for swap in swaps:
-            differs = self.splicer.unchanged(swap.old_path, staged[swap.old_path], swap.new_path, names)
+            addition = Addition(staged[swap.old_path].path, field_ids)
+            differs = self.splicer.unchanged(swap.old_path, [addition], swap.new_path)
             if differs:
                 raise DataError(
                     "promotion.bytes",

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from nbplat.backfill.audit import audit
+from nbplat.backfill.compute import check_keys, probe
 from nbplat.backfill.plan import BackfillPlan, build_plan
-from nbplat.backfill.ports import Engine, Publisher, PythonBodies, Splicer, StagedWriter, Tables
+from nbplat.backfill.ports import Engine, Publisher, PythonBodies, Runner, Splicer, StagedWriter, Tables
 from nbplat.backfill.promote import Promoter
 from nbplat.backfill.rollback import Undoer
 from nbplat.backfill.settle import queue_step
 from nbplat.backfill.spec import BackfillSpec
-from nbplat.backfill.stage import Stager, check_keys, probe, stage_scope, staged_files
+from nbplat.backfill.stage import Stager, stage_scope, staged_files
 from nbplat.backfill.states import DONE, KIND, LIVE_STATES, STEPS, RunState, Step
 from nbplat.clock import Clock
 from nbplat.errors import Conflict, NotFound, SetupError
@@ -47,16 +49,25 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Backfills:
-    """Everything about backfill runs of one state folder."""
+    """Everything about backfill runs of one state folder.
+
+    Attributes:
+        runners: What runs staging, by engine name.
+        scratch: Holds one folder per run, for what lasts as long as a step.
+        settings: ``threads``, ``memory_bytes`` and ``spill_folder`` of what is computed on this machine.
+    """
 
     store: JobStore
     tables: Tables
     engine: Engine
+    runners: Mapping[str, Runner]
     bodies: PythonBodies
     writer: StagedWriter
     splicer: Splicer
     publisher: Publisher
     clock: Clock
+    scratch: Path
+    settings: Mapping[str, Any]
     memory_bytes: int
     lease_ms: int
     unit_attempts: int
@@ -75,9 +86,9 @@ class Backfills:
         )
         if plan.read_bytes > _PROBE_BYTES:
             return plan
-        rows = check_keys(plan, self.tables)
+        rows = check_keys(plan, self.tables, self.settings)
         started = self.clock.monotonic_s()
-        sample_rows, sample_bytes = probe(plan, self.tables, self.engine, self.writer)
+        sample_rows, sample_bytes = probe(plan, self.tables, self.settings)
         elapsed = self.clock.monotonic_s() - started
         # A body over the whole window takes its time once; a row-wise one takes it per row.
         scale = plan.rows / sample_rows if sample_rows else 1.0
@@ -144,11 +155,28 @@ class Backfills:
     def cancel(self, run_id: str) -> Run:
         """End the run's live job; the run returns to its last completed state."""
         run = self.find(run_id)
-        job = self._live_job(run)
-        if job is None:
-            raise Conflict("backfill.idle", f"{run.id} has no job to cancel", fix=f"see `%backfill status {run.id}`")
-        self.store.request_cancel(job.id)
+        self.store.request_cancel(self._live(run, "cancel").id)
         return run
+
+    def pause(self, run_id: str) -> Run:
+        """Pause the run's live job: it stops between two files, keeps what is finished, and waits, also over restarts.
+
+        Raises:
+            Conflict: it has no live job.
+        """
+        run = self.find(run_id)
+        self.store.request_pause(self._live(run, "pause").id)
+        return run
+
+    def resume(self, run_id: str) -> Submission:
+        """Let a paused job go on.
+
+        Raises:
+            Conflict: the run has no live job.
+        """
+        run = self.find(run_id)
+        job = self.store.resume_job(self._live(run, "resume").id)
+        return Submission(run, BackfillPlan.from_record(run.plan), job, attached=True)
 
     def retry(self, run_id: str, *, owner: str) -> Submission:
         """Stage again what failed; finished files stay."""
@@ -228,10 +256,12 @@ class Backfills:
             plan,
             run.id,
             self.tables,
-            self.engine,
-            self.writer,
+            self.runners[plan.engine],
             self.publisher,
             self.store,
+            self.writer.folder(run.id),
+            self.scratch / run.id.replace("@", "-"),
+            self.settings,
             self.lease_ms,
             self.unit_attempts,
         )
@@ -240,13 +270,18 @@ class Backfills:
         return outputs
 
     def _audit(self, run: Run, plan: BackfillPlan, context: StepContext) -> dict[str, Any]:
+        def show(done: int, total: int) -> None:
+            context.report.progress(Progress(done, total, "rules"))
+            context.report.checkpoint()
+
         report = audit(
             plan,
             staged_files(self.store, run.id),
             self.tables,
             self.engine,
             self.writer,
-            show=lambda done, total: context.report.progress(Progress(done, total, "rules")),
+            self.settings,
+            show=show,
         )
         for finding in report.findings:
             verdict = "ok" if finding.passed else "BLOCKS" if finding.blocks else "warns"
@@ -302,6 +337,12 @@ class Backfills:
                 return run
         return None
 
+    def _live(self, run: Run, verb: str) -> Job:
+        job = self._live_job(run)
+        if job is None:
+            raise Conflict("backfill.idle", f"{run.id} has no job to {verb}", fix=f"see `%backfill status {run.id}`")
+        return job
+
     def _live_job(self, run: Run) -> Job | None:
         live = {JobState.QUEUED, JobState.RUNNING, JobState.PAUSED}
         jobs = self.store.jobs(run_id=run.id, states=live, limit=1)
@@ -356,9 +397,9 @@ class Backfills:
         }
 
 
-def _check_room(what: str, needed_bytes: int, free_bytes: int, table: str) -> None:
+def _check_room(what: str, needed_bytes: int, free_bytes: int | None, table: str) -> None:
     """Refuse before any effect what the disk cannot hold; an estimate, so a full disk is handled later as well."""
-    if free_bytes < needed_bytes:
+    if free_bytes is not None and free_bytes < needed_bytes:
         raise SetupError(
             "disk.full",
             f"{what} of {table} writes about {needed_bytes:,} bytes and the disk has {free_bytes:,} free",

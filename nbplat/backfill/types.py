@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
+    "COLUMN_TYPES",
     "DECIMAL_DIGITS",
     "IcebergType",
     "ListType",
@@ -78,6 +79,9 @@ _NOT_YET = {
     "geography": "use binary",
     "unknown": "every value is null: give the column a type with --type COL=TYPE or a cast",
 }
+
+COLUMN_TYPES = (*_SPARK_TYPES, "decimal(p, s)", "list<…>", "struct<name: …, …>")
+"""What a new column may be, for the documentation."""
 
 
 @dataclass(frozen=True, slots=True)

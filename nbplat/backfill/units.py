@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from nbplat.backfill.ports import BaseFile, TableFacts
 from nbplat.backfill.spec import BackfillSpec
 from nbplat.errors import RequestError, SetupError
 from nbplat.terms import SnapshotPin
 
-__all__ = ["SourcePlan", "UnitPlan", "group_units", "plan_source", "plan_units"]
+if TYPE_CHECKING:
+    from nbplat.backfill.plan import BackfillPlan
 
+__all__ = ["SourcePlan", "UnitPlan", "cut_groups", "group_units", "plan_source", "plan_units"]
+
+_SHARE_OF_MEMORY = 8
+_PIECES_A_SLOT = 4
+# Below this a piece's own cost (a query, a scan of every source) outweighs what working side by side saves.
+_PIECE_BYTES = 8 << 20
 _DECODED_PER_STORED = 4  # Arrow bytes per compressed Parquet byte, a cautious mean of plain tables
 
 
@@ -100,10 +108,31 @@ def group_units(units: tuple[UnitPlan, ...], budget_bytes: int) -> tuple[tuple[s
     groups: list[list[str]] = []
     filled = 0
     for unit in units:
-        size = max(unit.read_bytes, 1) * _DECODED_PER_STORED
+        size = _decoded_bytes(unit)
         if not groups or filled + size > budget_bytes:
             groups.append([])
             filled = 0
         groups[-1].append(unit.id)
         filled += size
     return tuple(tuple(group) for group in groups)
+
+
+def _decoded_bytes(unit: UnitPlan) -> int:
+    return max(unit.read_bytes, 1) * _DECODED_PER_STORED
+
+
+def cut_groups(plan: BackfillPlan, *, memory_bytes: int, slots: int) -> tuple[tuple[str, ...], ...]:
+    """The plan's groups, cut into pieces that a slot has room for, small enough to busy every slot.
+
+    A body over the whole window stays one group.
+    """
+    if not plan.row_wise:
+        return plan.groups
+    total = sum(_decoded_bytes(unit) for unit in plan.units)
+    # Each piece scans the sources again, so there are no more than the slots need.
+    share = total // (slots if plan.sources else slots * _PIECES_A_SLOT)
+    budget = min(memory_bytes // _SHARE_OF_MEMORY // slots, max(share, _PIECE_BYTES))
+    units = {unit.id: unit for unit in plan.units}
+    return tuple(
+        piece for group in plan.groups for piece in group_units(tuple(units[unit_id] for unit_id in group), budget)
+    )

@@ -44,7 +44,7 @@ def typed(result: pa.Table, keys: Sequence[str], new: pa.Schema) -> pa.Table:
     """The key columns as they are, and the new columns cast to their types; columns beyond these are left out.
 
     Raises:
-        KernelError: ``body.column_missing``, or ``body.overflow`` for a value that its type cannot hold.
+        KernelError: ``body.column_missing``; ``body.overflow`` or ``body.type_drift`` for a value its type cannot hold.
     """
     arrays = []
     for name in (*keys, *new.names):
@@ -54,10 +54,12 @@ def typed(result: pa.Table, keys: Sequence[str], new: pa.Schema) -> pa.Table:
         try:
             arrays.append(cast_column(result[field.name], field.type))
         except CastError as exc:
+            # A sum of integers comes as a decimal, whatever it is of.
+            sum_ = pa.types.is_decimal(result[field.name].type) and pa.types.is_integer(field.type)
             raise KernelError(
-                "body.overflow",
+                "body.overflow" if sum_ else "body.type_drift",
                 f"a value of the column {field.name!r} does not fit its type {field.type}: {exc}",
-                fix="declare a wider type, cast to double, or guard the expression",
+                fix=f"cast to double, declare a wider type (--type {field.name}=…), or guard the expression",
             ) from None
     return pa.table([*(result[key] for key in keys), *arrays], names=[*keys, *new.names])
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["positions_of", "unique", "unique_integers"]
+__all__ = ["as_integers", "positions_of", "unique", "unique_integers"]
 
 # A bit map over the span of the values beats sorting them up to this many bytes a value.
 _MAP_BYTES = 8

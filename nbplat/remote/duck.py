@@ -65,8 +65,12 @@ def with_tables(connection: Any, tables: Mapping[str, Any]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def duckdb_errors() -> Iterator[None]:
-    """Raise DuckDB's errors as ours: memory and disk are the machine's, the rest the data's."""
+def duckdb_errors(*, of_body: bool = True) -> Iterator[None]:
+    """Raise DuckDB's errors as ours: memory and disk are the machine's, the rest the body's.
+
+    Args:
+        of_body: False in a block that runs none of the user's SQL: what is left over is then a bug.
+    """
     import duckdb
 
     try:
@@ -83,6 +87,8 @@ def duckdb_errors() -> Iterator[None]:
             "local.disk", f"spilling failed: {reason(exc)}", fix="make room on the disk", kind="SetupError"
         ) from None
     except duckdb.Error as exc:
+        if not of_body:
+            raise
         raise KernelError(
             "body.values",
             f"the body fails on this data: {reason(exc)}",

@@ -24,6 +24,8 @@ class FileTask(TypedDict):
 
     Attributes:
         unit: Unit id; with the fence it names the staged file.
+        fence: From 1. With 0 the file belongs to a whole window but is not asked for: it is read, and
+            nothing is written or answered for it.
         path: Location of the base file, as the manifest spells it.
         rows: Physical rows that the manifest counts; the file must hold as many.
         constants: Column -> value, for identity partition columns that the file does not store.

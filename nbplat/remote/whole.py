@@ -23,7 +23,7 @@ from .kernel import DOUBLED_KEYS, OTHER_KEYS, filled, staged_columns, written
 from .read import BaseRows, read_live
 from .task import FileTask, Task
 
-__all__ = ["compute_whole", "stage_whole"]
+__all__ = ["compute_whole", "refuse_doubled", "stage_whole"]
 
 _BASE, _RESULT, _PART = "nb__base", "nb__result", "nb__part"
 _FILE, _ROW, _INSIDE, _GROUP = "nb__no", "nb__row", "nb__inside", "nb__group"
@@ -32,7 +32,7 @@ _BATCH_ROWS = 1 << 17
 
 def stage_whole(task: Task) -> Iterator[dict[str, Any]]:
     """Like `kernel.stage`, file after file as they are written. A failure of the body is that of every file."""
-    left = list(task["files"])
+    left = [file for file in task["files"] if file["fence"]]
     began = time.monotonic()
     try:
         for file, columns, groups, positions in compute_whole(task):
@@ -48,21 +48,24 @@ def stage_whole(task: Task) -> Iterator[dict[str, Any]]:
 def compute_whole(task: Task) -> Iterator[tuple[FileTask, pa.Table, list[int], Any]]:
     """Per file, in order: the columns to write, its live rows per row group, and its live positions.
 
+    Files with the fence 0 are part of the window and are not given.
+
     Raises:
         KernelError: what a file or the body breaks; nothing has been given out by then.
     """
     with contextlib.closing(open_database(task["settings"])) as database:
         schema = pa.ipc.read_schema(pa.py_buffer(task["columns"]))
-        with duckdb_errors():
+        with duckdb_errors(of_body=False):
             shapes = [_load(database, task, schema, number) for number in range(len(task["files"]))]
             _show_base(database, task, schema)
             if not task["keys_unique"]:
-                _check_unique(database, _BASE, task["keys"], "key.duplicate", DOUBLED_KEYS, OTHER_KEYS)
+                refuse_doubled(database, _BASE, task["keys"], "key.duplicate", DOUBLED_KEYS, OTHER_KEYS)
             _run(database, task)
             _check_result(database, task["keys"])
             for number, columns in _joined(database, task, schema, [rows for rows, _, _ in shapes]):
                 _, groups, positions = shapes[number]
-                yield task["files"][number], columns, groups, positions
+                if task["files"][number]["fence"]:
+                    yield task["files"][number], columns, groups, positions
 
 
 def _load(database: Any, task: Task, schema: pa.Schema, number: int) -> tuple[int, list[int], Any]:
@@ -96,12 +99,12 @@ def _run(database: Any, task: Task) -> None:
     if task["body"]["lang"] == "sql":
         sources, close = open_sources(task)
         try:
-            with with_tables(database, sources):
+            with with_tables(database, sources), duckdb_errors():
                 database.execute(f"CREATE TABLE {_RESULT} AS {task['body']['query']}")
         finally:
             sources.clear()
             close()
-        columns = [row[0] for row in database.execute(f"DESCRIBE {_RESULT}").fetchall()]
+        columns = [row[0] for row in database.sql(f"DESCRIBE {_RESULT}").fetchall()]
         new = pa.ipc.read_schema(pa.py_buffer(task["new"])).names
         for name in (*task["keys"], *new):
             if name not in columns:
@@ -128,7 +131,7 @@ def _groups(database: Any, task: Task) -> Iterator[pa.Table]:
     names = pa.ipc.read_schema(pa.py_buffer(task["columns"])).names
     # Tables are shared with a cursor, so that the rows stream while results go in.
     with contextlib.closing(database.cursor()) as cursor:
-        reader = cursor.execute(
+        reader = cursor.sql(
             f"SELECT {', '.join(quoted(names))}, dense_rank() OVER (ORDER BY {by}) AS {_GROUP} FROM {_BASE}"
             f" WHERE {_INSIDE} ORDER BY {_GROUP}, {_FILE}, {_ROW}"
         ).to_arrow_reader(_BATCH_ROWS)
@@ -166,35 +169,45 @@ def _check_result(database: Any, keys: list[str]) -> None:
         KernelError: ``key.null``, ``body.duplicate_keys``, ``body.missing_keys``, ``body.extra_keys``.
     """
     for key, name in zip(keys, quoted(keys)):
-        nulls = database.execute(f"SELECT count(*) FROM {_RESULT} WHERE {name} IS NULL").fetchone()[0]
+        nulls = _count(database, f"SELECT count(*) FROM {_RESULT} WHERE {name} IS NULL")
         if nulls:
             raise KernelError("key.null", f"the key column {key!r} holds {nulls} nulls", fix=FANS_OUT)
-    _check_unique(database, _RESULT, keys, "body.duplicate_keys", "the body returns keys more than once", FANS_OUT)
+    refuse_doubled(database, _RESULT, keys, "body.duplicate_keys", "the body returns keys more than once", FANS_OUT)
     on = " AND ".join(f"b.{name} = r.{name}" for name in quoted(keys))
     lost = f"FROM {_BASE} b ANTI JOIN {_RESULT} r ON {on} WHERE b.{_INSIDE}"
-    missing = database.execute(f"SELECT count(*) {lost}").fetchone()[0]
-    wanted = database.execute(f"SELECT count(*) FROM {_BASE} WHERE {_INSIDE}").fetchone()[0]
+    missing = _count(database, f"SELECT count(*) {lost}")
+    wanted = _count(database, f"SELECT count(*) FROM {_BASE} WHERE {_INSIDE}")
     if missing:
-        some = database.execute(f"SELECT {', '.join(quoted(keys, 'b'))} {lost} LIMIT 5").to_arrow_table()
+        some = database.sql(f"SELECT {', '.join(quoted(keys, 'b'))} {lost} LIMIT 5").to_arrow_table()
         raise KernelError(
             "body.missing_keys",
             f"the body returns no row for {missing} of {wanted} rows, e.g. {shown(some)}",
             fix=KEEP_ROWS,
         )
-    extra = database.execute(f"SELECT count(*) FROM {_RESULT}").fetchone()[0] - wanted
+    extra = _count(database, f"SELECT count(*) FROM {_RESULT}") - wanted
     if extra:
         raise KernelError(
             "body.extra_keys", f"the body returns {extra} rows whose keys base does not have", fix=OWN_KEYS
         )
 
 
-def _check_unique(database: Any, table: str, keys: list[str], code: str, what: str, fix: str) -> None:
+def refuse_doubled(database: Any, table: str, keys: list[str], code: str, what: str, fix: str) -> None:
+    """Return when no key is twice in a table of the database.
+
+    Raises:
+        KernelError: with `code`, naming up to five values.
+    """
     names = ", ".join(quoted(keys))
     doubled = f"FROM {table} GROUP BY {names} HAVING count(*) > 1"
-    count = database.execute(f"SELECT count(*) FROM (SELECT 1 {doubled})").fetchone()[0]
+    count = _count(database, f"SELECT count(*) FROM (SELECT 1 {doubled})")
     if count:
-        some = database.execute(f"SELECT {names} {doubled} ORDER BY {names} LIMIT 5").to_arrow_table()
+        some = database.sql(f"SELECT {names} {doubled} ORDER BY {names} LIMIT 5").to_arrow_table()
         raise KernelError(code, f"{what}: {count} of them, e.g. {shown(some)}", fix=fix)
+
+
+def _count(database: Any, query: str) -> int:
+    [[count]] = database.sql(query).fetchall()
+    return int(count)
 
 
 def _joined(database: Any, task: Task, schema: pa.Schema, rows: list[int]) -> Iterator[tuple[int, pa.Table]]:
@@ -203,7 +216,7 @@ def _joined(database: Any, task: Task, schema: pa.Schema, rows: list[int]) -> It
     own = [name for name in schema.names if name in {*task["keys"], *task["kept"], *task["replace"]}]
     on = " AND ".join(f"b.{name} = r.{name}" for name in quoted(task["keys"]))
     renamed = [f"{name} AS nb__new{number}" for number, name in enumerate(quoted(new.names, "r"))]
-    reader = database.execute(
+    reader = database.sql(
         f"SELECT b.{_FILE}, b.{_INSIDE}, {', '.join([*quoted(own, 'b'), *renamed])}"
         f" FROM {_BASE} b LEFT JOIN {_RESULT} r ON b.{_INSIDE} AND {on} ORDER BY b.{_FILE}, b.{_ROW}"
     ).to_arrow_reader(_BATCH_ROWS)

@@ -11,6 +11,8 @@ import pytest
 
 from nbplat.backfill.states import Step
 from nbplat.job import JobState
+from nbplat.remote import kernel
+from nbplat.remote.write import write_staged
 from tests.fixtures.lakehouse import Killed, Lake, WrappedPlatform
 
 pytestmark = pytest.mark.process
@@ -48,9 +50,18 @@ class Deadly:
 
 def kill_at(lake: Lake, part: str, method: str, number: int, *, after: bool) -> None:
     platform, seen = lake.platform, []
-    platform.parts[part] = lambda real: Deadly(real, platform, (method, number, after), seen)
-    with pytest.raises(Killed):
-        platform.work_here("w")
+
+    def deadly(real: Any) -> Any:
+        return Deadly(real, platform, (method, number, after), seen)
+
+    with pytest.MonkeyPatch.context() as patch:
+        if part == "kernel":
+            # What a piece of staging writes with, in whichever thread it runs.
+            patch.setattr(kernel, method, getattr(deadly(kernel), method))
+        else:
+            platform.parts[part] = deadly
+        with pytest.raises(Killed):
+            platform.work_here("w")
     lake.reopen()
 
 
@@ -117,10 +128,11 @@ def history_of(lake: Lake) -> list[int]:
 
 
 STAGE_KILLS = [
-    ("writer", "write", 0, False),
-    ("writer", "write", 2, False),
-    ("writer", "write", 3, True),
-    ("store", "finish_unit", 2, True),
+    ("kernel", "write_staged", 0, False),
+    ("kernel", "write_staged", 2, False),
+    ("kernel", "write_staged", 3, True),
+    ("store", "finish_units", 0, False),
+    ("store", "finish_units", 0, True),
     ("store", "move_run", 0, True),
     ("publisher", "commit_staging", 0, False),
     ("publisher", "commit_staging", 0, True),
@@ -143,7 +155,7 @@ def test_staging_goes_on_after_many_kills(lake: Lake) -> None:
     """Killed after each file, it still ends, and no file is computed twice but those in flight."""
     lake.submit("f", SQL)
     for _ in range(5):
-        kill_at(lake, "writer", "write", 1, after=True)
+        kill_at(lake, "kernel", "write_staged", 0, after=True)
     lake.work()
     finish(lake)
 
@@ -227,25 +239,18 @@ def test_a_roll_back_goes_on_after_a_kill(lake: Lake, point: tuple[str, str, int
     pd.testing.assert_frame_equal(before, lake.rows())
 
 
-def test_an_interrupted_call_goes_on_with_the_next(lake: Lake) -> None:
+def test_an_interrupted_call_goes_on_with_the_next(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C while working in this process gives the job back: the next call does the rest."""
     lake.submit("f", SQL)
     calls: list[int] = []
 
-    class Interrupting:
-        def __init__(self, writer: Any) -> None:
-            self._writer = writer
+    def interrupting(columns: Any, **where: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return write_staged(columns, **where)
 
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._writer, name)
-
-        def write(self, *args: Any) -> Any:
-            calls.append(1)
-            if len(calls) == 3:
-                raise KeyboardInterrupt
-            return self._writer.write(*args)
-
-    lake.platform.parts["writer"] = Interrupting
+    monkeypatch.setattr(kernel, "write_staged", interrupting)
     with pytest.raises(KeyboardInterrupt):
         lake.platform.work_here("w")
     lake.work()

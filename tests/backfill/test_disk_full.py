@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from nbplat.adapters.files.local import LocalFiles
 from nbplat.backfill.states import Step
 from nbplat.errors import SetupError
 from tests.fixtures.lakehouse import Lake
@@ -65,7 +66,7 @@ def test_promotion_on_a_full_disk(lake: Lake, monkeypatch: pytest.MonkeyPatch, h
     """The job fails with disk.full, main and its files stay, and promoting again works when there is room."""
     run_id, before = lake.stage("f", SQL), lake.table().metadata_location
     lake.backfills.step(run_id, Step.PROMOTE, owner="me")
-    make_room = fill(monkeypatch, how, ".parquet")
+    make_room = fill(monkeypatch, how, ".partial")
     error = lake.fail()
     make_room()
     assert ("SetupError", "disk.full", "awaiting_promotion") == (error["kind"], error["code"], lake.state(run_id))
@@ -78,7 +79,7 @@ def test_promotion_on_a_full_disk(lake: Lake, monkeypatch: pytest.MonkeyPatch, h
 
 def test_a_disk_without_room_is_refused_before_any_effect(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a run nor a file comes of it, at staging and at promotion alike."""
-    monkeypatch.setattr("nbplat.adapters.parquet.staged.free_bytes", lambda _path: 10)
+    monkeypatch.setattr(LocalFiles, "free_bytes", lambda *_: 10)
     before = lake.picture()
     with pytest.raises(SetupError) as refused:
         lake.submit("doubled", "select id, x * 2 as doubled from base")
@@ -86,7 +87,7 @@ def test_a_disk_without_room_is_refused_before_any_effect(lake: Lake, monkeypatc
     assert before == lake.picture()
     monkeypatch.undo()
     run_id = lake.stage("doubled", "select id, x * 2 as doubled from base")
-    monkeypatch.setattr("nbplat.adapters.parquet.staged.free_bytes", lambda _path: 10)
+    monkeypatch.setattr(LocalFiles, "free_bytes", lambda *_: 10)
     before = lake.picture()
     with pytest.raises(SetupError) as refused:
         lake.backfills.step(run_id, Step.PROMOTE, owner="me")

@@ -168,8 +168,8 @@ def test_a_failed_check_leaves_main_as_it_is(lake: Lake) -> None:
         def __getattr__(self, name: str) -> Any:
             return getattr(self._splicer, name)
 
-        def splice(self, base_path: str, staged: Any, out_path: str, field_ids: Any) -> Any:
-            report = self._splicer.splice(base_path, staged, out_path, field_ids)
+        def splice(self, base_path: str, additions: Any, out_path: str, **how: Any) -> Any:
+            report = self._splicer.splice(base_path, additions, out_path, **how)
             path = out_path.removeprefix("file://")
             with open(path, "r+b") as file:  # noqa: PTH123
                 file.seek(40)

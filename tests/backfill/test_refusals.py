@@ -57,7 +57,7 @@ BAD = {
         RequestError,
         "type.unsupported",
     ),
-    "text that is no type": ({"types": {"f": "lits<int>"}}, RequestError, "type.unknown"),
+    "text that is no type": ({"types": {"f": "seq<int>"}}, RequestError, "type.unknown"),
     "a type for no column": ({"types": {"g": "int"}}, RequestError, "type.column"),
     "a type that no cast leads to": ({"types": {"f": "string"}}, RequestError, "type.cast"),
     "a column of nulls only": ({"sql": "select id, null as f from base"}, RequestError, "body.result_type"),

@@ -25,9 +25,10 @@ from nbplat.backfill.types import (
     parse_type,
     spark_type,
 )
-from nbplat.errors import RequestError
+from nbplat.errors import DataError, RequestError
 from nbplat.remote.cast import CastError, cast_column
 from nbplat.remote.numbering import numbered
+from tests.fixtures.lakehouse import Lake
 
 PLAIN = ("boolean", "int", "long", "float", "double", "string", "binary", "date", "timestamp", "timestamptz")
 
@@ -152,7 +153,7 @@ def test_the_types_of_existing_columns_are_read_as_pyiceberg_writes_them(text: s
         ("list<int", "type.syntax"),
         ("list<int>>", "type.syntax"),
         ("", "type.syntax"),
-        ("flaot", "type.unknown"),
+        ("number", "type.unknown"),
     ],
 )
 def test_a_type_that_no_new_column_can_have_is_refused_by_name(text: str, code: str):
@@ -213,7 +214,9 @@ def test_a_cast_that_would_lose_something_is_an_error(values: list[Any], source:
 @given(data=st.data(), kinds=st.lists(types, min_size=1, max_size=3))
 def test_columns_of_any_type_are_spliced_and_read_equal(tmp_path, data: st.DataObject, kinds: list[str]):
     """Staged and spliced columns have their values in pyarrow, DuckDB, Polars and pyiceberg, ids at every level."""
+    from nbplat.adapters.files.local import LocalFiles
     from nbplat.adapters.parquet.splice import splice
+    from nbplat.backfill.ports import Addition
 
     rows = data.draw(st.integers(0, 12))
     columns = {f"f{number}": text for number, text in enumerate(kinds)}
@@ -231,7 +234,8 @@ def test_columns_of_any_type_are_spliced_and_read_equal(tmp_path, data: st.DataO
     paths[2].unlink(missing_ok=True)
 
     ids = number_fields(list(columns.items()), 2)
-    splice(*paths, ids)
+    base_file, staged_file, out = map(str, paths)
+    splice(LocalFiles(), base_file, [Addition(staged_file, ids)], out)
 
     expected = [plain(row) for row in staged.to_pylist()]
     names = list(columns)
@@ -257,3 +261,44 @@ def _by_pyiceberg(path: Any, columns: dict[str, str], ids: dict[str, int]) -> pa
     expected = [iceberg_field(name, parse_type(text), name, ids) for name, text in columns.items()]
     assert expected == list(schema.fields[1:])
     return pq.read_table(path)
+
+
+NESTED_SQL = """select id, cast(array(x, 2.5D, null) as array<float>) as emb,
+  named_struct('k', customer, 'tags', array(tag, 'z')) as s, x * 2D as narrow, 3 as money from base"""
+DECLARED = {"narrow": "float", "money": "decimal(9, 2)"}
+
+
+def test_nested_and_declared_columns_are_staged_promoted_and_read_by_field_id(lake: Lake):
+    """An embedding, a struct, a float and a decimal come out of the table as they were computed."""
+    run_id = lake.stage("wide", NESTED_SQL, types=DECLARED)
+    lake.promote(run_id)
+
+    schema = lake.table().schema()
+    rows = lake.table().scan().to_arrow().sort_by("id").to_pylist()
+
+    assert {
+        "emb": "list<float>",
+        "s": "struct<k: long, tags: list<string>>",
+        "narrow": "float",
+        "money": "decimal(9, 2)",
+    } == {column.name: str(parse_type(str(column.field_type))) for column in schema.fields[5:]}
+    ids = list(schema.field_ids)
+    assert len(ids) == len(set(ids))
+    for row in rows:
+        x = row["x"]
+        assert [None if x is None else x, 2.5, None] == row["emb"]
+        assert {"k": row["customer"], "tags": [row["tag"], "z"]} == row["s"]
+        assert (None if x is None else x * 2, decimal.Decimal("3.00")) == (row["narrow"], row["money"])
+    by_duckdb = duckdb.sql(
+        "select emb, s.k as k from read_parquet(?) order by id",
+        params=[[task.file.file_path.removeprefix("file://") for task in lake.table().scan().plan_files()]],
+    ).fetchall()
+    assert [(row["emb"], row["s"]["k"]) for row in rows] == by_duckdb
+
+
+def test_a_value_beyond_its_declared_type_fails_its_unit_by_name(lake: Lake):
+    """Overflow of a declared type is an error that names the column, never a null."""
+    with pytest.raises(DataError) as failed:
+        lake.submit("small", "select id, id * 1000000000 as f from base", types={"f": "int"})
+
+    assert "body.type_drift" == failed.value.code

@@ -6,6 +6,7 @@ import threading
 import zlib
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nbplat.adapters.iceberg.live import DeleteFile, DeleteKind, LiveFile
@@ -42,32 +43,40 @@ def deleted_positions(table: Table, live: LiveFile) -> Positions:
 class DeletedRows:
     """`deleted_positions` for many files of one table; a delete file about several of them is read once.
 
-    What was read of delete files is kept up to 256 MB.
+    What was found is kept, up to 256 MB; threads may share one.
     """
 
     def __init__(self, table: Table) -> None:
         self._table = table
         self._kept: OrderedDict[tuple[str, tuple[int, ...]], tuple[Any, int]] = OrderedDict()
         self._kept_bytes = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def of(self, live: LiveFile) -> Positions:
         """See `deleted_positions`."""
         import numpy as np
 
-        parts: list[Positions] = []
+        if not live.deletes:
+            return np.empty(0, np.int64)
+        return self._once(live.path, (), lambda: _sized(self._find(live)))  # type: ignore[no-any-return]
+
+    def _find(self, live: LiveFile) -> Positions:
+        import numpy as np
+
+        parts: list[Positions] = [np.empty(0, np.int64)]
         equality: dict[tuple[int, ...], list[DeleteFile]] = defaultdict(list)
         for delete in live.deletes:
             if delete.kind is DeleteKind.VECTOR:
                 parts.append(self._vector(delete))
             elif delete.kind is DeleteKind.POSITION:
-                named = self._once(delete, (), self._position_deletes)
-                parts.append(named.get(live.path, np.empty(0, np.int64)))
+                path = delete.file.file_path
+                named = self._once(path, (), partial(self._position_deletes, delete))
+                parts.append(named.get(live.path, parts[0]))
             else:
                 equality[tuple(sorted(delete.file.equality_ids or ()))].append(delete)
         for ids, files in equality.items():
             parts.append(self._equal_rows(live.file, ids, files))
-        return np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int64)
+        return np.unique(np.concatenate(parts))
 
     def _vector(self, delete: DeleteFile) -> Positions:
         import numpy as np
@@ -116,7 +125,10 @@ class DeletedRows:
 
         schema = _delete_columns(self._table, ids)
         rows = _leaves(self._read(file, schema), schema, ids)
-        gone = [self._once(delete, ids, lambda d: self._delete_rows(d, schema, ids)) for delete in deletes]
+        gone = [
+            self._once(delete.file.file_path, ids, partial(self._delete_rows, delete, schema, ids))
+            for delete in deletes
+        ]
         count = len(rows[0])
         codes = np.zeros(count + sum(len(each[0]) for each in gone), np.int64)
         for position in range(len(ids)):
@@ -137,16 +149,21 @@ class DeletedRows:
 
         return ArrowScan(self._table.metadata, self._table.io, schema, AlwaysTrue()).to_table([FileScanTask(file)])
 
-    def _once(self, delete: DeleteFile, ids: tuple[int, ...], read: Callable[[DeleteFile], tuple[Any, int]]) -> Any:
-        key = (delete.file.file_path, ids)
+    def _once(self, path: str, ids: tuple[int, ...], read: Callable[[], tuple[Any, int]]) -> Any:
+        key = (path, ids)
         with self._lock:
             if key not in self._kept:
-                self._kept[key] = read(delete)
+                self._kept[key] = read()
                 self._kept_bytes += self._kept[key][1]
-                while self._kept_bytes > _KEPT_BYTES and len(self._kept) > 1:
-                    self._kept_bytes -= self._kept.popitem(last=False)[1][1]
             self._kept.move_to_end(key)
-            return self._kept[key][0]
+            value = self._kept[key][0]
+            while self._kept_bytes > _KEPT_BYTES and len(self._kept) > 1:
+                self._kept_bytes -= self._kept.popitem(last=False)[1][1]
+            return value
+
+
+def _sized(positions: Positions) -> tuple[Positions, int]:
+    return positions, positions.nbytes
 
 
 def _delete_columns(table: Table, ids: Iterable[int]) -> Schema:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
     from pyiceberg.table.name_mapping import MappedField
 
-__all__ = ["field_names", "file_constants", "filled_fields", "partition_words"]
+__all__ = ["ColumnBytes", "field_names", "file_constants", "filled_fields", "partition_words"]
 
 
 def partition_words(table: Table, schema: Schema) -> Callable[[DataFile], str]:
@@ -28,19 +28,38 @@ def partition_words(table: Table, schema: Schema) -> Callable[[DataFile], str]:
         for known in [set(schema.field_ids)]
         for spec_id, spec in specs.items()
     }
-    drawn: dict[tuple[Any, ...], str] = {}
+    drawn: dict[tuple[int, int, Any], str] = {}
 
     def words(file: DataFile) -> str:
-        values = tuple(file.partition[position] for position in range(len(types[file.spec_id])))
-        key = (file.spec_id, *values)
-        if key not in drawn:
-            drawn[key] = ", ".join(
-                f"{name}={transform.to_human_string(kind, value) if kind else value}"
-                for (name, transform, kind), value in zip(types[file.spec_id], values, strict=True)
-            )
-        return drawn[key]
+        spec_id, partition = file.spec_id, file.partition
+        parts = []
+        for position, (name, transform, kind) in enumerate(types[spec_id]):
+            value = partition[position]
+            key = (spec_id, position, value)
+            if key not in drawn:
+                drawn[key] = f"{name}={transform.to_human_string(kind, value) if kind else value}"
+            parts.append(drawn[key])
+        return ", ".join(parts)
 
     return words
+
+
+class ColumnBytes(Mapping[str, int]):
+    """A file's compressed bytes by column name, made out of its manifest's sizes when it is asked for."""
+
+    __slots__ = ("_ids", "_sizes")
+
+    def __init__(self, sizes: Mapping[int, int] | None, ids: Mapping[str, int]) -> None:
+        self._sizes, self._ids = sizes or {}, ids
+
+    def __getitem__(self, name: str) -> int:
+        return self._sizes[self._ids[name]]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, field_id in self._ids.items() if field_id in self._sizes)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def file_constants(table: Table, schema: Schema) -> Callable[[DataFile], dict[str, Any]]:

@@ -23,6 +23,7 @@ __all__ = ["Manifests", "content_range", "garbage_later", "referenced_data_file"
 
 _KEPT_ENTRIES = 50_000
 _REFERENCED, _OFFSET, _SIZE = 16, 17, 18
+_ADDED, _DELETED = 1, 2
 
 
 class Manifests:
@@ -86,32 +87,25 @@ def garbage_later() -> Iterator[None]:
 
 def _read(io: FileIO, manifest: ManifestFile) -> list[ManifestEntry]:
     from pyiceberg.avro.file import AvroFile
-    from pyiceberg.manifest import DataFile, DataFileContent, FileFormat, ManifestEntry, ManifestEntryStatus
+    from pyiceberg.manifest import DataFile, FileFormat, ManifestEntry
 
+    # Status and content stay plain integers: they equal pyiceberg's enums, and making those takes time.
     with AvroFile[ManifestEntry](
         io.new_input(manifest.manifest_path),
         _entry_schema(),
         read_types={-1: ManifestEntry, 2: DataFile},
-        read_enums={0: ManifestEntryStatus, 101: FileFormat, 134: DataFileContent},
+        read_enums={101: FileFormat},
     ) as entries:
-        live = [entry for entry in entries if entry.status != ManifestEntryStatus.DELETED]
+        live = [entry for entry in entries if entry.status != _DELETED]
+    number = manifest.sequence_number or 0
     for entry in live:
-        _inherit(entry, manifest)
+        # Iceberg spec, "Sequence Number Inheritance": added entries take the manifest's; in v1 all have 0.
+        if entry.sequence_number is None and (entry.status == _ADDED or not number):
+            entry.sequence_number = number
+        if entry.snapshot_id is None and manifest.added_snapshot_id is not None:
+            entry.snapshot_id = manifest.added_snapshot_id
+        entry.data_file.spec_id = manifest.partition_spec_id
     return live
-
-
-def _inherit(entry: ManifestEntry, manifest: ManifestFile) -> None:
-    """Iceberg spec, "Sequence Number Inheritance": added entries take the manifest's; v1 manifests have 0."""
-    from pyiceberg.manifest import ManifestEntryStatus
-
-    added = entry.status == ManifestEntryStatus.ADDED or not manifest.sequence_number
-    if entry.sequence_number is None and added:
-        entry.sequence_number = manifest.sequence_number or 0
-    if entry.file_sequence_number is None and added:
-        entry.file_sequence_number = manifest.sequence_number or 0
-    if entry.snapshot_id is None and manifest.added_snapshot_id is not None:
-        entry.snapshot_id = manifest.added_snapshot_id
-    entry.data_file.spec_id = manifest.partition_spec_id
 
 
 @cache

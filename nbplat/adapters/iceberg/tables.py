@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from nbplat.adapters.iceberg.arrow_schema import arrow_schema
 from nbplat.adapters.iceberg.catalog import load_table, pin_of
 from nbplat.adapters.iceberg.deletes import DeletedRows
-from nbplat.adapters.iceberg.file_facts import field_names, file_constants, filled_fields, partition_words
+from nbplat.adapters.iceberg.file_facts import ColumnBytes, field_names, file_constants, filled_fields, partition_words
 from nbplat.adapters.iceberg.live import LiveFile, live_files, refuse_unreadable
-from nbplat.adapters.iceberg.manifests import Manifests
+from nbplat.adapters.iceberg.manifests import Manifests, garbage_later
 from nbplat.adapters.iceberg.scan import check_pin, pinned_files, pinned_schema, read_files, window_filter
 from nbplat.backfill.ports import BaseFile, Column, FileRead, LiveData, LiveTable, TableFacts
 from nbplat.errors import Conflict, NotFound, did_you_mean
@@ -68,29 +68,25 @@ class IcebergTables:
         """Data files from the manifests, pruned by the window on `time_column`."""
         table = self._table(pin)
         schema = pinned_schema(table, pin)
-        names = {field.field_id: field.name for field in schema.fields}
-        kind = str(schema.find_type(time_column)) if time_column and time_column in names.values() else "timestamptz"
-        found = pinned_files(
-            table, pin, window_filter(time_column, window or Window(), kind), manifests=self._of(table)
-        )
-        refuse_unreadable(found, pin.table)
-        partition = partition_words(table, schema)
-        return tuple(
-            BaseFile(
-                path=live.path,
-                rows=live.file.record_count,
-                file_bytes=live.file.file_size_in_bytes,
-                column_bytes={
-                    names[field_id]: size
-                    for field_id, size in (live.file.column_sizes or {}).items()
-                    if field_id in names
-                },
-                partition=partition(live.file),
-                spec_id=live.file.spec_id,
-                deletes=len(live.deletes),
+        ids = {field.name: field.field_id for field in schema.fields}
+        kind = str(schema.find_type(time_column)) if time_column and time_column in ids else "timestamptz"
+        inside = window_filter(time_column, window or Window(), kind)
+        with garbage_later():
+            found = pinned_files(table, pin, inside, manifests=self._of(table))
+            refuse_unreadable(found, pin.table)
+            partition = partition_words(table, schema)
+            return tuple(
+                BaseFile(
+                    path=live.path,
+                    rows=live.file.record_count,
+                    file_bytes=live.file.file_size_in_bytes,
+                    column_bytes=ColumnBytes(live.file.column_sizes, ids),
+                    partition=partition(live.file),
+                    spec_id=live.file.spec_id,
+                    deletes=len(live.deletes),
+                )
+                for live in found
             )
-            for live in found
-        )
 
     def read(self, pin: SnapshotPin, columns: Sequence[str], *, paths: Sequence[str] | None = None) -> pa.Table:
         """Read live rows; files in path order."""

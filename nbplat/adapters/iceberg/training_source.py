@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nbplat.adapters.iceberg.catalog import load_table, pin_of
+from nbplat.adapters.iceberg.deletes import DeletedRows
 from nbplat.adapters.iceberg.live import LiveFile
 from nbplat.adapters.iceberg.scan import pinned_files, read_files
 from nbplat.errors import Conflict, DataError
@@ -13,6 +14,8 @@ from nbplat.terms import SnapshotPin, StagedFile
 from nbplat.training.ports import BaseFile, BaseTable
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import Table
@@ -26,6 +29,7 @@ class IcebergTrainingSource:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._tables: dict[SnapshotPin, tuple[Table, dict[str, LiveFile]]] = {}
+        self._deleted: dict[SnapshotPin, DeletedRows] = {}
 
     def describe(self, table: str) -> BaseTable:
         """See the port."""
@@ -40,15 +44,9 @@ class IcebergTrainingSource:
 
     def read_base(self, pin: SnapshotPin, path: str, columns: Sequence[str]) -> pa.Table:
         """See the port."""
-        table, files = self._at(pin)
-        if path not in files:
-            raise Conflict(
-                "training.file_gone",
-                f"{path} is no file of snapshot {pin.snapshot_id} of {pin.table}",
-                fix="plan the training again",
-            )
+        table, live, deleted = self._file(pin, path)
         try:
-            return read_files(table, pin, [files[path]], columns)
+            return read_files(table, pin, [live], columns, deleted=deleted)
         except FileNotFoundError as exc:
             raise Conflict(
                 "training.file_gone",
@@ -56,6 +54,13 @@ class IcebergTrainingSource:
                 fix="plan the training again; keep snapshots longer while runs need them",
                 where=path,
             ) from exc
+
+    def live_positions(self, pin: SnapshotPin, path: str) -> npt.NDArray[np.int64]:
+        """See the port."""
+        import numpy as np
+
+        _, live, deleted = self._file(pin, path)
+        return np.delete(np.arange(live.file.record_count, dtype=np.int64), deleted.of(live))
 
     def read_staged(self, pin: SnapshotPin, file: StagedFile, columns: Sequence[str]) -> pa.Table:
         """See the port; the file is opened with the base table's file access."""
@@ -82,9 +87,20 @@ class IcebergTrainingSource:
                 where=file.path,
             ) from exc
 
+    def _file(self, pin: SnapshotPin, path: str) -> tuple[Table, LiveFile, DeletedRows]:
+        table, files = self._at(pin)
+        if path not in files:
+            raise Conflict(
+                "training.file_gone",
+                f"{path} is no file of snapshot {pin.snapshot_id} of {pin.table}",
+                fix="plan the training again",
+            )
+        return table, files[path], self._deleted[pin]
+
     def _at(self, pin: SnapshotPin, table: Table | None = None) -> tuple[Table, dict[str, LiveFile]]:
         if pin not in self._tables:
             table = table or load_table(self._catalog, pin.table)
+            self._deleted[pin] = DeletedRows(table)
             self._tables[pin] = (table, {live.path: live for live in pinned_files(table, pin)})
         return self._tables[pin]
 
