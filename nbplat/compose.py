@@ -86,6 +86,7 @@ class Platform:
     def backfills(self) -> Backfills:
         """Backfill runs; each access reads the catalog anew, so that no plan sees a stale table."""
         from nbplat.adapters.duckdb.engine import DuckDBEngine
+        from nbplat.adapters.iceberg.pinned import write_pinned
         from nbplat.adapters.iceberg.publisher import IcebergPublisher
         from nbplat.adapters.iceberg.tables import IcebergTables
         from nbplat.adapters.interpreter.bodies import ChildBodies
@@ -93,6 +94,7 @@ class Platform:
         from nbplat.adapters.parquet.splicer import ParquetSplicer
         from nbplat.adapters.parquet.staged import StagedParquet
         from nbplat.backfill.run import Backfills
+        from nbplat.engines import Engines
 
         settings: dict[str, Any] = {
             "threads": self.config.threads,
@@ -106,6 +108,7 @@ class Platform:
             tables=IcebergTables(self.catalog),
             engine=engine,
             runners={"local": LocalRunner(local_slots(cores, self.config.memory_bytes))},
+            engines=Engines(self.config, engine, lambda pin, folder: write_pinned(self.catalog, pin, folder)),
             bodies=ChildBodies(self.config.home / "remote", self.config.python_seconds),
             writer=StagedParquet(self.files, file_location(self.config.home / "warehouse" / "staged")),
             splicer=ParquetSplicer(self.files),

@@ -172,7 +172,7 @@ def build_plan(
     return BackfillPlan(
         name=spec.name,
         identity=spec.identity,
-        engine=engine.name,
+        engine=spec.engine,
         base=facts.pin,
         partitioning=facts.partitioning,
         keys=keys,

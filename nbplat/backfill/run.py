@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from nbplat.backfill.audit import audit
-from nbplat.backfill.compute import check_keys, probe
+from nbplat.backfill.compute import check_keys, here, probe
 from nbplat.backfill.plan import BackfillPlan, build_plan
-from nbplat.backfill.ports import Engine, Publisher, PythonBodies, Runner, Splicer, StagedWriter, Tables
+from nbplat.backfill.ports import Engine, Engines, Publisher, PythonBodies, Runner, Splicer, StagedWriter, Tables
 from nbplat.backfill.promote import Promoter
 from nbplat.backfill.rollback import Undoer
 from nbplat.backfill.settle import queue_step
@@ -52,7 +53,8 @@ class Backfills:
     """Everything about backfill runs of one state folder.
 
     Attributes:
-        runners: What runs staging, by engine name.
+        engine, runners: The ``local`` engine, and what runs staging on this machine by engine name.
+        engines: All other engines.
         scratch: Holds one folder per run, for what lasts as long as a step.
         settings: ``threads``, ``memory_bytes`` and ``spill_folder`` of what is computed on this machine.
     """
@@ -61,6 +63,7 @@ class Backfills:
     tables: Tables
     engine: Engine
     runners: Mapping[str, Runner]
+    engines: Engines
     bodies: PythonBodies
     writer: StagedWriter
     splicer: Splicer
@@ -82,13 +85,23 @@ class Backfills:
                 keys in the table, and a body that fails on the sample.
         """
         plan = build_plan(
-            spec, self.tables, self.engine, self.bodies, memory_bytes=self.memory_bytes, conflicts=self._conflicts
+            spec,
+            self.tables,
+            self._engine(spec.engine),
+            self.bodies,
+            memory_bytes=self.memory_bytes,
+            conflicts=self._conflicts,
         )
+        if plan.engine not in self.runners:
+            self.engines.check(plan, self.writer.folder(""))
         if plan.read_bytes > _PROBE_BYTES:
             return plan
         rows = check_keys(plan, self.tables, self.settings)
+        sample = here(plan, self.tables)
+        if sample is None:
+            return replace(plan, key_check=f"unique over {rows} rows")
         started = self.clock.monotonic_s()
-        sample_rows, sample_bytes = probe(plan, self.tables, self.settings)
+        sample_rows, sample_bytes = probe(sample, self.tables, self.settings)
         elapsed = self.clock.monotonic_s() - started
         # A body over the whole window takes its time once; a row-wise one takes it per row.
         scale = plan.rows / sample_rows if sample_rows else 1.0
@@ -252,22 +265,32 @@ class Backfills:
                 return self._roll_back(run, plan, context)
 
     def _stage(self, run: Run, plan: BackfillPlan, context: StepContext) -> dict[str, Any]:
-        stager = Stager(
-            plan,
-            run.id,
-            self.tables,
-            self.runners[plan.engine],
-            self.publisher,
-            self.store,
-            self.writer.folder(run.id),
-            self.scratch / run.id.replace("@", "-"),
-            self.settings,
-            self.lease_ms,
-            self.unit_attempts,
-        )
-        outputs = stager.run(context, self._provenance(run, plan, Step.STAGE))
+        scratch = self.scratch / run.id.replace("@", "-")
+        with self._runner(plan, scratch, context) as runner:
+            stager = Stager(
+                plan,
+                run.id,
+                self.tables,
+                runner,
+                self.publisher,
+                self.store,
+                self.writer.folder(run.id),
+                scratch,
+                self.settings,
+                self.lease_ms,
+                self.unit_attempts,
+            )
+            outputs = stager.run(context, self._provenance(run, plan, Step.STAGE))
         self.store.move_run(KIND, run.id, RunState.STAGED, frm=[RunState.STAGING], outputs=outputs)
         return outputs
+
+    def _engine(self, name: str) -> Engine:
+        return self.engine if name in self.runners else self.engines.engine(name)
+
+    def _runner(self, plan: BackfillPlan, scratch: Path, context: StepContext) -> AbstractContextManager[Runner]:
+        if plan.engine in self.runners:
+            return nullcontext(self.runners[plan.engine])
+        return self.engines.runner(plan, scratch, context.report.log)
 
     def _audit(self, run: Run, plan: BackfillPlan, context: StepContext) -> dict[str, Any]:
         def show(done: int, total: int) -> None:
@@ -278,7 +301,7 @@ class Backfills:
             plan,
             staged_files(self.store, run.id),
             self.tables,
-            self.engine,
+            self._engine(plan.engine),
             self.writer,
             self.settings,
             show=show,

@@ -25,6 +25,7 @@ class RayRunner:
     """
 
     name = "ray"
+    whole = False
 
     def __init__(self, settings: RaySettings, *, say: Callable[[str], None]) -> None:
         self._settings = settings

@@ -28,6 +28,7 @@ class SparkPieces:
     """Runs `nbplat.remote.kernel.stage` in Spark's Python workers, a piece a task."""
 
     name = "spark"
+    whole = False
 
     def __init__(self, host: SparkHost, *, say: Callable[[str], None]) -> None:
         self._host = host
@@ -81,6 +82,7 @@ class SparkSql:
 
     name = "spark"
     slots = 1
+    whole = True
 
     def __init__(self, host: SparkHost, lane: Callable[[], SqlLane], *, say: Callable[[str], None]) -> None:
         self._host = host
@@ -100,9 +102,10 @@ class SparkSql:
         self._host.close()
 
     def _whole(self, session: SparkSession, lane: SqlLane, task: Task) -> list[dict[str, Any]]:
-        results = self._attempt(session, lane, task, range(len(task["files"])))
+        chosen = [index for index, file in enumerate(task["files"]) if file["fence"]]
+        results = self._attempt(session, lane, task, chosen)
         by_unit = {result["unit"]: result for result in results}
-        return [by_unit[file["unit"]] for file in task["files"]]
+        return [by_unit[task["files"][index]["unit"]] for index in chosen]
 
     def _attempt(self, session: SparkSession, lane: SqlLane, task: Task, chosen: Sequence[int]) -> list[dict[str, Any]]:
         try:
