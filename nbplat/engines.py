@@ -35,6 +35,12 @@ class Engines:
         self.config = config
         self.local = local
         self.pinned = pinned
+        self._hosts: list[SparkHost] = []
+
+    def close(self) -> None:
+        """End what audits have started."""
+        while self._hosts:
+            self._hosts.pop().close()
 
     def engine(self, name: str) -> Engine:
         """What plans and audits know of an engine."""
@@ -42,7 +48,9 @@ class Engines:
             return self.local
         from nbplat.adapters.spark.engine import SparkEngine
 
-        return SparkEngine(self.local, lambda: self._spark_settings("plan"), self.spark_host("audit"))
+        host = self.spark_host("audit", tables=False)
+        self._hosts.append(host)
+        return SparkEngine(self.local, lambda: self._spark_settings("plan"), host)
 
     def check(self, plan: BackfillPlan, staged: str) -> None:
         """Return when the plan's engine is installed here and its workers reach the table's files."""

@@ -25,6 +25,9 @@ from nbplat.terms import Progress, SnapshotPin, StagedColumns, TableName
 
 __all__ = ["KIND", "Backfills", "Submission"]
 
+# Packages that only the runs of one engine name in their provenance.
+_ENGINE_OF = {"pyspark": "spark", "ray": "ray"}
+
 # Above this a plan does not read keys or run a sample: it stays a matter of metadata.
 _PROBE_BYTES = 64 << 20
 
@@ -416,7 +419,11 @@ class Backfills:
             "nbplat.engine": plan.engine,
             "nbplat.base-snapshot-id": str(plan.base.snapshot_id),
             **{f"nbplat.source.{source.pin.table}": str(source.pin.snapshot_id) for source in plan.sources},
-            **{f"nbplat.version.{name}": version for name, version in self.versions.items()},
+            **{
+                f"nbplat.version.{name}": version
+                for name, version in self.versions.items()
+                if _ENGINE_OF.get(name, plan.engine) == plan.engine
+            },
         }
 
 

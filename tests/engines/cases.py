@@ -30,12 +30,13 @@ class Case:
 
 
 CASES = [
-    Case("row_wise", HARD, "SELECT id, f * 2 AS doubled, id % 7 AS rest FROM base"),
-    Case("nulls", HARD, "SELECT id, coalesce(s, 'none') AS s2, CASE WHEN f IS NULL THEN 1 END AS gap FROM base"),
-    Case("nan", HARD, "SELECT id, f AS kept, isnan(f) AS odd, -f AS minus FROM base"),
-    Case("decimals", HARD, "SELECT id, n AS n2, CAST(n AS double) AS nd FROM base"),
-    Case("times", HARD, "SELECT id, d AS d2, ts AS ts2, date_add(d, 1) AS next, year(ts) AS y FROM base"),
-    Case("text", HARD, "SELECT id, upper(s) AS big, length(s) AS len, concat(s, '·', s) AS twice FROM base"),
+    Case(
+        "values",
+        HARD,
+        "SELECT id, f AS kept, -f AS minus, isnan(f) AS odd, f * 2 AS doubled, n AS n2, d AS d2, ts AS ts2, "
+        "wall AS w2, date_add(d, 1) AS next, year(ts) AS y, upper(s) AS big, length(s) AS len, "
+        "concat(s, '·', s) AS twice, coalesce(s, 'none') AS s2, CASE WHEN f IS NULL THEN 1 END AS gap, id % 7 AS rest FROM base",
+    ),
     Case(
         "group_join",
         HARD,

@@ -108,7 +108,7 @@ def lab(
     shared_host: Callable[[], SharedHost],
 ) -> Iterator[EngineLab]:
     """The lake of all cases."""
-    lake = Lake(tmp_path_factory.mktemp("engines") / "home")
+    lake = Lake(tmp_path_factory.mktemp("engines") / "home", **{"limits.unit_attempts": 1})
     make_hard(lake)
     make_skewed(lake)
     make_deleted(lake)

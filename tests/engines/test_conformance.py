@@ -56,7 +56,8 @@ def _same(left: Any, right: Any, tolerance: float) -> bool:
         return math.isnan(left) and math.isnan(right)
     # 0.0 and -0.0 are two values here: nothing may wash the sign off.
     exact = left == right and math.copysign(1, left) == math.copysign(1, right)
-    return exact or (tolerance > 0 and math.isclose(left, right, rel_tol=tolerance))
+    # A sum that comes out near 0 has the error of what was added.
+    return exact or (tolerance > 0 and math.isclose(left, right, rel_tol=tolerance, abs_tol=tolerance))
 
 
 @pytest.mark.parametrize("engine", _OTHERS)
