@@ -82,10 +82,11 @@ class Platform:
 
     @functools.cached_property
     def files(self) -> Files:
-        """Files by location."""
-        from nbplat.adapters.files.local import LocalFiles
+        """Files by location; credentials are those that the catalog was configured with or lends."""
+        from nbplat.adapters.files.stores import FileStores
+        from nbplat.adapters.iceberg.catalog import storage_options
 
-        return LocalFiles()
+        return FileStores(lambda location: storage_options(self.catalog, location))
 
     @functools.cached_property
     def engines(self) -> Engines:

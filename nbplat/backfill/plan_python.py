@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from nbplat.backfill.body import BASE, BoundBody
-from nbplat.backfill.columns import new_names, spec_keys
+from nbplat.backfill.columns import base_columns, new_names, spec_keys
 from nbplat.backfill.declared import typed_columns
 from nbplat.backfill.ports import Column, PythonBodies, TableFacts, Tables
 from nbplat.backfill.python_body import PythonBody
@@ -15,12 +16,14 @@ from nbplat.backfill.row_wise import check_row_wise
 from nbplat.backfill.spec import BackfillSpec
 from nbplat.backfill.types import arrow_schema, from_arrow
 from nbplat.errors import RequestError, did_you_mean, from_record
+from nbplat.terms import Window
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["BoundPython", "bind_python", "run_python"]
 
+_SAMPLE_FILES = 8
 SAMPLE_ROWS = 2_000
 """Enough to show a body that looks at its neighbours, few enough for a cell that only plans."""
 
@@ -73,10 +76,13 @@ def bind_python(
         "declared": sorted(spec.types),
         **runner.settings(body.env, body.interpreter),
     }
+    # Refuses a window that cannot be before anything runs.
+    base_columns(BoundBody("", (), frozenset(), {BASE: reads}, True, ""), keys, _time(spec, facts), spec, facts)
     rows = _sample(facts, tables, spec, reads)
     if not body.group_by:
         rows = rows.slice(0, SAMPLE_ROWS)
-    result = runner.run(record, rows, sample=True)
+    record["found"] = runner.versions(record)
+    result = runner.run(record, rows)
     names = tuple(name for name in result.column_names if name not in keys)
     columns = typed_columns([_column(name, result.schema.field(name).type) for name in names], spec.types)
     record["schema"] = schema_text(arrow_schema({column.name: column.type for column in columns}))
@@ -121,17 +127,44 @@ def _reads(body: PythonBody, keys: Sequence[str], facts: TableFacts) -> tuple[st
 
 
 def _sample(facts: TableFacts, tables: Tables, spec: BackfillSpec, reads: Sequence[str]) -> pa.Table:
-    """The rows of the smallest file that holds enough of them, else of the largest."""
-    files = tables.files(facts.pin, time_column=spec.time or facts.time_column, window=spec.window)
+    """Rows inside the window: of the smallest file that holds enough of them, else of the largest."""
+    from nbplat.remote.align import inside_window
+
+    time = _time(spec, facts)
+    files = tables.files(facts.pin, time_column=time, window=spec.window)
     if not files:
         raise RequestError(
             "window.outside",
             f"the window {spec.window} meets no data file of {facts.pin.table}",
             fix="choose --from and --to inside the table's time span (%backfill plan without a window shows it)",
         )
-    enough = [file for file in files if file.rows >= SAMPLE_ROWS] or [max(files, key=lambda file: file.rows)]
-    chosen = min(enough, key=lambda file: file.rows)
-    return tables.read(facts.pin, reads, paths=[chosen.path])
+    bounds = None if spec.window.unbounded else {"column": time, **_bounds(spec.window)}
+    columns = [*reads, *([time] if bounds and time and time not in reads else [])]
+    by_rows = sorted(files, key=lambda file: (file.rows < SAMPLE_ROWS, abs(file.rows - SAMPLE_ROWS), file.path))
+    for file in by_rows[:_SAMPLE_FILES]:
+        rows = tables.read(facts.pin, columns, paths=[file.path])
+        inside = inside_window(rows, bounds)
+        rows = rows if inside is None else rows.filter(inside)
+        if rows.num_rows:
+            return rows.select(list(reads))
+    raise RequestError(
+        "body.sample",
+        f"the {min(len(files), _SAMPLE_FILES)} files that were read hold no row of the window {spec.window}",
+        fix="choose --from and --to where the table has rows: a Python body's columns are found by running it on some",
+    )
+
+
+def _bounds(window: Window) -> dict[str, int | None]:
+    """Microseconds since 1970-01-01 UTC, as the staging kernel takes them."""
+    epoch, tick = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+    return {
+        "start": None if window.start is None else (window.start - epoch) // tick,
+        "end": None if window.end is None else (window.end - epoch) // tick,
+    }
+
+
+def _time(spec: BackfillSpec, facts: TableFacts) -> str | None:
+    return spec.time or facts.time_column
 
 
 def _column(name: str, kind: pa.DataType) -> Column:

@@ -231,17 +231,20 @@ class PythonBodies(Protocol):
     """Runs Python bodies in interpreters of their own, while a run is planned."""
 
     def settings(self, env: str, interpreter: str) -> dict[str, Any]:
-        """What a body's record says of its interpreter: ``interpreter``, ``found`` (versions), ``folder``, ``limit_s``.
+        """What a body's record says of where it runs: ``interpreter``, ``folder``, ``limit_s``.
 
         Args:
             env: Name of an environment, or the path of an interpreter or of an environment's folder; wins.
             interpreter: Path of an interpreter; both empty take the one of this process.
 
-        Raises NotFound for an unknown name, SetupError for an interpreter that cannot run a body.
+        Raises NotFound for an unknown name, SetupError for a path that leads to none.
         """
 
-    def run(self, record: dict[str, Any], batch: pa.Table, *, sample: bool = False) -> pa.Table:
-        """Keys and new columns of a batch; with `sample` in the types the function gives.
+    def versions(self, record: dict[str, Any]) -> str:
+        """The interpreter's version and those of what it needs; raises SetupError when it cannot run a body."""
+
+    def run(self, record: dict[str, Any], batch: pa.Table) -> pa.Table:
+        """Keys and new columns of a batch; without a ``schema`` in the types the function gives.
 
         Raises DataError for what the function does wrong, SetupError for its interpreter.
         """
@@ -369,6 +372,25 @@ class Splicer(Protocol):
 
         Returns ``copied_bytes``, ``added_bytes``, ``file_bytes`` and ``dead_bytes``: of the bytes copied,
         those of columns left out.
+        """
+
+    def rewrite(
+        self,
+        read: FileRead,
+        schema: pa.Schema,
+        added: pa.Table,
+        out_path: str,
+        *,
+        names: Mapping[int, Sequence[str]] | None = None,
+    ) -> dict[str, int]:
+        """Decode the live rows of a file and write them with more columns; returns what `splice` returns.
+
+        Args:
+            schema: The columns to keep, every field with ``PARQUET:field_id``; one that the file does not
+                hold is left out.
+            added: One row per live row, in file order; every field with ``PARQUET:field_id``. Without a
+                column when nothing is added.
+            names: For a file without field ids: field id -> names it may have in the file.
         """
 
     def unchanged(

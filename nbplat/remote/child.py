@@ -29,6 +29,7 @@ START_S = 60.0
 """How long an interpreter may take to say hello; a cold disk and a big environment are slow."""
 
 _TAIL_LINES = 12
+_LOADED = ("interpreter", "folder", "source", "shipped", "modules", "params", "keys", "group_by")
 
 
 class Child:
@@ -70,15 +71,14 @@ class Child:
             raise
 
     def load(self, body: dict[str, Any]) -> None:
-        """Define the body's functions in the child; see `nbplat.remote.python_body`."""
-        self._ask({"do": "load", "body": body}, b"", body.get("limit_s") or 0.0)
+        """Define the body's functions in the child; see `python_body`."""
+        self._ask({"do": "load", "body": body}, b"", body["limit_s"])
 
-    def run(self, table: Any, *, sample: bool = False, limit_s: float = 0.0) -> Any:
+    def run(self, table: Any, body: dict[str, Any]) -> Any:
         """Run the loaded body over a table.
 
         Args:
-            sample: Return the columns as the function gives them, for finding their types.
-            limit_s: Seconds this may take; 0 has no limit.
+            body: Its record, of which ``schema``, ``declared`` and ``limit_s`` count here.
 
         Raises:
             KernelError: what the function raised, ``body.crashed`` or ``body.slow``; after the last two
@@ -89,7 +89,8 @@ class Child:
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table)
-        payload = self._ask({"do": "run", "sample": sample}, sink.getvalue(), limit_s)
+        head = {"do": "run", "schema": body["schema"], "declared": body["declared"]}
+        payload = self._ask(head, sink.getvalue(), body["limit_s"])
         return pa.ipc.open_stream(pa.py_buffer(payload)).read_all()
 
     @property
@@ -216,16 +217,27 @@ class Children:
         self._lock = threading.Lock()
         self._idle: dict[str, list[Child]] = {}
 
-    def run(self, body: dict[str, Any], table: Any, *, sample: bool = False) -> Any:
+    def hello(self, body: dict[str, Any]) -> dict[str, Any]:
+        """What a child of the body's interpreter says of itself; it has the body loaded then.
+
+        Raises:
+            KernelError: see `Child`, and ``body.raised`` when the sources do not run.
+        """
+        key = _key(body)
+        child = self._take(key) or self._start(body)
+        self._give_back(key, child)
+        return child.hello
+
+    def run(self, body: dict[str, Any], table: Any) -> Any:
         """Run a body over a table in a child of its interpreter.
 
         Raises:
             KernelError: see `Child`.
         """
-        key = json.dumps(body, sort_keys=True)
+        key = _key(body)
         child = self._take(key) or self._start(body)
         try:
-            result = child.run(table, sample=sample, limit_s=body.get("limit_s") or 0.0)
+            result = child.run(table, body)
         except KernelError:
             # What user code raised leaves the interpreter fit for the next unit.
             self._give_back(key, child)
@@ -245,7 +257,7 @@ class Children:
             child.close()
 
     def _start(self, body: dict[str, Any]) -> Child:
-        child = Child(body.get("interpreter") or "", body.get("folder") or "")
+        child = Child(body["interpreter"], body["folder"])
         try:
             child.load(body)
         except BaseException:
@@ -275,6 +287,11 @@ children = Children()
 """Of this process; closed at its end."""
 
 atexit.register(children.close)
+
+
+def _key(body: dict[str, Any]) -> str:
+    """Equal for bodies that one child can serve, whatever types are asked for."""
+    return json.dumps([body[name] for name in _LOADED], sort_keys=True)
 
 
 def _unusable(interpreter: str, why: str) -> KernelError:

@@ -48,7 +48,9 @@ def main() -> int:
                 _send(outward, {"ok": True})
             else:
                 assert run is not None  # noqa: S101 - the parent loads first
-                _send(outward, {"ok": True}, _encode(run(_decode(payload), head.get("sample", False))))
+                answer = _encode(run(_decode(payload), head["schema"], head["declared"]))
+                sys.stderr.flush()
+                _send(outward, {"ok": True}, answer)
         except Exception as exc:  # noqa: BLE001 - whatever user code raises is an answer
             if not isinstance(exc, KernelError):
                 traceback.print_exc()

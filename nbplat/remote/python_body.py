@@ -9,32 +9,37 @@ A body record holds:
     modules: ``{"name": "rates.py" or "rates.whl", "data": base64}``; a wheel or zip is put on the path as it is.
     params: JSON values, bound by name and handed over as ``params``.
     keys, reads, group_by: Column names; the batch holds `reads`, in that order.
-    schema: base64 of the Arrow IPC schema of the new columns; None while their types are not known yet.
+    schema: base64 of the Arrow IPC schema of the new columns; None while their types are not known yet: then they
+        have those that the function gives.
     declared: Names of the new columns whose type was declared: their values are cast.
     interpreter, folder, limit_s: See `child.Child`.
 """
 
 from __future__ import annotations
 
+import ast
 import base64
 import functools
+import itertools
 import keyword
 import linecache
 import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from .cast import CastError, cast_column
 from .child import children
 from .failure import KernelError
 
 __all__ = ["compile_body", "load", "plain_type", "read_schema", "schema_text"]
 
 _SHOWN_KEYS = 3
+_numbers = itertools.count()
 _SHOWN_FRAMES = 6
 
 
@@ -70,19 +75,23 @@ def compile_body(record: dict[str, Any]) -> Callable[..., Any]:
     """Define the body in a namespace of its own, in this interpreter.
 
     Returns:
-        ``run(table, sample=False)``: keys and new columns of a batch, as `load`'s function gives them; with
-        `sample` the columns keep the types the function gave them.
+        ``run(table, schema, declared)``: keys and new columns of a batch, as `load`'s function gives them, for the
+        record's `schema` and `declared`.
 
     Raises:
         KernelError: ``body.raised`` when its sources do not run.
     """
     files = _Files(record)
-    namespace = ModuleType("nbplat_body").__dict__
+    # A module of its own and findable: dataclasses and pickle look it up by name.
+    module = ModuleType(f"nbplat_body_{next(_numbers)}")
+    sys.modules[module.__name__] = module
+    namespace = module.__dict__
     namespace.update(record["params"])
     try:
-        for name, text in record["shipped"].items():
-            _define(text, files.named(f"<with {name}>", text), namespace)
-        _define(record["source"], files.named("<body>", record["source"]), namespace)
+        body = files.named("<body>", record["source"])
+        _define(_imports_of(record["source"]), body, namespace)
+        _define_shipped(record["shipped"], files, namespace)
+        _define(record["source"], body, namespace)
     except Exception as exc:  # noqa: BLE001 - user code may raise anything
         raise _raised(exc, files, "the body's sources", "") from None
     function = namespace["feature"]
@@ -91,7 +100,32 @@ def compile_body(record: dict[str, Any]) -> Callable[..., Any]:
     return functools.partial(_run, function, record, files)
 
 
-def _define(text: str, filename: str, namespace: dict[str, Any]) -> None:
+def _define_shipped(shipped: dict[str, str], files: _Files, namespace: dict[str, Any]) -> None:
+    """Define every shipped source, one that another needs at once (a base class, a decorator) before it."""
+    waiting = dict(shipped)
+    while waiting:
+        failed: NameError | None = None
+        for name, text in list(waiting.items()):
+            try:
+                _define(text, files.named(f"<with {name}>", text), namespace)
+            except NameError as exc:
+                failed = exc
+            else:
+                del waiting[name]
+                failed = None
+                break
+        if failed is not None:
+            raise failed
+
+
+def _imports_of(text: str) -> ast.Module:
+    """The import statements of a source, with their lines: shipped definitions may use what they import."""
+    tree = ast.parse(text)
+    tree.body = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    return tree
+
+
+def _define(text: str | ast.Module, filename: str, namespace: dict[str, Any]) -> None:
     import __future__
 
     # Annotations are words here: a signature may name pyarrow.Table without an import.
@@ -140,10 +174,17 @@ class _Files:
         return found[-_SHOWN_FRAMES:]
 
 
-def _run(function: Callable[[Any], Any], record: dict[str, Any], files: _Files, table: Any, sample: bool) -> Any:
+def _run(
+    function: Callable[[Any], Any],
+    record: dict[str, Any],
+    files: _Files,
+    table: Any,
+    schema: str | None,
+    declared: Sequence[str],
+) -> Any:
     import pyarrow as pa
 
-    planned = None if sample or record["schema"] is None else read_schema(record["schema"])
+    planned = None if schema is None else read_schema(schema)
     pieces = []
     for batch in _batches(table, record["group_by"]):
         try:
@@ -152,7 +193,7 @@ def _run(function: Callable[[Any], Any], record: dict[str, Any], files: _Files, 
             raise
         except Exception as exc:  # noqa: BLE001 - user code may raise anything
             raise _raised(exc, files, "feature", _keys_shown(batch, record["keys"])) from None
-        pieces.append(_in_form(result, batch, record, planned))
+        pieces.append(_in_form(result, batch, record["keys"], planned, declared))
     if not pieces:
         kept = table.schema.empty_table().select(record["keys"])
         fields = [] if planned is None else list(planned)
@@ -193,11 +234,10 @@ def _batches(table: Any, group_by: list[str]) -> Iterator[Any]:
         start = end
 
 
-def _in_form(result: Any, batch: Any, record: dict[str, Any], planned: Any) -> Any:
+def _in_form(result: Any, batch: Any, keys: list[str], planned: Any, declared: Sequence[str]) -> Any:
     """Keys and new columns with plain types, or with those of the plan."""
     import pyarrow as pa
 
-    keys = record["keys"]
     if isinstance(result, dict):
         columns = {name: _array(name, values) for name, values in result.items()}
         for name, values in columns.items():
@@ -241,7 +281,7 @@ def _in_form(result: Any, batch: Any, record: dict[str, Any], planned: Any) -> A
     made = [
         _plain(name, columns[name])
         if planned is None
-        else _planned(name, columns[name], planned.field(name).type, name in record["declared"])
+        else _planned(name, columns[name], planned.field(name).type, name in declared)
         for name in names
     ]
     return pa.table([*kept, *made], names=[*keys, *names])
@@ -339,14 +379,12 @@ def _planned(name: str, values: Any, wanted: Any, declared: bool) -> Any:
 
 
 def _cast(name: str, values: Any, wanted: Any) -> Any:
-    import pyarrow as pa
-
     try:
-        return values.cast(wanted)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as exc:
+        return cast_column(_chunked(values), wanted)
+    except CastError as exc:
         raise _wrong(
             "body.values",
-            f"a value of {name!r} does not fit {wanted}: {_first(exc)}",
+            f"a value of {name!r} does not fit {wanted}: {exc}",
             "round or cast it in the function, or declare a wider type: --type COLUMN=TYPE",
         ) from None
 

@@ -62,3 +62,9 @@ class Files(Protocol):
 
     def free_bytes(self, location: str) -> int | None:
         """Room where `location` would be written; None when the store has no limit."""
+
+    def sweep(self, prefix: str, before_ms: int) -> int:
+        """Remove what writes left below a folder that were begun before `before_ms` and never ended.
+
+        Returns how many there were: temporary names on a disk, uploads on an object store.
+        """

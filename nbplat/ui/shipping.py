@@ -7,6 +7,7 @@ import base64
 import inspect
 import io
 import json
+import linecache
 import re
 import sys
 import textwrap
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from nbplat.ui.desk import Desk
 
 __all__ = ["feature_source", "frames_kept", "python_source", "read_params"]
+
+# How IPython and ipykernel name the cells that they compile.
+_CELL = re.compile(r"ipython-input|ipykernel_\d+")
 
 
 def python_source(
@@ -157,11 +161,32 @@ def _source_of(name: str, value: Any) -> str:
     try:
         return textwrap.dedent(inspect.getsource(value))
     except (OSError, TypeError):
+        text = _class_in_cells(value.__name__) if inspect.isclass(value) else None
+        if text is not None:
+            return text
         raise RequestError(
             "body.shipped",
             f"the source of {name!r} is not known",
             fix="define it in a cell or a file, not by exec or at a bare prompt",
         ) from None
+
+
+def _class_in_cells(name: str) -> str | None:
+    """The newest definition of a class in a cell: classes of ``__main__`` do not know where they were written."""
+    cells = [cached[2] for file, cached in linecache.cache.items() if len(cached) > 1 and _CELL.search(file)]
+    for lines in reversed(cells):
+        text = "".join(lines)
+        if f"class {name}" not in text:
+            continue
+        try:
+            tree = ast.parse(text)
+        except SyntaxError:
+            continue  # a cell with magics in it
+        for node in reversed(tree.body):
+            if isinstance(node, ast.ClassDef) and node.name == name:
+                start = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+                return "".join(lines[start - 1 : node.end_lineno])
+    return None
 
 
 def _way_to_ship(name: str, namespace: Mapping[str, Any]) -> str:
@@ -171,19 +196,25 @@ def _way_to_ship(name: str, namespace: Mapping[str, Any]) -> str:
         return f"define it in the body, or ship a name of the notebook: --with {name}, or a value: --param {name}=VALUE"
     if isinstance(value, ModuleType):
         line = f"import {value.__name__}" + ("" if value.__name__ == name else f" as {name}")
-        file = getattr(value, "__file__", None) or ""
-        if file and "site-packages" not in file and not file.startswith(sys.base_prefix):
-            folder = Path(file).parent if Path(file).name == "__init__.py" else Path(file)
-            return f"write `{line}` in the body and ship the module: --py {folder}"
-        return f"write `{line}` in the body"
+        if _installed(value):
+            return f"write `{line}` in the body"
+        file = Path(value.__file__ or "")
+        return f"write `{line}` in the body and ship it: --py {file.parent if file.name == '__init__.py' else file}"
     if inspect.isfunction(value) or inspect.isclass(value):
-        module = getattr(value, "__module__", "__main__")
-        if module != "__main__" and "site-packages" in (inspect.getsourcefile(value) or ""):
-            return f"write `from {module} import {value.__name__}` in the body"
+        module = sys.modules.get(value.__module__ or "")
+        if value.__module__ != "__main__" and module is not None and _installed(module):
+            renamed = "" if value.__name__ == name else f" as {name}"
+            return f"write `from {value.__module__} import {value.__name__}{renamed}` in the body"
         return f"ship it: --with {name}"
     if isinstance(value, (bool, int, float, str)):
         return f"ship it: --param {name}={json.dumps(value)}"
     return f"ship it: --with {name}"
+
+
+def _installed(module: ModuleType) -> bool:
+    """Whether a module comes with the interpreter or one of its packages."""
+    file = getattr(module, "__file__", None) or ""
+    return not file or "site-packages" in file or file.startswith(sys.base_prefix)
 
 
 def _module(path: Path) -> dict[str, str]:

@@ -25,11 +25,19 @@ class PausesAfter:
 
     def finish_unit(self, *args: Any) -> Any:
         done = self._store.finish_unit(*args)
-        self._left -= 1
+        self._count(1)
+        return done
+
+    def finish_units(self, *args: Any) -> Any:
+        done = self._store.finish_units(*args)
+        self._count(len(done))
+        return done
+
+    def _count(self, units: int) -> None:
+        self._left -= units
         if not self._left:
             [job] = self._store.jobs(states={JobState.RUNNING})
             self._store.request_pause(job.id)
-        return done
 
 
 def one_by_one(lake: Lake) -> Lake:

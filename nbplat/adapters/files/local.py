@@ -89,6 +89,13 @@ class LocalFiles:
             path = path.parent
         return shutil.disk_usage(path).free
 
+    def sweep(self, prefix: str, before_ms: int) -> int:
+        """Delete files under temporary names that were last written before."""
+        left = [file for file in self.list(prefix) if file.location.endswith(PARTIAL) and file.modified_ms < before_ms]
+        for file in left:
+            self.delete(file.location)
+        return len(left)
+
 
 def append_span(target: BinaryIO, span: Span) -> None:
     """Append bytes of an open file, inside the kernel where it can.
@@ -99,7 +106,8 @@ def append_span(target: BinaryIO, span: Span) -> None:
     target.flush()
     at, done = target.tell(), _copy_in_kernel(target, span)
     span.file.seek(span.start + done)
-    target.seek(at + done)
+    if done:  # which the target's own position does not know of
+        target.seek(at + done)
     while done < span.length:
         piece = span.file.read(min(_COPY_BYTES, span.length - done))
         if not piece:
@@ -110,11 +118,11 @@ def append_span(target: BinaryIO, span: Span) -> None:
 
 def _copy_in_kernel(target: BinaryIO, span: Span) -> int:
     """How many bytes were moved; fewer than asked for when the file systems do not do this."""
-    at, done = target.tell(), 0
+    done = 0
     if not hasattr(os, "copy_file_range"):
         return 0
     try:
-        source_fd, target_fd = span.file.fileno(), target.fileno()
+        source_fd, target_fd, at = span.file.fileno(), target.fileno(), target.tell()
         while done < span.length:
             moved = os.copy_file_range(source_fd, target_fd, span.length - done, span.start + done, at + done)
             if moved == 0:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nbplat.adapters.iceberg.arrow_schema import arrow_schema
-from nbplat.adapters.iceberg.catalog import load_table, pin_of
+from nbplat.adapters.iceberg.catalog import load_table, pin_of, storage_options
 from nbplat.adapters.iceberg.deletes import DeletedRows
 from nbplat.adapters.iceberg.file_facts import ColumnBytes, field_names, file_constants, filled_fields, partition_words
 from nbplat.adapters.iceberg.live import LiveFile, live_files, refuse_unreadable
@@ -106,7 +106,7 @@ class IcebergTables:
 
     def storage(self, pin: SnapshotPin) -> dict[str, str]:
         """The file access options of the table."""
-        return {name: str(value) for name, value in self._table(pin).io.properties.items() if name.startswith("s3.")}
+        return storage_options(self._catalog, f"{self._table(pin).location()}/")
 
     def reads(self, pin: SnapshotPin, paths: Sequence[str] | None = None) -> list[FileRead]:
         """What reading each file takes: constants and deleted positions."""

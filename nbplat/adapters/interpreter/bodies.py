@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from nbplat.errors import NotFound, SetupError, from_record
-from nbplat.remote.child import Child, Children, children
+from nbplat.remote.child import Children, children
 from nbplat.remote.failure import KernelError
 
 __all__ = ["ChildBodies", "find_interpreter", "no_environments"]
@@ -51,29 +51,36 @@ class ChildBodies:
         self._children = pool
 
     def settings(self, env: str, interpreter: str) -> dict[str, Any]:
-        """Find the interpreter and ask it for its versions.
+        """Find the interpreter.
 
         Raises:
             NotFound: an environment that is not known.
-            SetupError: a path that is no interpreter, or one without pyarrow or numpy.
+            SetupError: a path that leads to no interpreter.
         """
         path = find_interpreter(env, interpreter, self._environments)
+        return {"interpreter": path, "folder": self._folder, "limit_s": self._limit_s}
+
+    def versions(self, record: dict[str, Any]) -> str:
+        """Ask the interpreter, in which the body is loaded for it.
+
+        Raises:
+            SetupError: no interpreter, or one without pyarrow or numpy.
+            DataError: sources that do not run.
+        """
         try:
-            child = Child(path, self._folder)
+            hello = self._children.hello(record)
         except KernelError as error:
             raise from_record(error.record()) from None
-        child.close()
-        found = f"Python {child.hello['python']}, pyarrow {child.hello['pyarrow']}, numpy {child.hello['numpy']}"
-        return {"interpreter": path, "found": found, "folder": self._folder, "limit_s": self._limit_s}
+        return f"Python {hello['python']}, pyarrow {hello['pyarrow']}, numpy {hello['numpy']}"
 
-    def run(self, record: dict[str, Any], batch: pa.Table, *, sample: bool = False) -> pa.Table:
+    def run(self, record: dict[str, Any], batch: pa.Table) -> pa.Table:
         """Run a body over a batch.
 
         Raises:
             DataError: what the function does wrong.
         """
         try:
-            result: pa.Table = self._children.run(record, batch.select(record["reads"]), sample=sample)
+            result: pa.Table = self._children.run(record, batch.select(record["reads"]))
         except KernelError as error:
             raise from_record(error.record()) from None
         return result

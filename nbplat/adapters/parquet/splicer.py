@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from nbplat.adapters.parquet.compare import first_difference
 from nbplat.adapters.parquet.merge import read_base_footer
+from nbplat.adapters.parquet.rewrite import rewrite
 from nbplat.adapters.parquet.splice import splice
-from nbplat.backfill.ports import Addition, FileLayout
+from nbplat.backfill.ports import Addition, FileLayout, FileRead
 from nbplat.terms import Files
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["ParquetSplicer"]
 
@@ -55,6 +60,18 @@ class ParquetSplicer:
             SetupError: when the disk is full; nothing is left behind.
         """
         return splice(self._files, base_path, additions, out_path, drop=drop, name_ids=name_ids).record()
+
+    def rewrite(
+        self,
+        read: FileRead,
+        schema: pa.Schema,
+        added: pa.Table,
+        out_path: str,
+        *,
+        names: Mapping[int, Sequence[str]] | None = None,
+    ) -> dict[str, int]:
+        """Decode the live rows and encode them with the columns of `added`."""
+        return rewrite(self._files, read, schema, added, out_path, names=names).record()
 
     def unchanged(
         self,
