@@ -35,7 +35,8 @@ CASES = [
         HARD,
         "SELECT id, f AS kept, -f AS minus, isnan(f) AS odd, f * 2 AS doubled, n AS n2, d AS d2, ts AS ts2, "
         "wall AS w2, date_add(d, 1) AS next, year(ts) AS y, upper(s) AS big, length(s) AS len, "
-        "concat(s, '·', s) AS twice, coalesce(s, 'none') AS s2, CASE WHEN f IS NULL THEN 1 END AS gap, id % 7 AS rest FROM base",
+        "concat(s, '·', s) AS twice, coalesce(s, 'none') AS s2, id % 7 AS rest, "
+        "CASE WHEN f IS NULL THEN 1 END AS gap FROM base",
     ),
     Case(
         "group_join",
