@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from nbplat.backfill.ports import Engine, Runner
 
 __all__ = ["Engines"]
+
+# A plan that reads less is over before Java's second compiler would pay.
+_SMALL_BYTES = 256 << 20
 
 
 class Engines:
@@ -87,23 +91,30 @@ class Engines:
         elif plan.python is not None:
             made = SparkPieces(self.spark_host("stage", tables=False), say=say)
         else:
-            made = SparkSql(self.spark_host("stage"), lambda: self._lane(plan, folder), say=say)
+            host = self.spark_host("stage", quick=plan.read_bytes < _SMALL_BYTES)
+            made = SparkSql(host, lambda: self._lane(plan, folder), say=say)
         try:
             yield made
         finally:
             made.close()
 
-    def spark_host(self, what: str, *, tables: bool = True) -> SparkHost:
+    def spark_host(self, what: str, *, tables: bool = True, quick: bool = True) -> SparkHost:
         """A session for one step.
 
         Args:
             what: Names its scratch folder.
             tables: Whether it reads tables, for which it needs the Iceberg jar.
+            quick: Whether it lives for seconds, see `SparkSettings`.
         """
         from nbplat.adapters.spark.host import SparkHost
         from nbplat.adapters.spark.jars import iceberg_jar
 
-        return SparkHost(lambda: self._spark_settings(what, iceberg_jar(self.config) if tables else None))
+        def settings() -> SparkSettings:
+            return replace(
+                self._spark_settings(what), iceberg_jar=iceberg_jar(self.config) if tables else None, quick=quick
+            )
+
+        return SparkHost(settings)
 
     def _lane(self, plan: BackfillPlan, folder: Path) -> SqlLane:
         from nbplat.adapters.spark.lane import PinnedTable, SqlLane
@@ -119,7 +130,7 @@ class Engines:
             partitioning=plan.partitioning,
         )
 
-    def _spark_settings(self, what: str, jar: Path | None = None) -> SparkSettings:
+    def _spark_settings(self, what: str) -> SparkSettings:
         from nbplat.adapters.spark.session import SparkSettings
 
         return SparkSettings(
@@ -129,7 +140,6 @@ class Engines:
             scratch=self.config.home / "spill" / f"spark-{what}-{os.getpid()}",
             memory_bytes=self.config.memory_bytes,
             threads=self.config.threads,
-            iceberg_jar=jar,
         )
 
     def _ray_settings(self) -> RaySettings:

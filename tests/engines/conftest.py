@@ -27,9 +27,9 @@ from nbplat.backfill.ports import BaseFile
 from tests.engines.cases import DELETED, EVENTS, HARD, SKEWED
 from tests.fixtures.deletes import add_equality_deletes, add_position_deletes
 from tests.fixtures.engines import EngineLab, SharedHost, ray_cluster, shared_host
-from tests.fixtures.lakehouse import START, Lake, small_rows
+from tests.fixtures.lakehouse import START, Lake, lake, small_rows
 
-__all__ = ["ray_cluster", "shared_host"]
+__all__ = ["lake", "ray_cluster", "shared_host"]
 
 _HARD = {
     "id": (LongType(), pa.int64()),

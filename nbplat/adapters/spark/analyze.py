@@ -76,20 +76,23 @@ def main() -> None:
     asked = json.load(sys.stdin)
     settings = asked["settings"]
     try:
-        schema = _schema(
+        answer = _answer(
             SparkSettings(
-                settings["master"], Path(settings["scratch"]), settings["memory_bytes"], conf=settings["conf"]
+                settings["master"],
+                Path(settings["scratch"]),
+                settings["memory_bytes"],
+                conf=settings["conf"],
+                quick=True,
             ),
             asked["query"],
             asked["schemas"],
         )
-        answer: dict[str, Any] = {"schema": _text(schema)}
     except Exception as exc:  # noqa: BLE001 - told to the process that asked
         answer = {"error": record_of(exc)}
     sys.stdout.write(json.dumps(answer) + "\n")
 
 
-def _schema(settings: SparkSettings, query: str, schemas: Mapping[str, str]) -> pa.Schema:
+def _answer(settings: SparkSettings, query: str, schemas: Mapping[str, str]) -> dict[str, Any]:
     import pyarrow as pa
     from pyspark.sql.pandas.types import to_arrow_schema
 
@@ -97,7 +100,10 @@ def _schema(settings: SparkSettings, query: str, schemas: Mapping[str, str]) -> 
         for name, text in schemas.items():
             columns = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text)))
             session.createDataFrame([], _columns(columns)).createOrReplaceTempView(name)
-        return to_arrow_schema(session.sql(query).schema, timestamp_utc=True)
+        try:
+            return {"schema": _text(to_arrow_schema(session.sql(query).schema, timestamp_utc=True))}
+        except Exception as exc:  # noqa: BLE001 - told in Spark's words, which only a living JVM knows
+            return {"error": record_of(exc)}
 
 
 def _columns(schema: pa.Schema) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from nbplat.errors import NbplatError
@@ -57,8 +58,10 @@ def record_of(exc: Exception) -> dict[str, Any]:
 
 
 def _condition(exc: Exception) -> str:
-    getter = getattr(exc, "getCondition", None)
-    found = getter() if getter else None
+    found = None
+    # The exception asks the JVM, which may be gone.
+    with suppress(Exception):
+        found = exc.getCondition()  # type: ignore[attr-defined]
     if found:
         return str(found)
     # A failure inside a task arrives as text: "… SparkArithmeticException: [DIVIDE_BY_ZERO] Division by zero …".

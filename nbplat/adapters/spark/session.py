@@ -42,6 +42,7 @@ class SparkSettings:
         memory_bytes: Of this step. The driver's heap gets half: its Python workers need the rest.
         threads: Of ``local[*]``; 0 takes every core.
         iceberg_jar: On the driver's class path; None for tasks that read no table.
+        quick: For a session that lives for seconds: the first of Java's compilers alone takes half the CPU then.
     """
 
     master: str
@@ -50,6 +51,7 @@ class SparkSettings:
     threads: int = 0
     conf: Mapping[str, str] = field(default_factory=dict)
     iceberg_jar: Path | None = None
+    quick: bool = False
 
     def values(self) -> dict[str, str]:
         """Every Spark setting of the session, by name."""
@@ -76,6 +78,8 @@ class SparkSettings:
             ours |= {"spark.sql.shuffle.partitions": str(4 * self._cores()), "spark.driver.port": "0"}
             # One process that lives for minutes: the serial collector starts faster and keeps up.
             ours["spark.driver.extraJavaOptions"] += " -XX:+UseSerialGC"
+        if self.quick:
+            ours["spark.driver.extraJavaOptions"] += " -XX:TieredStopAtLevel=1"
         if self.iceberg_jar is not None:
             ours |= _iceberg(self.iceberg_jar, self.scratch)
             if not is_local(self.master):
