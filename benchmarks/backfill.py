@@ -256,6 +256,9 @@ class _Silent:
     def log(self, text: str) -> None:
         pass
 
+    def checkpoint(self) -> None:
+        pass
+
 
 def _one_job(platform: Any) -> Cost:
     """Take the newest run's staging job and do it, as a worker's child does."""

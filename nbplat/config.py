@@ -30,6 +30,11 @@ def _setting(default: Any, help: str, *, key: str) -> Any:
     return field(default=default, metadata={"help": help, "key": key})
 
 
+def _table(help: str, *, table: str) -> Any:
+    """Settings whose names an area checks itself: ``[audit]`` in a file, ``NBPLAT_AUDIT_*`` as variables."""
+    return field(default_factory=dict, metadata={"help": help, "table": table})
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """A value and where it came from, as `%nbplat config` shows it."""
@@ -74,11 +79,19 @@ class Config:
     cpu_price_hour: float = _setting(0.0, "price of a core hour; 0 shows no cost", key="prices.cpu_hour")
     storage_price_gb_month: float = _setting(0.0, "price of storage; 0 shows no cost", key="prices.storage_gb_month")
     currency: str = _setting("USD", "currency of the prices", key="prices.currency")
+    audit: Mapping[str, str] = _table("level of an audit rule, or one of its thresholds", table="audit")
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def settings(self) -> list[Setting]:
         """Every value with its source, passwords in URLs hidden."""
-        return [
+        tables = [
+            Setting(key, value, self.sources[key], f.metadata["help"], _variable(key))
+            for f in fields(self)
+            if (table := f.metadata.get("table"))
+            for name, value in sorted(getattr(self, f.name).items())
+            for key in (f"{table}.{name}",)
+        ]
+        return tables + [
             Setting(
                 key=f.metadata["key"],
                 value=_shown(f.name, getattr(self, f.name)),
@@ -122,6 +135,7 @@ def load_config(
     environ = os.environ if environ is None else environ
     known = {f.metadata["key"]: f for f in fields(Config) if "key" in f.metadata}
     values: dict[str, Any] = {}
+    tables = {f.metadata["table"]: f.name for f in fields(Config) if "table" in f.metadata}
     sources: dict[str, str] = {}
 
     def take(key: str, raw: Any, source: str) -> None:
@@ -129,6 +143,11 @@ def load_config(
             # A table of the file: each of its keys is one of Spark's own.
             spark = {**json.loads(values.get("spark_conf") or "{}"), key.removeprefix(SPARK_CONF + "."): _text(raw)}
             values["spark_conf"], sources["spark_conf"] = json.dumps(spark, sort_keys=True), source
+            return
+        table, _, name = key.partition(".")
+        if table in tables and name:
+            values.setdefault(tables[table], {})[name] = str(raw).lower() if isinstance(raw, bool) else str(raw)
+            sources[key] = source
             return
         if key not in known:
             raise RequestError(
@@ -149,6 +168,12 @@ def load_config(
     for key in known:
         if (raw := environ.get(_variable(key))) is not None:
             take(key, raw, _variable(key))
+    for table in tables:
+        prefix = _variable(table) + "_"
+        for variable in sorted(name for name in environ if name.startswith(prefix)):
+            # The first word names the rule, what follows its threshold: AUDIT_NULLS_MAX_SHARE.
+            first, _, rest = variable.removeprefix(prefix).lower().partition("_")
+            take(f"{table}.{first}.{rest}" if rest else f"{table}.{first}", environ[variable], variable)
     for key, raw in (options or {}).items():
         if raw is not None:
             take(key, raw, "option")

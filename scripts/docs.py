@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from nbplat.backfill import states as run_states
+from nbplat.backfill.audit import RULES, Rule
 from nbplat.backfill.dialect import SUBSET, SubsetEntry
 from nbplat.backfill.types import COLUMN_TYPES
 from nbplat.config import load_config
@@ -110,6 +111,26 @@ def _settings() -> list[str]:
     return ["| setting | variable | default | meaning |", _rule(4), *rows]
 
 
+def _audit_rules() -> list[str]:
+    rows = []
+    for rule in RULES:
+        level = "`block`, always" if rule.fixed else f"`{rule.level}`"
+        rows.append(f"| `{rule.code}` | {rule.title} | {level} | {_thresholds(rule)} |")
+    table = ["| rule | what holds when it passes | level | thresholds |", _rule(4), *rows]
+    for rule in RULES:
+        table += ["", f"### {rule.code}", "", rule.why, "", f"- Breaks it: {rule.example}", f"- Then: {rule.fix}."]
+        table += [f"- `{rule.code}.{t.name}`: {t.help} ({_default(t.default, t.unit)})." for t in rule.thresholds]
+    return table
+
+
+def _thresholds(rule: type[Rule]) -> str:
+    return ", ".join(f"`{t.name}` {_default(t.default, t.unit)}" for t in rule.thresholds)
+
+
+def _default(value: float | None, unit: str) -> str:
+    return "no limit" if value is None else f"{value:,.10g} {unit}".strip()
+
+
 def _layout() -> list[str]:
     rows = []
     for path in sorted((ROOT / "nbplat").iterdir()):
@@ -145,6 +166,7 @@ BLOCKS: dict[str, Callable[[], list[str]]] = {
     "job-moves": _job_moves,
     "settings": _settings,
     "layout": _layout,
+    "audit-rules": _audit_rules,
 }
 
 

@@ -21,6 +21,7 @@ __all__ = ["NAMESPACE", "Frames", "StoredFrame", "frame_table", "read_frame"]
 
 NAMESPACE = "nb_frames"
 _HASH_DIGITS = 12
+_ALL_RUNS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class Frames:
     def named(self) -> dict[str, list[str]]:
         """Table of a frame -> runs whose body reads it."""
         found: dict[str, list[str]] = {}
-        for run in self.store.runs(KIND):
+        for run in self.store.runs(KIND, limit=_ALL_RUNS):
             for table in (run.spec.get("frames") or {}).values():
                 found.setdefault(table, []).append(run.id)
         return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,13 +15,13 @@ from nbplat.backfill.python_body import PythonBody
 from nbplat.backfill.row_wise import check_row_wise
 from nbplat.backfill.spec import BackfillSpec
 from nbplat.backfill.types import arrow_schema, from_arrow
-from nbplat.errors import RequestError, did_you_mean, from_record
+from nbplat.errors import RequestError, did_you_mean
 from nbplat.terms import Window
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["BoundPython", "bind_python", "run_python"]
+__all__ = ["BoundPython", "bind_python"]
 
 _SAMPLE_FILES = 8
 SAMPLE_ROWS = 2_000
@@ -92,23 +92,8 @@ def bind_python(
         whole = runner.run(record, rows)
         why = check_row_wise(lambda part: runner.run(record, part), rows, whole, keys)
     bound = BoundBody("", (*keys, *names), frozenset(keys), {BASE: reads}, not body.group_by, why)
-    new_names(bound, keys, facts)
+    new_names(bound, keys, facts, spec.replace)
     return BoundPython(bound, columns, record)
-
-
-def run_python(record: Mapping[str, Any], batch: pa.Table) -> pa.Table:
-    """Keys and new columns of a batch, computed in a child interpreter.
-
-    Raises:
-        NbplatError: what the function or its interpreter did wrong, as its class.
-    """
-    from nbplat.remote.failure import KernelError
-    from nbplat.remote.python_body import load
-
-    try:
-        return load(dict(record))(batch)
-    except KernelError as error:
-        raise from_record(error.record()) from None
 
 
 def _reads(body: PythonBody, keys: Sequence[str], facts: TableFacts) -> tuple[str, ...]:

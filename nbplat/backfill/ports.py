@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Addition",
+    "AuditLog",
     "BaseFile",
+    "BranchHead",
     "Column",
     "Engine",
     "Engines",
+    "FileChange",
     "FileLayout",
     "FileRead",
     "FrameTables",
@@ -31,10 +34,13 @@ __all__ = [
     "Publisher",
     "PythonBodies",
     "Runner",
+    "SchemaChange",
     "Splicer",
     "StagedWriter",
-    "Swap",
+    "Sweeper",
     "TableFacts",
+    "TableFile",
+    "TableView",
     "Tables",
 ]
 
@@ -46,11 +52,13 @@ class Column:
     Attributes:
         type: Iceberg type as text: ``long``, ``double``, ``timestamptz``, ``list<float>``.
         required: True when it may hold no null.
+        field_id: Of a column that the table has; None for a new one.
     """
 
     name: str
     type: str
     required: bool = False
+    field_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +235,17 @@ class Engine(Protocol):
         """Run; raises DataError for what the data makes impossible (division by zero, overflow)."""
 
 
+class AuditLog(Protocol):
+    """The lakehouse table of every audit's findings, made when the first is written."""
+
+    def append(self, rows: Sequence[Mapping[str, Any]], *, run: str, job: str) -> str:
+        """Add one row per finding, once for a job however often it is tried; returns the table's name.
+
+        Columns: run, job, plan_hash, table, rule, column, level, passed, message, value, threshold
+        and at (an aware datetime). Raises RemoteError when the catalog cannot be written.
+        """
+
+
 class PythonBodies(Protocol):
     """Runs Python bodies in interpreters of their own, while a run is planned."""
 
@@ -302,14 +321,17 @@ class Engines(Protocol):
 class StagedWriter(Protocol):
     """Where staged files lie; the staging kernel writes them."""
 
-    def folder(self, run_id: str) -> str:
-        """Where a run's staged files go; a location, which need not exist."""
+    def folder(self, run_id: str, table: str) -> str:
+        """Where the staged files of a run of a table go; a location, which need not exist.
+
+        Beside the tables when they lie on an object store, on this machine otherwise.
+        """
 
     def read(self, staged: StagedFile, columns: Sequence[str]) -> pa.Table:
         """Read columns of a staged file back."""
 
-    def free_bytes(self) -> int | None:
-        """Room on the disk that staged files go to; None when the store has no limit."""
+    def free_bytes(self, table: str) -> int | None:
+        """Room where staged files of a table go; None when the store has no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,7 +365,7 @@ class FileLayout:
 
 
 class Splicer(Protocol):
-    """Makes the file that replaces a base file."""
+    """Makes the file that replaces a live data file."""
 
     def target_path(self, base_path: str, run_id: str, fence: int) -> str:
         """Where the new file goes: beside the base file, under a name no other try uses."""
@@ -406,11 +428,91 @@ class Splicer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Swap:
-    """Old file out, new file in: same rows, same partition, more columns."""
+class TableFile:
+    """A live data file of main.
 
-    old_path: str
+    Attributes:
+        rows: Physical rows (deletes not taken off).
+        deletes: Delete files that apply to it; empty when no row can be deleted.
+        columns: Field ids of the top-level columns that it holds.
+        nulls: Field ids of those that are null in every row.
+    """
+
+    path: str
+    rows: int
+    deletes: tuple[str, ...] = ()
+    columns: frozenset[int] = frozenset()
+    nulls: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class TableView:
+    """Main at one moment, to build the next snapshot on.
+
+    Attributes:
+        pin: Main's snapshot and the current schema.
+        files: In path order.
+        columns: Field ids of the current top-level columns, by name.
+        fields: Every field of the current schema, nested ones too: path -> field id.
+        names: Path -> field id in files without field ids.
+        handle: The publisher's own.
+    """
+
+    pin: SnapshotPin
+    files: tuple[TableFile, ...]
+    columns: Mapping[str, int]
+    fields: Mapping[tuple[str, ...], int] = field(default_factory=dict)
+    names: Mapping[tuple[str, ...], int] = field(default_factory=dict)
+    handle: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class BranchHead:
+    """A snapshot on a run's branch, to be looked at and then published.
+
+    Attributes:
+        pin: The snapshot, with the schema that main will have.
+        handle: The publisher's own.
+    """
+
+    pin: SnapshotPin
+    handle: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """A live file out, another in: same rows but those that are deleted, same partition.
+
+    Attributes:
+        action: ``splice``, ``rewrite`` or ``restore``.
+        rows: Physical rows of the new file.
+        additions: What was spliced in.
+        drop: Field ids that the new file lacks.
+    """
+
+    live_path: str
     new_path: str
+    action: str
+    rows: int
+    additions: tuple[Addition, ...] = ()
+    drop: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaChange:
+    """Columns that a publish adds to the current schema and takes out of it.
+
+    Attributes:
+        add: New columns; their ids are in `field_ids`.
+        field_ids: Of new columns and the fields inside them, by path.
+        remove: Top-level field ids; one that is gone already is no error.
+        keep: Columns that must still be there under their ids: name -> field id.
+    """
+
+    add: tuple[Column, ...] = ()
+    field_ids: Mapping[str, int] = field(default_factory=dict)
+    remove: frozenset[int] = frozenset()
+    keep: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -464,35 +566,92 @@ class Publisher(Protocol):
     def drop_staging(self, table: str) -> None:
         """Drop a staging table with its files; nothing happens when it is gone."""
 
-    def field_ids(self, base: SnapshotPin, run_id: str, columns: Sequence[Column]) -> dict[str, int]:
-        """Field ids for the new columns: fresh, or those of an earlier try of this run.
+    def open(
+        self, base: SnapshotPin, branch: str, change: SchemaChange, wanted: Mapping[str, int], guard: Callable[[], None]
+    ) -> dict[str, int]:
+        """Begin: take away branches of earlier tries, make this one at main, and reserve field ids.
 
-        Raises Conflict when one of the columns exists in the current schema.
+        Args:
+            change: `add` and `keep` count.
+            wanted: Ids that an earlier try reserved; they are used again where they are still ours.
+            guard: Called right before every commit; raises when this try was overtaken.
+
+        Returns:
+            Field ids of the new columns and the fields inside them, by path.
+
+        Raises:
+            Conflict: ``column.exists``, ``column.dropped``, ``table.replaced``.
         """
 
-    def published(self, base: SnapshotPin, run_id: str) -> Publication | None:
-        """What an earlier try of this run moved main to; None when it did not get that far."""
+    def column_ids(self, base: SnapshotPin, change: SchemaChange) -> dict[str, int]:
+        """Ids of the columns of `change.keep` now, by name; refuses as `open` does. No effect."""
+
+    def published(self, base: SnapshotPin, run_id: str, step: str = "promote") -> Publication | None:
+        """The newest step of this run that moved main, when it was of this kind; None otherwise."""
+
+    def later_runs(self, base: SnapshotPin, run_id: str, field_ids: Collection[int]) -> tuple[str, ...]:
+        """Promoted runs, newest first, that touched one of the columns after this run did."""
+
+    def view(self, base: SnapshotPin) -> TableView:
+        """Main now."""
+
+    def put(
+        self,
+        view: TableView,
+        branch: str,
+        files: Sequence[FileChange],
+        schema: SchemaChange,
+        properties: Mapping[str, str],
+        guard: Callable[[], None],
+        *,
+        before: int | None = None,
+    ) -> BranchHead | None:
+        """Put a snapshot on the branch, on top of the view.
+
+        Args:
+            before: Snapshot that holds the records of restored files.
+
+        Returns:
+            The branch; None when main or the schema moved since the view.
+
+        Raises:
+            Conflict: the branch was taken away (``lease.lost``), or the schema clashes.
+        """
 
     def publish(
-        self,
-        base: SnapshotPin,
-        run_id: str,
-        columns: Sequence[Column],
-        field_ids: Mapping[str, int],
-        swaps: Sequence[Swap],
-        staged: Mapping[str, str],
-        provenance: Mapping[str, str],
-        check: Callable[[], None],
-        keep_schemas: Collection[int] = (),
-    ) -> Publication:
-        """Swap the files on the run's branch, then move main by compare-and-swap.
+        self, head: BranchHead, tag: str | None, guard: Callable[[], None], keep_schemas: Collection[int] = ()
+    ) -> Publication | None:
+        """Move main to the branch by compare-and-swap and drop the branch; None when main or the schema moved.
 
-        `staged` maps base path to staged file, `check` runs between the two and may raise to leave
-        main as it is, `keep_schemas` are the schema ids that live runs read with.
+        Args:
+            tag: Name to give to the snapshot before; None gives none.
+            keep_schemas: Schema ids that live runs read with; others that no snapshot refers to are pruned.
         """
 
-    def revert(self, publication: Publication, table: str, run_id: str, swaps: Sequence[Swap]) -> Publication:
-        """Swap this run's files back and drop its columns. Raises Conflict when others built on them."""
+    def restorable(self, base: SnapshotPin, snapshot_id: int) -> frozenset[str]:
+        """Data files of a snapshot; empty when it was expired."""
 
-    def drop_branch(self, table: str, run_id: str) -> None:
-        """Remove the run's branch; nothing happens when there is none."""
+    def sweep(self, base: SnapshotPin, *, run_id: str | None = None, branch: str | None = None) -> tuple[str, ...]:
+        """Remove branches of promotions: everyone's, or a run's, or just one; returns what was removed."""
+
+
+class Sweeper(Protocol):
+    """What an expiry asks of the catalog."""
+
+    def staging_tables(self) -> dict[str, str]:
+        """Every staging table of ours with its run."""
+
+    def refs(self, table: str) -> tuple[str, ...]:
+        """Branches and tags of a table but main; none when the table is gone."""
+
+    def data_folders(self, table: str) -> tuple[str, ...]:
+        """Locations of the folders that hold the table's data files, none inside another; none when it is gone."""
+
+    def used(self, locations: Collection[str], *, skip: Collection[str] = ()) -> set[str]:
+        """Those of the locations that a snapshot of any table of the catalog uses; the tables in `skip` aside."""
+
+    def drop_staging(self, table: str) -> None:
+        """Drop a staging table, not its files; nothing happens when it is gone."""
+
+    def drop_refs(self, table: str, names: Sequence[str]) -> None:
+        """Remove branches and tags in one commit; those that are gone are no error."""

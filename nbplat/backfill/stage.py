@@ -91,7 +91,7 @@ class Stager:
             run_id=self.run_id,
             out=self.out,
             sources=sources,
-            settings=_share(self.settings, self.runner, whole=not self.plan.row_wise),
+            settings=_share(self.settings, self.runner, whole=not self.plan.row_wise and len(self.plan.groups) == 1),
             keys_unique=True,
         )
 

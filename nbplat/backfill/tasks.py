@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,8 +38,8 @@ def task_maker(
 ) -> Callable[[Mapping[str, int]], Task]:
     """A function from unit ids, with their fences, to the task that stages them.
 
-    For a body over the whole window the task holds every unit of the plan; those that are not asked
-    for have the fence 0 and are read only.
+    For a body that is not row-wise the task holds every unit that must be seen with those asked for (the
+    plan's groups); the others have the fence 0 and are read only.
 
     Args:
         out: Folder for staged files.
@@ -54,7 +54,7 @@ def task_maker(
     units = {unit.id: unit for unit in plan.units}
 
     def make(fences: Mapping[str, int]) -> Task:
-        wanted = [units[unit_id] for unit_id in fences] if plan.row_wise else list(plan.units)
+        wanted = [units[unit_id] for unit_id in (fences if plan.row_wise else _seen_with(plan, fences))]
         reads = tables.reads(plan.base, [unit.path for unit in wanted])
         return Task(
             run=run_id,
@@ -77,6 +77,12 @@ def task_maker(
         )
 
     return make
+
+
+def _seen_with(plan: BackfillPlan, wanted: Collection[str]) -> list[str]:
+    """Units that must be seen together with the wanted ones, in path order."""
+    groups = [group for group in plan.groups if not set(group).isdisjoint(wanted)]
+    return sorted(unit_id for group in groups for unit_id in group)
 
 
 def file_task(read: FileRead, unit: str = "", fence: int = 0) -> FileTask:

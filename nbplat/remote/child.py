@@ -28,6 +28,9 @@ __all__ = ["Child", "Children", "children"]
 START_S = 60.0
 """How long an interpreter may take to say hello; a cold disk and a big environment are slow."""
 
+IDLE_S = 60.0
+"""A service that plans now and then keeps no interpreters about."""
+
 _TAIL_LINES = 12
 _LOADED = ("interpreter", "folder", "source", "shipped", "modules", "params", "keys", "group_by")
 
@@ -211,11 +214,18 @@ class Child:
 
 
 class Children:
-    """Idle children by what they have loaded; a slot takes one and gives it back. Safe between threads."""
+    """Idle children by what they have loaded; a slot takes one and gives it back. Safe between threads.
 
-    def __init__(self) -> None:
+    Args:
+        idle_s: How long one may wait for its next use before it is ended.
+    """
+
+    def __init__(self, idle_s: float = IDLE_S) -> None:
+        self._idle_s = idle_s
         self._lock = threading.Lock()
-        self._idle: dict[str, list[Child]] = {}
+        # Key, child, and since when it waits; the longest-waiting first.
+        self._idle: list[tuple[str, Child, float]] = []
+        self._timer: threading.Timer | None = None
 
     def hello(self, body: dict[str, Any]) -> dict[str, Any]:
         """What a child of the body's interpreter says of itself; it has the body loaded then.
@@ -250,11 +260,7 @@ class Children:
 
     def close(self) -> None:
         """End every idle child."""
-        with self._lock:
-            idle = [child for waiting in self._idle.values() for child in waiting]
-            self._idle.clear()
-        for child in idle:
-            child.close()
+        self._end(float("inf"))
 
     def _start(self, body: dict[str, Any]) -> Child:
         child = Child(body["interpreter"], body["folder"])
@@ -266,21 +272,44 @@ class Children:
         return child
 
     def _take(self, key: str) -> Child | None:
-        with self._lock:
-            waiting = self._idle.get(key, [])
-            while waiting:
-                child = waiting.pop()
-                if child.alive:
-                    return child
-                child.close()
-        return None
+        """The child that waited shortest: the others may reach their end."""
+        while True:
+            with self._lock:
+                found = next((entry for entry in reversed(self._idle) if entry[0] == key), None)
+                if found is None:
+                    return None
+                self._idle.remove(found)
+            if found[1].alive:
+                return found[1]
+            found[1].close()
 
     def _give_back(self, key: str, child: Child) -> None:
         if not child.alive:
             child.close()
             return
         with self._lock:
-            self._idle.setdefault(key, []).append(child)
+            self._idle.append((key, child, time.monotonic()))
+            self._watch()
+
+    def _watch(self) -> None:
+        if self._timer is None and self._idle:
+            self._timer = threading.Timer(self._idle_s, self._tick)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _tick(self) -> None:
+        self._end(time.monotonic() - self._idle_s)
+        with self._lock:
+            self._timer = None
+            self._watch()
+
+    def _end(self, before_s: float) -> None:
+        """End the children that have waited since `before_s` or longer."""
+        with self._lock:
+            ending = [entry for entry in self._idle if entry[2] <= before_s]
+            self._idle = [entry for entry in self._idle if entry[2] > before_s]
+        for _, child, _ in ending:
+            child.close()
 
 
 children = Children()
@@ -290,8 +319,11 @@ atexit.register(children.close)
 
 
 def _key(body: dict[str, Any]) -> str:
-    """Equal for bodies that one child can serve, whatever types are asked for."""
-    return json.dumps([body[name] for name in _LOADED], sort_keys=True)
+    """Equal for bodies that one child can serve, whatever types are asked for.
+
+    A ``purpose`` has children of its own: an audit runs in one that kept nothing of the staging.
+    """
+    return json.dumps([*(body[name] for name in _LOADED), body.get("purpose", "")], sort_keys=True)
 
 
 def _unusable(interpreter: str, why: str) -> KernelError:

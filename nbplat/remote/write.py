@@ -84,7 +84,7 @@ def staged_bytes(columns: pa.Table, base_path: str) -> int:
 
 def _write_local(table: pa.Table, target: Path, groups: Sequence[int], *, dense: bool) -> int:
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(".partial")
+    partial = target.with_name(target.name + ".partial")
     try:
         with partial.open("wb") as file:
             _write(table, file, groups, dense=dense)

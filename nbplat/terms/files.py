@@ -54,6 +54,12 @@ class Files(Protocol):
         one store.
         """
 
+    def copies_unseen(self, location: str, base: str, length: int) -> bool:
+        """Whether `compose` has a store copy the bytes of `base` that never pass here.
+
+        The store vouches for them by its own checksums, and reading them back would cost more than the copy did.
+        """
+
     def delete(self, location: str) -> None:
         """Delete; nothing happens when it is gone."""
 
@@ -63,8 +69,9 @@ class Files(Protocol):
     def free_bytes(self, location: str) -> int | None:
         """Room where `location` would be written; None when the store has no limit."""
 
-    def sweep(self, prefix: str, before_ms: int) -> int:
+    def sweep(self, prefix: str, before_ms: int, *, named: str = "") -> int:
         """Remove what writes left below a folder that were begun before `before_ms` and never ended.
 
-        Returns how many there were: temporary names on a disk, uploads on an object store.
+        `named` is what their names have to hold; the folder may be others' as well. Returns how many there were:
+        temporary names on a disk, uploads on an object store.
         """

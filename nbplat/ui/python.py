@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbplat.config import load_config
 from nbplat.ui.desk import Desk, LocalDesk, open_desk
-from nbplat.ui.handlers.follow import follow
 from nbplat.ui.render.result import Result
 
 if TYPE_CHECKING:
-    from nbplat.backfill.plan import BackfillPlan
     from nbplat.sequence.preview import SequencePreview
     from nbplat.training.run import TrainingResult
 
@@ -30,6 +29,12 @@ def backfill(
     time: str | None = None,
     engine: str = "local",
     promote: bool = False,
+    as_of: str | None = None,
+    source_times: Mapping[str, str] | None = None,
+    replace: Sequence[str] = (),
+    types: Mapping[str, str] | None = None,
+    checks: Mapping[str, Any] | None = None,
+    max_cost: float | None = None,
     new: bool = False,
     wait: bool = True,
     dry_run: bool = False,
@@ -54,6 +59,12 @@ def backfill(
         start, end: ISO dates of the half-open window; None leaves that side open.
         time: The time column of the window; None takes the source of the time partition.
         promote: Promote when the audit passes.
+        as_of: Column that holds the time as of which a row's feature must be known; the audit probes for leaks.
+        source_times: Source table -> its time column, for the same.
+        replace: Existing columns that are computed again; outside the window they keep their values.
+        types: New column -> Iceberg type that it is stored as.
+        checks: Audit rule, or ``rule.threshold``, -> level or value.
+        max_cost: Refuse a run that costs more at the configured prices.
         new: Open a new run even where an equal one lives.
         wait: Return when the run rests; otherwise at once.
         dry_run: Plan only; ``result.value`` is the plan.
@@ -73,7 +84,7 @@ def backfill(
         NbplatError: what is wrong with the request, or what failed the run.
     """
     from nbplat.backfill.plan import BackfillPlan
-    from nbplat.ui.handlers.backfill import followed, plan_result
+    from nbplat.ui.handlers.backfill_result import followed, plan_result
     from nbplat.ui.shipping import feature_source, frames_kept, python_source
 
     body: dict[str, Any] = {"sql": sql}
@@ -100,12 +111,17 @@ def backfill(
         "time": time,
         "engine": engine,
         "promote": promote,
+        "as_of": as_of,
+        "source_times": dict(source_times or {}),
+        "replace": list(replace),
+        "types": dict(types or {}),
+        "checks": {name: str(value) for name, value in (checks or {}).items()},
     }
     with frames_kept(desk, frames or {}, dry_run=dry_run) as tables:
         spec["frames"] = tables
         if dry_run:
             return plan_result(BackfillPlan.from_record(desk.plan(spec)), desk.config)
-        asked = desk.submit(spec, new=new)
+        asked = desk.submit(spec, new=new, max_cost=max_cost)
     return followed(desk, asked, wait=wait, show=lambda _result: None)
 
 
@@ -158,18 +174,13 @@ class Local:
         """As `nb.backfill`; the run rests when this returns."""
         return backfill(name, table=table, sql=sql, desk=self._desk, **request)
 
-    def plan(self, name: str, *, table: str, sql: str, keys: tuple[str, ...] = ()) -> BackfillPlan:
-        """The plan of a backfill, as a value."""
-        plan: BackfillPlan = self.backfill(name, table=table, sql=sql, keys=keys, dry_run=True).value
-        return plan
+    def __getattr__(self, verb: str) -> Any:
+        """``local.promote(…)`` is `nb.backfill.promote` here, and so is every other verb of a run."""
+        from nbplat.ui import python_backfill
 
-    def promote(self, run: str) -> Result:
-        """Publish audited columns."""
-        return self._step(run, "promote")
-
-    def rollback(self, run: str) -> Result:
-        """Take promoted columns out again, or drop what was staged."""
-        return self._step(run, "rollback")
+        if verb not in python_backfill.__all__:
+            raise AttributeError(f"{type(self).__name__!r} has no attribute {verb!r}")
+        return functools.partial(getattr(python_backfill, verb), desk=self._desk)
 
     def sequence(self, name: str, definition: str, *, on: str, examples: int = 5) -> SequencePreview:
         """As `nb.sequence`."""
@@ -194,11 +205,3 @@ class Local:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _step(self, run: str, verb: str) -> Result:
-        from nbplat.ui.handlers.backfill import run_result
-
-        run_id = self._desk.show(run)["run"]["id"]
-        asked = self._desk.step(run_id, verb)
-        seen, _ = follow(self._desk, run_id, asked["job"], lambda _result: None)
-        return run_result(seen, asked["notes"])

@@ -61,7 +61,7 @@ def test_a_column_of_nulls_is_rejected(lake: Lake) -> None:
 def test_nan_and_a_constant_are_warned_of(lake: Lake) -> None:
     """What may be meant is not blocked."""
     found = findings(lake, lake.stage("f", "select id, sqrt(0D - 1D) as f, 1 as g from base"))
-    assert (False, False) == (found["finite", "f"]["passed"], found["finite", "f"]["blocks"])
+    assert (False, False) == (found["range", "f"]["passed"], found["range", "f"]["blocks"])
     assert (False, False) == (found["constant", "g"]["passed"], found["constant", "g"]["blocks"])
 
 
@@ -88,7 +88,7 @@ def test_staged_rows_that_were_swapped_are_rejected(lake: Lake) -> None:
     pq.write_table(rows.take(list(reversed(range(rows.num_rows)))), path)
     lake.step(run_id, Step.AUDIT)
     assert "rejected" == lake.state(run_id)
-    assert not findings(lake, run_id)["aligned-keys", ""]["passed"]
+    assert not findings(lake, run_id)["alignment", ""]["passed"]
 
 
 def test_names_of_any_case_and_with_spaces_go_the_whole_way(lake: Lake) -> None:

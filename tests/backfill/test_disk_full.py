@@ -64,13 +64,15 @@ def test_staging_on_a_full_disk(lake: Lake, monkeypatch: pytest.MonkeyPatch, how
 @pytest.mark.parametrize("how", ["fsync", "write"])
 def test_promotion_on_a_full_disk(lake: Lake, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     """The job fails with disk.full, main and its files stay, and promoting again works when there is room."""
-    run_id, before = lake.stage("f", SQL), lake.table().metadata_location
+    run_id, before = lake.stage("f", SQL), lake.table()
     lake.backfills.step(run_id, Step.PROMOTE, owner="me")
     make_room = fill(monkeypatch, how, ".partial")
     error = lake.fail()
     make_room()
     assert ("SetupError", "disk.full", "awaiting_promotion") == (error["kind"], error["code"], lake.state(run_id))
-    assert before == lake.table().metadata_location
+    after = lake.table()
+    assert (before.current_snapshot(), before.schema()) == (after.current_snapshot(), after.schema())
+    assert {"main"} == set(after.metadata.refs)
     assert [] == list((lake.home / "warehouse" / "shop").rglob("*--nb-*"))
     lake.promote(run_id)
     rows = lake.rows()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from nbplat.backfill.plan import BackfillPlan
 from nbplat.backfill.spec import BackfillSpec
 from nbplat.errors import NbplatError
 from tests.fixtures.interpreters import make_venv
-from tests.fixtures.lakehouse import ORDERS, Lake
+from tests.fixtures.lakehouse import ORDERS, Lake, small_rows
 
 DOUBLE = """
 import pyarrow.compute as pc
@@ -230,6 +232,23 @@ def test_groups_are_whole_however_files_lie(lake: Lake) -> None:
     assert np.array_equal(lake.staged(sql)["c"], lake.staged(run_id)["who"])
 
 
+def test_groups_within_partitions_are_run_partition_by_partition(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the partition is made of grouped columns, each piece has whole partitions, with the same values."""
+    monkeypatch.setattr("nbplat.backfill.units._PIECE_BYTES", 1)
+    rows = small_rows(120).select(["customer", "id", "x"])
+    lake.make("shop.by_customer", rows.slice(0, 70)).append(rows.slice(70))
+    source = RANK.replace('"who": batch["customer"]', '"who": batch["x"]')
+    asked: dict[str, Any] = {"group_by": ["customer"], "read": ["x"]}
+    made = plan(lake, source, "shop.by_customer", **asked)
+    assert (4, 2) == (len(made.units), len(made.groups))
+    assert "over whole partitions" in dict(explain_plan(made))["engine"]
+    run_id = stage(lake, "by_part", source, "shop.by_customer", **asked)
+    expected = lake.rows("shop.by_customer").groupby("customer")["id"].rank(ascending=False)
+    assert np.array_equal(expected, lake.staged(run_id)["f"])
+    # Not a grouped column: one piece.
+    assert 1 == len(plan(lake, source, "shop.by_customer", keys=("id",), group_by=["x"]).groups)
+
+
 def test_groups_are_those_of_the_window(lake: Lake) -> None:
     """Rows outside the window are in no group and hold null."""
     run_id = stage(lake, "rank", RANK, group_by=["customer"], start="2024-02-01", end="2024-03-01")
@@ -243,13 +262,13 @@ def test_groups_are_those_of_the_window(lake: Lake) -> None:
 def test_params_modules_and_shipped_sources_reach_every_unit(lake: Lake) -> None:
     """A run with all of them has their values."""
     text = b"def scale(values, by):\n    return [None if v is None else v * by for v in values]"
-    module = base64.b64encode(text).decode()
+    data = base64.b64encode(text).decode()
     run_id = stage(
         lake,
         "scaled",
         "def feature(batch, params):\n    import scaling\n"
         "    return {'f': scaling.scale(batch['x'].to_pylist(), half(params['by']))}",
-        modules=[{"name": "scaling.py", "data": module}],
+        modules=[{"name": "scaling.py", "data": data}],
         shipped={"half": "def half(x):\n    return x / 2"},
         params={"by": 8.0},
     )

@@ -192,14 +192,3 @@ def test_a_stale_window_of_time_is_no_excuse(lake: Lake) -> None:
 
     with pytest.raises(ValueError, match="naive"):
         Window(start=dt.datetime(2024, 1, 1))  # noqa: DTZ001
-
-
-def test_files_under_an_older_partition_spec_are_refused(lake: Lake) -> None:
-    """A staging table has one spec: files of another would get partition values that are not theirs."""
-    with lake.table().update_spec() as evolution:
-        evolution.remove_field("bucket")
-    picture = lake.picture()
-    with pytest.raises(SetupError) as refused:
-        lake.submit("f", SQL)
-    assert "table.specs" == refused.value.code
-    assert picture == lake.picture()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pyiceberg.table import Table
 
@@ -148,6 +150,19 @@ def test_a_filter_prunes_by_column_bounds(lake: Lake) -> None:
     found = live_files(table, table.current_snapshot(), "id >= 30")
 
     assert [2] == [each.sequence_number for each in found]
+
+
+def test_a_long_position_delete_file(lake: Lake) -> None:
+    """A delete file of several row groups, where paths repeat out of order, gives each file its own rows."""
+    lake.table().append(small_rows(60))
+    month = [path for path in files(lake.table()) if "month=2024-01" in path and "bucket=0" in path]
+    table = add_shared_position_deletes(lake.table(), {month[0]: [0, 2], month[1]: [5]})
+    written = local_path(files(table)[month[0]].deletes[0].file.file_path)
+    schema = pq.read_schema(written)
+    rows = [(month[1], 5), (month[0], 2), (month[1], 1), (month[0], 0), (month[0], 2)]
+    pq.write_table(pa.table([list(each) for each in zip(*rows, strict=True)], schema=schema), written, row_group_size=2)
+
+    assert {month[0]: [0, 2], month[1]: [1, 5]} == deleted(table)
 
 
 def test_a_damaged_vector_is_refused(lake: Lake) -> None:

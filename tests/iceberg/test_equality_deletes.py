@@ -54,7 +54,7 @@ _VALUES: dict[str, tuple[IcebergType, Any, Any]] = {
     "string": (StringType(), "ä", "a"),
     "empty string": (StringType(), "", "a"),
     "uuid": (UUIDType(), uuid.UUID(int=1).bytes, uuid.UUID(int=2).bytes),
-    "fixed": (FixedType(3), b"abc", b"abd"),
+    "fixed": (FixedType(3), b"abc", b"xyz"),
     "binary": (BinaryType(), b"", b"\x00"),
 }
 

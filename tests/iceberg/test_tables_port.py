@@ -214,6 +214,26 @@ def test_two_partition_specs_read_right(lake: Lake) -> None:
     assert ids(tables.read(pin, ["id"], paths=[newer.path])) == by_hand(read, "id")
 
 
+def test_a_partition_column_that_was_dropped(lake: Lake) -> None:
+    """Files of an old spec whose source column is gone are listed, pruned by other columns, and read."""
+    with lake.table().update_spec() as update:
+        update.remove_field("bucket")
+        update.add_identity("tag")
+    lake.table().append(small_rows(60))
+    with lake.table().update_spec() as update:
+        update.remove_field("tag")
+    with lake.table().update_schema() as update:
+        update.delete_column("tag")
+    add_equality_deletes(lake.table(), ["id"], [{"id": 4}])
+    tables, pin = pinned(lake)
+
+    files = tables.files(pin, time_column="ts", window=Window.parse("2024-03-01", None))
+
+    left = sorted(chain.from_iterable(ids(tables.read(pin, ["id"], paths=[file.path])) for file in files))
+    assert sorted([n for n in range(60) if n % 3 == 2] * 2) == left
+    assert {"month=2024-03, tag=t2", "month=2024-03, bucket=0"} <= {file.partition for file in files}
+
+
 @pytest.mark.parametrize(
     ("facts", "code"),
     [

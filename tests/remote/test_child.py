@@ -174,6 +174,18 @@ def feature(batch):
     assert first == pool(source)["f"][0].as_py() != float(os.getpid())
 
 
+def test_an_idle_child_is_ended(tmp_path: Path) -> None:
+    """A child that has waited long enough is gone, and the next batch has a new one."""
+    children = Children(idle_s=0.2)
+    body = record(
+        "import os\ndef feature(batch):\n    return {'f': [os.getpid() * 1.0] * len(batch)}", folder=str(tmp_path)
+    )
+    pid = int(children.run(body, ROWS)["f"][0].as_py())
+    wait_until(lambda: not _alive(pid), what="the end of the idle child")
+    assert pid != int(children.run(body, ROWS)["f"][0].as_py())
+    children.close()
+
+
 def test_threads_have_children_of_their_own(pool: Callable[..., pa.Table]) -> None:
     """Two slots run at the same time: each waits for the other to have begun."""
     source = """

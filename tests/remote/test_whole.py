@@ -171,7 +171,7 @@ def test_only_the_files_that_are_asked_for_are_written(tmp_path: Path) -> None:
 
 def test_more_than_fits_in_memory_is_spilled(tmp_path: Path) -> None:
     """With a tenth of the memory that the rows take, the body runs, and its values are right."""
-    count = 1_500_000
+    count = 1_000_000
     rng = np.random.default_rng(3)
     wide = pa.table(
         {
@@ -180,7 +180,7 @@ def test_more_than_fits_in_memory_is_spilled(tmp_path: Path) -> None:
             "x": rng.integers(0, 1 << 40, count),
         }
     ).cast(SCHEMA)
-    files = files_of(wide, [500_000, 1_000_000], tmp_path, group_rows=100_000)
+    files = files_of(wide, [300_000, 700_000], tmp_path, group_rows=100_000)
     small = {"threads": 1, "memory_bytes": 64 << 20, "spill_folder": str(tmp_path / "spill")}
     body = "select id, row_number() over (order by who, id) + length(max(who) over ()) * 0 as f from base"
     results = stage(task(files, body, tmp_path / "out", settings=small))

@@ -148,7 +148,8 @@ def test_what_never_ended_is_swept(store: Store) -> None:
     out.write(bytes(17 * MEBI))
     out.flush()
     assert 0 == files.sweep(folder, 0)
-    assert 1 == files.sweep(folder, 1 << 60)
+    assert 0 == files.sweep(folder, 1 << 60, named="other")
+    assert 1 == files.sweep(folder, 1 << 60, named="half")
     assert 0 == files.sweep(folder, 1 << 60)
     assert [f"{folder}/whole"] == [file.location for file in files.list(folder)]
     assert not writer.__exit__(ZeroDivisionError, ZeroDivisionError(), None)
@@ -173,6 +174,16 @@ def test_large_bases_are_copied_inside_the_store(s3_server: S3Server, bucket: st
     since = len(s3_server.requests)
     files.compose(f"s3://{bucket}/out", base, MIN_PART_BYTES, [b"tail"])
     assert ["POST", "COPY part", "PUT part", "POST"] == s3_server.seen(since)
+
+
+def test_only_what_a_store_copies_is_taken_on_trust(s3_server: S3Server, bucket: str, tmp_path: Path) -> None:
+    """Bytes that pass here, or lie on this machine, can be compared in full."""
+    files = FileStores(lambda _: s3_server.options)
+    there, here = f"s3://{bucket}/x", f"{tmp_path}/x"
+    assert files.copies_unseen(there, there, MIN_PART_BYTES)
+    assert not files.copies_unseen(there, there, MIN_PART_BYTES - 1)
+    assert not files.copies_unseen(there, here, MIN_PART_BYTES)
+    assert not files.copies_unseen(here, here, MIN_PART_BYTES)
 
 
 def test_small_bases_are_streamed(s3_server: S3Server, bucket: str) -> None:

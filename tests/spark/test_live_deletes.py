@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from decimal import Decimal
+
+import pyarrow as pa
+from pyiceberg.types import BooleanType, DateType, DecimalType, LongType, StringType
+
 from nbplat.adapters.iceberg.live import DeleteKind, live_files
 from nbplat.adapters.iceberg.tables import IcebergTables
 from nbplat.terms import TableName
@@ -95,3 +101,33 @@ def test_equality_deletes_as_spark_reads_them(spark: SparkLab) -> None:
     assert {DeleteKind.EQUALITY} == kinds(spark, name)
     assert {*range(18), 100, 101} - {0, 5, 8, 10, 13} == {row.id for row in spark.rows(f"SELECT id FROM {name}")}
     assert_same_rows(spark, name, "id")
+
+
+def test_defaults_of_columns_added_later(spark: SparkLab) -> None:
+    """On v3, files older than a column with a default read as that default: by us, by Spark, and from `reads`."""
+    name = "live.defaults"
+    defaults = {
+        "n": (LongType(), 7),
+        "ok": (BooleanType(), True),
+        "word": (StringType(), "none"),
+        "day": (DateType(), dt.date(2024, 2, 29)),
+        "price": (DecimalType(9, 2), Decimal("1.25")),
+    }
+    spark.session.sql("CREATE NAMESPACE IF NOT EXISTS live")
+    spark.session.sql(f"CREATE TABLE {name} (id BIGINT) USING iceberg TBLPROPERTIES ('format-version'='3')")
+    spark.session.sql(f"INSERT INTO {name} VALUES (1), (2)")
+    with spark.served.client().load_table(name).update_schema() as update:
+        for column, (kind, value) in defaults.items():
+            update.add_column(column, kind, default_value=value)
+    with spark.served.embedded() as catalog:
+        tables = IcebergTables(catalog)
+        pin = tables.describe(TableName.parse(name)).pin
+        rows = tables.read(pin, list(defaults))
+        schema = tables.schema(pin, list(defaults))
+        read, *_ = tables.reads(pin, [file.path for file in tables.files(pin)])
+    spark.session.sql(f"REFRESH TABLE {name}")
+
+    expected = {column: value for column, (_, value) in defaults.items()}
+    assert [expected] * 2 == [row.asDict() for row in spark.rows(f"SELECT {', '.join(defaults)} FROM {name}")]
+    assert [expected] * 2 == rows.to_pylist()
+    assert expected == {n: pa.scalar(read.constants[n], schema.field(n).type).as_py() for n in defaults}

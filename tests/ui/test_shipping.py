@@ -38,7 +38,7 @@ def test_a_cell_with_a_python_body(notebook: StrictShell, lake: Lake) -> None:
     (lake.home / "rates.py").write_text("RATE = 3.0\n")
     notebook.run("from dataclasses import dataclass")
     notebook.run(
-        "LIMIT = {'high': 50}\n\ndef clip(v):\n    return min(v, LIMIT['high'])\n\n"
+        "LIMIT = {'high': 50.0}\n\ndef clip(v):\n    return min(v, LIMIT['high'])\n\n"
         "@dataclass\nclass Shift:\n    by: int = 1\n"
     )
     options = f"--with clip --with LIMIT --with Shift --py {lake.home}/rates.py --param k=2"
@@ -52,7 +52,9 @@ def feature(batch, params):
 """
     ran = notebook.run(cell)
     assert "clipped@1 awaiting_promotion" in str(ran.value)
-    expected = [min(v * 3.0, 50) + 5 for v in range(60)]
+    [module] = ran.value.value["run"]["spec"]["python"]["modules"]
+    assert {"name", "sha256"} == set(module)
+    expected = [min(v * 3.0, 50.0) + 5 for v in range(60)]
     assert expected == lake.staged("clipped@1")["f"].tolist()
 
 

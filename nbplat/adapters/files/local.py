@@ -65,6 +65,10 @@ class LocalFiles:
                     out.write(piece)
             return out.tell()
 
+    def copies_unseen(self, location: str, base: str, length: int) -> bool:
+        """False: what is on this machine is cheap to read back."""
+        return False
+
     def delete(self, location: str) -> None:
         """Delete; nothing happens when it is gone."""
         local_path(location).unlink(missing_ok=True)
@@ -89,9 +93,13 @@ class LocalFiles:
             path = path.parent
         return shutil.disk_usage(path).free
 
-    def sweep(self, prefix: str, before_ms: int) -> int:
+    def sweep(self, prefix: str, before_ms: int, *, named: str = "") -> int:
         """Delete files under temporary names that were last written before."""
-        left = [file for file in self.list(prefix) if file.location.endswith(PARTIAL) and file.modified_ms < before_ms]
+        left = [
+            file
+            for file in self.list(prefix)
+            if file.location.endswith(PARTIAL) and named in file.location and file.modified_ms < before_ms
+        ]
         for file in left:
             self.delete(file.location)
         return len(left)

@@ -64,6 +64,10 @@ class S3Files:
                     upload.write(piece)
         return upload.size
 
+    def copies_unseen(self, location: str, base: str, length: int) -> bool:
+        """True above the least size of a part."""
+        return length >= MIN_PART_BYTES
+
     def delete(self, location: str) -> None:
         """Delete; nothing happens when it is gone."""
         bucket, key = split_location(location)
@@ -85,7 +89,7 @@ class S3Files:
         """None: a store has no end."""
         return None
 
-    def sweep(self, prefix: str, before_ms: int) -> int:
+    def sweep(self, prefix: str, before_ms: int, *, named: str = "") -> int:
         """Abort uploads that were begun before and never ended."""
         bucket, key = split_location(prefix.rstrip("/") + "/")
         swept = 0
@@ -93,7 +97,7 @@ class S3Files:
         with speaking_of(prefix):
             for page in pages.paginate(Bucket=bucket, Prefix=key):
                 for upload in page.get("Uploads", ()):
-                    if upload["Initiated"].timestamp() * 1000 < before_ms:
+                    if named in upload["Key"] and upload["Initiated"].timestamp() * 1000 < before_ms:
                         self._client.abort_multipart_upload(
                             Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]
                         )

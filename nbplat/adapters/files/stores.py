@@ -57,6 +57,11 @@ class FileStores:
                     out.write(piece)
             return out.tell()
 
+    def copies_unseen(self, location: str, base: str, length: int) -> bool:
+        """Whether one object store holds both and copies the bytes itself."""
+        store = self._of(location)
+        return store is self._of(base) and store.copies_unseen(location, base, length)
+
     def delete(self, location: str) -> None:
         """Delete; nothing happens when it is gone."""
         self._of(location).delete(location)
@@ -69,9 +74,9 @@ class FileStores:
         """Room where `location` would be written; None when the store has no limit."""
         return self._of(location).free_bytes(location)
 
-    def sweep(self, prefix: str, before_ms: int) -> int:
+    def sweep(self, prefix: str, before_ms: int, *, named: str = "") -> int:
         """Remove what writes left that were begun before and never ended."""
-        return self._of(prefix).sweep(prefix, before_ms)
+        return self._of(prefix).sweep(prefix, before_ms, named=named)
 
     def _of(self, location: str) -> Files:
         """The store of a location.

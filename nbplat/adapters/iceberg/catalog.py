@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from nbplat.adapters.iceberg.exact_doubles import mend_doubles
 from nbplat.config import Config
 from nbplat.errors import NotFound, RemoteError, did_you_mean
 from nbplat.terms import SnapshotPin, TableName
@@ -17,7 +18,15 @@ if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import Table
 
-__all__ = ["EMBEDDED_NAME", "embedded_warehouse", "load_table", "open_catalog", "pin_of", "storage_options"]
+__all__ = [
+    "EMBEDDED_NAME",
+    "embedded_warehouse",
+    "load_table",
+    "open_catalog",
+    "pin_of",
+    "staged_root",
+    "storage_options",
+]
 
 _LENT: MutableMapping[Catalog, dict[str, dict[str, str]]] = WeakKeyDictionary()
 """By catalog and table location: what the catalog said of the store when it gave the table out."""
@@ -37,6 +46,7 @@ def open_catalog(config: Config) -> Catalog:
     Raises:
         RemoteError: when a configured catalog cannot be loaded.
     """
+    mend_doubles()
     if config.catalog:
         from pyiceberg.catalog import load_catalog
 
@@ -93,6 +103,19 @@ def storage_options(catalog: Catalog, location: str) -> dict[str, str]:
 
 def _options(properties: Mapping[str, str]) -> dict[str, str]:
     return {name: str(value) for name, value in properties.items() if name.startswith(("s3.", "client."))}
+
+
+def staged_root(catalog: Catalog, table: str) -> str | None:
+    """Folder beside a table for staged files, when it lies on an object store; None when it is on a disk.
+
+    Beside and not inside: a sweep of a table's orphan files must not meet them.
+    """
+    location = load_table(catalog, table).location().rstrip("/")
+    scheme, colon, rest = location.partition("://")
+    if not colon or scheme == "file":
+        return None
+    folder, slash, _ = rest.rpartition("/")
+    return f"{scheme}://{folder if slash else rest}/_nbplat/staged"
 
 
 def pin_of(table: Table) -> SnapshotPin:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["IcebergTables"]
 
+_KEPT_PINS = 16
+
 
 class IcebergTables:
     """Reads through pyiceberg. Plans of one instance share loaded tables and file lists."""
@@ -43,7 +45,9 @@ class IcebergTables:
         summary = snapshot.summary if snapshot else None
         return TableFacts(
             pin=pin_of(loaded),
-            columns=tuple(Column(field.name, str(field.field_type), field.required) for field in schema.fields),
+            columns=tuple(
+                Column(field.name, str(field.field_type), field.required, field.field_id) for field in schema.fields
+            ),
             time_column=next(
                 (
                     name
@@ -162,10 +166,13 @@ class IcebergTables:
 
     def _pinned(self, pin: SnapshotPin) -> tuple[Table, dict[str, LiveFile], DeletedRows]:
         table = self._table(pin)
-        if pin not in self._files:
+        found = self._files.get(pin)
+        if found is None:
             files = {live.path: live for live in pinned_files(table, pin, manifests=self._of(table))}
-            self._files[pin] = files, DeletedRows(table)
-        return table, *self._files[pin]
+            found = self._files[pin] = files, DeletedRows(table)
+            for oldest in list(self._files)[:-_KEPT_PINS]:
+                self._files.pop(oldest, None)
+        return table, *found
 
     def _table(self, pin: SnapshotPin) -> Table:
         table = self._tables.get(pin.table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +20,7 @@ from nbplat.terms import Files
 __all__ = ["chunk_digests", "first_difference"]
 
 _READ_BYTES = 1 << 20
+_SAMPLES, _SAMPLE_BYTES = 16, 64 << 10
 
 _Leaves = dict[tuple[str, int], list[tuple[int, int, bytes]]]
 
@@ -35,7 +37,8 @@ def first_difference(
     """Compare a spliced file with what it was made of, chunk by chunk.
 
     Kept columns must lie where they lay, with the same description (statistics, encodings, offsets) and the same
-    bytes; added ones have the bytes of their aligned file; there is no other column.
+    bytes; added ones have the bytes of their aligned file; there is no other column. Where an object store copied
+    the kept bytes itself, samples of them are compared, as reading all of them twice would cost more than the copy.
 
     Returns:
         The first column that differs; None when there is none.
@@ -51,7 +54,9 @@ def first_difference(
         except Malformed:
             raise damaged(base) from None
         kept = {key: spans for key, spans in _leaves(old, base).items() if key[0] not in dropped}
-        if differs := _first_of(kept, now, base_file, new_file, moved=False):
+        length = max((end for spans in kept.values() for _, end, _ in spans), default=0)
+        sampled = files.copies_unseen(new, base, length)
+        if differs := _first_of(kept, now, base_file, new_file, moved=False, sampled=sampled):
             return differs
         seen = set(kept)
         for addition in additions:
@@ -87,7 +92,15 @@ def _leaves(footer: BaseFooter, where: str) -> _Leaves:
         raise damaged(where) from None
 
 
-def _first_of(left: _Leaves, right: _Leaves, left_file: BinaryIO, right_file: BinaryIO, *, moved: bool) -> str | None:
+def _first_of(
+    left: _Leaves, right: _Leaves, left_file: BinaryIO, right_file: BinaryIO, *, moved: bool, sampled: bool = False
+) -> str | None:
+    """First column of `left` that `right` has not, or otherwise.
+
+    Args:
+        moved: Chunks may lie elsewhere, and so be described otherwise.
+        sampled: Compare the bytes of some chunks only.
+    """
     runs: list[tuple[int, int, int, str]] = []
     for key, spans in left.items():
         others = right.get(key, [])
@@ -97,9 +110,22 @@ def _first_of(left: _Leaves, right: _Leaves, left_file: BinaryIO, right_file: Bi
             if end - start != until - at or (not moved and (start, chunk) != (at, other)):
                 return key[0]
             runs.append((start, at, end - start, key[0]))
+    if sampled:
+        runs = _samples(runs)
     return next(
         (name for start, at, length, name in sorted(runs) if not _equal(left_file, start, right_file, at, length)), None
     )
+
+
+def _samples(runs: Sequence[tuple[int, int, int, str]]) -> list[tuple[int, int, int, str]]:
+    """The beginning, a place inside, and the end of some chunks; others in every process."""
+    chosen = random.sample(list(runs), min(_SAMPLES, len(runs)))
+    samples = []
+    for start, at, length, name in chosen:
+        size = min(_SAMPLE_BYTES, length)
+        offset = random.choice((0, random.randint(0, length - size), length - size))  # noqa: S311 - no secret
+        samples.append((start + offset, at + offset, size, name))
+    return samples
 
 
 def _equal(left: BinaryIO, start: int, right: BinaryIO, at: int, length: int) -> bool:

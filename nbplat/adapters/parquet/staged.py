@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,22 +16,22 @@ class StagedParquet:
     """Knows where staged files lie, and reads them.
 
     Args:
-        files: Where the folder lies.
-        folder: Holds one folder per run; a location.
+        files: Reads them.
+        root_of: Table -> the location of the folder that holds one folder per run.
     """
 
-    def __init__(self, files: Files, folder: str) -> None:
-        self._files, self._folder = files, folder
+    def __init__(self, files: Files, root_of: Callable[[str], str]) -> None:
+        self._files, self._root_of = files, root_of
 
-    def folder(self, run_id: str) -> str:
+    def folder(self, run_id: str, table: str) -> str:
         """Where a run's staged files go."""
-        return f"{self._folder}/{run_id.replace('@', '-')}"
+        return f"{self._root_of(table)}/{run_id.replace('@', '-')}"
 
     def read(self, staged: StagedFile, columns: Sequence[str]) -> pa.Table:
         """Read columns of a staged file, in row order."""
         with self._files.open_input(staged.path) as file:
             return pq.ParquetFile(file).read(columns=list(columns)).select(list(columns))
 
-    def free_bytes(self) -> int | None:
-        """Room on the staging folder's disk."""
-        return self._files.free_bytes(self._folder)
+    def free_bytes(self, table: str) -> int | None:
+        """Room where a table's staged files go."""
+        return self._files.free_bytes(self._root_of(table))
