@@ -416,7 +416,7 @@ class Backfills:
             staged_files(self.store, run.id),
             self.tables,
             self.writer,
-            body_of(plan, self.settings),
+            body_of(plan, self.settings, self._engine(plan.engine)),
             checks=self._checks(spec, plan),
             as_of=spec.as_of,
             source_times=spec.source_times,

@@ -4,8 +4,6 @@ import datetime as dt
 import decimal
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -23,7 +21,6 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 
-from nbplat.backfill.ports import BaseFile
 from tests.engines.cases import DELETED, EVENTS, HARD, SKEWED
 from tests.fixtures.deletes import add_equality_deletes, add_position_deletes
 from tests.fixtures.engines import EngineLab, SharedHost, ray_cluster, shared_host
@@ -104,19 +101,6 @@ def make_deleted(lake: Lake) -> None:
     add_equality_deletes(lake.table(DELETED), ["id"], [{"id": 7}, {"id": 8}, {"id": 31}])
 
 
-class AllStaged:
-    """Tables whose files with deletes are planned like all others: what promotion does with them is its own test."""
-
-    def __init__(self, tables: Any) -> None:
-        self._tables = tables
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._tables, name)
-
-    def files(self, *args: Any, **options: Any) -> tuple[BaseFile, ...]:
-        return tuple(replace(file, deletes=0) for file in self._tables.files(*args, **options))
-
-
 @pytest.fixture(scope="package")
 def lab(
     request: pytest.FixtureRequest,
@@ -128,7 +112,6 @@ def lab(
     make_hard(lake)
     make_skewed(lake)
     make_deleted(lake)
-    lake.platform.parts["tables"] = AllStaged
     yield EngineLab(lake, shared_host, lambda: request.getfixturevalue("ray_cluster"))
     lake.close()
 
