@@ -3,12 +3,12 @@ VENV := .venv
 BIN  := $(VENV)/bin
 PY   := $(BIN)/python
 UV   := .tools/bin/uv
-SLOW := jvm or postgres or kernel or process
+SLOW := jvm or ray or postgres or kernel or process or s3
 
 .DEFAULT_GOAL := help
 # The targets share one virtual environment and one machine; they are steps, not a graph to run at once.
 .NOTPARALLEL:
-.PHONY: help setup demo test test-fast chaos lint bench bench-start bench-promote bench-backfill bench-service lab docs lock jars
+.PHONY: help setup demo test test-fast chaos lint bench bench-start bench-promote bench-backfill bench-spark bench-service lab docs lock jars
 
 help:      ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +26,7 @@ test:      ## lint, then every test
 	@$(MAKE) --no-print-directory lint
 	$(PY) -m pytest
 
-test-fast: ## the inner loop: no Java, PostgreSQL, kernels or killed processes; under 2 minutes
+test-fast: ## the inner loop: no Java, PostgreSQL, S3, kernels or killed processes; under 2 minutes
 	@sh scripts/install.sh test
 	$(PY) -m pytest -m "not ($(SLOW))"
 
@@ -47,7 +47,7 @@ bench:     ## measure the promises into benchmarks/RESULTS.md (one area: make be
 	@sh scripts/install.sh test
 	$(PY) -m benchmarks
 
-bench-start bench-promote bench-backfill bench-service:
+bench-start bench-promote bench-backfill bench-spark bench-service:
 	@sh scripts/install.sh test
 	$(PY) -m benchmarks $(@:bench-%=%)
 

@@ -98,12 +98,17 @@ def _splice(folder: Path, layout: _Layout) -> list[Figure]:
 
 
 def _splice_all(pairs: list[Pair], out: Path) -> None:
+    from nbplat.adapters.files.local import LocalFiles
     from nbplat.adapters.parquet.splice import splice
+    from nbplat.backfill.ports import Addition
 
+    ids = {"feature": FIELD_ID}
+    if pairs[0].embedding:
+        ids["feature.element"] = FIELD_ID + 1
     for pair in pairs:
         target = out / pair.base.name
         target.unlink(missing_ok=True)
-        splice(pair.base, pair.staged, target, {"feature": FIELD_ID})
+        splice(LocalFiles(), str(pair.base), [Addition(str(pair.staged), ids)], str(target))
 
 
 def _footers(folder: Path) -> list[Figure]:

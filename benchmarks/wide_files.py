@@ -34,10 +34,15 @@ _GROUP_ROWS = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A base file and the staged file beside it: same rows, same order."""
+    """A base file and the staged file beside it: same rows, same order.
+
+    Attributes:
+        embedding: True when the feature is a list.
+    """
 
     base: Path
     staged: Path
+    embedding: bool = False
 
 
 def wide_rows(rows: int, columns: int) -> pa.Table:
@@ -71,7 +76,7 @@ def make_pairs(folder: Path, *, files: int, rows: int, columns: int, embedding: 
         for kind in ("base", "staged"):
             shutil.copyfile(folder / f"{kind}-0.parquet", folder / f"{kind}-{number}.parquet")
     os.sync()
-    return [Pair(folder / f"base-{n}.parquet", folder / f"staged-{n}.parquet") for n in range(files)]
+    return [Pair(folder / f"base-{n}.parquet", folder / f"staged-{n}.parquet", embedding > 0) for n in range(files)]
 
 
 def copy_files(pairs: list[Pair], out: Path) -> None:
@@ -115,7 +120,7 @@ def duckdb_join_copy(pairs: list[Pair], out: Path) -> None:
         target.unlink(missing_ok=True)
         with duckdb.connect() as db:
             db.execute(
-                f"COPY (SELECT b.*, s.feature FROM '{pair.base}' b LEFT JOIN '{pair.staged}' s USING (id)) "  # noqa: S608
+                f"COPY (SELECT b.*, s.feature FROM '{pair.base}' b LEFT JOIN '{pair.staged}' s USING (id)) "
                 f"TO '{target}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_GROUP_ROWS})"
             )
 

@@ -30,6 +30,25 @@ __all__ = [
 _FUNCTIONS = ("local", "training_join")
 # Functions and subpackages at once: docs/decisions/0003-public-names-and-packages.md.
 _CALLABLE_PACKAGES = ("backfill", "sequence")
+# `nb.backfill.promote("spend_90d")`; some are modules of the package at once.
+_BACKFILL_VERBS = (
+    "attach",
+    "audit",
+    "cancel",
+    "diff",
+    "expire",
+    "extend",
+    "list",
+    "logs",
+    "pause",
+    "plan",
+    "promote",
+    "resume",
+    "retry",
+    "rollback",
+    "show",
+    "status",
+)
 
 
 def load_ipython_extension(ipython: Any) -> None:
@@ -64,9 +83,12 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-class _CallablePackage(ModuleType):
+_DOC = property(lambda self: _public_function(self).__doc__)
+
+
+class _CallableModule(ModuleType):
     # `nb.backfill?` shows the function's sentence; the package's own is for those who read its source.
-    __doc__ = property(lambda self: _public_function(self).__doc__)
+    __doc__ = _DOC
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return _public_function(self).__call__(*args, **kwargs)
@@ -78,10 +100,30 @@ class _CallablePackage(ModuleType):
         return inspect.signature(_public_function(self))
 
 
-def _public_function(package: ModuleType) -> Any:
+class _CallablePackage(_CallableModule):
+    __doc__ = _DOC  # a class does not inherit it
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _BACKFILL_VERBS and type(value) is ModuleType and self.__name__ == "nbplat.backfill":
+            value.__class__ = _CallableModule
+        super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        import importlib.util
+
+        if self.__name__ != "nbplat.backfill" or name not in _BACKFILL_VERBS:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        if importlib.util.find_spec(f"nbplat.backfill.{name}"):
+            return importlib.import_module(f"nbplat.backfill.{name}")
+        return getattr(importlib.import_module("nbplat.ui.python_backfill"), name)
+
+
+def _public_function(module: ModuleType) -> Any:
     import importlib
 
-    return getattr(importlib.import_module("nbplat.ui.python"), package.__name__.rpartition(".")[2])
+    package, _, name = module.__name__.rpartition(".")
+    place = "nbplat.ui.python" if package == "nbplat" else "nbplat.ui.python_backfill"
+    return getattr(importlib.import_module(place), name)
 
 
 class _Root(ModuleType):

@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import getpass
-from collections.abc import Callable
-from importlib.metadata import version
+import logging
+import os
+import platform
+import sys
+from collections.abc import Callable, Collection
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbplat.clock import Clock, SystemClock
 from nbplat.config import Config, load_config
-from nbplat.errors import InternalError, SetupError
+from nbplat.errors import InternalError, NotFound, SetupError
 from nbplat.job import END_STATES, Job, JobStore, Run, RunDraft, StepContext
 from nbplat.job.inline import work_inline
+from nbplat.terms import Files, content_hash, file_location
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
+    from nbplat.backfill.expire_run import Expirer
+    from nbplat.backfill.frames import Frames
     from nbplat.backfill.run import Backfills
     from nbplat.backfill.spec import BackfillSpec
     from nbplat.demo.load import DemoReport
+    from nbplat.engines import Engines
     from nbplat.sequence.ports import RowSource
     from nbplat.training.ports import ModelKit, TrainingSource
 
 __all__ = ["Platform", "open_platform"]
 
+_log = logging.getLogger(__name__)
+
 _VERSIONS_OF = ("nbplat", "duckdb", "pyarrow", "pyiceberg")
 
 # DuckDB cannot bind, let alone spill, in less; the plan's groups follow the configured limit all the same.
 _ENGINE_FLOOR_BYTES = 64 << 20
+
+# Optional, and named in the provenance of the runs that used them.
+_ENGINE_PACKAGES = ("pyspark", "ray")
 
 
 def open_platform(config: Config | None = None, *, clock: Clock | None = None) -> Platform:
@@ -72,33 +86,118 @@ class Platform:
 
         return open_catalog(self.config)
 
+    @functools.cached_property
+    def files(self) -> Files:
+        """Files by location; credentials are those that the catalog was configured with or lends."""
+        from nbplat.adapters.files.stores import FileStores
+        from nbplat.adapters.iceberg.catalog import storage_options
+
+        return FileStores(lambda location: storage_options(self.catalog, location))
+
+    @functools.cached_property
+    def engines(self) -> Engines:
+        """What bodies run on."""
+        from nbplat.adapters.duckdb.engine import DuckDBEngine
+        from nbplat.adapters.iceberg.pinned import write_pinned
+        from nbplat.engines import Engines
+
+        return Engines(
+            self.config,
+            DuckDBEngine(**self._settings),
+            lambda pin, folder: write_pinned(self.catalog, pin, folder),
+        )
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        """What is computed on this machine may use."""
+        return {
+            "threads": self.config.threads,
+            "memory_bytes": max(self.config.memory_bytes, _ENGINE_FLOOR_BYTES),
+            "spill_folder": str(self.config.home / "spill"),
+        }
+
     @property
     def backfills(self) -> Backfills:
         """Backfill runs; each access reads the catalog anew, so that no plan sees a stale table."""
-        from nbplat.adapters.duckdb.engine import DuckDBEngine
+        from nbplat.adapters.iceberg.audit_log import IcebergAuditLog
         from nbplat.adapters.iceberg.publisher import IcebergPublisher
         from nbplat.adapters.iceberg.tables import IcebergTables
-        from nbplat.adapters.parquet.staged import LocalSplicer, StagedParquet
+        from nbplat.adapters.interpreter.bodies import ChildBodies
+        from nbplat.adapters.local.runner import LocalRunner, local_slots
+        from nbplat.adapters.parquet.splicer import ParquetSplicer
+        from nbplat.adapters.parquet.staged import StagedParquet
+        from nbplat.backfill.cost import prices_of
         from nbplat.backfill.run import Backfills
 
-        engine = DuckDBEngine(
-            threads=self.config.threads,
-            memory_bytes=max(self.config.memory_bytes, _ENGINE_FLOOR_BYTES),
-            spill_folder=str(self.config.home / "spill"),
-        )
+        cores = self.config.threads or os.cpu_count() or 1
         return Backfills(
             store=self.store,
             tables=IcebergTables(self.catalog),
-            engine=engine,
-            writer=StagedParquet(self.config.home / "warehouse" / "staged"),
-            splicer=LocalSplicer(),
+            engine=self.engines.local,
+            runners={"local": LocalRunner(local_slots(cores, self.config.memory_bytes))},
+            engines=self.engines,
+            bodies=ChildBodies(self.config.home / "remote", self.config.python_seconds),
+            writer=StagedParquet(self.files, self._staged_root),
+            splicer=ParquetSplicer(self.files),
             publisher=IcebergPublisher(self.catalog),
+            audit_log=IcebergAuditLog(self.catalog),
             clock=self.clock,
+            scratch=self.config.home / "runs",
+            settings=self._settings,
             memory_bytes=self.config.memory_bytes,
             lease_ms=int(self.config.lease_seconds * 1000),
             unit_attempts=self.config.unit_attempts,
-            versions={name: version(name) for name in _VERSIONS_OF},
+            versions={name: version(name) for name in _VERSIONS_OF} | _installed(_ENGINE_PACKAGES),
+            prices=prices_of(self.config),
+            audit_checks=self.config.audit,
         )
+
+    def _staged_root(self, table: str) -> str:
+        """Folder of the staged files of a table's runs; on an object store one of this ledger's own.
+
+        Others stage there as well, under the same run ids, and must neither overwrite nor expire our files.
+        """
+        from nbplat.adapters.iceberg.catalog import staged_root
+
+        shared = staged_root(self.catalog, table)
+        url = self.config.store_url.rpartition("@")[2] or f"{platform.node()}:{self.config.home}"
+        return f"{shared}/{content_hash({'ledger': url})[:12]}" if shared else self._staging_folder
+
+    def _staged_roots(self, tables: Collection[str]) -> set[str]:
+        """Every folder of staged files of these tables; one that was dropped cannot be asked any more."""
+        roots = {self._staging_folder}
+        for table in tables:
+            with contextlib.suppress(NotFound):
+                roots.add(self._staged_root(table))
+        return roots
+
+    @property
+    def expirer(self) -> Expirer:
+        """Sweeps staging tables and files that nothing needs."""
+        from nbplat.adapters.iceberg.sweeper import IcebergSweeper
+        from nbplat.backfill.expire_run import Expirer
+
+        return Expirer(
+            store=self.store,
+            sweeper=IcebergSweeper(self.catalog),
+            files=self.files,
+            frames=self.frames,
+            clock=self.clock,
+            staging_folders=self._staged_roots,
+            find=self.backfills.find,
+        )
+
+    @property
+    def _staging_folder(self) -> str:
+        return file_location(self.config.home / "warehouse" / "staged")
+
+    @property
+    def frames(self) -> Frames:
+        """Stored DataFrames."""
+        from nbplat.adapters.iceberg.frames import IcebergFrames
+        from nbplat.backfill.frames import Frames
+
+        return Frames(self.store, IcebergFrames(self.catalog), self.config.frame_bytes)
 
     @property
     def training_source(self) -> TrainingSource:
@@ -169,7 +268,11 @@ class Platform:
     def run_step(self, context: StepContext) -> dict[str, Any]:
         """Do the work of one job."""
         if context.job.kind.startswith("backfill."):
-            return self.backfills.run_step(context)
+            try:
+                return self.backfills.run_step(context)
+            finally:
+                if "engines" in self.__dict__:
+                    self.engines.close()
         raise InternalError(
             "job.kind", f"no step is called {context.job.kind!r}", fix="a newer nbplat queued it: upgrade this one"
         )
@@ -177,9 +280,18 @@ class Platform:
     def settle(self, job: Job) -> None:
         """Carry a run on after one of its jobs ended."""
         if job.kind.startswith("backfill.") and job.state in END_STATES:
-            from nbplat.backfill.settle import settle
+            from nbplat.backfill.settle import left_branch, settle
 
+            if run := left_branch(self.store, job):
+                self._sweep(run)
             settle(self.store, job)
+
+    def _sweep(self, run: Run) -> None:
+        """Take away the branch of a promotion that was cancelled or died; the next promotion does it else."""
+        try:
+            self.backfills.sweep(run)
+        except Exception as exc:  # noqa: BLE001 - whatever the catalog's client raises, the run must be settled
+            _log.warning("%s: its branch could not be removed: %s", run.id, exc)
 
     def work_here(self, worker: str) -> list[Job]:
         """Do every queued job in this process, one after the other, and return them ended.
@@ -191,8 +303,18 @@ class Platform:
         )
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Let go of connections, and end the interpreters that wait for work."""
+        if (running := sys.modules.get("nbplat.remote.child")) is not None:
+            running.children.close()
         if "store" in self.__dict__:
             self.store.close()
         if "catalog" in self.__dict__:
             self.catalog.close()
+
+
+def _installed(names: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for name in names:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found

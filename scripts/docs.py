@@ -12,8 +12,9 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from nbplat.backfill import states as run_states
+from nbplat.backfill.audit import RULES, Rule
 from nbplat.backfill.dialect import SUBSET, SubsetEntry
-from nbplat.backfill.types import WIDTH_BYTES
+from nbplat.backfill.types import COLUMN_TYPES
 from nbplat.config import load_config
 from nbplat.job import states as job_states
 from nbplat.ui.options_page import options_page
@@ -55,7 +56,7 @@ _REFUSED = """## What is refused
 | `sql.argument` | an argument that must be a literal, or has another value than those listed |
 | `sql.query` | a clause, or a shape of one, that is not on this page |
 | `sql.nondeterministic` | a result that would differ from run to run |
-| `sql.decimal` | `0.5` is a DECIMAL in Spark: write `0.5D` for a double |
+| `sql.decimal` | `0.5` is a DECIMAL in Spark: write `0.5D` for a double, or cast it |
 | `body.result_type` | a result type that a new column cannot have |
 """
 
@@ -68,7 +69,7 @@ def subset_page() -> str:
     for group, title in _GROUPS.items():
         lines += [f"## {title}", "", "| name | how it is written | notes | difference |", _rule(4)]
         lines += [_entry(entry) for entry in SUBSET if entry.group == group] + [""]
-    lines += ["## Types of a new column", "", ", ".join(f"`{kind}`" for kind in WIDTH_BYTES) + ".", "", _REFUSED]
+    lines += ["## Types of a new column", "", ", ".join(f"`{kind}`" for kind in COLUMN_TYPES) + ".", "", _REFUSED]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -110,6 +111,26 @@ def _settings() -> list[str]:
     return ["| setting | variable | default | meaning |", _rule(4), *rows]
 
 
+def _audit_rules() -> list[str]:
+    rows = []
+    for rule in RULES:
+        level = "`block`, always" if rule.fixed else f"`{rule.level}`"
+        rows.append(f"| `{rule.code}` | {rule.title} | {level} | {_thresholds(rule)} |")
+    table = ["| rule | what holds when it passes | level | thresholds |", _rule(4), *rows]
+    for rule in RULES:
+        table += ["", f"### {rule.code}", "", rule.why, "", f"- Breaks it: {rule.example}", f"- Then: {rule.fix}."]
+        table += [f"- `{rule.code}.{t.name}`: {t.help} ({_default(t.default, t.unit)})." for t in rule.thresholds]
+    return table
+
+
+def _thresholds(rule: type[Rule]) -> str:
+    return ", ".join(f"`{t.name}` {_default(t.default, t.unit)}" for t in rule.thresholds)
+
+
+def _default(value: float | None, unit: str) -> str:
+    return "no limit" if value is None else f"{value:,.10g} {unit}".strip()
+
+
 def _layout() -> list[str]:
     rows = []
     for path in sorted((ROOT / "nbplat").iterdir()):
@@ -145,6 +166,7 @@ BLOCKS: dict[str, Callable[[], list[str]]] = {
     "job-moves": _job_moves,
     "settings": _settings,
     "layout": _layout,
+    "audit-rules": _audit_rules,
 }
 
 

@@ -59,12 +59,16 @@ class BoundBody:
     why: str
 
 
-def parse_body(sql: str) -> Body:
+def parse_body(sql: str, frames: Mapping[str, str] | None = None) -> Body:
     """Parse a body.
 
+    Args:
+        frames: Name of a DataFrame -> the table that holds it; the body reads that table where it names the frame.
+
     Raises:
-        RequestError: no SQL, more than one statement, not a ``SELECT``, no ``base``, or a table
-            named without its namespace; with line and column where the parser gives them.
+        RequestError: no SQL, more than one statement, not a ``SELECT``, no ``base``, a table named
+            without its namespace, or a frame that is not read; with line and column where the parser
+            gives them.
     """
     import sqlglot
     from sqlglot import exp
@@ -91,16 +95,37 @@ def parse_body(sql: str) -> Body:
         full = ".".join(part.name for part in table.parts)
         if full in ctes:
             continue
+        if frames and full in frames:
+            full = frames[full]
+            _read_frame(table, full)
         if full != BASE and "." not in full:
             raise RequestError(
-                "body.table", f"the body reads {full!r}, which has no namespace", fix=f"write namespace.{full}, or base"
+                "body.table",
+                f"the body reads {full!r}, which has no namespace",
+                fix=f"write namespace.{full}, or base; --frame {full} names a DataFrame of the notebook",
             )
         _refuse_table_options(table, full)
         names.add(full)
     if BASE not in names:
         raise RequestError("body.no_base", "the body does not read base", fix="select the keys FROM base")
+    for name, stored in (frames or {}).items():
+        if stored not in names:
+            raise RequestError(
+                "frame.unused", f"the body does not read the frame {name!r}", fix=f"leave out --frame {name}"
+            )
     canonical = statement.sql(dialect="spark", comments=False, pretty=True)
     return Body(canonical, tuple(sorted(TableName.parse(name) for name in names - {BASE})))
+
+
+def _read_frame(table: exp.Table, stored: str) -> None:
+    """Let a reference to a frame read the table that holds it, under the name the body gives it."""
+    from sqlglot import exp
+
+    alias = table.alias or table.name
+    *namespace, name = stored.split(".")
+    table.set("this", exp.to_identifier(name))
+    table.set("db", exp.to_identifier(".".join(namespace)))
+    table.set("alias", exp.TableAlias(this=exp.to_identifier(alias)))
 
 
 _PLAIN_TABLE = frozenset({"this", "db", "catalog", "alias", "joins"})

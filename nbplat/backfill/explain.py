@@ -6,35 +6,87 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from nbplat.backfill.audit.rule import Level
+from nbplat.backfill.audit.rules import RULES
+from nbplat.backfill.audit.settings import Checks
+from nbplat.backfill.cost import HOW_TO_SET, Prices, plan_cost
+from nbplat.backfill.frames import NAMESPACE
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.backfill.states import RunState
 
-__all__ = ["explain_audit", "explain_plan", "explain_units", "next_step"]
+__all__ = ["bytes_by_partition", "check_words", "explain_audit", "explain_plan", "explain_units", "next_step"]
+
+_DRAWN = 24
 
 
-def explain_plan(plan: BackfillPlan, prices: Mapping[str, Any] | None = None) -> list[tuple[str, str]]:
+def explain_plan(plan: BackfillPlan, prices: Prices | None = None) -> list[tuple[str, str]]:
     """What the run would read, compute, write and change.
 
     Args:
-        prices: ``cpu_hour``, ``storage_gb_month`` and ``currency`` from the config; a price of 0 or
-            None shows no cost.
+        prices: The user's; None leaves the line about cost out.
     """
     facts = [
         ("table", f"{plan.base.table} at snapshot {plan.base.snapshot_id}, {plan.partitioning}"),
         ("new columns", ", ".join(f"{column.name} {column.type}" for column in plan.columns)),
         ("keys", f"{', '.join(plan.keys)} ({plan.key_check})"),
-        ("window", f"{plan.window} on {plan.time_column or 'no time column'}; rows outside it stay null"),
+        ("window", _window(plan)),
+        *_sources(plan),
+        *_work(plan),
+        *_landing(plan),
+        *(("audit", check) for check in plan.checks),
     ]
-    facts += [
-        (
-            "source",
-            f"{source.pin.table} at snapshot {source.pin.snapshot_id}: {', '.join(source.columns) or 'row count'}"
-            f" of {source.rows} rows in {source.files} files",
+    if prices is not None:
+        cost = plan_cost(plan, prices)
+        facts += [("cost", line) for line in (cost.lines() if cost else [HOW_TO_SET])]
+    facts += [("conflict", conflict) for conflict in plan.conflicts]
+    facts += [("overlap", overlap) for overlap in plan.overlaps]
+    return facts
+
+
+def check_words(checks: Checks) -> tuple[str, ...]:
+    """What an audit will look at, by what a broken rule does; with the thresholds that were set."""
+    found: dict[Level, list[str]] = {}
+    for rule in RULES:
+        limits = [(each, checks.limit(rule, each)) for each in rule.thresholds]
+        told = ", ".join(
+            f"{each.name} {'none' if value is None else f'{value:g}'}"
+            for each, value in limits
+            if value != each.default
         )
-        for source in plan.sources
-    ]
+        found.setdefault(checks.level(rule), []).append(f"{rule.code} ({told})" if told else rule.code)
+    words = {Level.BLOCK: "blocks", Level.WARN: "warns", Level.OFF: "off"}
+    return tuple(f"{words[level]}: {', '.join(found[level])}" for level in words if level in found)
+
+
+def _window(plan: BackfillPlan) -> str:
+    text = f"{plan.window} on {plan.time_column or 'no time column'}"
+    owner = "keeps its" if len(plan.replaced) == 1 else "keep their"
+    kept = f"{', '.join(plan.replaced)} {owner} old values outside it"
+    if len(plan.replaced) == len(plan.columns):
+        return f"{text}; {kept}"
+    return f"{text}; rows outside it stay null" + (f", {kept}" if plan.replaced else "")
+
+
+def _sources(plan: BackfillPlan) -> list[tuple[str, str]]:
+    facts = []
+    for source in plan.sources:
+        frame = source.pin.table.startswith(f"{NAMESPACE}.")
+        facts.append(
+            (
+                "frame" if frame else "source",
+                f"{source.pin.table} at snapshot {source.pin.snapshot_id}: {', '.join(source.columns) or 'row count'}"
+                f" of {source.rows} rows in {source.files} files, {_bytes(source.read_bytes)}, read once",
+            )
+        )
+    return facts
+
+
+def _work(plan: BackfillPlan) -> list[tuple[str, str]]:
     runs = f"{len(plan.groups)} {'query' if len(plan.groups) == 1 else 'queries'}"
     how = f"in {runs}" if plan.row_wise else "once over the whole window, then cut to files"
+    if not plan.row_wise and len(plan.groups) > 1:
+        how = f"in {runs} over whole partitions, which its groups do not cross"
+    facts = [("python", _python(plan.python))] if plan.python is not None else []
     facts += [
         ("engine", f"{plan.engine}; the body runs {how}, because {plan.why}"),
         ("units", f"{len(plan.units)} data files, {plan.rows} rows"),
@@ -43,14 +95,44 @@ def explain_plan(plan: BackfillPlan, prices: Mapping[str, Any] | None = None) ->
     ]
     if plan.seconds is not None:
         facts.append(("time", f"about {max(plan.seconds, 0.1):.1f} s to stage (sampled)"))
-    strategies = Counter((unit.strategy, unit.reason) for unit in plan.units)
-    facts += [
-        ("promotion", f"{count} files by {strategy}: {reason}") for (strategy, reason), count in strategies.items()
-    ]
-    facts.append(("copy", f"{_bytes(plan.copy_bytes)} copied at promotion and held twice until old snapshots expire"))
-    facts += [("cost", cost) for cost in _cost(plan, prices or {})]
-    facts += [("conflict", conflict) for conflict in plan.conflicts]
     return facts
+
+
+def _landing(plan: BackfillPlan) -> list[tuple[str, str]]:
+    """How each file lands, grouped by the reason; and what stays stored twice."""
+    counts = Counter((unit.strategy, unit.reason) for unit in plan.units)
+    sizes: Counter[tuple[str, str]] = Counter()
+    for unit in plan.units:
+        sizes[unit.strategy, unit.reason] += unit.file_bytes
+    facts = [
+        ("promotion", f"{count} {'file' if count == 1 else 'files'} by {how} ({_bytes(sizes[how, why])}): {why}")
+        for (how, why), count in counts.most_common()
+    ]
+    held = plan.copy_bytes + plan.write_bytes
+    return [
+        *facts,
+        ("copy", f"{_bytes(plan.copy_bytes)} copied at promotion"),
+        (
+            "held",
+            f"{_bytes(held)} extra until `%backfill expire` and the table's own snapshot expiry:"
+            f" {_bytes(plan.write_bytes)} staged, {_bytes(plan.copy_bytes)} of old files",
+        ),
+    ]
+
+
+def bytes_by_partition(plan: BackfillPlan) -> list[tuple[str, int, int]]:
+    """Partition -> bytes that staging reads of it, bytes that promotion copies; in partition order.
+
+    Where there are more than 24, those that are alike in their first field are one.
+    """
+    whole = len({unit.partition for unit in plan.units}) <= _DRAWN
+    read: Counter[str] = Counter()
+    copied: Counter[str] = Counter()
+    for unit in plan.units:
+        name = unit.partition if whole else unit.partition.split(", ")[0]
+        read[name] += unit.read_bytes
+        copied[name] += unit.file_bytes
+    return [(name, read[name], copied[name]) for name in sorted(copied)]
 
 
 def explain_units(plan: BackfillPlan, limit: int = 12) -> tuple[list[str], list[list[Any]]]:
@@ -76,8 +158,14 @@ def explain_audit(audit: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]
     ]
 
 
-def next_step(state: str, run_id: str) -> str:
-    """The sentence that tells a person what to do with a run in this state; empty when there is nothing."""
+def next_step(state: str, run_id: str, *, paused: bool = False) -> str:
+    """The sentence that tells a person what to do with a run in this state; empty when there is nothing.
+
+    Args:
+        paused: Its job is paused.
+    """
+    if paused:
+        return f"`%backfill resume {run_id}` lets it go on, `%backfill cancel {run_id}` ends it"
     match RunState(state):
         case RunState.PLANNED:
             return f"run the cell again, or `%backfill retry {run_id}`"
@@ -93,15 +181,18 @@ def next_step(state: str, run_id: str) -> str:
             return ""
 
 
-def _cost(plan: BackfillPlan, prices: Mapping[str, Any]) -> list[str]:
-    currency = prices.get("currency", "")
-    lines = []
-    if prices.get("cpu_hour") and plan.seconds is not None:
-        lines.append(f"{plan.seconds / 3600 * prices['cpu_hour']:.4f} {currency} of CPU to stage (sampled)")
-    if prices.get("storage_gb_month"):
-        held = (plan.copy_bytes + plan.write_bytes) / 1e9 * prices["storage_gb_month"]
-        lines.append(f"{held:.4f} {currency} a month for the copy and the staged files")
-    return lines
+def _python(body: Mapping[str, Any]) -> str:
+    """What runs a Python body, what its batch holds and what is shipped with it."""
+    shipped = [*body["shipped"], *(module["name"] for module in body["modules"])]
+    params = ", ".join(f"{name}={value!r}" for name, value in body["params"].items())
+    parts = [
+        f"{body['interpreter']} ({body['found']})",
+        f"the batch holds {', '.join(body['reads'])}",
+        "types found on a sample" + (f" but {', '.join(body['declared'])}" if body["declared"] else ""),
+        *([f"ships {', '.join(shipped)}"] if shipped else []),
+        *([f"with {params}"] if params else []),
+    ]
+    return "; ".join(parts)
 
 
 def _bytes(count: int) -> str:

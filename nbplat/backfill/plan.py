@@ -6,18 +6,30 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from nbplat.backfill.asof import check_times
 from nbplat.backfill.body import BASE, bind_body, engine_name
-from nbplat.backfill.columns import base_columns, body_keys, new_names, spec_keys
-from nbplat.backfill.ports import Column, Engine, TableFacts, Tables
+from nbplat.backfill.columns import base_columns, body_keys, check_filled, filled_columns, new_names, spec_keys
+from nbplat.backfill.declared import typed_columns
+from nbplat.backfill.plan_python import bind_python
+from nbplat.backfill.ports import BaseFile, Column, Engine, PythonBodies, TableFacts, Tables
+from nbplat.backfill.python_body import PythonBody
 from nbplat.backfill.spec import BackfillSpec
-from nbplat.backfill.types import WIDTH_BYTES, spark_type
-from nbplat.backfill.units import SourcePlan, UnitPlan, group_units, plan_source, plan_units
+from nbplat.backfill.types import spark_type, width_bytes
+from nbplat.backfill.units import SourcePlan, UnitPlan, closed_groups, group_units, plan_source, plan_units
 from nbplat.errors import RequestError, SetupError
-from nbplat.terms import SnapshotPin, TableName, Window, content_hash
+from nbplat.terms import SnapshotPin, Window, content_hash
 
-__all__ = ["BackfillPlan", "SourcePlan", "UnitPlan", "build_plan"]
+__all__ = ["BackfillPlan", "Others", "SourcePlan", "UnitPlan", "build_plan"]
 
 UNCHECKED = "checked before staging"
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """What a plan says of the table's other runs; see `BackfillPlan`."""
+
+    conflicts: tuple[str, ...] = ()
+    overlaps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +39,20 @@ class BackfillPlan:
     Attributes:
         identity: Of the spec; equal for equal cells.
         columns: The new columns with their Iceberg types.
-        query: The body in the engine's own SQL.
+        query: The body in the engine's own SQL; empty for a Python body.
+        python: What runs a Python body, see `nbplat.remote.python_body`; None for an SQL body.
         base_columns: Columns of the table that staging reads.
         partition_columns: Source columns of the table's partition fields.
-        groups: Unit ids per query, so that sources are read once and memory stays bounded.
+        groups: Unit ids per query, so that sources are read once and memory stays bounded. Of a body that is
+            not row-wise, those that must be seen together: all of them, or whole partitions of a grouped body.
         write_bytes: Estimated size of the staged files.
         write_basis: ``sampled`` from a unit that was run, or ``type widths``.
         seconds: Estimated staging time from the sample; None when nothing was sampled.
         key_check: What is known of the key's uniqueness before the run.
         conflicts: Other runs on this table that touch these columns; empty when there are none.
+        replaced: Those of the columns that the table has, and that keep their values outside the window.
+        checks: What the audit will look at, in words: ``blocks: rows, keys``, ``warns: constant``.
+        overlaps: Other runs that are about to land on the same files, or on columns that this one reads.
     """
 
     name: str
@@ -60,6 +77,15 @@ class BackfillPlan:
     seconds: float | None = None
     key_check: str = UNCHECKED
     conflicts: tuple[str, ...] = ()
+    overlaps: tuple[str, ...] = ()
+    python: Mapping[str, Any] | None = None
+    replaced: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What the staging kernel runs; see `nbplat.remote.task`."""
+        return dict(self.python) if self.python is not None else {"lang": "sql", "query": self.query}
 
     @property
     def keys_checked(self) -> bool:
@@ -85,7 +111,7 @@ class BackfillPlan:
     def plan_hash(self) -> str:
         """SHA-256 over what will be done; estimates do not count."""
         record = self.record()
-        for estimate in ("write_bytes", "write_basis", "seconds", "key_check", "conflicts"):
+        for estimate in ("write_bytes", "write_basis", "seconds", "key_check", "conflicts", "overlaps", "checks"):
             del record[estimate]
         return content_hash(record)
 
@@ -112,6 +138,9 @@ class BackfillPlan:
                 "units": tuple(UnitPlan(**unit) for unit in record["units"]),
                 "groups": tuple(tuple(group) for group in record["groups"]),
                 "conflicts": tuple(record["conflicts"]),
+                "overlaps": tuple(record.get("overlaps", ())),
+                "replaced": tuple(record.get("replaced", ())),
+                "checks": tuple(record.get("checks", ())),
             }
         )
 
@@ -120,11 +149,17 @@ def build_plan(
     spec: BackfillSpec,
     tables: Tables,
     engine: Engine,
+    bodies: PythonBodies,
     *,
     memory_bytes: int,
-    conflicts: Callable[[TableName, tuple[str, ...]], tuple[str, ...]] = lambda _table, _columns: (),
+    others: Callable[[BackfillSpec, tuple[str, ...]], Others] = lambda _spec, _columns: Others(),
+    only: frozenset[str] | None = None,
 ) -> BackfillPlan:
     """Plan a run from metadata.
+
+    Args:
+        others: What to say of the table's other runs, given the new columns.
+        only: Data files to take; None takes all that the window meets.
 
     Raises:
         NotFound: an unknown table.
@@ -136,28 +171,39 @@ def build_plan(
     facts = tables.describe(spec.table)
     _check_table(facts)
     sources = {str(name): tables.describe(name) for name in spec.body.sources}
+    check_times(spec, facts, sources)
     keys = spec_keys(spec, facts)
     types = _spark_columns({BASE: facts, **sources})
-    bound = bind_body(spec.body, types, keys)
-    keys = keys or body_keys(bound, facts)
-    if keys and not spec.keys:
+    python = None
+    if isinstance(spec.body, PythonBody):
+        python = bind_python(spec, spec.body, facts, tables, bodies)
+        bound = python.bound
+    else:
         bound = bind_body(spec.body, types, keys)
-    new = new_names(bound, keys, facts)
-    query = engine.prepare(bound.sql, types)
+        keys = keys or body_keys(bound, facts, spec.replace)
+        if keys and not spec.keys:
+            bound = bind_body(spec.body, types, keys)
+    check_filled(spec.replace, bound, keys, facts)
+    new = new_names(bound, keys, facts, spec.replace)
+    query = "" if python else engine.prepare(bound.sql, types)
     time_column = spec.time or facts.time_column
-    read_columns = base_columns(bound, keys, time_column, spec, facts)
+    read_columns = base_columns(bound, keys, time_column, spec, facts, spec.replace)
     schemas = {engine_name(BASE): tables.schema(facts.pin, read_columns)}
     schemas |= {engine_name(n): tables.schema(f.pin, bound.reads[n]) for n, f in sources.items()}
-    results = {column.name: column for column in engine.result_columns(query, schemas)}
-    units = plan_units(tables.files(facts.pin, time_column=time_column, window=spec.window), read_columns, facts, spec)
-    columns = tuple(results[name] for name in new)
+    found = python.columns if python else engine.result_columns(query, schemas)
+    results = {column.name: column for column in found}
+    files = tables.files(facts.pin, time_column=time_column, window=spec.window)
+    units = plan_units(_among(files, only), read_columns, facts, spec)
+    together = spec.body.group_by if isinstance(spec.body, PythonBody) else ()
+    columns = filled_columns(typed_columns([results[name] for name in new], spec.types), spec.replace, facts)
     rows = sum(unit.rows for unit in units)
+    said = others(spec, new)
     return BackfillPlan(
         name=spec.name,
         identity=spec.identity,
-        engine=engine.name,
+        engine=spec.engine,
         base=facts.pin,
-        partitioning=facts.partitioning,
+        partitioning=_partitioning(files, facts),
         keys=keys,
         columns=columns,
         window=spec.window,
@@ -168,13 +214,30 @@ def build_plan(
         base_columns=read_columns,
         partition_columns=facts.partition_columns,
         units=units,
-        groups=group_units(units, memory_bytes // 8) if bound.row_wise else (tuple(unit.id for unit in units),),
+        groups=group_units(units, memory_bytes // 8)
+        if bound.row_wise
+        else closed_groups(units, files, facts.partition_columns, together),
         query=query,
+        python=python.record if python else None,
+        replaced=tuple(column.name for column in columns if column.name in spec.replace),
         row_wise=bound.row_wise,
         why=bound.why,
-        write_bytes=rows * sum(WIDTH_BYTES[column.type] for column in columns),
-        conflicts=conflicts(spec.table, new),
+        write_bytes=rows * sum(width_bytes(column.type) for column in columns),
+        conflicts=said.conflicts,
+        overlaps=said.overlaps,
     )
+
+
+def _among(files: tuple[BaseFile, ...], only: frozenset[str] | None) -> tuple[BaseFile, ...]:
+    return files if only is None else tuple(file for file in files if file.path in only)
+
+
+def _partitioning(files: tuple[BaseFile, ...], facts: TableFacts) -> str:
+    """The partition spec in words; staging tables follow it only where every file does."""
+    specs = {file.spec_id for file in files} | {facts.spec_id}
+    if len(specs) == 1:
+        return facts.partitioning
+    return f"{facts.partitioning} ({len(specs)} specs among the files: the staging table is unpartitioned)"
 
 
 def _check_table(facts: TableFacts) -> None:

@@ -1,163 +1,249 @@
-"""Promote: splice every file, swap them on a branch, check those bytes, then move main.
+"""Promote: land the audited columns of one run, or of a train of runs, on the live files, and move main.
 
-Nothing shows in main until the one compare-and-swap at the end, and nothing is decoded on the way.
+Nothing shows in main until the one compare-and-swap at the end. See `nbplat.backfill.landing` for what
+becomes of each file.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import pyarrow as pa
+
+from nbplat.backfill.land import Landed, Lander, landed_units, report_of
+from nbplat.backfill.landing import Change, Source, root_of
+from nbplat.backfill.lease import TableLease, hold_table
 from nbplat.backfill.plan import BackfillPlan
-from nbplat.backfill.ports import Publisher, Splicer, Swap, Tables
-from nbplat.backfill.stage import release_dead_tries, staged_files
-from nbplat.errors import Conflict, DataError
-from nbplat.job import JobStore, Lease, StepContext, UnitState
-from nbplat.terms import Progress, StagedFile, TableName
+from nbplat.backfill.ports import Publication, Publisher, SchemaChange, Splicer, StagedWriter, Tables
+from nbplat.backfill.realign import key_positions, unequal_rows
+from nbplat.backfill.states import KIND, RunState
+from nbplat.clock import Clock
+from nbplat.errors import Conflict
+from nbplat.job import JobStore, StepContext
+from nbplat.terms import SnapshotPin, StagedFile, TableName
 
-__all__ = ["Promoter", "promote_scope", "promotion_lease", "swaps_of"]
-
-
-def promote_scope(run_id: str, field_ids: Mapping[str, int]) -> str:
-    """The ledger scope of a run's splices.
-
-    The field ids are written into the files, so a try with other ids (the table's schema moved in
-    between) splices anew.
-    """
-    return f"{run_id}/promote/" + "-".join(str(field_ids[name]) for name in sorted(field_ids))
+__all__ = ["Member", "Promoter", "promote_scope", "schema_change"]
 
 
-def promotion_lease(table: str) -> str:
-    """The lease that keeps promotions of one table apart."""
-    return f"promote:{table}"
+def promote_scope(run_id: str) -> str:
+    """The ledger scope of the files that a run's promotions make; a unit's id says what it was made of."""
+    return f"{run_id}/promote"
 
 
-def swaps_of(store: JobStore, scope: str) -> tuple[Swap, ...]:
-    """Every finished splice of a scope."""
-    return tuple(
-        Swap(unit.result["old_path"], unit.result["new_path"])
-        for unit in store.units(scope)
-        if unit.state is UnitState.DONE and unit.result
+def schema_change(plans: Sequence[BackfillPlan]) -> SchemaChange:
+    """What promoting these plans does to the schema; new columns have no ids yet."""
+    columns = [column for plan in plans for column in plan.columns]
+    return SchemaChange(
+        add=tuple(column for column in columns if column.field_id is None),
+        keep={column.name: column.field_id for column in columns if column.field_id is not None},
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Promoter:
-    """Runs the promotion step of one plan.
+class Member:
+    """One run of a promotion.
 
     Attributes:
+        staged: Its files, one a unit.
+        about: What the snapshot's summary says of it.
+    """
+
+    run_id: str
+    plan: BackfillPlan
+    staged: tuple[StagedFile, ...]
+    about: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Promoter:
+    """Runs the promotion step.
+
+    Attributes:
+        members: The run that leads first; all of one table.
         lease_ms, max_attempts: Of a unit and of the table's promotion lease.
+        wait_ms: How long to wait for another promotion of the table.
         keep_schemas: Schema ids of the table that live runs still read with.
     """
 
-    plan: BackfillPlan
-    run_id: str
+    members: tuple[Member, ...]
     tables: Tables
+    writer: StagedWriter
     splicer: Splicer
     publisher: Publisher
     store: JobStore
+    clock: Clock
     lease_ms: int
     max_attempts: int
+    wait_ms: int
     keep_schemas: frozenset[int] = frozenset()
 
-    def run(self, context: StepContext, provenance: Mapping[str, str]) -> dict[str, Any]:
-        """Promote the run.
+    @property
+    def lead(self) -> Member:
+        """The run whose job this is."""
+        return self.members[0]
+
+    def run(self, context: StepContext, reserved: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+        """Promote.
+
+        Args:
+            reserved: Field ids that an earlier try reserved.
 
         Returns:
-            The run's outputs: ``publication`` and what was copied.
+            Outputs of each run: ``publication``, ``landing`` and what was copied.
 
         Raises:
-            Conflict: another promotion holds the table, a column of that name was promoted
-                meanwhile, or base files were replaced or got deletes since the plan.
+            Conflict: a column of that name came meanwhile or the one to fill went, no row is left to land
+                on, inputs changed, another promotion kept the table too long, or took it over.
             DataError: the new files are not what was audited.
         """
-        # Held by the run, which has one live job: a try after a kill need not wait for the dead one's lease.
-        lease = self.store.take_lease(promotion_lease(self.plan.base.table), self.run_id, ttl_ms=self.lease_ms)
-        try:
-            return self._promote(context, lease, provenance)
-        finally:
-            self.store.release_lease(lease)
+        base = self.lead.plan.base
+        with hold_table(
+            self.store, base.table, self.lead.run_id, context, self.clock, ttl_ms=self.lease_ms, wait_ms=self.wait_ms
+        ) as lease:
+            published = self.publisher.published(base, self.lead.run_id)
+            if published is None:
+                landed = self._land(context, lease, reserved)
+            else:
+                # An earlier try got as far as this and was killed before it could say so.
+                live = self.publisher.restorable(base, published.snapshot_id)
+                landed = Landed(published, report_of(landed_units(self.store, self._scope, live)))
+            done = {member.run_id: self.publisher.published(base, member.run_id) for member in self.members}
+        return {member.run_id: self._outputs(landed, done[member.run_id]) for member in self.members}
 
-    def _promote(self, context: StepContext, lease: Lease, provenance: Mapping[str, str]) -> dict[str, Any]:
-        plan = self.plan
-        published = self.publisher.published(plan.base, self.run_id)
-        if published is None:
-            field_ids = self.publisher.field_ids(plan.base, self.run_id, plan.columns)
-            scope = promote_scope(self.run_id, field_ids)
-            self._refuse_moved_files()
-            self._splice_all(context, lease, field_ids, scope)
-            swaps = swaps_of(self.store, scope)
-            published = self.publisher.publish(
-                plan.base,
-                self.run_id,
-                plan.columns,
-                field_ids,
-                swaps,
-                {file.base_path: file.path for file in staged_files(self.store, self.run_id)},
-                provenance,
-                lambda: self._check(context, swaps),
-                self.keep_schemas,
+    @property
+    def _scope(self) -> str:
+        return promote_scope(self.lead.run_id)
+
+    def _land(self, context: StepContext, lease: TableLease, reserved: Mapping[str, int]) -> Landed:
+        base, change = self.lead.plan.base, schema_change([member.plan for member in self.members])
+        try:
+            ids = self.publisher.open(base, lease.branch, change, reserved, lease.guard)
+            self.store.move_run(
+                KIND, self.lead.run_id, RunState.PROMOTING, frm=[RunState.PROMOTING], outputs={"reserved": ids}
             )
-        scope = promote_scope(self.run_id, published.field_ids)
-        done = [unit.result for unit in self.store.units(scope) if unit.result]
+            lander = Lander(
+                base=base,
+                run_id=self.lead.run_id,
+                scope=self._scope,
+                branch=lease.branch,
+                tables=self.tables,
+                splicer=self.splicer,
+                writer=self.writer,
+                publisher=self.publisher,
+                store=self.store,
+                context=context,
+                lease_ms=self.lease_ms,
+                max_attempts=self.max_attempts,
+                guard=lease.guard,
+                keep=lease.keep,
+                values={member.run_id: _Staged(member, self.tables, self.writer, {}) for member in self.members},
+            )
+            ids = {**ids, **change.keep}
+            return lander.land(
+                [_change(member, ids) for member in self.members],
+                replace(change, field_ids=ids),
+                self._summary(ids),
+                tag=f"nb-pre-{self.lead.run_id.replace('@', '-')}",
+                keep_schemas=self.keep_schemas,
+            )
+        except Exception:
+            # A kill leaves the branch to the next try; an error leaves none.
+            self.publisher.sweep(base, branch=lease.branch)
+            raise
+
+    def _summary(self, ids: Mapping[str, int]) -> dict[str, str]:
+        """Of the snapshot: what the ledger needs to know the runs again from the table alone."""
+        runs = {
+            member.run_id: {
+                "columns": {column.name: ids[column.name] for column in member.plan.columns},
+                "filled": [column.name for column in member.plan.columns if column.field_id is not None],
+                **{key.removeprefix("nbplat."): value for key, value in member.about.items()},
+            }
+            for member in self.members
+        }
+        own = {column.name: ids[column.name] for member in self.members for column in member.plan.columns}
+        return {**self.lead.about, "nbplat.field_ids": json.dumps(own), "nbplat.runs": json.dumps(runs)}
+
+    def _outputs(self, landed: Landed, found: Publication | None) -> dict[str, Any]:
+        """Of one member; `found` holds its own field ids."""
+        report = landed.report
         return {
-            "publication": published.record(),
-            "copied_bytes": sum(int(result["copied_bytes"]) for result in done),
-            "added_bytes": sum(int(result["added_bytes"]) for result in done),
-            "spliced_files": len(done),
+            "publication": replace(landed.publication, field_ids=found.field_ids if found else {}).record(),
+            "landing": {"scope": self._scope, "runs": [each.run_id for each in self.members], **report},
+            "copied_bytes": report["copied_bytes"],
+            "added_bytes": report["added_bytes"],
+            "spliced_files": sum(row["files"] for row in report["actions"] if row["action"] == "splice"),
         }
 
-    def _refuse_moved_files(self) -> None:
-        """A base file that is gone, or that deletes can touch by now, must not be spliced."""
-        live = self.tables.live_paths(TableName.parse(self.plan.base.table))
-        gone = [unit.path for unit in self.plan.units if unit.path not in live]
-        deleted = [unit.path for unit in self.plan.units if live.get(unit.path)]
-        for paths, what in ((gone, "were replaced or removed"), (deleted, "got row-level deletes")):
-            if paths:
+
+def _change(member: Member, ids: Mapping[str, int]) -> Change:
+    names = {column.name for column in member.plan.columns}
+    own = {path: number for path, number in ids.items() if path.split(".")[0] in names}
+    return Change(
+        run_id=member.run_id,
+        adds={name: number for name, number in own.items() if name in names},
+        nested={path: number for path, number in own.items() if path not in names},
+        sources={
+            file.base_path: Source(file.base_path, file.path, file.rows, file.dense, file.key_digest)
+            for file in member.staged
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Staged:
+    """Values of a staged run."""
+
+    member: Member
+    tables: Tables
+    writer: StagedWriter
+    _then: dict[tuple[str, ...], pa.Table]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return self.member.plan.keys
+
+    @property
+    def key_pin(self) -> SnapshotPin:
+        return self.member.plan.base
+
+    def read(self, sources: Sequence[Source], columns: Sequence[str]) -> pa.Table:
+        wanted = {source.path for source in sources}
+        return pa.concat_tables(
+            [self.writer.read(file, columns) for file in self.member.staged if file.path in wanted],
+            promote_options="permissive",
+        )
+
+    def refuse_changed(self, sources: Sequence[Source], live: SnapshotPin, path: str) -> None:
+        """Rows that another writer moved must have the inputs that the feature was computed from."""
+        plan = self.member.plan
+        now = {column.name for column in self.tables.describe(TableName.parse(plan.base.table)).columns}
+        inputs = [name for name in plan.base_columns if name not in plan.keys and name in now]
+        moved = tuple(sorted(s.base_path for s in sources if root_of(s.base_path) != root_of(path)))
+        if not moved or not inputs:
+            return
+        if moved not in self._then:
+            self._then.clear()
+            try:
+                self._then[moved] = self.tables.read(plan.base, [*plan.keys, *inputs], paths=moved)
+            except Conflict as gone:
+                if gone.code != "snapshot.expired":
+                    raise
+                return  # what the rows were cannot be known any more
+        then = self._then[moved]
+        rows = self.tables.read(replace(live, schema_id=plan.base.schema_id), then.column_names, paths=[path])
+        at = key_positions(rows, then, plan.keys)
+        known = pa.array(at >= 0)
+        before, after = then.take(pa.array(at[at >= 0])), rows.filter(known)
+        for name in inputs:
+            if changed := unequal_rows(before[name], after[name]):
+                run_id = self.member.run_id
                 raise Conflict(
                     "promotion.base_changed",
-                    f"{len(paths)} data files of {self.plan.base.table} {what} since the run was planned",
-                    fix=f"stage on the present snapshot: `%backfill rollback {self.run_id}`, then the cell again",
-                    where=paths[0],
+                    f"{changed} rows of {plan.base.table} have another {name} than {run_id} was computed from",
+                    fix=f"stage on the present snapshot: `%backfill rollback {run_id}`, then the cell again",
+                    where=path,
                 )
-
-    def _splice_all(self, context: StepContext, lease: Lease, field_ids: Mapping[str, int], scope: str) -> None:
-        staged = {file.base_path: file for file in staged_files(self.store, self.run_id)}
-        units = {unit.id: unit for unit in self.plan.units}
-        self.store.plan_units(scope, sorted(units))
-        release_dead_tries(self.store, scope, context)
-        self.store.reset_failed_units(scope)
-        while claimed := self.store.claim_units(
-            scope, context.worker, limit=1, lease_ms=self.lease_ms, max_attempts=self.max_attempts
-        ):
-            [unit] = claimed
-            base_path = units[unit.id].path
-            out = self.splicer.target_path(base_path, self.run_id, unit.fence)
-            report = self.splicer.splice(base_path, staged[base_path], out, field_ids)
-            self.store.finish_unit(scope, unit.id, unit.fence, {"old_path": base_path, "new_path": out, **report})
-            self.store.renew_lease(lease, ttl_ms=self.lease_ms)
-            done = sum(1 for each in self.store.units(scope) if each.state is UnitState.DONE)
-            context.report.progress(Progress(done, len(units), "files"))
-        if len(swaps_of(self.store, scope)) < len(units):
-            # Never publish a part: rows of the other files would read as null.
-            raise Conflict(
-                "promotion.leased",
-                f"files of {self.run_id} are held by another worker",
-                fix=f"wait a moment, then `%backfill promote {self.run_id}`",
-            )
-
-    def _check(self, context: StepContext, swaps: Sequence[Swap]) -> None:
-        """Compare the bytes on the branch with the base files and with the audited staged files."""
-        staged: dict[str, StagedFile] = {file.base_path: file for file in staged_files(self.store, self.run_id)}
-        names = [column.name for column in self.plan.columns]
-        for swap in swaps:
-            differs = self.splicer.unchanged(swap.old_path, staged[swap.old_path], swap.new_path, names)
-            if differs:
-                raise DataError(
-                    "promotion.bytes",
-                    f"column {differs!r} of a spliced file differs from what was audited",
-                    fix=f"check the disk; then `%backfill rollback {self.run_id}` and run the cell again",
-                    where=swap.new_path,
-                )
-        context.report.log(f"{len(staged)} spliced files: old columns and audited new ones are byte for byte equal")

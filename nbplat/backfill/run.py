@@ -2,28 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from nbplat.backfill.audit import audit
-from nbplat.backfill.plan import BackfillPlan, build_plan
-from nbplat.backfill.ports import Engine, Publisher, Splicer, StagedWriter, Tables
-from nbplat.backfill.promote import Promoter
+from nbplat.backfill.audit import (
+    RULES,
+    AuditReport,
+    Checks,
+    Previous,
+    audit,
+    body_of,
+    finding_rows,
+    read_checks,
+)
+from nbplat.backfill.compute import check_keys, here, probe
+from nbplat.backfill.cost import Prices, check_cost
+from nbplat.backfill.diff import DiffReport
+from nbplat.backfill.diff_runs import diff_live, diff_runs
+from nbplat.backfill.explain import check_words
+from nbplat.backfill.extend import Coverage, coverage_of, extension_spec, uncovered
+from nbplat.backfill.land import landed_units
+from nbplat.backfill.plan import BackfillPlan, Others, build_plan
+from nbplat.backfill.ports import (
+    AuditLog,
+    Engine,
+    Engines,
+    Publisher,
+    PythonBodies,
+    Runner,
+    Splicer,
+    StagedWriter,
+    Tables,
+    TableView,
+)
+from nbplat.backfill.promote import Member, Promoter, schema_change
 from nbplat.backfill.rollback import Undoer
 from nbplat.backfill.settle import queue_step
 from nbplat.backfill.spec import BackfillSpec
-from nbplat.backfill.stage import Stager, check_keys, probe, stage_scope, staged_files
+from nbplat.backfill.stage import Stager, stage_scope, staged_files
 from nbplat.backfill.states import DONE, KIND, LIVE_STATES, STEPS, RunState, Step
-from nbplat.clock import Clock
-from nbplat.errors import Conflict, NotFound, SetupError
+from nbplat.clock import Clock, from_ms
+from nbplat.errors import Conflict, NbplatError, NotFound, RequestError, SetupError
 from nbplat.job import Job, JobState, JobStore, Run, RunDraft, StepContext, UnitState
-from nbplat.terms import Progress, SnapshotPin, StagedColumns, TableName
+from nbplat.terms import Progress, SnapshotPin, StagedColumns, TableName, content_hash
 
 __all__ = ["KIND", "Backfills", "Submission"]
 
+# Packages that only the runs of one engine name in their provenance.
+_ENGINE_OF = {"pyspark": "spark", "ray": "ray"}
+
 # Above this a plan does not read keys or run a sample: it stays a matter of metadata.
 _PROBE_BYTES = 64 << 20
+_ALL_RUNS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +80,36 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Backfills:
-    """Everything about backfill runs of one state folder."""
+    """Everything about backfill runs of one state folder.
+
+    Attributes:
+        engine, runners: The ``local`` engine, and what runs staging on this machine by engine name.
+        engines: All other engines.
+        scratch: Holds one folder per run, for what lasts as long as a step.
+        settings: ``threads``, ``memory_bytes`` and ``spill_folder`` of what is computed on this machine.
+        audit_checks: Levels and thresholds of the configuration; a run's own win.
+    """
 
     store: JobStore
     tables: Tables
     engine: Engine
+    runners: Mapping[str, Runner]
+    engines: Engines
+    bodies: PythonBodies
     writer: StagedWriter
     splicer: Splicer
     publisher: Publisher
+    audit_log: AuditLog
     clock: Clock
+    scratch: Path
+    settings: Mapping[str, Any]
     memory_bytes: int
     lease_ms: int
     unit_attempts: int
     versions: Mapping[str, str]
+    wait_ms: int = 600_000
+    prices: Prices = Prices()
+    audit_checks: Mapping[str, str] = field(default_factory=dict)
 
     # -- asking ----------------------------------------------------------------------------------
     def plan(self, spec: BackfillSpec) -> BackfillPlan:
@@ -69,12 +119,26 @@ class Backfills:
             NbplatError: everything that can be wrong with the request (see `build_plan`), doubled
                 keys in the table, and a body that fails on the sample.
         """
-        plan = build_plan(spec, self.tables, self.engine, memory_bytes=self.memory_bytes, conflicts=self._conflicts)
+        plan = build_plan(
+            spec,
+            self.tables,
+            self._engine(spec.engine),
+            self.bodies,
+            memory_bytes=self.memory_bytes,
+            others=self._others,
+            only=self._lacking(spec),
+        )
+        if plan.engine not in self.runners:
+            self.engines.check(plan, self.writer.folder("", plan.base.table))
+        plan = replace(plan, checks=check_words(self._checks(spec, plan)))
         if plan.read_bytes > _PROBE_BYTES:
             return plan
-        rows = check_keys(plan, self.tables)
+        rows = check_keys(plan, self.tables, self.settings)
+        sample = here(plan, self.tables)
+        if sample is None:
+            return replace(plan, key_check=f"unique over {rows} rows")
         started = self.clock.monotonic_s()
-        sample_rows, sample_bytes = probe(plan, self.tables, self.engine, self.writer)
+        sample_rows, sample_bytes = probe(sample, self.tables, self.settings)
         elapsed = self.clock.monotonic_s() - started
         # A body over the whole window takes its time once; a row-wise one takes it per row.
         scale = plan.rows / sample_rows if sample_rows else 1.0
@@ -82,17 +146,24 @@ class Backfills:
             plan,
             write_bytes=int(sample_bytes * scale),
             write_basis=f"sampled from {sample_rows} rows",
-            seconds=elapsed * (len(plan.groups) if plan.row_wise else 1),
+            seconds=elapsed * len(plan.groups),
             key_check=f"unique over {rows} rows",
         )
 
-    def submit(self, spec: BackfillSpec, *, owner: str, force_new: bool = False) -> Submission:
-        """Attach to the equal live run, or plan, open a run and queue its staging."""
+    def submit(
+        self, spec: BackfillSpec, *, owner: str, force_new: bool = False, max_cost: float | None = None
+    ) -> Submission:
+        """Attach to the equal live run, or plan, open a run and queue its staging.
+
+        Args:
+            max_cost: Refuse a new run that costs more at the configured prices; None allows any cost.
+        """
         live = None if force_new else self._live_run(spec)
         if live is not None:
             return self._attach(live, owner)
         plan = self.plan(spec)
-        _check_room("staging", plan.write_bytes, self.writer.free_bytes(), plan.base.table)
+        check_cost(plan, self.prices, max_cost)
+        _check_room("staging", plan.write_bytes, self.writer.free_bytes(plan.base.table), plan.base.table)
         draft = RunDraft(
             kind=KIND,
             name=spec.name,
@@ -109,8 +180,11 @@ class Backfills:
             return self._attach(run, owner)
         return Submission(run, plan, queue_step(self.store, run, Step.STAGE, owner), attached=False)
 
-    def step(self, run_id: str, step: Step, *, owner: str) -> Submission:
+    def step(self, run_id: str, step: Step, *, owner: str, params: Mapping[str, Any] | None = None) -> Submission:
         """Queue an audit, a promotion or a roll back of a run.
+
+        Args:
+            params: Of a roll back: ``{"drop_column": True}`` drops new columns from the schema and touches no file.
 
         Raises:
             Conflict: the run is in a state from which this step cannot start.
@@ -130,22 +204,74 @@ class Backfills:
                 fix=_next_verb(RunState(run.state), run.id),
             )
         if step is Step.PROMOTE:
-            # Cheap, and before any effect: a column that exists by now refuses the promotion here.
-            self.publisher.field_ids(plan.base, run.id, plan.columns)
-            room = self.splicer.free_bytes(plan.units[0].path)
-            _check_room("promotion", plan.copy_bytes + plan.write_bytes, room, plan.base.table)
+            self._refuse_promotion([(run, plan)])
         if step is Step.ROLLBACK:
             self.store.move_run(KIND, run.id, run.state, frm=[run.state], outputs={"rollback_from": run.state})
-        return Submission(run, plan, queue_step(self.store, run, step, owner), attached=False)
+        return Submission(run, plan, queue_step(self.store, run, step, owner, params), attached=False)
+
+    def promote_train(self, run_ids: Sequence[str], *, owner: str) -> Submission:
+        """Queue one promotion of several runs of one table: one pass over its files, one commit.
+
+        Args:
+            run_ids: The first leads: the job is its.
+
+        Raises:
+            Conflict: a run that does not await promotion, or two that make the same column.
+            RequestError: runs of different tables, or one named twice.
+        """
+        runs = [self.find(run_id) for run_id in run_ids]
+        if len(runs) == 1:
+            return self.step(runs[0].id, Step.PROMOTE, owner=owner)
+        plans = [BackfillPlan.from_record(run.plan) for run in runs]
+        lead, plan = runs[0], plans[0]
+        if all(run.state == RunState.PROMOTING for run in runs):
+            return Submission(lead, plan, self._live_job(lead), attached=True)
+        for run in runs:
+            if run.state != RunState.AWAITING_PROMOTION:
+                raise Conflict(
+                    "backfill.state",
+                    f"{run.id} is {run.state.replace('_', ' ')}; a train takes runs that await promotion",
+                    fix=_next_verb(RunState(run.state), run.id),
+                )
+        _refuse_train(runs, plans)
+        self._refuse_promotion(list(zip(runs, plans, strict=True)))
+        params = {"train": [run.id for run in runs]}
+        return Submission(lead, plan, queue_step(self.store, lead, Step.PROMOTE, owner, params), attached=False)
+
+    def _refuse_promotion(self, runs: Sequence[tuple[Run, BackfillPlan]]) -> None:
+        """Cheap, and before any effect: a column that exists by now, a disk that is too small."""
+        plans = [plan for _, plan in runs]
+        base = plans[0].base
+        self.publisher.column_ids(base, schema_change(plans))
+        room = self.splicer.free_bytes(plans[0].units[0].path)
+        needed = max(plan.copy_bytes for plan in plans) + sum(plan.write_bytes for plan in plans)
+        _check_room("promotion", needed, room, base.table)
 
     def cancel(self, run_id: str) -> Run:
         """End the run's live job; the run returns to its last completed state."""
         run = self.find(run_id)
-        job = self._live_job(run)
-        if job is None:
-            raise Conflict("backfill.idle", f"{run.id} has no job to cancel", fix=f"see `%backfill status {run.id}`")
-        self.store.request_cancel(job.id)
+        self.store.request_cancel(self._live(run, "cancel").id)
         return run
+
+    def pause(self, run_id: str) -> Run:
+        """Pause the run's live job: it stops between two files, keeps what is finished, and waits, also over restarts.
+
+        Raises:
+            Conflict: it has no live job.
+        """
+        run = self.find(run_id)
+        self.store.request_pause(self._live(run, "pause").id)
+        return run
+
+    def resume(self, run_id: str) -> Submission:
+        """Let a paused job go on.
+
+        Raises:
+            Conflict: the run has no live job.
+        """
+        run = self.find(run_id)
+        job = self.store.resume_job(self._live(run, "resume").id)
+        return Submission(run, BackfillPlan.from_record(run.plan), job, attached=True)
 
     def retry(self, run_id: str, *, owner: str) -> Submission:
         """Stage again what failed; finished files stay."""
@@ -185,10 +311,11 @@ class Backfills:
         run = self.find(run_id)
         plan = BackfillPlan.from_record(run.plan)
         unusable = {RunState.PLANNED, RunState.STAGING, RunState.ROLLED_BACK, RunState.EXPIRED}
-        if run.state in unusable:
+        if run.state in unusable or run.outputs.get("expired"):
             raise Conflict(
                 "backfill.not_staged",
-                f"{run.id} is {run.state.replace('_', ' ')}",
+                f"{run.id} is {run.state.replace('_', ' ')}"
+                + (", and its staged files have expired" if run.outputs.get("expired") else ""),
                 fix=f"wait for it (%backfill attach {run.id}), or run the cell again",
             )
         return StagedColumns(
@@ -197,6 +324,31 @@ class Backfills:
             columns=tuple((column.name, column.type) for column in plan.columns),
             files=staged_files(self.store, run.id),
             promoted=run.state == RunState.PROMOTED,
+        )
+
+    def diff(self, run_id: str, other: str | None = None, columns: Sequence[str] = ()) -> DiffReport:
+        """Compare a run's columns with another run's; with the table's columns of those names, when `other` is None.
+
+        Raises:
+            Conflict: a run is not staged (yet, or any more).
+            RequestError: what cannot be compared (see `nbplat.backfill.diff_runs`).
+        """
+        runs = [self.find(each) for each in (run_id, other) if each is not None]
+        plans = [BackfillPlan.from_record(run.plan) for run in runs]
+        staged = [self.staged_columns(run.id).files for run in runs]
+        budget = self.memory_bytes // 4
+        if len(runs) == 1:
+            return diff_live(
+                runs[0].id, plans[0], staged[0], self.tables, self.writer, columns=columns, memory_bytes=budget
+            )
+        return diff_runs(
+            runs[0].id,
+            runs[1].id,
+            (plans[0], plans[1]),
+            (staged[0], staged[1]),
+            self.writer,
+            columns=columns,
+            memory_bytes=budget,
         )
 
     # -- working ---------------------------------------------------------------------------------
@@ -220,56 +372,148 @@ class Backfills:
             case Step.ROLLBACK:
                 return self._roll_back(run, plan, context)
 
+    def sweep(self, run: Run) -> tuple[str, ...]:
+        """Remove branches that tries of the run's promotion or roll back left; returns their names."""
+        return self.publisher.sweep(BackfillPlan.from_record(run.plan).base, run_id=run.id)
+
     def _stage(self, run: Run, plan: BackfillPlan, context: StepContext) -> dict[str, Any]:
-        stager = Stager(
-            plan,
-            run.id,
-            self.tables,
-            self.engine,
-            self.writer,
-            self.publisher,
-            self.store,
-            self.lease_ms,
-            self.unit_attempts,
-        )
-        outputs = stager.run(context, self._provenance(run, plan, Step.STAGE))
+        scratch = self.scratch / run.id.replace("@", "-")
+        with self._runner(plan, scratch, context) as runner:
+            stager = Stager(
+                plan,
+                run.id,
+                self.tables,
+                runner,
+                self.publisher,
+                self.store,
+                self.writer.folder(run.id, plan.base.table),
+                scratch,
+                self.settings,
+                self.lease_ms,
+                self.unit_attempts,
+            )
+            outputs = stager.run(context, self._provenance(run, plan, Step.STAGE))
         self.store.move_run(KIND, run.id, RunState.STAGED, frm=[RunState.STAGING], outputs=outputs)
         return outputs
 
+    def _engine(self, name: str) -> Engine:
+        return self.engine if name in self.runners else self.engines.engine(name)
+
+    def _runner(self, plan: BackfillPlan, scratch: Path, context: StepContext) -> AbstractContextManager[Runner]:
+        if plan.engine in self.runners:
+            return nullcontext(self.runners[plan.engine])
+        return self.engines.runner(plan, scratch, context.report.log)
+
     def _audit(self, run: Run, plan: BackfillPlan, context: StepContext) -> dict[str, Any]:
+        spec = BackfillSpec.from_record(run.spec)
+
+        def show(done: int, total: int) -> None:
+            context.report.progress(Progress(done, total, "checks"))
+            context.report.checkpoint()
+
         report = audit(
             plan,
             staged_files(self.store, run.id),
             self.tables,
-            self.engine,
             self.writer,
-            show=lambda done, total: context.report.progress(Progress(done, total, "rules")),
+            body_of(plan, self.settings, self._engine(plan.engine)),
+            checks=self._checks(spec, plan),
+            as_of=spec.as_of,
+            source_times=spec.source_times,
+            replaced=spec.replace,
+            previous=self._previous(run, plan),
+            show=show,
         )
         for finding in report.findings:
             verdict = "ok" if finding.passed else "BLOCKS" if finding.blocks else "warns"
             context.report.log(f"{verdict:6} {finding.rule} {finding.column} {finding.message}")
+        report = self._log_findings(report, run, plan, context)
         state = RunState.AUDITED if report.passed else RunState.REJECTED
         self.store.move_run(KIND, run.id, state, frm=[RunState.AUDITING], outputs={"audit": report.record()})
         return report.record()
 
-    def _promote(self, run: Run, plan: BackfillPlan, context: StepContext) -> dict[str, Any]:
-        promoter = Promoter(
-            plan,
-            run.id,
-            self.tables,
-            self.splicer,
-            self.publisher,
-            self.store,
-            self.lease_ms,
-            self.unit_attempts,
-            self._schemas_in_use(plan.base),
+    def _log_findings(self, report: AuditReport, run: Run, plan: BackfillPlan, context: StepContext) -> AuditReport:
+        """Append the findings to the lakehouse's table; an audit counts without it, and says that it is missing."""
+        rows = finding_rows(
+            report.findings,
+            run=run.id,
+            job=context.job.id,
+            plan_hash=plan.plan_hash,
+            table=plan.base.table,
+            at=from_ms(self.clock.now_ms()),
         )
-        outputs = promoter.run(context, self._provenance(run, plan, Step.PROMOTE))
-        self.store.move_run(KIND, run.id, RunState.PROMOTED, frm=[RunState.PROMOTING], outputs=outputs)
-        return outputs
+        try:
+            table = self.audit_log.append(rows, run=run.id, job=context.job.id)
+        except NbplatError as error:
+            note = f"the findings are not in the lakehouse: {error}"
+        else:
+            note = f"findings are kept in {table}"
+        context.report.log(note)
+        return replace(report, notes=(note,))
+
+    def _checks(self, spec: BackfillSpec, plan: BackfillPlan) -> Checks:
+        """Levels and thresholds; RequestError for an unknown one."""
+        return read_checks(spec.checks, self.audit_checks, RULES, [column.name for column in plan.columns])
+
+    def _previous(self, run: Run, plan: BackfillPlan) -> dict[str, Previous]:
+        """For each new column the newest earlier run on this table that had it promoted."""
+        found: dict[str, Previous] = {}
+        for other in self.store.runs(KIND):
+            if other.id == run.id or "publication" not in other.outputs or other.created_ms > run.created_ms:
+                continue
+            if other.plan["base"]["table_uuid"] != plan.base.table_uuid:
+                continue
+            for name in {column["name"] for column in other.plan["columns"]} & {c.name for c in plan.columns}:
+                found.setdefault(name, Previous(other.id, staged_files(self.store, other.id)))
+        return found
+
+    def _promote(self, run: Run, plan: BackfillPlan, context: StepContext) -> dict[str, Any]:
+        runs = [run, *(self.store.run(KIND, other) for other in context.job.params.get("train", ()) if other != run.id)]
+        for other in runs[1:]:
+            if other.state != RunState.PROMOTED:
+                self.store.move_run(
+                    KIND, other.id, RunState.PROMOTING, frm=[RunState.AWAITING_PROMOTION, RunState.PROMOTING]
+                )
+        members = [self._member(each, plan if each is run else BackfillPlan.from_record(each.plan)) for each in runs]
+        promoter = Promoter(
+            members=tuple(members),
+            tables=self.tables,
+            writer=self.writer,
+            splicer=self.splicer,
+            publisher=self.publisher,
+            store=self.store,
+            clock=self.clock,
+            lease_ms=self.lease_ms,
+            max_attempts=self.unit_attempts,
+            wait_ms=self.wait_ms,
+            keep_schemas=self._schemas_in_use(plan.base),
+        )
+        outputs = promoter.run(context, run.outputs.get("reserved") or {})
+        # The one that leads last: until then a try after a kill goes on with the train.
+        for each in reversed(runs):
+            self.store.move_run(KIND, each.id, RunState.PROMOTED, frm=[RunState.PROMOTING], outputs=outputs[each.id])
+        return outputs[run.id]
+
+    def _member(self, run: Run, plan: BackfillPlan) -> Member:
+        about = self._provenance(run, plan, Step.PROMOTE)
+        return Member(run.id, plan, staged_files(self.store, run.id), about)
 
     def _roll_back(self, run: Run, plan: BackfillPlan, context: StepContext) -> dict[str, Any]:
-        outputs = Undoer(plan, run.id, self.publisher, self.store, self.lease_ms).run(context, run.outputs)
+        undoer = Undoer(
+            plan=plan,
+            run_id=run.id,
+            tables=self.tables,
+            writer=self.writer,
+            splicer=self.splicer,
+            publisher=self.publisher,
+            store=self.store,
+            clock=self.clock,
+            lease_ms=self.lease_ms,
+            max_attempts=self.unit_attempts,
+            wait_ms=self.wait_ms,
+            keep_schemas=self._schemas_in_use(plan.base),
+        )
+        outputs = undoer.run(context, run.outputs, drop_column=bool(context.job.params.get("drop_column")))
         self.store.move_run(KIND, run.id, RunState.ROLLED_BACK, frm=[RunState.ROLLING_BACK], outputs=outputs)
         return outputs
 
@@ -280,6 +524,22 @@ class Backfills:
         for unit in self.store.units(stage_scope(run.id)):
             counts[unit.state] += 1
         return counts
+
+    def failed_units(self, run: Run) -> list[dict[str, Any]]:
+        """The files whose last try failed: ``unit``, ``partition``, ``path``, ``attempts`` and ``error`` (a record)."""
+        plan = BackfillPlan.from_record(run.plan)
+        units = {unit.id: unit for unit in plan.units}
+        return [
+            {
+                "unit": each.id,
+                "partition": units[each.id].partition,
+                "path": units[each.id].path,
+                "attempts": each.attempts,
+                "error": dict(each.error or {}),
+            }
+            for each in self.store.units(stage_scope(run.id))
+            if each.state is UnitState.FAILED and each.id in units
+        ]
 
     def _attach(self, run: Run, owner: str) -> Submission:
         plan = BackfillPlan.from_record(run.plan)
@@ -298,6 +558,12 @@ class Backfills:
             if run.identity == spec.identity and run.state in LIVE_STATES:
                 return run
         return None
+
+    def _live(self, run: Run, verb: str) -> Job:
+        job = self._live_job(run)
+        if job is None:
+            raise Conflict("backfill.idle", f"{run.id} has no job to {verb}", fix=f"see `%backfill status {run.id}`")
+        return job
 
     def _live_job(self, run: Run) -> Job | None:
         live = {JobState.QUEUED, JobState.RUNNING, JobState.PAUSED}
@@ -320,20 +586,119 @@ class Backfills:
                 notes.append(f"{pin.table} has moved on since: --new plans on its present snapshot")
         return tuple(notes)
 
-    def _conflicts(self, table: TableName, columns: tuple[str, ...]) -> tuple[str, ...]:
-        found = []
-        for run in self.store.runs(KIND):
-            if run.state not in LIVE_STATES or run.plan["base"]["table"] != str(table):
+    def _others(self, spec: BackfillSpec, columns: tuple[str, ...]) -> Others:
+        """What a plan says of the other live runs of its table."""
+        conflicts, overlaps = [], []
+        chain = {run.id for run in self._chain(spec.extends)} if spec.extends else set()
+        for run in self.store.runs(KIND, limit=_ALL_RUNS):
+            if run.state not in LIVE_STATES or run.plan["base"]["table"] != str(spec.table) or run.id in chain:
                 continue
-            shared = {column["name"] for column in run.plan["columns"]} & set(columns)
+            state = run.state.replace("_", " ")
+            made = {column["name"] for column in run.plan["columns"]}
+            shared = made & set(columns)
+            if run.state == RunState.PROMOTED:
+                # A promoted column can be computed again under its id.
+                shared -= set(spec.replace)
             if shared:
-                found.append(f"{run.id} ({run.state}) makes {', '.join(sorted(shared))} too: only one can be promoted")
-        return tuple(found)
+                named = ", ".join(sorted(shared))
+                conflicts.append(f"{run.id} ({state}) makes {named} too: only one can be promoted")
+            elif run.state != RunState.PROMOTED:
+                overlaps.append(
+                    f"{run.id} ({state}) lands on files of this table too: `%backfill promote {run.id} {spec.name}`"
+                    " does both in one pass"
+                )
+        return Others(tuple(conflicts), tuple(overlaps))
+
+    # -- extending -------------------------------------------------------------------------------
+    def coverage(self, run_id: str) -> Coverage:
+        """How far a promoted run's columns reach into the table as it is now.
+
+        Raises:
+            Conflict: the run is not promoted, or its columns are not in the table any more.
+        """
+        run = self._promoted(run_id)
+        view, lacking = self._view_and_lacking(run)
+        plan = BackfillPlan.from_record(run.plan)
+        files = self.tables.files(view.pin)
+        return coverage_of(run.id, [column.name for column in plan.columns], files, view.files, lacking)
+
+    def extend(self, run_id: str, *, owner: str, to: str | None = None, promote: bool = True) -> Submission:
+        """Stage a promoted run's columns for the files that lack them, with the same body, and promote them.
+
+        Args:
+            to: First moment that is left out; None for no end.
+            promote: Promote by itself once the audit has passed.
+
+        Raises:
+            Conflict: the run is not promoted, or every file has its columns.
+            RequestError: a body that sees the whole window.
+        """
+        newest = self._chain(self._promoted(run_id).id)[0]
+        if newest.state in _ON_ITS_WAY:
+            return self._attach(newest, owner)
+        spec = BackfillSpec.from_record(newest.spec)
+        wider = extension_spec(spec, BackfillPlan.from_record(newest.plan), newest.id, to, promote=promote)
+        if not self._lacking(wider):
+            raise Conflict(
+                "extend.nothing",
+                f"every data file of {spec.table} has the columns of {run_id}",
+                fix=f"nothing to do; `%backfill status {run_id}` shows what is covered",
+            )
+        return self.submit(wider, owner=owner)
+
+    def _promoted(self, run_id: str) -> Run:
+        run = self.find(run_id)
+        while run.spec.get("extends") and run.state != RunState.PROMOTED:
+            run = self.store.run(KIND, str(run.spec["extends"]))
+        if run.state != RunState.PROMOTED:
+            raise Conflict(
+                "backfill.state",
+                f"{run.id} is {run.state.replace('_', ' ')}; what is promoted can be extended",
+                fix=_next_verb(RunState(run.state), run.id),
+            )
+        return run
+
+    def _chain(self, run_id: str) -> list[Run]:
+        """A run, what it extends and what extends it, newest first; what was rejected or rolled back is left out."""
+        run = self.store.run(KIND, run_id)
+        live = [each for each in self.store.runs(KIND, name=run.name) if each.state in LIVE_STATES]
+        chain = {run_id}
+        while len(chain) < len(grown := {*chain, *_linked(live, chain)}):
+            chain = grown
+        return [each for each in live if each.id in chain]
+
+    def _lacking(self, spec: BackfillSpec) -> frozenset[str] | None:
+        """The files that an extension takes; None for any other request."""
+        if not spec.extends:
+            return None
+        run = self.store.run(KIND, spec.extends)
+        view, lacking = self._view_and_lacking(run)
+        # Where the old window ended, the file in which it did is filled on from there.
+        ended = BackfillPlan.from_record(run.plan).window.end is not None
+        return frozenset(file.path for file in view.files) if ended else lacking
+
+    def _view_and_lacking(self, run: Run) -> tuple[TableView, frozenset[str]]:
+        plan = BackfillPlan.from_record(run.plan)
+        view = self.publisher.view(plan.base)
+        ids = dict(run.outputs["publication"]["field_ids"])
+        if gone := [name for name, number in ids.items() if number not in view.columns.values()]:
+            raise Conflict(
+                "column.dropped",
+                f"{plan.base.table} has no column {gone[0]!r} of {run.id} any more",
+                fix="run the cell again: it makes the column anew",
+            )
+        ours = {
+            unit["new_path"]
+            for each in self._chain(run.id)
+            if each.outputs.get("landing")
+            for unit in landed_units(self.store, each.outputs["landing"]["scope"], ())
+        }
+        return view, uncovered(view.files, ids.values(), ours)
 
     def _schemas_in_use(self, base: SnapshotPin) -> frozenset[int]:
         pins = [
             pin
-            for run in self.store.runs(KIND)
+            for run in self.store.runs(KIND, limit=_ALL_RUNS)
             if run.state in LIVE_STATES
             for pin in (run.plan["base"], *(source["pin"] for source in run.plan["sources"]))
         ]
@@ -348,14 +713,48 @@ class Backfills:
             "nbplat.plan": plan.plan_hash,
             "nbplat.engine": plan.engine,
             "nbplat.base-snapshot-id": str(plan.base.snapshot_id),
+            "nbplat.code": content_hash({key: run.spec.get(key) for key in ("sql", "python")}),
+            **({"nbplat.environment": str(env)} if (env := (run.spec.get("python") or {}).get("env")) else {}),
             **{f"nbplat.source.{source.pin.table}": str(source.pin.snapshot_id) for source in plan.sources},
-            **{f"nbplat.version.{name}": version for name, version in self.versions.items()},
+            **{
+                f"nbplat.version.{name}": version
+                for name, version in self.versions.items()
+                if _ENGINE_OF.get(name, plan.engine) == plan.engine
+            },
         }
 
 
-def _check_room(what: str, needed_bytes: int, free_bytes: int, table: str) -> None:
+_ON_ITS_WAY = frozenset(LIVE_STATES) - {RunState.PROMOTED}
+
+
+def _linked(runs: Sequence[Run], chain: set[str]) -> set[str]:
+    """What runs of a chain extend, and what extends them."""
+    behind = {str(run.spec["extends"]) for run in runs if run.id in chain and run.spec.get("extends")}
+    return behind | {run.id for run in runs if run.spec.get("extends") in chain}
+
+
+def _refuse_train(runs: Sequence[Run], plans: Sequence[BackfillPlan]) -> None:
+    """A train's runs are of one table and make different columns."""
+    if len({run.id for run in runs}) < len(runs):
+        raise RequestError("train.doubled", "a run is named twice", fix="name each run once")
+    if len({plan.base.table_uuid for plan in plans}) > 1:
+        tables = ", ".join(sorted({plan.base.table for plan in plans}))
+        raise RequestError("train.tables", f"the runs are of several tables: {tables}", fix="promote table by table")
+    makers: dict[str, str] = {}
+    for run, plan in zip(runs, plans, strict=True):
+        for column in plan.columns:
+            other = makers.setdefault(column.name.lower(), run.id)
+            if other != run.id:
+                raise Conflict(
+                    "train.column",
+                    f"{other} and {run.id} both make {column.name}",
+                    fix="promote one of them; roll the other back",
+                )
+
+
+def _check_room(what: str, needed_bytes: int, free_bytes: int | None, table: str) -> None:
     """Refuse before any effect what the disk cannot hold; an estimate, so a full disk is handled later as well."""
-    if free_bytes < needed_bytes:
+    if free_bytes is not None and free_bytes < needed_bytes:
         raise SetupError(
             "disk.full",
             f"{what} of {table} writes about {needed_bytes:,} bytes and the disk has {free_bytes:,} free",

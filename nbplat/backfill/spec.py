@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nbplat.backfill.body import Body, parse_body
+from nbplat.backfill.declared import declared_types
+from nbplat.backfill.python_body import PythonBody, parse_python
 from nbplat.errors import RequestError, did_you_mean
 from nbplat.terms import RunId, TableName, Window, content_hash
 
 __all__ = ["ENGINES", "BackfillSpec"]
 
-ENGINES = ("local",)
+ENGINES = ("local", "ray", "spark")
 
 # Do not decide what comes out, so that changing them attaches to the same run.
 _NOT_IDENTITY = ("name", "promote", "checks")
@@ -26,7 +28,7 @@ class BackfillSpec:
         name: Names the run; lower-case identifier.
         table: The table that gets the new columns.
         body: One Spark-SQL ``SELECT`` of the keys and the new columns over ``base`` (the window of
-            the table) and any other tables by name.
+            the table) and any other tables by name; or a Python function of a batch of its rows.
         keys: Columns that identify a row of the table. Empty means: every column of the body's
             result that the table has already and that is not replaced.
         window: Which rows to compute; whole files are covered, rows outside hold null, or the old
@@ -47,7 +49,7 @@ class BackfillSpec:
 
     name: str
     table: TableName
-    body: Body
+    body: Body | PythonBody
     keys: tuple[str, ...] = ()
     window: Window = field(default_factory=Window)
     time: str | None = None
@@ -66,8 +68,9 @@ class BackfillSpec:
         cls,
         name: str,
         table: str,
-        sql: str,
+        sql: str = "",
         *,
+        python: Mapping[str, Any] | None = None,
         keys: Sequence[str] = (),
         start: str | None = None,
         end: str | None = None,
@@ -84,15 +87,19 @@ class BackfillSpec:
     ) -> BackfillSpec:
         """Check what can be checked without a catalog.
 
+        Args:
+            python: A Python body as keyword arguments of `parse_python`; then `sql` is empty.
+
         Raises:
-            RequestError: a bad name, table, date, engine, or a body that is not one ``SELECT``.
+            RequestError: a bad name, table, date, engine, a body that is not one ``SELECT`` or not one
+                function, or both kinds of body.
         """
         if engine not in ENGINES:
             raise RequestError("backfill.engine", f"there is no engine {engine!r}", fix=did_you_mean(engine, ENGINES))
         return cls(
             name=RunId.check_name(name),
             table=TableName.parse(table),
-            body=parse_body(sql),
+            body=_parse(sql, python, frames or {}),
             keys=tuple(keys),
             window=Window.parse(start, end),
             time=time,
@@ -101,7 +108,7 @@ class BackfillSpec:
             as_of=as_of,
             source_times={str(TableName.parse(source)): column for source, column in (source_times or {}).items()},
             replace=tuple(replace),
-            types=dict(types or {}),
+            types=declared_types(types or {}),
             checks={key: str(value) for key, value in (checks or {}).items()},
             frames=dict(frames or {}),
             extends=extends,
@@ -121,6 +128,7 @@ class BackfillSpec:
             "name": self.name,
             "table": str(self.table),
             "sql": self.body.sql,
+            "python": self.body.record() if isinstance(self.body, PythonBody) else None,
             "keys": list(self.keys),
             "from": self.window.record()["from"],
             "to": self.window.record()["to"],
@@ -141,4 +149,18 @@ class BackfillSpec:
         """Read what `record` wrote; what is left out has its default."""
         given = {key: value for key, value in record.items() if value is not None}
         given["start"], given["end"] = given.pop("from", None), given.pop("to", None)
-        return cls.build(given.pop("name"), given.pop("table"), given.pop("sql"), **given)
+        return cls.build(given.pop("name"), given.pop("table"), given.pop("sql", ""), **given)
+
+
+def _parse(sql: str, python: Mapping[str, Any] | None, frames: Mapping[str, str]) -> Body | PythonBody:
+    if python is None:
+        return parse_body(sql, frames)
+    if sql.strip():
+        raise RequestError("body.two", "the request has an SQL body and a Python body", fix="give one")
+    if frames:
+        raise RequestError(
+            "frame.python",
+            f"a Python body reads its batch only, not the DataFrame {min(frames)!r}",
+            fix="join the DataFrame in an SQL body, or ship small values with --param",
+        )
+    return parse_python(**python)

@@ -6,31 +6,29 @@ only the units in flight are done again: finished ones stand in the ledger with 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
+from nbplat.backfill.board import Board
+from nbplat.backfill.claims import Claims
+from nbplat.backfill.compute import check_keys
+from nbplat.backfill.plan import BackfillPlan
+from nbplat.backfill.ports import Publisher, Runner, Tables
+from nbplat.backfill.tasks import task_maker, written_sources
+from nbplat.backfill.units import cut_groups
+from nbplat.errors import Conflict, NbplatError, from_record
+from nbplat.job import JobStore, StepContext, UnitState
+from nbplat.remote.task import Task
+from nbplat.terms import StagedFile
 
-from nbplat.backfill.align import align, check_unique, key_digest
-from nbplat.backfill.body import BASE, engine_name
-from nbplat.backfill.plan import BackfillPlan, UnitPlan
-from nbplat.backfill.ports import Engine, Publisher, StagedWriter, Tables
-from nbplat.errors import DataError, NbplatError, unexpected
-from nbplat.job import JobStore, StepContext, Unit, UnitState
-from nbplat.terms import Progress, StagedFile, Window
+__all__ = ["Stager", "release_dead_tries", "stage_scope", "staged_files"]
 
-__all__ = [
-    "Stager",
-    "check_keys",
-    "compute",
-    "probe",
-    "read_sources",
-    "release_dead_tries",
-    "stage_scope",
-    "staged_files",
-]
+# What every other unit would meet as well: the step ends at once, and no unit counts as tried.
+_ENDS_THE_STEP = frozenset({"disk.full", "local.disk"})
 
 
 def stage_scope(run_id: str) -> str:
@@ -43,16 +41,21 @@ class Stager:
     """Runs the staging step of one plan.
 
     Attributes:
+        out: Folder for the run's staged files; a location.
+        scratch: The run's own folder in the state folder, for what is gone when the step has ended.
+        settings: ``threads``, ``memory_bytes`` and ``spill_folder`` of the whole step; slots share them.
         lease_ms, max_attempts: Of a unit in the ledger.
     """
 
     plan: BackfillPlan
     run_id: str
     tables: Tables
-    engine: Engine
-    writer: StagedWriter
+    runner: Runner
     publisher: Publisher
     store: JobStore
+    out: str
+    scratch: Path
+    settings: Mapping[str, Any]
     lease_ms: int
     max_attempts: int
 
@@ -63,79 +66,92 @@ class Stager:
             The run's outputs: ``staging_table``, ``staging_snapshot_id``, rows, files and bytes.
 
         Raises:
-            DataError: the first unit's error, when units failed for good.
+            NbplatError: the first unit's error, when units failed for good.
+            Conflict: ``job.stopped``, when the job was cancelled; units that are done stay done.
+            JobPaused: a person asked to pause.
         """
         scope = stage_scope(self.run_id)
-        units = {unit.id: unit for unit in self.plan.units}
-        self.store.plan_units(scope, sorted(units))
+        self.store.plan_units(scope, sorted(unit.id for unit in self.plan.units))
         release_dead_tries(self.store, scope, context)
-        if not self.plan.keys_checked:
-            check_keys(self.plan, self.tables)
-        sources = read_sources(self.plan, self.tables)
-        group_of = {unit_id: group for group in self.plan.groups for unit_id in group}
-        self._show(context, scope)
-        while True:
-            first = self.store.claim_units(
-                scope, context.worker, limit=1, lease_ms=self.lease_ms, max_attempts=self.max_attempts
-            )
-            if not first:
-                break
-            # A unit that failed before runs alone, so that a poison unit names itself; a body over the
-            # whole window fails for all of them alike.
-            together = first[0].attempts == 1 or not self.plan.row_wise
-            more = len(group_of[first[0].id]) - 1 if together else 0
-            claimed = first + (
-                self.store.claim_units(
-                    scope, context.worker, limit=more, lease_ms=self.lease_ms, max_attempts=self.max_attempts
-                )
-                if more
-                else []
-            )
-            self._do(context, scope, [(unit, units[unit.id]) for unit in claimed], sources)
-            self._show(context, scope)
+        board = Board(self.plan, context, self.store.units(scope))
+        if not board.complete:
+            if not self.plan.keys_checked:
+                check_keys(self.plan, self.tables, self.settings)
+            with (
+                self._sources() as sources,
+                _renewed(self.store, scope, context.worker, self.lease_ms),
+            ):
+                self._stage(context, board, self._maker(sources))
         return self._finish(scope, provenance)
 
-    def _do(
-        self,
-        context: StepContext,
-        scope: str,
-        claimed: Sequence[tuple[Unit, UnitPlan]],
-        sources: Mapping[str, pa.Table],
-    ) -> None:
-        try:
-            files = compute(self.plan, self.tables, self.engine, [unit for _, unit in claimed], sources)
-        except NbplatError as error:
-            if len(claimed) > 1 and self.plan.row_wise:
-                for lease, unit in claimed:
-                    self._do(context, scope, [(lease, unit)], sources)
-                return
-            for lease, unit in claimed:
-                context.report.log(f"unit {unit.id} ({unit.partition}) failed: {error}")
-                self.store.fail_unit(scope, lease.id, lease.fence, {**error.record(), "where": unit.path})
-            return
-        for (lease, unit), (columns, digest) in zip(claimed, files, strict=True):
-            staged = self.writer.write(self.run_id, unit.id, lease.fence, unit.path, columns, digest)
-            if not self.store.finish_unit(scope, lease.id, lease.fence, staged.record()):
-                context.report.log(f"unit {unit.id}: another worker finished it first; this file is left out")
+    def _maker(self, sources: Mapping[str, str]) -> Callable[[Mapping[str, int]], Task]:
+        return task_maker(
+            self.plan,
+            self.tables,
+            run_id=self.run_id,
+            out=self.out,
+            sources=sources,
+            settings=_share(self.settings, self.runner, whole=not self.plan.row_wise and len(self.plan.groups) == 1),
+            keys_unique=True,
+        )
 
-    def _show(self, context: StepContext, scope: str) -> None:
-        done = sum(1 for unit in self.store.units(scope) if unit.state is UnitState.DONE)
-        context.report.progress(Progress(done, len(self.plan.units), "files"))
+    def _sources(self) -> AbstractContextManager[dict[str, str]]:
+        if self.runner.whole:
+            return nullcontext({})
+        return written_sources(self.plan, self.tables, self.scratch / "sources")
+
+    def _groups(self) -> tuple[tuple[str, ...], ...]:
+        if self.runner.whole:
+            return (tuple(unit.id for unit in self.plan.units),)
+        return cut_groups(self.plan, memory_bytes=self.settings["memory_bytes"], slots=self.runner.slots)
+
+    def _stage(self, context: StepContext, board: Board, make: Callable[[Mapping[str, int]], Task]) -> None:
+        """Keep the runner busy until no unit can be claimed any more."""
+        scope = stage_scope(self.run_id)
+        claims = Claims(self.plan, self.store, context, make, scope, self._groups(), self.lease_ms, self.max_attempts)
+        try:
+            # A unit that fails while the last pieces run is claimed again in another round.
+            while claims.more:
+                for results in self.runner.run(claims.tasks()):
+                    self._settle(scope, results, board, claims)
+        finally:
+            if claims.ended:
+                self.store.release_units(scope, context.worker)
+        if claims.error is not None:
+            raise from_record(claims.error)
+        if claims.pause is not None:
+            raise claims.pause
+        if claims.stopped:
+            raise Conflict(
+                "job.stopped",
+                f"staging was stopped with {board.done} of {len(self.plan.units)} files done",
+                fix=f"`%backfill retry {self.run_id}` goes on with what is left",
+            )
+
+    def _settle(self, scope: str, results: list[dict[str, Any]], board: Board, claims: Claims) -> None:
+        """Write a piece's results into the ledger."""
+        done = {result["unit"]: (result["fence"], result["file"]) for result in results if "file" in result}
+        counted = self.store.finish_units(scope, done) if done else set()
+        for result in results:
+            if "file" in result:
+                board.finished(result, counts=result["unit"] in counted)
+            elif result["error"]["code"] in _ENDS_THE_STEP:
+                claims.error = result["error"]
+            else:
+                self.store.fail_unit(scope, result["unit"], result["fence"], result["error"])
+                board.failed(result)
+        board.show()
 
     def _finish(self, scope: str, provenance: Mapping[str, str]) -> dict[str, Any]:
         units = self.store.units(scope)
         failed = [unit for unit in units if unit.state is UnitState.FAILED]
         if failed:
-            error = dict(failed[0].error or {})
-            raise DataError(
-                str(error.get("code", "stage.failed")),
-                f"{len(failed)} of {len(units)} files failed; the first: {error.get('message', 'no reason kept')}",
-                fix=str(error.get("fix", "read the log")),
-                where=str(error.get("where", "")),
-            )
+            first = dict(failed[0].error or {})
+            message = f"{len(failed)} of {len(units)} files failed; the first: {first.get('message', 'no reason kept')}"
+            raise from_record({"kind": "DataError", "code": "stage.failed", **first, "message": message})
         waiting = [unit for unit in units if unit.state is not UnitState.DONE]
         if waiting:
-            raise DataError(
+            raise Conflict(
                 "stage.leased", f"{len(waiting)} files are held by another worker", fix="run the same cell again"
             )
         staged = staged_files(self.store, self.run_id)
@@ -149,6 +165,41 @@ class Stager:
             "staged_files": len(staged),
             "staged_bytes": sum(file.file_bytes for file in staged),
         }
+
+
+def _share(settings: Mapping[str, Any], runner: Runner, *, whole: bool) -> dict[str, Any]:
+    """What one task may use: a slot's share, or everything for the one task of a whole window."""
+    slots = 1 if whole else runner.slots
+    return {
+        "threads": settings["threads"] if whole else 1,
+        "memory_bytes": max(settings["memory_bytes"] // slots, _SLOT_FLOOR_BYTES),
+        # Another machine has no folder of ours.
+        "spill_folder": settings["spill_folder"] if runner.name == "local" else None,
+    }
+
+
+# DuckDB cannot bind, let alone spill, in less.
+_SLOT_FLOOR_BYTES = 64 << 20
+
+
+@contextmanager
+def _renewed(store: JobStore, scope: str, worker: str, lease_ms: int) -> Iterator[None]:
+    """Keep the worker's units leased while the block runs, however long a piece takes."""
+    over = threading.Event()
+
+    def renew() -> None:
+        while not over.wait(lease_ms / 3000):
+            # A busy store is asked again; a lost lease shows when the unit is finished.
+            with suppress(NbplatError):
+                store.renew_units(scope, worker, lease_ms=lease_ms)
+
+    thread = threading.Thread(target=renew, name=f"renew-{worker}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def release_dead_tries(store: JobStore, scope: str, context: StepContext) -> None:
@@ -168,100 +219,3 @@ def staged_files(store: JobStore, run_id: str) -> tuple[StagedFile, ...]:
         for unit in store.units(stage_scope(run_id))
         if unit.state is UnitState.DONE and unit.result
     )
-
-
-def read_sources(plan: BackfillPlan, tables: Tables) -> dict[str, pa.Table]:
-    """Every source at its pin, once per job, under the name the engine knows it by."""
-    return {engine_name(source.pin.table): tables.read(source.pin, source.columns) for source in plan.sources}
-
-
-def compute(
-    plan: BackfillPlan, tables: Tables, engine: Engine, units: Sequence[UnitPlan], sources: Mapping[str, pa.Table]
-) -> list[tuple[pa.Table, str]]:
-    """Run the body over some units and cut the result per file.
-
-    Returns:
-        Per unit the table to write (keys, partition sources, new columns; one row per base row in
-        file order) and the digest of its keys.
-
-    Raises:
-        DataError: what the body's result breaks (see `nbplat.backfill.align.align`).
-    """
-    wanted = {unit.path for unit in units}
-    per_file = [tables.read(plan.base, plan.base_columns, paths=[unit.path]) for unit in units]
-    for unit, rows in zip(units, per_file, strict=True):
-        if rows.num_rows != unit.rows:
-            raise DataError(
-                "stage.rows", f"the file holds {rows.num_rows} rows, planned were {unit.rows}", fix="plan the run again"
-            )
-    # A body that is not row-wise sees the whole window, whichever units are asked for.
-    scope = plan.units if not plan.row_wise else units
-    rest = [] if plan.row_wise else [unit for unit in scope if unit.path not in wanted]
-    whole = pa.concat_tables([*per_file, *(tables.read(plan.base, plan.base_columns, paths=[u.path]) for u in rest)])
-    inside = _inside(whole, plan.time_column, plan.window)
-    base = whole if inside is None else whole.filter(inside)
-    check_unique(
-        base,
-        plan.keys,
-        "key.duplicate",
-        "the table holds keys more than once",
-        "choose --key columns that identify a row",
-    )
-    result = engine.run(plan.query, {engine_name(BASE): base, **sources})
-    columns = align(result, whole.select(list(plan.keys)), plan.keys, plan.columns, inside)
-    kept = [name for name in plan.base_columns if name in {*plan.keys, *plan.partition_columns}]
-    out: list[tuple[pa.Table, str]] = []
-    offset = 0
-    for rows in per_file:
-        part = rows.select(kept)
-        for column in plan.columns:
-            part = part.append_column(column.name, columns[column.name].slice(offset, rows.num_rows))
-        out.append((part, key_digest(rows.select(list(plan.keys)))))
-        offset += rows.num_rows
-    return out
-
-
-def check_keys(plan: BackfillPlan, tables: Tables) -> int:
-    """Read the key columns of every unit and make sure that they identify a row; returns the rows read.
-
-    Raises:
-        DataError: ``key.duplicate`` or ``key.null``, naming values.
-    """
-    keys = tables.read(plan.base, plan.keys, paths=[unit.path for unit in plan.units])
-    check_unique(keys, plan.keys, "key.duplicate", _DOUBLED, _OTHER_KEY)
-    return int(keys.num_rows)
-
-
-_DOUBLED = "the table holds keys more than once"
-_OTHER_KEY = "choose --key columns that identify a row"
-
-
-def probe(plan: BackfillPlan, tables: Tables, engine: Engine, writer: StagedWriter) -> tuple[int, int]:
-    """Run the middle-sized unit without writing anything.
-
-    Returns:
-        Its rows, and the bytes its staged file would have.
-    """
-    unit = sorted(plan.units, key=lambda unit: unit.rows)[len(plan.units) // 2]
-    try:
-        [(columns, _)] = compute(plan, tables, engine, [unit], read_sources(plan, tables))
-    except NbplatError:
-        raise
-    except Exception as exc:
-        raise unexpected(exc) from exc
-    return unit.rows, writer.sample_bytes(columns)
-
-
-def _inside(rows: pa.Table, time_column: str | None, window: Window) -> pa.Array | None:
-    """``bool[rows]``, True inside the window; None when there is no window. A null time is outside."""
-    if window.unbounded or time_column is None:
-        return None
-    time = rows[time_column]
-    if pa.types.is_date(time.type):
-        time = time.cast(pa.timestamp("us"))  # a date is its first moment
-    mask = pc.is_valid(time)
-    for bound, compare in ((window.start, pc.greater_equal), (window.end, pc.less)):
-        if bound is not None:
-            limit = pa.scalar(bound if time.type.tz else bound.replace(tzinfo=None), time.type)
-            mask = pc.and_(mask, pc.fill_null(compare(time, limit), False))
-    return pc.cast(mask, pa.bool_()).combine_chunks()

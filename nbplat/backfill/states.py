@@ -42,13 +42,13 @@ class Step(StrEnum):
 S = RunState
 
 MOVES: dict[RunState, frozenset[RunState]] = {
-    S.PLANNED: frozenset({S.STAGING, S.ROLLED_BACK}),
+    S.PLANNED: frozenset({S.STAGING, S.ROLLED_BACK, S.EXPIRED}),
     S.STAGING: frozenset({S.STAGED, S.PLANNED}),
     S.STAGED: frozenset({S.AUDITING, S.ROLLING_BACK}),
     S.AUDITING: frozenset({S.AUDITED, S.REJECTED, S.STAGED}),
     S.AUDITED: frozenset({S.AWAITING_PROMOTION}),
-    S.REJECTED: frozenset({S.AUDITING, S.ROLLING_BACK}),
-    S.AWAITING_PROMOTION: frozenset({S.AUDITING, S.PROMOTING, S.ROLLING_BACK, S.SUPERSEDED}),
+    S.REJECTED: frozenset({S.AUDITING, S.ROLLING_BACK, S.EXPIRED}),
+    S.AWAITING_PROMOTION: frozenset({S.AUDITING, S.PROMOTING, S.ROLLING_BACK, S.SUPERSEDED, S.EXPIRED}),
     S.PROMOTING: frozenset({S.PROMOTED, S.AWAITING_PROMOTION}),
     S.PROMOTED: frozenset({S.ROLLING_BACK, S.SUPERSEDED}),
     # Back to where it came from when the roll back cannot be done.

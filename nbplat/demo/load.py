@@ -250,12 +250,12 @@ def _layout(name: str) -> dict[str, Any]:
 
 def _report(name: str, table: Table, created: bool) -> TableReport:
     snapshot = table.current_snapshot()
-    files = list(table.scan().plan_files()) if snapshot else []
+    summary = snapshot.summary if snapshot else None
     return TableReport(
         table=name,
         created=created,
-        rows=sum(task.file.record_count for task in files),
-        files=len(files),
-        file_bytes=sum(task.file.file_size_in_bytes for task in files),
+        rows=int((summary["total-records"] if summary else None) or 0),
+        files=int((summary["total-data-files"] if summary else None) or 0),
+        file_bytes=int((summary["total-files-size"] if summary else None) or 0),
         snapshot_id=snapshot.snapshot_id if snapshot else None,
     )

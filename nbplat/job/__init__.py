@@ -3,13 +3,14 @@
 from nbplat.job.ports import JobStore
 from nbplat.job.record import Event, Job, JobDraft, Lease, Run, RunDraft, Unit, UnitState
 from nbplat.job.states import END_STATES, JobState, check_move
-from nbplat.job.step import StepContext, StepReport
+from nbplat.job.step import JobPaused, StepContext, StepReport
 
 __all__ = [
     "END_STATES",
     "Event",
     "Job",
     "JobDraft",
+    "JobPaused",
     "JobState",
     "JobStore",
     "Lease",

@@ -12,7 +12,7 @@ from nbplat.errors import NbplatError, unexpected
 from nbplat.job.ports import JobStore
 from nbplat.job.record import Job
 from nbplat.job.states import JobState
-from nbplat.job.step import StepContext
+from nbplat.job.step import JobPaused, StepContext
 from nbplat.terms import Progress
 
 __all__ = ["work_inline"]
@@ -34,7 +34,8 @@ def work_inline(
         lease_ms: Renewed at a third of its time, so that a killed script's jobs are free soon.
 
     Returns:
-        The ended jobs in order. A job that failed with one of our errors is among them, not raised.
+        The ended jobs in order, and those that were paused. A job that failed with one of our errors is among them,
+        not raised.
 
     Raises:
         Exception: what a step raised that is not ours; its job is recorded as failed.
@@ -45,6 +46,9 @@ def work_inline(
             with _heartbeat(store, job, lease_ms):
                 result = run_step(StepContext(job, f"{job.id}/{job.fence}", _Report(store, job)))
             job = store.finish_job(job.id, job.fence, JobState.SUCCEEDED, result=result)
+        except JobPaused:
+            ended.append(store.pause_job(job.id, job.fence))
+            continue
         except NbplatError as error:
             job = store.finish_job(job.id, job.fence, JobState.FAILED, error=error.record())
         except Exception as exc:
@@ -87,6 +91,10 @@ class _Report:
 
     def progress(self, progress: Progress) -> None:
         self.store.report(self.job.id, self.job.fence, progress)
+
+    def checkpoint(self) -> None:
+        if self.store.job(self.job.id).pause_requested:
+            raise JobPaused
 
     def log(self, text: str) -> None:
         """Nobody reads it: the caller has the job's result at hand."""

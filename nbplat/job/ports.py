@@ -67,7 +67,10 @@ class JobStore(Protocol):
         """Keep the lease and read the job (look at ``cancel_requested``). Raises Conflict when the lease was lost."""
 
     def release_job(self, job_id: str, fence: int) -> None:
-        """Put a running job back to queued (a worker that stops in good order). A lost lease is no error."""
+        """Put a running job back to queued (a worker that stops in good order); to paused, when it was asked to pause.
+
+        A lost lease is no error.
+        """
 
     def report(self, job_id: str, fence: int, progress: Progress) -> None:
         """Show progress; a lower `done` than shown is ignored. Raises Conflict when the lease was lost."""
@@ -86,6 +89,21 @@ class JobStore(Protocol):
     def request_cancel(self, job_id: str) -> Job:
         """Ask a job to end; a queued or paused one is cancelled at once. An ended one is returned as it is."""
 
+    def request_pause(self, job_id: str) -> Job:
+        """Pause a queued job at once, ask a running one; a paused one is returned as it is.
+
+        Raises Conflict when it has ended.
+        """
+
+    def pause_job(self, job_id: str, fence: int) -> Job:
+        """What the holder of a running job does when it was asked to pause. Raises Conflict when the lease was lost."""
+
+    def resume_job(self, job_id: str) -> Job:
+        """Queue a paused job again; a running one that was asked to pause goes on. Others are returned as they are.
+
+        Raises Conflict when it has ended.
+        """
+
     # -- units -----------------------------------------------------------------------------------
     def plan_units(self, scope: str, unit_ids: Sequence[str]) -> None:
         """Add pending units; those that exist stay as they are."""
@@ -95,6 +113,12 @@ class JobStore(Protocol):
 
     def finish_unit(self, scope: str, unit_id: str, fence: int, result: Mapping[str, Any]) -> bool:
         """Mark done under the fence. False when the fence is old or it is done already: then nothing counts twice."""
+
+    def finish_units(self, scope: str, done: Mapping[str, tuple[int, Mapping[str, Any]]]) -> set[str]:
+        """Mark several done at once: unit id -> fence and result. Returns those that counted (see `finish_unit`)."""
+
+    def renew_units(self, scope: str, worker: str, *, lease_ms: int) -> int:
+        """Keep what `worker` holds for longer; returns how many. What lapsed and was claimed by another is not held."""
 
     def fail_unit(self, scope: str, unit_id: str, fence: int, error: Mapping[str, Any]) -> bool:
         """Mark failed under the fence; False when the fence is old."""

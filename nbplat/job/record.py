@@ -89,6 +89,7 @@ class Job:
         fence: Grows with every claim; a result under an old fence is refused.
         attempts: How often a worker has taken it.
         cancel_requested: A person asked to end it; the worker obeys.
+        pause_requested: A person asked a running one to pause; its step obeys between two pieces of work.
         result: JSON of a succeeded job; None otherwise.
         error: The error record of a failed job; None otherwise.
     """
@@ -105,6 +106,7 @@ class Job:
     attempts: int
     worker: str | None
     cancel_requested: bool
+    pause_requested: bool
     owner: str
     created_ms: int
     started_ms: int | None

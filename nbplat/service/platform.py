@@ -11,6 +11,8 @@ from nbplat.config import Config
 from nbplat.job import Job, JobStore, StepContext
 
 if TYPE_CHECKING:
+    from nbplat.backfill.expire_run import Expirer
+    from nbplat.backfill.frames import Frames
     from nbplat.backfill.run import Backfills
     from nbplat.backfill.spec import BackfillSpec
 
@@ -31,6 +33,12 @@ class Platform(Protocol):
 
     @property
     def backfills(self) -> Backfills: ...
+
+    @property
+    def frames(self) -> Frames: ...
+
+    @property
+    def expirer(self) -> Expirer: ...
 
     def backfill_spec(self, record: dict[str, Any]) -> BackfillSpec:
         """Read a backfill's declaration from JSON."""

@@ -14,7 +14,13 @@ __all__ = ["event_record", "job_record", "run_record", "submission_record"]
 
 
 def run_record(run: Run) -> dict[str, Any]:
-    return asdict(run)
+    """All fields, without the bytes of the modules a Python body is shipped with: their hashes stay."""
+    record = asdict(run)
+    for part in ("spec", "plan"):
+        if (python := record[part].get("python")) is not None:
+            modules = [{key: value for key, value in module.items() if key != "data"} for module in python["modules"]]
+            record[part]["python"] = {**python, "modules": modules}
+    return record
 
 
 def job_record(job: Job) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import traceback
 from nbplat.clock import iso
 from nbplat.config import load_config
 from nbplat.errors import NbplatError, unexpected
-from nbplat.job import Job, JobState, JobStore, StepContext
+from nbplat.job import Job, JobPaused, JobState, JobStore, StepContext
 from nbplat.service.discovery import PLATFORM
 from nbplat.service.platform import Platform, platform_factory
 from nbplat.terms import Progress
@@ -54,6 +54,12 @@ class StoreReport:
 
     def log(self, text: str) -> None:
         print(f"{iso(time.time_ns() // 1_000_000)} {text}", flush=True)  # noqa: T201 - standard output is the log
+
+    def checkpoint(self) -> None:
+        job = self._store.job(self._job.id)
+        if job.fence == self._job.fence and job.pause_requested:
+            self.flush()
+            raise JobPaused
 
     def flush(self) -> None:
         """Send what is held back."""
@@ -103,6 +109,8 @@ def _run(platform: Platform, job: Job, fence: int) -> int:
         report.flush()
         ended = platform.store.finish_job(job.id, fence, JobState.SUCCEEDED, result=result)
         report.log("succeeded")
+    except JobPaused:
+        return _pause(platform.store, job, report)
     except Exception as exc:  # noqa: BLE001 - every failure of a step becomes its job's record
         error = unexpected(exc)
         if not isinstance(exc, NbplatError):
@@ -118,6 +126,16 @@ def _run(platform: Platform, job: Job, fence: int) -> int:
             report.log(f"not recorded: {refused}")
             return 1
     platform.settle(ended)
+    return 0
+
+
+def _pause(store: JobStore, job: Job, report: StoreReport) -> int:
+    try:
+        store.pause_job(job.id, job.fence)
+    except NbplatError as refused:
+        report.log(f"not recorded: {refused}")
+        return 1
+    report.log("paused; what is finished stays")
     return 0
 
 

@@ -39,6 +39,8 @@ _IDLE_S = 1.0
 _ORPHAN_S = 60.0
 _RECENT = 100
 
+_OVER = END_STATES | {JobState.PAUSED}
+
 _log = logging.getLogger("nbplat.worker")
 
 
@@ -100,6 +102,10 @@ class Worker:
             job = self._store.claim_job(self._name, lease_ms=self._lease_ms)
             if job is None:
                 break
+            if job.id in self._children:
+                # Paused and resumed while its last process is still ending: taken again when that is gone.
+                self._store.release_job(job.id, job.fence)
+                break
             self._start(job)
         if self._children:
             self._needed_at = now
@@ -118,6 +124,9 @@ class Worker:
         if job.cancel_requested:
             self._settle(self._store.finish_job(job.id, job.fence, JobState.CANCELLED))
             return
+        if job.pause_requested:
+            self._store.pause_job(job.id, job.fence)
+            return
         child = Child(self._config, self._clock, job, factory=self._factory)
         child.write_log(f"try {job.attempts} of {job.kind} for {job.run_id} starts")
         self._children[job.id] = child
@@ -130,8 +139,8 @@ class Worker:
             try:
                 job = self._store.heartbeat(child.job.id, child.job.fence, lease_ms=self._lease_ms)
             except Conflict as exc:
-                # Either the child has just ended the job, or another worker has it; in both cases this try is over.
-                if self._store.job(child.job.id).state not in END_STATES:
+                # Either the child has just ended or paused the job, or another worker has it: this try is over.
+                if self._store.job(child.job.id).state not in _OVER:
                     _log.warning("job %s: %s", child.job.id, exc)
                     child.lost = True
                     child.end()

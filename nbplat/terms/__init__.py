@@ -1,6 +1,7 @@
 """Shared nouns, one record a file: what crosses from one domain to another."""
 
 from nbplat.terms.canonical import canonical_json, content_hash
+from nbplat.terms.files import Files, Span, StoredFile
 from nbplat.terms.location import file_location, local_path
 from nbplat.terms.progress import Progress
 from nbplat.terms.run_id import RunId
@@ -12,12 +13,15 @@ from nbplat.terms.table_name import TableName
 from nbplat.terms.window import Window
 
 __all__ = [
+    "Files",
     "Progress",
     "RunId",
     "SequenceRange",
     "SnapshotPin",
+    "Span",
     "StagedColumns",
     "StagedFile",
+    "StoredFile",
     "TableName",
     "Window",
     "canonical_json",

@@ -15,7 +15,12 @@ from nbplat.training.ports import TrainingSource
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
+    import numpy.typing as npt
+
 __all__ = ["iter_batches", "read_joined"]
+
+_POSITION = "nb_pos"
 
 
 def iter_batches(
@@ -62,9 +67,10 @@ def iter_batches(
 
 
 def read_joined(plan: JoinPlan, source: TrainingSource, file: JoinFile, columns: Sequence[str]) -> pa.Table:
-    """One base file with its staged columns; row i of a staged file belongs to live row i of the base file.
+    """One base file with its staged columns.
 
-    Live rows only ever become fewer, so equal counts mean that they are the rows the column was computed for.
+    Without deletes row i of the staged file belongs to row i of the base file. With deletes the staged
+    file's ``nb_pos`` says which physical row each of its rows is; rows deleted since are left out.
     """
     staged_at = {name: at for at, use in enumerate(plan.staged) if not use.from_base for name in use.names}
     base_columns = [name for name in columns if name not in staged_at]
@@ -87,12 +93,24 @@ def read_joined(plan: JoinPlan, source: TrainingSource, file: JoinFile, columns:
             kinds = dict(use.columns)
             found |= {n: pa.chunked_array([pa.nulls(base.num_rows, arrow_type(kinds[n]))]) for n in names}
             continue
-        table = source.read_staged(plan.base, staged, names)
+        if file.base.deletes:
+            positions = source.live_positions(plan.base, file.base.path)
+            table = _at_positions(source.read_staged(plan.base, staged, [*names, _POSITION]), positions)
+        else:
+            table = source.read_staged(plan.base, staged, names)
         if table.num_rows != base.num_rows:
             raise rows_differ(use.run_id, file.base.path, base.num_rows, table.num_rows)
         kinds = dict(use.columns)
         found |= {n: table[n].cast(arrow_type(kinds[n])) for n in names}
     return pa.table([found[name] for name in columns], names=list(columns))
+
+
+def _at_positions(staged: pa.Table, positions: npt.NDArray[np.int64]) -> pa.Table:
+    """The staged rows of these physical rows, both in file order; fewer rows when some were never staged."""
+    import numpy as np
+
+    at = np.flatnonzero(np.isin(staged[_POSITION].to_numpy(), positions, assume_unique=True))
+    return staged.take(pa.array(at))
 
 
 def _prefetched(plan: JoinPlan, source: TrainingSource, columns: tuple[str, ...]) -> Iterator[pa.Table]:

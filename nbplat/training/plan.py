@@ -267,7 +267,7 @@ def _check_files(plan: JoinPlan) -> None:
             )
         for file in plan.files:
             staged = file.staged[at]
-            # Behind delete files the live rows are known only while reading; then the join compares again.
+            # Behind delete files the live rows are known only while reading; then the join goes by position.
             if staged is not None and not file.base.deletes and staged.rows != file.base.rows:
                 raise rows_differ(use.run_id, file.base.path, file.base.rows, staged.rows)
 
@@ -277,7 +277,7 @@ def rows_differ(run_id: str, path: str, base_rows: int, staged_rows: int) -> Dat
     return DataError(
         "training.rows",
         f"{run_id} has {staged_rows} rows for a base file of {base_rows} rows",
-        fix=f"rows were deleted since it was staged: run `%%backfill {run_id.partition('@')[0]}` again with --new",
+        fix=f"it was staged on other rows: run `%%backfill {run_id.partition('@')[0]}` again with --new",
         where=path,
     )
 

@@ -61,6 +61,12 @@ class TrainingSource(Protocol):
         Raises Conflict when the snapshot or the file is gone.
         """
 
+    def live_positions(self, pin: SnapshotPin, path: str) -> npt.NDArray[np.int64]:
+        """Physical positions of one base file's live rows, in file order, as `read_base` gives the rows.
+
+        Raises Conflict when the snapshot or the file is gone.
+        """
+
     def read_staged(self, pin: SnapshotPin, file: StagedFile, columns: Sequence[str]) -> pa.Table:
         """All rows of a staged file in file order, by column name. Raises DataError when it is gone or lacks one."""
 

@@ -65,6 +65,10 @@ class ServiceClient:
         """POST a JSON body. Returns the JSON reply."""
         return self.request("POST", path, query=query, body=body, timeout_s=timeout_s)
 
+    def post_bytes(self, path: str, body: bytes, *, timeout_s: float = 600.0, **query: Any) -> Any:
+        """POST bytes as they are. Returns the JSON reply."""
+        return self.request("POST", path, query=query, body=body, timeout_s=timeout_s)
+
     def delete(self, path: str, *, timeout_s: float = 60.0, **query: Any) -> Any:
         """DELETE. Returns the JSON reply."""
         return self.request("DELETE", path, query=query, timeout_s=timeout_s)
@@ -130,8 +134,9 @@ class ServiceClient:
         headers = {"Authorization": f"Bearer {self._token}", "Accept": "application/json"}
         payload = None
         if body is not None:
-            payload = json.dumps(body).encode()
-            headers["Content-Type"] = "application/json"
+            raw = isinstance(body, bytes)
+            payload = body if raw else json.dumps(body).encode()
+            headers["Content-Type"] = "application/octet-stream" if raw else "application/json"
         base = urlsplit(self.url).path.rstrip("/")
         try:
             connection.connect()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import getpass
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nbplat.config import Config, load_config
+from nbplat.service import backfill_verbs
 from nbplat.service.records import job_record, run_record, submission_record
 from nbplat.terms import SnapshotPin, StagedColumns, StagedFile
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from nbplat.compose import Platform
     from nbplat.ui.client import ServiceClient
 
@@ -29,14 +32,31 @@ class Desk(Protocol):
     def plan(self, spec: dict[str, Any]) -> dict[str, Any]:
         """Plan a backfill; returns the plan's record."""
 
-    def submit(self, spec: dict[str, Any], *, new: bool) -> dict[str, Any]:
+    def submit(self, spec: dict[str, Any], *, new: bool, max_cost: float | None = None) -> dict[str, Any]:
         """Ask for a backfill run; returns run, plan, job, attached, notes."""
 
-    def step(self, run_id: str, verb: str) -> dict[str, Any]:
-        """``audit``, ``promote``, ``rollback``, ``retry`` or ``cancel`` a run."""
+    def keep_frame(self, name: str, rows: pa.Table) -> dict[str, Any]:
+        """Store a DataFrame; returns ``table``, ``rows``, ``frame_bytes`` and ``created``."""
+
+    def let_go_frames(self, tables: list[str]) -> None:
+        """Drop stored DataFrames that no run names."""
+
+    def step(
+        self, run_id: str, verb: str, *, more: Sequence[str] = (), params: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Carry out a verb of `nbplat.service.backfill_verbs` on a run; `more` are promoted in the same pass."""
 
     def show(self, run_id: str) -> dict[str, Any]:
-        """A backfill run with ``units`` (counts by state) and ``jobs``."""
+        """A backfill run with ``units`` (counts by state), ``failed_units`` and ``jobs``."""
+
+    def diff(self, run_id: str, other: str | None, columns: Sequence[str]) -> dict[str, Any]:
+        """The record of a comparison with another run, or (None) with the live columns."""
+
+    def expire(self, run_ids: Sequence[str], older_than_s: float, *, dry_run: bool) -> dict[str, Any]:
+        """Sweep what nothing needs; returns what was (with `dry_run`: would be) deleted."""
+
+    def coverage(self, run_id: str) -> dict[str, Any]:
+        """How far a promoted run's columns reach into the table now; empty when it is not promoted."""
 
     def staged(self, run_id: str) -> dict[str, Any]:
         """The record of what a run has staged."""
@@ -57,7 +77,7 @@ class Desk(Protocol):
         """``text`` from a byte offset, ``next_offset`` and ``size``."""
 
     def watch(self, job_id: str, show: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-        """Follow a job to its end; `show` gets its record whenever it may have changed."""
+        """Follow a job until it ends or is paused; `show` gets its record whenever it may have changed."""
 
 
 class ServiceDesk:
@@ -71,16 +91,40 @@ class ServiceDesk:
         reply = self._client.post("/api/v1/backfills/plan", {"spec": spec}, timeout_s=600)
         return dict(reply["plan"])
 
-    def submit(self, spec: dict[str, Any], *, new: bool) -> dict[str, Any]:
-        body = {"spec": spec, "owner": getpass.getuser(), "new": new}
+    def submit(self, spec: dict[str, Any], *, new: bool, max_cost: float | None = None) -> dict[str, Any]:
+        body = {"spec": spec, "owner": getpass.getuser(), "new": new, "max_cost": max_cost}
         return dict(self._client.post("/api/v1/backfills", body, timeout_s=600))
 
-    def step(self, run_id: str, verb: str) -> dict[str, Any]:
-        body = None if verb == "cancel" else {"owner": getpass.getuser()}
+    def keep_frame(self, name: str, rows: pa.Table) -> dict[str, Any]:
+        import pyarrow as pa
+
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, rows.schema) as writer:
+            writer.write_table(rows)
+        return dict(self._client.post_bytes("/api/v1/frames", sink.getvalue().to_pybytes(), name=name))
+
+    def let_go_frames(self, tables: list[str]) -> None:
+        self._client.post("/api/v1/frames/let-go", tables)
+
+    def step(
+        self, run_id: str, verb: str, *, more: Sequence[str] = (), params: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        body = {"owner": getpass.getuser(), "runs": list(more), "params": dict(params or {})}
         return dict(self._client.post(f"/api/v1/backfills/{run_id}/{verb}", body))
 
     def show(self, run_id: str) -> dict[str, Any]:
         return dict(self._client.get(f"/api/v1/backfills/{run_id}"))
+
+    def diff(self, run_id: str, other: str | None, columns: Sequence[str]) -> dict[str, Any]:
+        query = {"other": other, "column": list(columns)}
+        return dict(self._client.get(f"/api/v1/backfills/{run_id}/diff", timeout_s=600, **query))
+
+    def expire(self, run_ids: Sequence[str], older_than_s: float, *, dry_run: bool) -> dict[str, Any]:
+        body = {"runs": list(run_ids), "older_than_s": older_than_s, "dry_run": dry_run}
+        return dict(self._client.post("/api/v1/backfills/expire", body, timeout_s=600))
+
+    def coverage(self, run_id: str) -> dict[str, Any]:
+        return dict(self._client.get(f"/api/v1/backfills/{run_id}/coverage"))
 
     def staged(self, run_id: str) -> dict[str, Any]:
         return dict(self._client.get(f"/api/v1/backfills/{run_id}/staged"))
@@ -104,7 +148,7 @@ class ServiceDesk:
         while True:
             job: dict[str, Any] = self._client.get(f"/api/v1/jobs/{job_id}/wait", wait_s=_POLL_S)
             show(job)
-            if job["ended"]:
+            if job["ended"] or job["state"] == "paused":
                 return job
 
 
@@ -118,27 +162,36 @@ class LocalDesk:
     def plan(self, spec: dict[str, Any]) -> dict[str, Any]:
         return self.platform.backfills.plan(self.platform.backfill_spec(spec)).record()
 
-    def submit(self, spec: dict[str, Any], *, new: bool) -> dict[str, Any]:
+    def submit(self, spec: dict[str, Any], *, new: bool, max_cost: float | None = None) -> dict[str, Any]:
         found = self.platform.backfills.submit(
-            self.platform.backfill_spec(spec), owner=getpass.getuser(), force_new=new
+            self.platform.backfill_spec(spec), owner=getpass.getuser(), force_new=new, max_cost=max_cost
         )
         return submission_record(found)
 
-    def step(self, run_id: str, verb: str) -> dict[str, Any]:
-        backfills = self.platform.backfills
-        if verb == "cancel":
-            return {"run": run_record(backfills.cancel(run_id)), "job": None, "notes": []}
-        if verb == "retry":
-            return submission_record(backfills.retry(run_id, owner=getpass.getuser()))
-        from nbplat.backfill.states import Step
+    def keep_frame(self, name: str, rows: pa.Table) -> dict[str, Any]:
+        return self.platform.frames.keep(name, rows).record()
 
-        return submission_record(backfills.step(run_id, Step(f"backfill.{verb}"), owner=getpass.getuser()))
+    def let_go_frames(self, tables: list[str]) -> None:
+        self.platform.frames.let_go(tables)
+
+    def step(
+        self, run_id: str, verb: str, *, more: Sequence[str] = (), params: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        backfills = self.platform.backfills
+        return backfill_verbs.carry_out(backfills, verb, [run_id, *more], owner=getpass.getuser(), params=params)
 
     def show(self, run_id: str) -> dict[str, Any]:
-        backfills = self.platform.backfills
-        run = backfills.find(run_id)
-        jobs = [job_record(job) for job in self.platform.store.jobs(run_id=run.id)]
-        return {"run": run_record(run), "units": backfills.progress(run), "jobs": jobs}
+        return backfill_verbs.seen(self.platform.backfills, self.platform.store, run_id)
+
+    def diff(self, run_id: str, other: str | None, columns: Sequence[str]) -> dict[str, Any]:
+        return self.platform.backfills.diff(run_id, other, columns).record()
+
+    def expire(self, run_ids: Sequence[str], older_than_s: float, *, dry_run: bool) -> dict[str, Any]:
+        age_ms = int(older_than_s * 1000)
+        return self.platform.expirer.expire(run_ids, older_than_ms=age_ms, dry_run=dry_run).record()
+
+    def coverage(self, run_id: str) -> dict[str, Any]:
+        return backfill_verbs.covered(self.platform.backfills, run_id)
 
     def staged(self, run_id: str) -> dict[str, Any]:
         return asdict(self.platform.backfills.staged_columns(run_id))

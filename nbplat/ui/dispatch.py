@@ -115,19 +115,34 @@ def _body(
 ) -> str | None:
     if verb.body == "none":
         return None
-    file = getattr(options, "body_file", None)
+    kind, file = _kind(verb, options)
     if file is not None and cell is not None:
-        raise RequestError("usage.body", f"two bodies: the cell and --{verb.body} {file}", fix="give one")
-    text = cell if file is None else _read(file, verb.body, where)
+        raise RequestError("usage.body", f"two bodies: the cell and --{kind} {file}", fix="give one")
+    text = cell if file is None else _read(file, kind, where)
     if text is None or not text.strip():
         if verb.body_required:
-            mend = f"give --{verb.body} FILE" + (
-                "" if where == "cli" else f", or write it in a cell: %%{prog.lstrip('%')}"
-            )
-            raise RequestError("usage.body", f"{prog} needs a body ({verb.body})", fix=mend)
+            mend = f"give --{kind} FILE" + ("" if where == "cli" else f", or write it in a cell: %%{prog.lstrip('%')}")
+            raise RequestError("usage.body", f"{prog} needs a body ({kind})", fix=mend)
         return None
-    # A Python body sees the notebook's variables by itself, and its own braces must stay.
-    return text if verb.body == "python" else template.render(text, values, what="the body")
+    # The braces of a Python body are its own.
+    return text if kind == "python" else template.render(text, values, what="the body")
+
+
+def _kind(verb: Verb, options: SimpleNamespace) -> tuple[str, str | None]:
+    """The language of the body, and the file that holds it; None when the cell does."""
+    file, python_file = getattr(options, "body_file", None), getattr(options, "python_file", None)
+    if python_file is not None:
+        if file is not None:
+            raise RequestError(
+                "usage.body", f"two bodies: --{verb.body} {file} and --python {python_file}", fix="give one"
+            )
+        options.lang = "python"
+        return "python", python_file
+    if getattr(options, "lang", None) != "python":
+        return verb.body, file
+    if file is not None:
+        raise RequestError("usage.body", f"--{verb.body} {file} is no Python body", fix=f"write --python {file}")
+    return "python", None
 
 
 def _read(file: str, kind: str, where: Where) -> str:

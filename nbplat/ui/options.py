@@ -26,7 +26,7 @@ __all__ = [
     "Verb",
 ]
 
-OptionType = Literal["text", "int", "float", "flag", "date", "list", "path"]
+OptionType = Literal["text", "int", "float", "flag", "date", "list", "path", "pair", "age"]
 Body = Literal["none", "sql", "yaml", "python"]
 Surface = Literal["magic", "cli"]
 
@@ -38,7 +38,9 @@ class Option:
     Attributes:
         name: The attribute under which a handler reads it.
         flags: ``("--dry-run", "-n")``; empty for a positional argument.
-        type: ``date`` is an ISO date or timestamp kept as text; ``list`` is ``a,b`` read as a tuple; ``path`` is text.
+        type: ``date`` is an ISO date or timestamp kept as text; ``list`` is ``a,b`` read as a tuple; ``path`` is text;
+            ``pair`` is ``KEY=VALUE``, of which all that are given make one mapping; ``age`` is ``36h`` or ``7d``, read
+            as seconds.
         help: One clause, lower case, no period.
         default: The value when it is not given; None means none. A repeatable one starts as ``()``.
         choices: The closed set of its values; empty means open.
@@ -77,6 +79,8 @@ class Option:
     @property
     def start(self) -> Any:
         """The value when it is not given."""
+        if self.type == "pair":
+            return {}
         if self.repeatable and self.default is None:
             return ()
         if self.type == "flag" and self.default is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nbplat.ui.help import cell_prog, line_prog
 from nbplat.ui.nouns import NOUNS
 from nbplat.ui.options import COMMON, Noun, Option, Verb
+from nbplat.ui.parse import positional_word
 
 __all__ = ["options_page"]
 
@@ -42,7 +43,7 @@ def _noun(noun: Noun) -> list[str]:
 
 
 def _ways(noun: Noun, verb: Verb) -> list[str]:
-    words = "".join(f" {o.shown}" if o.required or o.name == "name" else f" [{o.shown}]" for o in verb.positionals)
+    words = "".join(f" {positional_word(o)}" for o in verb.positionals)
     ways = []
     if verb.body != "none" and "magic" in verb.surfaces:
         ways.append(f"{cell_prog(noun, verb)}{words}")
@@ -77,4 +78,4 @@ def _help(option: Option) -> str:
     text = "; ".join(filter(None, (option.help, option.off_help))).replace("|", "\\|")
     if option.choices:
         text += f": {', '.join(f'`{choice}`' for choice in option.choices)}"
-    return text + (" (repeatable)" if option.repeatable else "")
+    return text + (" (repeatable)" if option.repeatable or option.type == "pair" else "")

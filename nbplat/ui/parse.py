@@ -16,12 +16,14 @@ from typing import Any, NoReturn
 from nbplat.errors import RequestError, did_you_mean
 from nbplat.ui.options import Noun, Option, Verb
 
-__all__ = ["WIDTH", "HelpAsked", "build_parser", "parse"]
+__all__ = ["WIDTH", "HelpAsked", "build_parser", "parse", "positional_word"]
 
 WIDTH = 110
 """Columns of help texts; fixed, so that a docstring does not depend on the terminal it was made in."""
 
 _NUMBER = re.compile(r"-\d+(\.\d*)?\Z")
+_AGE = re.compile(r"(\d+(?:\.\d+)?)([smhdw])\Z")
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 
 
 class HelpAsked(Exception):
@@ -92,13 +94,21 @@ def build_parser(noun: Noun, verb: Verb, *, prog: str) -> argparse.ArgumentParse
 
 def _usage(verb: Verb, prog: str) -> str:
     # argparse lists every option here, and the name last; what must be given is enough.
-    words = [o.shown if o.required or o.name == "name" else f"[{o.shown}]" for o in verb.positionals]
+    words = [positional_word(o) for o in verb.positionals]
     words += [f"{o.flags[0]} {o.shown}" for o in verb.options if o.required]
     return " ".join([_escape(prog), *words, "[options]"])
 
 
+def positional_word(option: Option) -> str:
+    """How a positional argument stands in a usage line: ``RUN``, ``[RUN]``, ``RUN…``."""
+    shown = option.shown + ("…" if option.repeatable else "")
+    return shown if option.required or option.name == "name" else f"[{shown}]"
+
+
 def _add_positional(group: argparse._ArgumentGroup, option: Option) -> None:
     optional: dict[str, Any] = {} if option.required else {"nargs": "?", "default": option.default}
+    if option.repeatable:
+        optional = {"nargs": "+"} if option.required else {"nargs": "*", "default": None}
     group.add_argument(
         _positional_dest(option), metavar=option.shown, type=_converter(option), help=_escape(option.help), **optional
     )
@@ -119,15 +129,16 @@ def _add_flag(group: argparse._ArgumentGroup, option: Option) -> None:
         text += f": {', '.join(option.choices)}"
     if option.default is not None:
         text += f" (default {_escape(str(option.default))})"
+    many = option.repeatable or option.type == "pair"
     group.add_argument(
         *option.flags,
         dest=option.name,
-        action="append" if option.repeatable else "store",
-        default=None if option.repeatable else option.start,
+        action="append" if many else "store",
+        default=None if many else option.start,
         metavar=option.shown,
         required=option.required,
         type=_converter(option),
-        help=text + (" (repeatable)" if option.repeatable else ""),
+        help=text + (" (repeatable)" if many else ""),
     )
 
 
@@ -138,7 +149,9 @@ def _positional_dest(option: Option) -> str:
 
 def _settle_names(verb: Verb, found: dict[str, Any], prog: str) -> dict[str, Any]:
     for option in verb.arguments:
-        if option.repeatable:
+        if option.type == "pair":
+            found[option.name] = _mapping(option, found[option.name] or (), prog)
+        elif option.repeatable:
             found[option.name] = tuple(found[option.name] or ())
     if "name_word" in found:
         word, flag = found.pop("name_word"), found.get("name")
@@ -172,6 +185,10 @@ def _converter(option: Option) -> Callable[[str], Any]:
             return _date(text)
         if option.type == "list":
             return tuple(part.strip() for part in text.split(",") if part.strip())
+        if option.type == "pair":
+            return _pair(option, text)
+        if option.type == "age":
+            return _age(text)
         if option.type in ("int", "float"):
             return _number(option, text)
         return text
@@ -185,6 +202,32 @@ def _date(text: str) -> str:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not an ISO date; write 2011-03-01 or 2011-03-01T12:00") from None
     return text
+
+
+def _pair(option: Option, text: str) -> tuple[str, str]:
+    key, mark, value = (part.strip() for part in text.partition("="))
+    if not (key and mark and value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not written {option.shown}")
+    return key, value
+
+
+def _mapping(option: Option, pairs: Sequence[tuple[str, str]], prog: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for key, value in pairs:
+        if found.setdefault(key, value) != value:
+            raise RequestError(
+                "usage.arguments",
+                f"{prog} has {option.flags[0]} {key}={found[key]} and {key}={value}",
+                fix="give one of them",
+            )
+    return found
+
+
+def _age(text: str) -> float:
+    match = _AGE.match(text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an age; write 30m, 36h, 7d or 2w")
+    return float(match[1]) * _SECONDS[match[2]]
 
 
 def _number(option: Option, text: str) -> int | float:

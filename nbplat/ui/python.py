@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbplat.config import load_config
 from nbplat.ui.desk import Desk, LocalDesk, open_desk
-from nbplat.ui.handlers.follow import follow
 from nbplat.ui.render.result import Result
 
 if TYPE_CHECKING:
-    from nbplat.backfill.plan import BackfillPlan
     from nbplat.sequence.preview import SequencePreview
     from nbplat.training.run import TrainingResult
 
@@ -21,16 +21,30 @@ def backfill(
     name: str,
     *,
     table: str,
-    sql: str,
+    sql: str = "",
+    python: str | Callable[..., Any] | None = None,
     keys: tuple[str, ...] | list[str] = (),
     start: str | None = None,
     end: str | None = None,
     time: str | None = None,
     engine: str = "local",
     promote: bool = False,
+    as_of: str | None = None,
+    source_times: Mapping[str, str] | None = None,
+    replace: Sequence[str] = (),
+    types: Mapping[str, str] | None = None,
+    checks: Mapping[str, Any] | None = None,
+    max_cost: float | None = None,
     new: bool = False,
     wait: bool = True,
     dry_run: bool = False,
+    ship: Sequence[Any] | Mapping[str, Any] = (),
+    py: Sequence[str] = (),
+    params: Mapping[str, Any] | None = None,
+    read: Sequence[str] = (),
+    group_by: Sequence[str] = (),
+    env: str | None = None,
+    frames: Mapping[str, Any] | None = None,
     desk: Desk | None = None,
 ) -> Result:
     """Compute new columns over a table's history, staged beside it and audited before they are published.
@@ -39,13 +53,28 @@ def backfill(
         name: Names the run ``name@n``.
         table: ``namespace.table`` that gets the columns.
         sql: One Spark-SQL ``SELECT`` of the keys and the new columns over ``base`` and other tables.
-        keys: Columns that identify a row; empty takes the result columns that the table has.
+        python: Instead of `sql`: a function of one batch (a `pyarrow.Table` of rows) that returns a dict of new
+            columns, or a Table with the keys; or its source text, where it is called ``feature``.
+        keys: Columns that identify a row; empty takes the result columns that the table has (with `python`: needed).
         start, end: ISO dates of the half-open window; None leaves that side open.
         time: The time column of the window; None takes the source of the time partition.
         promote: Promote when the audit passes.
+        as_of: Column that holds the time as of which a row's feature must be known; the audit probes for leaks.
+        source_times: Source table -> its time column, for the same.
+        replace: Existing columns that are computed again; outside the window they keep their values.
+        types: New column -> Iceberg type that it is stored as.
+        checks: Audit rule, or ``rule.threshold``, -> level or value.
+        max_cost: Refuse a run that costs more at the configured prices.
         new: Open a new run even where an equal one lives.
         wait: Return when the run rests; otherwise at once.
         dry_run: Plan only; ``result.value`` is the plan.
+        ship: Functions and classes that a Python body uses, or name -> function, class or constant.
+        py: Paths of modules, package folders or wheels that it imports.
+        params: JSON values that it reads by name or in ``params``.
+        read: Columns that its batch holds; empty takes those it names, or all.
+        group_by: Columns whose groups are handed over whole, a call per group.
+        env: Folder or interpreter of the environment that runs it; None takes this process's interpreter.
+        frames: Name in an SQL body -> DataFrame or Arrow table that it reads.
         desk: Where runs are kept; None asks the service, which is started on demand.
 
     Returns:
@@ -55,23 +84,45 @@ def backfill(
         NbplatError: what is wrong with the request, or what failed the run.
     """
     from nbplat.backfill.plan import BackfillPlan
-    from nbplat.ui.handlers.backfill import plan_result, submit
+    from nbplat.ui.handlers.backfill_result import followed, plan_result
+    from nbplat.ui.shipping import feature_source, frames_kept, python_source
 
+    body: dict[str, Any] = {"sql": sql}
+    if python is not None:
+        taken = dict(ship) if isinstance(ship, Mapping) else {each.__name__: each for each in ship}
+        body["python"] = python_source(
+            feature_source(python),
+            ship=taken,
+            py=py,
+            params=params,
+            read=read,
+            group_by=group_by,
+            env=env,
+            namespace={**getattr(python, "__globals__", {}), **taken},
+        )
     desk = desk or open_desk()
     spec = {
         "name": name,
         "table": table,
-        "sql": sql,
+        **body,
         "keys": list(keys),
         "from": start,
         "to": end,
         "time": time,
         "engine": engine,
         "promote": promote,
+        "as_of": as_of,
+        "source_times": dict(source_times or {}),
+        "replace": list(replace),
+        "types": dict(types or {}),
+        "checks": {name: str(value) for name, value in (checks or {}).items()},
     }
-    if dry_run:
-        return plan_result(BackfillPlan.from_record(desk.plan(spec)), desk.config)
-    return submit(desk, spec, new=new, wait=wait, show=lambda _result: None)
+    with frames_kept(desk, frames or {}, dry_run=dry_run) as tables:
+        spec["frames"] = tables
+        if dry_run:
+            return plan_result(BackfillPlan.from_record(desk.plan(spec)), desk.config)
+        asked = desk.submit(spec, new=new, max_cost=max_cost)
+    return followed(desk, asked, wait=wait, show=lambda _result: None)
 
 
 def sequence(name: str, definition: str, *, on: str, examples: int = 5) -> SequencePreview:
@@ -119,22 +170,17 @@ class Local:
         self._desk = desk
         self.platform = desk.platform
 
-    def backfill(self, name: str, *, table: str, sql: str, **request: Any) -> Result:
+    def backfill(self, name: str, *, table: str, sql: str = "", **request: Any) -> Result:
         """As `nb.backfill`; the run rests when this returns."""
         return backfill(name, table=table, sql=sql, desk=self._desk, **request)
 
-    def plan(self, name: str, *, table: str, sql: str, keys: tuple[str, ...] = ()) -> BackfillPlan:
-        """The plan of a backfill, as a value."""
-        plan: BackfillPlan = self.backfill(name, table=table, sql=sql, keys=keys, dry_run=True).value
-        return plan
+    def __getattr__(self, verb: str) -> Any:
+        """``local.promote(…)`` is `nb.backfill.promote` here, and so is every other verb of a run."""
+        from nbplat.ui import python_backfill
 
-    def promote(self, run: str) -> Result:
-        """Publish audited columns."""
-        return self._step(run, "promote")
-
-    def rollback(self, run: str) -> Result:
-        """Take promoted columns out again, or drop what was staged."""
-        return self._step(run, "rollback")
+        if verb not in python_backfill.__all__:
+            raise AttributeError(f"{type(self).__name__!r} has no attribute {verb!r}")
+        return functools.partial(getattr(python_backfill, verb), desk=self._desk)
 
     def sequence(self, name: str, definition: str, *, on: str, examples: int = 5) -> SequencePreview:
         """As `nb.sequence`."""
@@ -159,11 +205,3 @@ class Local:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _step(self, run: str, verb: str) -> Result:
-        from nbplat.ui.handlers.backfill import run_result
-
-        run_id = self._desk.show(run)["run"]["id"]
-        asked = self._desk.step(run_id, verb)
-        seen, _ = follow(self._desk, run_id, asked["job"], lambda _result: None)
-        return run_result(seen, asked["notes"])

@@ -22,7 +22,12 @@ def _at(noun: str, *verbs: str, module: str = "") -> dict[tuple[str, str], str]:
 
 
 HANDLERS: Mapping[tuple[str, str], str] = {
-    **_at("backfill", "run", "show", "status", "attach", "cancel", "audit", "promote", "rollback", "retry", "logs"),
+    **_at("backfill", "run", "show", "status"),
+    **_at("backfill", "attach", "pause", "resume", "cancel", "retry", module="backfill_steps"),
+    **_at("backfill", "audit", "promote", "rollback", "extend", module="backfill_steps"),
+    **_at("backfill", "logs", module="backfill_logs"),
+    **_at("backfill", "diff", module="backfill_diff"),
+    **_at("backfill", "expire", module="backfill_expire"),
     ("backfill", "plan"): "nbplat.ui.handlers.backfill:run",
     ("backfill", "list"): "nbplat.ui.handlers.backfill:list_runs",
     **_at("sequence", "preview", "show"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -40,8 +41,8 @@ def test_the_layers_hold_by_import_linter(root, tmp_path):
 
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_a_domain_imports_words_itself_and_light_parsers(root, imports_of, domain):
-    """A domain's files import words, their own package, the standard library, numpy and pyarrow, and parsers lazily."""
-    ours = tuple(f"nbplat.{name}" for name in (*WORDS, domain))
+    """A domain's files import words, remote code, their own package, the standard library, numpy and pyarrow."""
+    ours = tuple(f"nbplat.{name}" for name in (*WORDS, "remote", domain))
 
     wrong = [str(found) for found in imports_of(root / "nbplat" / domain) if not _allowed(found, ours)]
 
@@ -63,16 +64,33 @@ def test_words_import_only_words(root, imports_of):
 
 
 def test_code_for_other_interpreters_imports_nothing_of_nbplat(root, imports_of):
-    """nbplat/remote runs where nbplat is not installed: standard library, pyspark and pyarrow only."""
-    allowed = {"pyspark", "pyarrow", *sys.stdlib_module_names}
+    """nbplat/remote runs where nbplat is not installed: standard library, numpy, pyarrow; the rest on use only."""
+    allowed = {"numpy", "pyarrow", *sys.stdlib_module_names}
 
     wrong = [
         str(found)
         for found in imports_of(root / "nbplat" / "remote")
-        if _top(found) not in allowed and not found.name.startswith("nbplat.remote.")
+        if _top(found) not in allowed
+        and not found.name.startswith("nbplat.remote.")
+        and not (found.lazy and _top(found) in {"duckdb", "pyspark", "ray", "boto3", "botocore"})
     ]
 
     assert [] == wrong
+
+
+def test_code_for_other_interpreters_is_python_3_9(root):
+    """No syntax, and none of the later names we are used to, that Python 3.9 has not."""
+    later = {"strict", "slots", "kw_only"}
+
+    for path in sorted((root / "nbplat" / "remote").glob("*.py")):
+        tree = ast.parse(path.read_text("utf-8"), feature_version=(3, 9))
+        assert not any(isinstance(node, ast.Match) for node in ast.walk(tree)), path
+        named = {(keyword.arg, keyword.value.lineno) for keyword in ast.walk(tree) if isinstance(keyword, ast.keyword)}
+        assert [] == [(path.name, line) for name, line in named if name in later]
+        imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+        assert not imported & {"UTC", "StrEnum", "Self", "TypeAlias", "NotRequired", "pairwise", "annotations_"}, path
+        first = [node for node in tree.body if isinstance(node, ast.ImportFrom)][:1]
+        assert not first or "__future__" == first[0].module, path
 
 
 def test_one_heavy_library_belongs_to_one_folder(root, imports_of):

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nbplat.adapters.parquet.splice import chunk_digests
+from nbplat.adapters.parquet.compare import chunk_digests
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.backfill.spec import BackfillSpec
 from nbplat.terms import local_path

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from nbplat.adapters.files.local import LocalFiles
 from nbplat.backfill.states import Step
 from nbplat.errors import SetupError
 from tests.fixtures.lakehouse import Lake
@@ -63,13 +64,15 @@ def test_staging_on_a_full_disk(lake: Lake, monkeypatch: pytest.MonkeyPatch, how
 @pytest.mark.parametrize("how", ["fsync", "write"])
 def test_promotion_on_a_full_disk(lake: Lake, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     """The job fails with disk.full, main and its files stay, and promoting again works when there is room."""
-    run_id, before = lake.stage("f", SQL), lake.table().metadata_location
+    run_id, before = lake.stage("f", SQL), lake.table()
     lake.backfills.step(run_id, Step.PROMOTE, owner="me")
-    make_room = fill(monkeypatch, how, ".parquet")
+    make_room = fill(monkeypatch, how, ".partial")
     error = lake.fail()
     make_room()
     assert ("SetupError", "disk.full", "awaiting_promotion") == (error["kind"], error["code"], lake.state(run_id))
-    assert before == lake.table().metadata_location
+    after = lake.table()
+    assert (before.current_snapshot(), before.schema()) == (after.current_snapshot(), after.schema())
+    assert {"main"} == set(after.metadata.refs)
     assert [] == list((lake.home / "warehouse" / "shop").rglob("*--nb-*"))
     lake.promote(run_id)
     rows = lake.rows()
@@ -78,7 +81,7 @@ def test_promotion_on_a_full_disk(lake: Lake, monkeypatch: pytest.MonkeyPatch, h
 
 def test_a_disk_without_room_is_refused_before_any_effect(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a run nor a file comes of it, at staging and at promotion alike."""
-    monkeypatch.setattr("nbplat.adapters.parquet.staged.free_bytes", lambda _path: 10)
+    monkeypatch.setattr(LocalFiles, "free_bytes", lambda *_: 10)
     before = lake.picture()
     with pytest.raises(SetupError) as refused:
         lake.submit("doubled", "select id, x * 2 as doubled from base")
@@ -86,7 +89,7 @@ def test_a_disk_without_room_is_refused_before_any_effect(lake: Lake, monkeypatc
     assert before == lake.picture()
     monkeypatch.undo()
     run_id = lake.stage("doubled", "select id, x * 2 as doubled from base")
-    monkeypatch.setattr("nbplat.adapters.parquet.staged.free_bytes", lambda _path: 10)
+    monkeypatch.setattr(LocalFiles, "free_bytes", lambda *_: 10)
     before = lake.picture()
     with pytest.raises(SetupError) as refused:
         lake.backfills.step(run_id, Step.PROMOTE, owner="me")

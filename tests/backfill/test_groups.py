@@ -9,9 +9,9 @@ import duckdb
 import pandas as pd
 import pytest
 
+from nbplat.backfill.compute import compute
 from nbplat.backfill.run import Backfills
 from nbplat.backfill.spec import BackfillSpec
-from nbplat.backfill.stage import compute, read_sources
 from tests.fixtures.lakehouse import EVENTS, ORDERS, Lake
 
 ROW_WISE = [
@@ -46,11 +46,10 @@ def computed(backfills: Backfills, sql: str) -> tuple[list[tuple[str, ...]], pd.
     """The groups of the plan, and the column computed group by group."""
     plan = backfills.plan(BackfillSpec.build("f", ORDERS, sql, keys=("id",)))
     units = {unit.id: unit for unit in plan.units}
-    sources = read_sources(plan, backfills.tables)
     parts = [
         part.to_pandas()
         for group in plan.groups
-        for part, _ in compute(plan, backfills.tables, backfills.engine, [units[id_] for id_ in group], sources)
+        for part in compute(plan, backfills.tables, [units[id_] for id_ in group], backfills.settings)
     ]
     names = ["id", *(column.name for column in plan.columns)]
     return list(plan.groups), pd.concat(parts).sort_values("id").reset_index(drop=True)[names]
@@ -89,7 +88,7 @@ def test_another_body_runs_once_over_the_whole_window(shop: Lake, sql: str) -> N
     pd.testing.assert_frame_equal(in_one_query(shop, sql), got, check_dtype=False)
     plan = small.plan(BackfillSpec.build("f", ORDERS, sql, keys=("id",)))
     assert not plan.row_wise
-    [(alone, _)] = compute(plan, small.tables, small.engine, [plan.units[2]], read_sources(plan, small.tables))
+    [alone] = compute(plan, small.tables, [plan.units[2]], small.settings)
     part = alone.to_pandas()[["id", "f"]]
     expected = got[got["id"].isin(part["id"])].sort_values("id")["f"].tolist()
     assert expected == pytest.approx(part.sort_values("id")["f"].tolist(), nan_ok=True)

@@ -9,6 +9,9 @@ import pytest
 from nbplat.backfill.spec import BackfillSpec
 from nbplat.errors import Conflict
 from nbplat.job import Job, JobState, UnitState
+from nbplat.remote.kernel import stage
+from nbplat.remote.task import Task
+from nbplat.remote.write import write_staged
 from tests.fixtures.lakehouse import Lake, small_rows
 
 SQL = "select id, x * 2D as f from base"
@@ -83,34 +86,28 @@ def test_the_identity_is_of_what_decides_the_result() -> None:
         assert spec.identity != BackfillSpec.from_record({**spec.record(), **change}).identity
 
 
-def test_a_failed_run_goes_on_with_what_failed(lake: Lake) -> None:
+def test_a_failed_run_goes_on_with_what_failed(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     """Units that are done stay done: only the failed ones are computed again, by the same cell."""
     broken = {"on": True}
     ran: list[str] = []
 
-    class Flaky:
-        def __init__(self, writer: Any) -> None:
-            self._writer = writer
+    def flaky(columns: Any, **where: Any) -> Any:
+        if broken["on"] and where["unit"] == "00002":
+            raise OSError(5, "Input/output error")
+        ran.append(where["unit"])
+        return write_staged(columns, **where)
 
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._writer, name)
-
-        def write(self, folder: str, unit_id: str, *rest: Any) -> Any:
-            if broken["on"] and unit_id == "00002":
-                raise OSError(5, "Input/output error")
-            ran.append(unit_id)
-            return self._writer.write(folder, unit_id, *rest)
-
+    monkeypatch.setattr("nbplat.remote.kernel.write_staged", flaky)
     submitted(lake)
-    lake.platform.parts["writer"] = Flaky
-    with pytest.raises(OSError, match="Input/output"):
-        lake.platform.work_here("w")
-    assert ("planned", ["00000", "00001"]) == (lake.state("f@1"), ran)
+    assert "internal.bug" == lake.fail()["code"]
+    others = [f"{n:05d}" for n in range(6) if n != 2]
+    assert ("planned", others) == (lake.state("f@1"), ran)
     assert "internal.bug" == (lake.backfills.find("f@1").error or {})["code"]
+    assert 3 == lake.platform.store.units("f@1/stage")[2].attempts
     broken["on"] = False
     assert ("f@1", True) == submitted(lake)
     lake.work()
-    assert [f"{n:05d}" for n in range(6)] == ran
+    assert [*others, "00002"] == ran
     assert "awaiting_promotion" == lake.state("f@1")
 
 
@@ -138,18 +135,11 @@ def test_bad_data_fails_its_units_and_the_rest_stays(lake: Lake) -> None:
 def test_a_body_over_the_whole_window_fails_once_a_try(lake: Lake) -> None:
     """When one query covers all files, its failure is theirs; it is not run once more for each file."""
     sql = "select a.id, 1 as f from base a join base b on b.id = a.id where a.id <> 7"
-    runs: list[str] = []
+    runs: list[int] = []
 
-    class Counting:
-        def __init__(self, engine: Any) -> None:
-            self._engine = engine
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._engine, name)
-
-        def run(self, query: str, tables: Any) -> Any:
-            runs.append(query)
-            return self._engine.run(query, tables)
+    def counting(task: Task) -> list[dict[str, Any]]:
+        runs.append(len(task["files"]))
+        return stage(task)
 
     with pytest.raises(Exception, match="returns no row"):
         lake.submit("f", sql)
@@ -162,9 +152,9 @@ def test_a_body_over_the_whole_window_fails_once_a_try(lake: Lake) -> None:
         submitted(lake, sql)
     finally:
         backfill_run._PROBE_BYTES = before
-    lake.platform.parts["engine"] = Counting
+    lake.stage_by(counting)
     assert "body.missing_keys" == lake.fail()["code"]
-    assert 3 == len(runs)
+    assert [6, 6, 6] == runs
 
 
 def test_a_cancelled_run_goes_back_and_can_go_on(lake: Lake) -> None:

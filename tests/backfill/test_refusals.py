@@ -53,10 +53,13 @@ BAD = {
     "a function outside the subset": ({"sql": "select id, soundex(tag) as f from base"}, RequestError, "sql.function"),
     "a made-up function": ({"sql": "select id, frobnicate(x) as f from base"}, RequestError, "sql.function"),
     "a type no column can have": (
-        {"sql": "select id, 1.5 as f from base"},
+        {"sql": "select id, x as f from base", "types": {"f": "map<string, int>"}},
         RequestError,
-        "body.result_type",
+        "type.unsupported",
     ),
+    "text that is no type": ({"types": {"f": "seq<int>"}}, RequestError, "type.unknown"),
+    "a type for no column": ({"types": {"g": "int"}}, RequestError, "type.column"),
+    "a type that no cast leads to": ({"types": {"f": "string"}}, RequestError, "type.cast"),
     "a column of nulls only": ({"sql": "select id, null as f from base"}, RequestError, "body.result_type"),
     "types that do not fit": ({"sql": "select id, ts + tag as f from base"}, RequestError, "sql.types"),
     "a value that cannot be": ({"sql": "select id, 1 / (id - id) as f from base"}, DataError, "body.values"),
@@ -189,14 +192,3 @@ def test_a_stale_window_of_time_is_no_excuse(lake: Lake) -> None:
 
     with pytest.raises(ValueError, match="naive"):
         Window(start=dt.datetime(2024, 1, 1))  # noqa: DTZ001
-
-
-def test_files_under_an_older_partition_spec_are_refused(lake: Lake) -> None:
-    """A staging table has one spec: files of another would get partition values that are not theirs."""
-    with lake.table().update_spec() as evolution:
-        evolution.remove_field("bucket")
-    picture = lake.picture()
-    with pytest.raises(SetupError) as refused:
-        lake.submit("f", SQL)
-    assert "table.specs" == refused.value.code
-    assert picture == lake.picture()

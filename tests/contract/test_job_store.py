@@ -13,7 +13,7 @@ import pytest
 from nbplat.adapters.store import open_store
 from nbplat.config import Config, load_config
 from nbplat.errors import Conflict, NotFound
-from nbplat.job import JobDraft, JobState, JobStore, Lease, RunDraft, UnitState
+from nbplat.job import Job, JobDraft, JobState, JobStore, Lease, RunDraft, UnitState
 from nbplat.terms import Progress
 from nbplat.testing import FakeClock
 
@@ -124,6 +124,12 @@ def submit(store: JobStore, kind: str = "backfill.stage", run_id: str = "spend@1
     return store.submit(JobDraft(kind, run_id, {"n": 1}), kind_of_run="backfill", owner="ann")[0].id
 
 
+def claimed(store: JobStore) -> Job:
+    job = store.claim_job("w", lease_ms=LEASE_MS)
+    assert job is not None
+    return job
+
+
 def test_submitting_twice_is_one_job(store: JobStore) -> None:
     """A live job of the same run and kind is returned; another kind is refused until it ends."""
     job, new = store.submit(JobDraft("backfill.stage", "spend@1"), kind_of_run="backfill", owner="ann")
@@ -215,6 +221,38 @@ def test_cancel_asks_a_running_job_and_ends_a_queued_one(store: JobStore) -> Non
     queued = submit(store)
     assert JobState.CANCELLED == store.request_cancel(queued).state
     assert store.claim_job("w", lease_ms=LEASE_MS) is None
+
+
+def test_pause_asks_a_running_job_and_holds_a_queued_one(store: JobStore) -> None:
+    """A queued job is paused at once and nobody takes it; a running one is asked, and paused by its holder."""
+    queued = submit(store)
+    assert JobState.PAUSED == store.request_pause(queued).state == store.request_pause(queued).state
+    assert store.claim_job("w", lease_ms=LEASE_MS) is None
+    assert JobState.QUEUED == store.resume_job(queued).state
+    running = claimed(store)
+    assert (JobState.RUNNING, True) == ((job := store.request_pause(running.id)).state, job.pause_requested)
+    assert store.heartbeat(running.id, running.fence, lease_ms=LEASE_MS).pause_requested
+    paused = store.pause_job(running.id, running.fence)
+    assert (JobState.PAUSED, False, None) == (paused.state, paused.pause_requested, paused.worker)
+    with pytest.raises(Conflict, match="no longer running"):
+        store.report(running.id, running.fence, Progress(1, 2, "files"))
+    store.resume_job(running.id)
+    assert running.fence + 1 == claimed(store).fence
+
+
+def test_a_pause_is_taken_back_and_outlives_its_worker(store: JobStore) -> None:
+    """Resuming a job that has not paused yet lets it run on; one that was asked to pause is paused when given up."""
+    submit(store)
+    job = claimed(store)
+    store.request_pause(job.id)
+    assert (JobState.RUNNING, False) == ((going := store.resume_job(job.id)).state, going.pause_requested)
+    store.request_pause(job.id)
+    store.release_job(job.id, job.fence)
+    assert JobState.PAUSED == store.job(job.id).state
+    assert JobState.CANCELLED == store.request_cancel(job.id).state
+    for ended in (store.request_pause, store.resume_job):
+        with pytest.raises(Conflict, match="has ended"):
+            ended(job.id)
 
 
 def test_jobs_are_listed_newest_first(store: JobStore) -> None:
@@ -325,6 +363,33 @@ def test_released_units_do_not_count_as_tries(store: JobStore) -> None:
     assert (1, 0) == (store.release_units(SCOPE, "w"), store.release_units(SCOPE, "w"))
     assert [(UnitState.PENDING, 0), (UnitState.LEASED, 1)] == [(u.state, u.attempts) for u in store.units(SCOPE)]
     assert not store.finish_unit(SCOPE, "a", 1, {})
+
+
+def test_a_renewed_unit_does_not_lapse(store: JobStore, clock: FakeClock) -> None:
+    """Renewing keeps what the worker still holds, and takes nothing back from another."""
+    store.plan_units(SCOPE, ["a", "b"])
+    claim(store, "w", limit=2)
+    clock.advance(10)
+    assert ["a"] == claim(store, "v")
+    assert (1, 0) == (
+        store.renew_units(SCOPE, "w", lease_ms=LEASE_MS),
+        store.renew_units("other@1/stage", "w", lease_ms=LEASE_MS),
+    )
+    assert [] == claim(store, "v")
+    assert not store.finish_unit(SCOPE, "a", 1, {})
+    assert store.finish_unit(SCOPE, "b", 1, {})
+    assert 0 == store.renew_units(SCOPE, "w", lease_ms=LEASE_MS)
+
+
+def test_several_units_are_finished_at_once(store: JobStore) -> None:
+    """Each counts under its own fence; one that is done already or held by another is left out."""
+    store.plan_units(SCOPE, ["a", "b", "c"])
+    claim(store, limit=3)
+    assert store.finish_unit(SCOPE, "a", 1, {"rows": 1})
+    done = {"a": (1, {"rows": 9}), "b": (1, {"rows": 2}), "c": (2, {"rows": 3})}
+    assert {"b"} == store.finish_units(SCOPE, done)
+    assert [{"rows": 1}, {"rows": 2}, None] == [unit.result for unit in store.units(SCOPE)]
+    assert ["a", "b"] == [event.unit_id for event in store.events() if event.kind == "unit.done"]
 
 
 def test_more_units_than_one_statement_takes(store: JobStore) -> None:

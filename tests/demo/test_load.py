@@ -12,7 +12,7 @@ import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 
 from nbplat.adapters.iceberg.catalog import load_table, open_catalog, pin_of
-from nbplat.adapters.iceberg.scan import file_tasks
+from nbplat.adapters.iceberg.scan import pinned_files
 from nbplat.config import load_config
 from nbplat.demo import EVENTS, TRAIN, DemoReport, load_demo
 from nbplat.errors import Conflict, RequestError
@@ -54,7 +54,7 @@ def test_files_are_sorted_and_compressed(
     """Every file is zstd and ordered by time, then id."""
     table = load_table(loaded[0], name)
     assert 2 == table.metadata.format_version
-    for task in file_tasks(table, pin_of(table)):
+    for task in pinned_files(table, pin_of(table)):
         path = task.file.file_path.removeprefix("file://")
         data = pq.read_table(path, columns=list(keys), partitioning=None)
         ordered = data.sort_by([(key, "ascending") for key in keys])

@@ -8,11 +8,12 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from nbplat.backfill.body import parse_body
+from nbplat.backfill.python_body import parse_python
 from nbplat.backfill.states import MOVES as RUN_MOVES
 from nbplat.backfill.states import RunState
 from nbplat.job.states import MOVES as JOB_MOVES
@@ -21,6 +22,7 @@ from nbplat.ui.dispatch import choose_cell_verb, choose_line_verb, choose_top
 from nbplat.ui.nouns import NOUNS, PLATFORM, find_noun
 from nbplat.ui.options import Noun, Verb
 from nbplat.ui.parse import HelpAsked, parse
+from nbplat.ui.shipping import read_params
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
@@ -85,9 +87,11 @@ def mentions() -> list[tuple[str, str]]:
     return found
 
 
-def read(noun: Noun, verb: Verb, words: list[str]) -> None:
+def read(noun: Noun, verb: Verb, words: list[str]) -> SimpleNamespace:
+    """The options of a line; empty where it asks for help."""
     with contextlib.suppress(HelpAsked):
-        parse(noun, verb, words, prog="docs")
+        return parse(noun, verb, words, prog="docs")
+    return SimpleNamespace()
 
 
 @pytest.fixture(scope="module")
@@ -137,9 +141,11 @@ def test_every_magic_parses(page: str, cell: str) -> None:
     words, values = template.split(rest, {}), list(template.split(rest, {}))
     if cell.startswith("%%"):
         verb, left = choose_cell_verb(find_noun(name), words)
-        read(find_noun(name), verb, list(left))
-        if verb.body == "sql":
-            parse_body(body)
+        options = read(find_noun(name), verb, list(left))
+        if verb.body == "sql" and options.lang == "python":
+            parse_python(body, params=read_params(options.param))
+        elif verb.body == "sql":
+            parse_body(body, {name: f"nb_frames.{name}" for name in options.frame})
         return
     noun = find_noun(name)
     if noun is PLATFORM and values:

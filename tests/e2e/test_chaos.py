@@ -14,7 +14,7 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from nbplat.adapters.parquet.staged import local_path
+from nbplat.terms import local_path
 from tests.fixtures.product import Product
 from tests.fixtures.waiting import wait_until
 

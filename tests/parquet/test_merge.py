@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from nbplat.adapters.parquet.compact import Malformed, struct_bytes, walk
 from nbplat.adapters.parquet.footer import decode, encode, idl, read_footer, read_footer_bytes
-from nbplat.adapters.parquet.splice import splice
-from nbplat.errors import DataError
+from nbplat.errors import DataError, SetupError
+from tests.fixtures.splicing import splice
 
 BASE_TYPES = [pa.int64(), pa.string(), pa.bool_(), pa.list_(pa.int32()), pa.struct({"x": pa.int8(), "y": pa.string()})]
 UNKNOWN = {
@@ -261,12 +261,13 @@ def test_without_copying_in_the_kernel_the_file_is_the_same(
 
 
 def test_a_full_disk_leaves_nothing(pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernel's ENOSPC is passed on, not retried as a stream."""
+    """The kernel's ENOSPC is named, not retried as a stream."""
 
     def full(*_: int) -> int:
         raise OSError(errno.ENOSPC, "no space")
 
     monkeypatch.setattr(os, "copy_file_range", full)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(SetupError) as caught:
         splice(*pair, tmp_path / "out.parquet", {"b": 7})
-    assert not (tmp_path / "out.parquet").exists()
+    assert "disk.full" == caught.value.code
+    assert {"base.parquet", "new.parquet"} == {path.name for path in tmp_path.iterdir()}

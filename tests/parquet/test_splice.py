@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nbplat.adapters.parquet.compare import chunk_digests
 from nbplat.adapters.parquet.footer import encode, read_footer
-from nbplat.adapters.parquet.splice import chunk_digests, row_group_rows, splice
 from nbplat.errors import DataError
+from tests.fixtures.splicing import row_groups, splice
 
 TYPES: dict[pa.DataType, st.SearchStrategy[Any]] = {
     pa.int32(): st.integers(-(2**31), 2**31 - 1),
@@ -128,7 +129,7 @@ def test_a_spliced_file_reads_like_the_columns_side_by_side(case: Any) -> None:
                 expected = expected.append_column(numbered.schema.field(name), numbered[name])
             assert same(expected, pq.read_table(out))
             assert expected.schema.equals(pq.read_schema(out).remove_metadata(), check_metadata=True)
-            assert groups == row_group_rows(out)
+            assert groups == row_groups(out)
             assert chunk_digests(current) | chunk_digests(path) == chunk_digests(out)
             old = current.read_bytes()
             assert old[: report.copied_bytes] == out.read_bytes()[: report.copied_bytes]
@@ -247,13 +248,12 @@ def test_an_encrypted_footer_in_the_clear_is_refused(pair: tuple[Path, Path]) ->
     assert "parquet.encrypted" == refused(*pair, {"b": 2})
 
 
-def test_an_existing_target_stays(pair: tuple[Path, Path]) -> None:
-    """A file that is there already is not overwritten."""
+def test_a_leftover_under_the_name_is_replaced(pair: tuple[Path, Path]) -> None:
+    """What a killed try left behind is in nobody's way."""
     out = pair[0].with_name("out.parquet")
-    out.write_bytes(b"mine")
-    with pytest.raises(FileExistsError):
-        splice(*pair, out, {"b": 2})
-    assert b"mine" == out.read_bytes()
+    out.write_bytes(b"left over")
+    splice(*pair, out, {"b": 2})
+    assert ["a", "b"] == pq.read_schema(out).names
 
 
 def test_only_the_named_columns_are_taken(tmp_path: Path) -> None:

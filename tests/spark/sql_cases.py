@@ -39,6 +39,23 @@ def cases(*texts: str, fails: tuple[int, ...] = (), tolerance: float = 0.0) -> l
 
 
 SCALARS: dict[str, list[Case]] = {
+    "array": cases(
+        "array(d, e)",
+        "array(i, b)",
+        "array(i, d, null)",
+        "array(s, 'x', u)",
+        "array(p, q)",
+        "array(dt, at)",
+        "array(cast(d as float), cast(1.5D as float))",
+        "cast(array(d, e, i) as array<float>)",
+        "cast(array(i, 2) as array<double>)",
+        "cast(array(i, b) as array<string>)",
+    ),
+    "named_struct": cases(
+        "named_struct('a', i, 'b c', s)",
+        "named_struct('a', d, 'n', named_struct('x', at, 'y', array(d, e)))",
+    ),
+    "struct": cases("struct(i as a, d as b)", "struct(s, cast(d as float) as f)"),
     "add_months": cases("add_months(dt, 1)", "add_months(dt, -13)", "add_months(at, 2)"),
     "atan": cases("atan(d)", "atan(i)", tolerance=ULP),
     "cbrt": cases("cbrt(d)", "cbrt(i)", tolerance=ULP),
@@ -305,6 +322,7 @@ OPERATORS: dict[str, list[Case]] = {
         *cases("cast(d as int)", "int(d)", fails=(6, 9, 10, 11, 13, 15)),
         *cases("cast(d as bigint)", fails=(6, 9, 10, 11, 13)),
         *cases("cast(b as int)", fails=(11, 12)),
+        *cases("cast(d as float)", "cast(i as float)", "cast(b as float)", "cast(cast(d as float) as double)"),
         *cases(
             "cast(b as bigint)", "cast(i as string)", "cast(b as string)", "cast(p as string)", "cast(dt as string)"
         ),

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pytest
 
 from nbplat.adapters.duckdb.engine import DuckDBEngine
-from nbplat.adapters.parquet.staged import local_path
 from nbplat.backfill.body import BASE, bind_body, engine_name, parse_body
 from nbplat.backfill.dialect import to_duckdb
 from nbplat.backfill.types import spark_type
+from nbplat.terms import local_path
 from tests.fixtures.lakehouse import Lake, small_rows
 from tests.fixtures.spark import JVM_MARKS, SparkLab
 

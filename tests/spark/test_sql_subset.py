@@ -21,6 +21,7 @@ import pytest
 from nbplat.adapters.duckdb.engine import DuckDBEngine
 from nbplat.backfill.body import BASE, bind_body, parse_body
 from nbplat.backfill.dialect import FUNCTIONS, to_duckdb
+from nbplat.backfill.types import from_arrow
 from nbplat.errors import NbplatError
 from tests.fixtures.spark import JVM_MARKS, SparkLab
 from tests.spark.sql_cases import AGGREGATES, COLUMNS, OPERATORS, QUERIES, SCALARS, WINDOWS, Case
@@ -108,12 +109,23 @@ def same(expected: Any, found: Any, tolerance: float) -> bool:
         if math.isnan(expected) or math.isnan(found):
             return math.isnan(expected) and math.isnan(found)
         return expected == found or math.isclose(expected, found, rel_tol=tolerance, abs_tol=0.0)
+    if isinstance(expected, list) and isinstance(found, list):
+        return len(expected) == len(found) and all(
+            same(one, other, tolerance) for one, other in zip(expected, found, strict=True)
+        )
+    if isinstance(expected, dict) and isinstance(found, dict):
+        return expected.keys() == found.keys() and all(
+            same(expected[name], found[name], tolerance) for name in expected
+        )
     return bool(expected == found)
 
 
 def check(engines: Engines, sql: str, tolerance: float) -> None:
     expected, found = engines.by_spark(sql), engines.by_local(sql)
-    assert [(f.name, str(f.type)) for f in expected.schema] == [(f.name, str(f.type)) for f in found.schema], sql
+    # By Iceberg's types: Arrow names the elements of lists and says of each level whether it may be null.
+    assert [(f.name, from_arrow(f.type)) for f in expected.schema] == [
+        (f.name, from_arrow(f.type)) for f in found.schema
+    ], sql
     key = expected.column_names[0]
     expected, found = expected.sort_by(key), found.sort_by(key)
     wrong = [

@@ -9,40 +9,16 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from nbplat.adapters.duckdb.types import iceberg_type
 from nbplat.backfill.dialect import to_duckdb
+from nbplat.backfill.failures import our_errors
 from nbplat.backfill.ports import Column
-from nbplat.errors import DataError, RequestError, SetupError
+from nbplat.backfill.types import arrow_type
+from nbplat.errors import DataError, RequestError
+from nbplat.remote.cast import CastError, cast_column
+from nbplat.remote.duck import duckdb_errors, open_database, reason, with_tables
 
 __all__ = ["DuckDBEngine"]
-
-# DuckDB result type -> Iceberg type. HUGEINT is what sum and count_if of integers give here where
-# Spark gives bigint; a value beyond bigint is an overflow error in both.
-_TYPES = {
-    "BOOLEAN": "boolean",
-    "TINYINT": "int",
-    "SMALLINT": "int",
-    "INTEGER": "int",
-    "BIGINT": "long",
-    "HUGEINT": "long",
-    "FLOAT": "float",
-    "DOUBLE": "double",
-    "VARCHAR": "string",
-    "DATE": "date",
-    "TIMESTAMP": "timestamp",
-    "TIMESTAMP WITH TIME ZONE": "timestamptz",
-}
-
-_ARROW = {
-    "boolean": pa.bool_(),
-    "int": pa.int32(),
-    "long": pa.int64(),
-    "float": pa.float32(),
-    "double": pa.float64(),
-    "string": pa.string(),
-    "date": pa.date32(),
-    "timestamp": pa.timestamp("us"),
-    "timestamptz": pa.timestamp("us", tz="UTC"),
-}
 
 
 class DuckDBEngine:
@@ -57,13 +33,10 @@ class DuckDBEngine:
 
     def __init__(self, *, threads: int, memory_bytes: int, spill_folder: str) -> None:
         self._settings: dict[str, Any] = {
-            "memory_limit": f"{memory_bytes // (1 << 20)}MiB",
-            "temp_directory": spill_folder,
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
+            "threads": threads,
+            "memory_bytes": memory_bytes,
+            "spill_folder": spill_folder,
         }
-        if threads:
-            self._settings["threads"] = threads
 
     def prepare(self, sql: str, types: Mapping[str, Mapping[str, str]]) -> str:
         """Spark SQL to DuckDB SQL; RequestError for what lies outside the subset."""
@@ -75,23 +48,18 @@ class DuckDBEngine:
         Raises:
             RequestError: types that do not fit together, or a result type a new column cannot have.
         """
-        with closing(self._connect({name: schema.empty_table() for name, schema in schemas.items()})) as db:
+        empty = {name: schema.empty_table() for name, schema in schemas.items()}
+        with closing(open_database(self._settings)) as db, with_tables(db, empty):
             try:
-                described = db.execute(f"DESCRIBE {query}").fetchall()
+                relation = db.sql(query)
             except duckdb.Error as exc:
                 raise RequestError(
-                    "body.types", f"the body does not bind: {_reason(exc)}", fix="mend the types or names it names"
+                    "body.types", f"the body does not bind: {reason(exc)}", fix="mend the types or names it names"
                 ) from None
-        columns = []
-        for name, kind, *_ in described:
-            if kind not in _TYPES:
-                raise RequestError(
-                    "body.result_type",
-                    f"the column {name!r} would be of type {kind}",
-                    fix="cast it to double, bigint, int, string, boolean, date or timestamp",
-                )
-            columns.append(Column(name, _TYPES[kind]))
-        return tuple(columns)
+            return tuple(
+                Column(name, iceberg_type(kind, name))
+                for name, kind in zip(relation.columns, relation.types, strict=True)
+            )
 
     def run(self, query: str, tables: Mapping[str, pa.Table]) -> pa.Table:
         """Run the query; the result's columns have the types `result_columns` told.
@@ -100,43 +68,15 @@ class DuckDBEngine:
             DataError: what the data makes impossible: division by zero, overflow.
             SetupError: out of memory or of disk for spilling.
         """
-        with closing(self._connect(tables)) as db:
-            try:
-                relation = db.sql(query)
-                kinds = [str(kind) for kind in relation.types]
-                result: pa.Table = relation.to_arrow_table()
-            except duckdb.OutOfMemoryException as exc:
-                raise SetupError(
-                    "local.memory",
-                    f"the local engine ran out of memory: {_reason(exc)}",
-                    fix="raise limits.memory_bytes",
-                ) from None
-            except duckdb.IOException as exc:
-                raise SetupError(
-                    "local.disk", f"spilling failed: {_reason(exc)}", fix="make room on the disk"
-                ) from None
-            except duckdb.Error as exc:
-                raise DataError(
-                    "body.values",
-                    f"the body fails on this data: {_reason(exc)}",
-                    fix="guard the expression (CASE, NULLIF)",
-                ) from None
+        with closing(open_database(self._settings)) as db, our_errors(), duckdb_errors(), with_tables(db, tables):
+            relation = db.sql(query)
+            kinds = [iceberg_type(kind, name) for name, kind in zip(relation.columns, relation.types, strict=True)]
+            result: pa.Table = relation.to_arrow_table()
         try:
-            arrays = [result.column(i).cast(_ARROW[_TYPES[kind]]) for i, kind in enumerate(kinds)]
-        except pa.ArrowInvalid as exc:
+            arrays = [
+                column if kind == "unknown" else cast_column(column, arrow_type(kind))
+                for column, kind in zip(result.columns, kinds, strict=True)
+            ]
+        except CastError as exc:
             raise DataError("body.overflow", f"a value does not fit its type: {exc}", fix="cast to double") from None
         return pa.table(arrays, names=result.column_names)
-
-    def _connect(self, tables: Mapping[str, pa.Table]) -> duckdb.DuckDBPyConnection:
-        db = duckdb.connect(":memory:", config=self._settings)
-        db.execute("SET TimeZone = 'UTC'")
-        # A body reads what it is given: no file by name, no extension fetched.
-        db.execute("SET enable_external_access = false")
-        for name, table in tables.items():
-            db.register(name, table)
-        return db
-
-
-def _reason(exc: Exception) -> str:
-    """The first line of DuckDB's message, without its category."""
-    return str(exc).splitlines()[0].split("Error: ", 1)[-1]

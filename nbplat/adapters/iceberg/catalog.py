@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping, MutableMapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
+from nbplat.adapters.iceberg.exact_doubles import mend_doubles
 from nbplat.config import Config
 from nbplat.errors import NotFound, RemoteError, did_you_mean
 from nbplat.terms import SnapshotPin, TableName
@@ -15,7 +18,18 @@ if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import Table
 
-__all__ = ["EMBEDDED_NAME", "embedded_warehouse", "load_table", "open_catalog", "pin_of"]
+__all__ = [
+    "EMBEDDED_NAME",
+    "embedded_warehouse",
+    "load_table",
+    "open_catalog",
+    "pin_of",
+    "staged_root",
+    "storage_options",
+]
+
+_LENT: MutableMapping[Catalog, dict[str, dict[str, str]]] = WeakKeyDictionary()
+"""By catalog and table location: what the catalog said of the store when it gave the table out."""
 
 # Part of every row's key in the SQL catalog, and the catalog name JVM engines must use.
 EMBEDDED_NAME = "nbplat"
@@ -32,6 +46,7 @@ def open_catalog(config: Config) -> Catalog:
     Raises:
         RemoteError: when a configured catalog cannot be loaded.
     """
+    mend_doubles()
     if config.catalog:
         from pyiceberg.catalog import load_catalog
 
@@ -64,7 +79,9 @@ def load_table(catalog: Catalog, name: TableName | str) -> Table:
     from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 
     try:
-        return catalog.load_table(str(name))
+        table = catalog.load_table(str(name))
+        _LENT.setdefault(catalog, {})[table.location().rstrip("/")] = _options(table.io.properties)
+        return table
     except (NoSuchTableError, NoSuchNamespaceError):
         known = [".".join(identifier) for ns in catalog.list_namespaces() for identifier in catalog.list_tables(ns)]
         raise NotFound(
@@ -72,6 +89,33 @@ def load_table(catalog: Catalog, name: TableName | str) -> Table:
             f"there is no table {name}",
             fix=did_you_mean(str(name), known) or "the catalog is empty: `nbplat demo init` loads example tables",
         ) from None
+
+
+def storage_options(catalog: Catalog, location: str) -> dict[str, str]:
+    """Options of the object store that a location lies on: those that its table came with, else the catalog's.
+
+    Catalogs may lend credentials with a table. They are held in memory only.
+    """
+    lent = _LENT.get(catalog, {})
+    of_table = max((root for root in lent if location.startswith(f"{root}/")), key=len, default=None)
+    return _options(catalog.properties) | (lent[of_table] if of_table else {})
+
+
+def _options(properties: Mapping[str, str]) -> dict[str, str]:
+    return {name: str(value) for name, value in properties.items() if name.startswith(("s3.", "client."))}
+
+
+def staged_root(catalog: Catalog, table: str) -> str | None:
+    """Folder beside a table for staged files, when it lies on an object store; None when it is on a disk.
+
+    Beside and not inside: a sweep of a table's orphan files must not meet them.
+    """
+    location = load_table(catalog, table).location().rstrip("/")
+    scheme, colon, rest = location.partition("://")
+    if not colon or scheme == "file":
+        return None
+    folder, slash, _ = rest.rpartition("/")
+    return f"{scheme}://{folder if slash else rest}/_nbplat/staged"
 
 
 def pin_of(table: Table) -> SnapshotPin:

@@ -2,22 +2,33 @@
 
 A new column's schema is added without being made current. Publishing is one commit that asserts
 main, the run's branch and the current schema, and sets the current schema and main together; until
-then main shows nothing, and a rejected run leaves nothing.
+then main shows nothing, and a rejected run leaves nothing. A promoter that takes over removes the
+branches of those before it, so that the catalog refuses what they may still try.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nbplat.adapters.iceberg.catalog import load_table
-from nbplat.adapters.iceberg.schemas import refuse_existing, schema_with, schema_without, unused_schemas
-from nbplat.adapters.iceberg.staging import column_metrics, create_staging, drop_staging
-from nbplat.adapters.iceberg.swap import FileSwap, data_file_like, live_data_files, write_swap
-from nbplat.backfill.ports import Column, Publication, Swap
-from nbplat.errors import Conflict, RemoteError
-from nbplat.terms import SnapshotPin, StagedFile, local_path
+from nbplat.adapters.iceberg.catalog import load_table, pin_of
+from nbplat.adapters.iceberg.file_records import held_fields, record_of
+from nbplat.adapters.iceberg.live import live_files
+from nbplat.adapters.iceberg.refs import MAIN, history, promotion_branches, runs_of, set_ref, step_of
+from nbplat.adapters.iceberg.schemas import (
+    changed_schema,
+    field_paths,
+    fresh_ids,
+    kept_ids,
+    reserved_ids,
+    unused_schemas,
+)
+from nbplat.adapters.iceberg.staging import create_staging, drop_staging
+from nbplat.adapters.iceberg.swap import FileSwap, live_data_files, write_swap
+from nbplat.backfill.ports import BranchHead, Column, FileChange, Publication, SchemaChange, TableFile, TableView
+from nbplat.errors import Conflict, NotFound
+from nbplat.terms import SnapshotPin, StagedFile
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -26,20 +37,20 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
 
-__all__ = ["IcebergPublisher", "branch_name", "tag_name"]
+__all__ = ["IcebergPublisher"]
 
-_ATTEMPTS = 10
-_MAIN = "main"
-
-
-def branch_name(run_id: str) -> str:
-    """The run's branch: ``nb-spend_90d-1``."""
-    return f"nb-{run_id.replace('@', '-')}"
+_TRIES = 10
 
 
-def tag_name(run_id: str) -> str:
-    """Names the snapshot that main pointed at before the run: ``nb-pre-spend_90d-1``."""
-    return f"nb-pre-{run_id.replace('@', '-')}"
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """A snapshot on a branch, and what main was when it was built."""
+
+    table: Table
+    main: Snapshot
+    branch: str
+    snapshot: Snapshot
+    schema: Schema
 
 
 class IcebergPublisher:
@@ -64,257 +75,245 @@ class IcebergPublisher:
         """Drop a staging table with its files."""
         drop_staging(self._catalog, table)
 
-    def field_ids(self, base: SnapshotPin, run_id: str, columns: Sequence[Column]) -> dict[str, int]:
-        """The ids an earlier try put on the run's branch, else ids above every id the table has ever used."""
-        table = load_table(self._catalog, base.table)
-        refuse_existing(table, columns)
-        tried = table.metadata.snapshot_by_name(branch_name(run_id))
-        if tried is not None and tried.summary:
-            ids: dict[str, int] = json.loads(tried.summary["nbplat.field_ids"] or "{}")
-            if not set(ids.values()) & set(table.schema().field_ids):
-                return ids
-        first = table.metadata.last_column_id + 1
-        return {column.name: first + number for number, column in enumerate(columns)}
+    # -- looking ---------------------------------------------------------------------------------
+    def view(self, base: SnapshotPin) -> TableView:
+        """Main now, with every kind of delete."""
+        table = self._load(base)
+        held = held_fields(table)
+        files = []
+        for live in live_files(table, table.current_snapshot()):
+            columns, nulls = held(live.file)
+            deletes = tuple(each.file.file_path for each in live.deletes)
+            files.append(TableFile(live.path, live.file.record_count, deletes, columns, nulls))
+        return TableView(
+            pin=pin_of(table),
+            files=tuple(files),
+            columns={field.name: field.field_id for field in table.schema().fields},
+            fields=field_paths(table.schema()),
+            names=_name_ids(table),
+            handle=table,
+        )
 
-    def published(self, base: SnapshotPin, run_id: str) -> Publication | None:
-        """Look for the run's publish in main's history, undone by no later roll back."""
-        table = load_table(self._catalog, base.table)
-        for snapshot in _history(table, table.current_snapshot()):
-            summary = snapshot.summary
-            if summary is None or summary["nbplat.run"] != run_id:
+    def column_ids(self, base: SnapshotPin, change: SchemaChange) -> dict[str, int]:
+        """Look whether the schema can be changed so."""
+        table = self._load(base)
+        ids = fresh_ids(table, change.add)
+        changed_schema(table, SchemaChange(change.add, ids, change.remove, change.keep))
+        return kept_ids(table, change)
+
+    def published(self, base: SnapshotPin, run_id: str, step: str = "promote") -> Publication | None:
+        """Look for the run's newest step in main's history."""
+        table = self._load(base)
+        for snapshot in history(table, table.current_snapshot()):
+            ids = runs_of(snapshot).get(run_id)
+            if ids is None:
                 continue
-            if summary["nbplat.step"] == "rollback":
+            if step_of(snapshot) != step:
                 return None
-            if summary["nbplat.step"] == "promote":
-                return Publication(
-                    snapshot_id=snapshot.snapshot_id,
-                    previous_snapshot_id=snapshot.parent_snapshot_id or 0,
-                    schema_id=snapshot.schema_id or 0,
-                    previous_schema_id=int(summary["nbplat.previous_schema_id"] or 0),
-                    field_ids=json.loads(summary["nbplat.field_ids"] or "{}"),
-                    already=True,
-                )
+            summary = snapshot.summary
+            return Publication(
+                snapshot_id=snapshot.snapshot_id,
+                previous_snapshot_id=snapshot.parent_snapshot_id or 0,
+                schema_id=snapshot.schema_id or 0,
+                previous_schema_id=int((summary["nbplat.previous_schema_id"] if summary else None) or 0),
+                field_ids=ids if step == "promote" else {},
+                already=True,
+            )
         return None
 
-    def publish(
-        self,
-        base: SnapshotPin,
-        run_id: str,
-        columns: Sequence[Column],
-        field_ids: Mapping[str, int],
-        swaps: Sequence[Swap],
-        staged: Mapping[str, str],
-        provenance: Mapping[str, str],
-        check: Callable[[], None],
-        keep_schemas: Collection[int] = (),
-    ) -> Publication:
-        """Swap on the branch, check, then move main; replay the swap where main has moved.
+    def later_runs(self, base: SnapshotPin, run_id: str, field_ids: Collection[int]) -> tuple[str, ...]:
+        """Walk main's history back to the run's own promotion."""
+        table = self._load(base)
+        undone: set[str] = set()
+        found: list[str] = []
+        for snapshot in history(table, table.current_snapshot()):
+            for run, ids in runs_of(snapshot).items():
+                if run == run_id and step_of(snapshot) == "promote":
+                    return tuple(found)
+                if step_of(snapshot) == "rollback":
+                    undone.add(run)
+                elif run not in undone and set(ids.values()) & set(field_ids):
+                    found.append(run)
+        return tuple(found)
 
-        Args:
-            staged: Base path -> staged file, for the new columns' metrics.
-            keep_schemas: Schema ids that live runs still read with; the others are pruned when no
-                snapshot refers to them.
-        """
-        for attempt in range(_ATTEMPTS):
-            table = load_table(self._catalog, base.table)
+    def restorable(self, base: SnapshotPin, snapshot_id: int) -> frozenset[str]:
+        """Data files of a snapshot."""
+        table = self._load(base)
+        return frozenset(live.path for live in live_files(table, table.metadata.snapshot_by_id(snapshot_id)))
+
+    # -- committing ------------------------------------------------------------------------------
+    def open(
+        self, base: SnapshotPin, branch: str, change: SchemaChange, wanted: Mapping[str, int], guard: Callable[[], None]
+    ) -> dict[str, int]:
+        """One commit: other tries' branches go, this one's is made at main, the reserved columns' schema comes."""
+        from pyiceberg.table.update import AssertCurrentSchemaId, AssertLastAssignedFieldId, RemoveSnapshotRefUpdate
+
+        for _ in range(_TRIES):
+            table = self._load(base)
             main = _main(table)
-            schema = schema_with(table, columns, field_ids)
-            snapshot = self._swap_in(table, main, schema, run_id, field_ids, swaps, staged, provenance)
-            self._commit_branch(table, run_id, schema, snapshot)
-            if attempt == 0:
-                check()
-            if self._move_main(table, main, schema, snapshot, run_id, keep_schemas):
-                return Publication(
-                    snapshot_id=snapshot.snapshot_id,
-                    previous_snapshot_id=main.snapshot_id,
-                    schema_id=schema.schema_id,
-                    previous_schema_id=table.metadata.current_schema_id,
-                    field_ids=dict(field_ids),
-                    replays=attempt,
-                )
-        raise _contended(base.table)
-
-    def revert(self, publication: Publication, table: str, run_id: str, swaps: Sequence[Swap]) -> Publication:
-        """Swap the old files back and drop the run's columns, in one commit on top of main."""
-        from pyiceberg.exceptions import CommitFailedException
-
-        for attempt in range(_ATTEMPTS):
-            loaded = load_table(self._catalog, table)
-            main = _main(loaded)
-            back = _files_to_restore(loaded, main, publication, swaps, run_id)
-            schema = schema_without(loaded, set(publication.field_ids.values()))
-            properties = {
-                "nbplat.run": run_id,
-                "nbplat.step": "rollback",
-                "nbplat.previous_schema_id": str(loaded.metadata.current_schema_id),
-            }
-            snapshot = write_swap(loaded, main, schema, back, properties)
-            try:
-                self._commit_all(loaded, main, schema, snapshot)
-            except CommitFailedException:
-                continue
-            return Publication(
-                snapshot.snapshot_id,
-                main.snapshot_id,
-                schema.schema_id,
-                loaded.metadata.current_schema_id,
-                replays=attempt,
-            )
-        raise _contended(table)
-
-    def drop_branch(self, table: str, run_id: str) -> None:
-        """Remove the run's branch."""
-        from pyiceberg.table.update import AssertTableUUID, RemoveSnapshotRefUpdate
-
-        loaded = load_table(self._catalog, table)
-        if branch_name(run_id) in loaded.metadata.refs:
-            self._catalog.commit_table(
-                loaded,
-                (AssertTableUUID(uuid=loaded.metadata.table_uuid),),
-                (RemoveSnapshotRefUpdate(ref_name=branch_name(run_id)),),
-            )
-
-    def _swap_in(
-        self,
-        table: Table,
-        main: Snapshot,
-        schema: Schema,
-        run_id: str,
-        field_ids: Mapping[str, int],
-        swaps: Sequence[Swap],
-        staged: Mapping[str, str],
-        provenance: Mapping[str, str],
-    ) -> Snapshot:
-        old = live_data_files(table, main, {swap.old_path for swap in swaps})
-        new = [
-            FileSwap(
-                swap.old_path,
-                _spliced_record(old[swap.old_path], swap, staged[swap.old_path], field_ids, table.properties),
-            )
-            for swap in swaps
-            if swap.old_path in old
-        ]
-        deletes = {t.file.file_path for t in table.scan(snapshot_id=main.snapshot_id).plan_files() if t.delete_files}
-        if lost := len(swaps) - len(new) + len(deletes & old.keys()):
-            raise _base_changed(base_table=".".join(table.name()), lost=lost)
-        properties = {
-            **provenance,
-            "nbplat.run": run_id,
-            "nbplat.step": "promote",
-            "nbplat.field_ids": json.dumps(dict(field_ids)),
-            "nbplat.previous_schema_id": str(table.metadata.current_schema_id),
-        }
-        return write_swap(table, main, schema, new, properties)
-
-    def _commit_branch(self, table: Table, run_id: str, schema: Schema, snapshot: Snapshot) -> None:
-        """Put the snapshot on the run's branch, made new or moved; main and the current schema stay."""
-        from pyiceberg.exceptions import CommitFailedException
-        from pyiceberg.table.update import AddSnapshotUpdate, AssertCurrentSchemaId, AssertTableUUID
-
-        metadata = table.metadata
-        try:
-            self._catalog.commit_table(
+            ids = reserved_ids(table, change.add, wanted) or fresh_ids(table, change.add)
+            schema = changed_schema(table, SchemaChange(change.add, ids, change.remove, change.keep))
+            others = [name for name in promotion_branches(table) if name != branch]
+            guard()
+            if self._commit(
                 table,
+                {MAIN: main.snapshot_id, **{name: table.metadata.refs[name].snapshot_id for name in others}},
                 (
-                    AssertTableUUID(uuid=metadata.table_uuid),
-                    AssertCurrentSchemaId(current_schema_id=metadata.current_schema_id),
-                ),
-                (
+                    *(RemoveSnapshotRefUpdate(ref_name=name) for name in others),
                     *_add_schema(table, schema),
-                    AddSnapshotUpdate(snapshot=snapshot),
-                    _set_ref(branch_name(run_id), snapshot.snapshot_id),
+                    set_ref(branch, main.snapshot_id),
                 ),
-            )
-        except CommitFailedException as exc:
-            raise Conflict(
-                "promotion.schema_moved",
-                f"the schema of {'.'.join(table.name())} changed during the promotion",
-                fix=f"promote again: `%backfill promote {run_id}`",
-            ) from exc
+                AssertCurrentSchemaId(current_schema_id=table.metadata.current_schema_id),
+                AssertLastAssignedFieldId(last_assigned_field_id=table.metadata.last_column_id),
+            ):
+                return ids
+        raise Conflict(
+            "promotion.contended", f"{base.table} kept moving for {_TRIES} tries", fix="promote again in a while"
+        )
 
-    def _move_main(
+    def put(
         self,
-        before: Table,
-        main: Snapshot,
-        schema: Schema,
-        snapshot: Snapshot,
-        run_id: str,
-        keep_schemas: Collection[int],
-    ) -> bool:
-        """The compare-and-swap; False when main or the schema moved since `before`."""
-        from pyiceberg.exceptions import CommitFailedException
-        from pyiceberg.table.refs import SnapshotRefType
+        view: TableView,
+        branch: str,
+        files: Sequence[FileChange],
+        schema: SchemaChange,
+        properties: Mapping[str, str],
+        guard: Callable[[], None],
+        *,
+        before: int | None = None,
+    ) -> BranchHead | None:
+        """Write the manifests on top of the view's snapshot and move the branch there; main stays."""
+        from pyiceberg.table.update import AddSnapshotUpdate, AssertCurrentSchemaId
+
+        table: Table = view.handle
+        main = _main(table)
+        at = table.metadata.refs.get(branch)
+        if at is None:
+            raise _overtaken(branch)
+        changed = changed_schema(table, schema)
+        told = {**properties, "nbplat.previous_schema_id": str(table.metadata.current_schema_id)}
+        snapshot = write_swap(table, main, changed, _swaps(table, main, files, before), told)
+        guard()
+        if not self._commit(
+            table,
+            {MAIN: main.snapshot_id, branch: at.snapshot_id},
+            (*_add_schema(table, changed), AddSnapshotUpdate(snapshot=snapshot), set_ref(branch, snapshot.snapshot_id)),
+            AssertCurrentSchemaId(current_schema_id=table.metadata.current_schema_id),
+        ):
+            self._refuse_overtaken(view.pin, branch)
+            return None
+        pin = SnapshotPin(view.pin.table, view.pin.table_uuid, snapshot.snapshot_id, changed.schema_id)
+        return BranchHead(pin, _Head(table, main, branch, snapshot, changed))
+
+    def publish(
+        self, head: BranchHead, tag: str | None, guard: Callable[[], None], keep_schemas: Collection[int] = ()
+    ) -> Publication | None:
+        """The compare-and-swap."""
         from pyiceberg.table.update import (
             AssertCurrentSchemaId,
-            AssertRefSnapshotId,
-            AssertTableUUID,
             RemoveSchemasUpdate,
             RemoveSnapshotRefUpdate,
             SetCurrentSchemaUpdate,
         )
 
-        table = load_table(self._catalog, ".".join(before.name()))
-        unused = unused_schemas(table, {schema.schema_id, before.metadata.current_schema_id, *keep_schemas})
-        branch = branch_name(run_id)
+        built: _Head = head.handle
+        before = built.table.metadata
+        table = self._load(head.pin)
+        unused = unused_schemas(table, {built.schema.schema_id, before.current_schema_id, *keep_schemas})
+        guard()
+        if not self._commit(
+            table,
+            {MAIN: built.main.snapshot_id, built.branch: built.snapshot.snapshot_id},
+            (
+                SetCurrentSchemaUpdate(schema_id=built.schema.schema_id),
+                set_ref(MAIN, built.snapshot.snapshot_id),
+                *((set_ref(tag, built.main.snapshot_id, tag=True),) if tag else ()),
+                RemoveSnapshotRefUpdate(ref_name=built.branch),
+                *((RemoveSchemasUpdate(schema_ids=unused),) if unused else ()),
+            ),
+            AssertCurrentSchemaId(current_schema_id=before.current_schema_id),
+        ):
+            self._refuse_overtaken(head.pin, built.branch)
+            return None
+        return Publication(
+            snapshot_id=built.snapshot.snapshot_id,
+            previous_snapshot_id=built.main.snapshot_id,
+            schema_id=built.schema.schema_id,
+            previous_schema_id=before.current_schema_id,
+        )
+
+    def sweep(self, base: SnapshotPin, *, run_id: str | None = None, branch: str | None = None) -> tuple[str, ...]:
+        """Remove what promotions left; nothing happens when the table is gone or another by now."""
+        from pyiceberg.table.update import RemoveSnapshotRefUpdate
+
         try:
-            self._catalog.commit_table(
-                table,
-                (
-                    AssertTableUUID(uuid=before.metadata.table_uuid),
-                    AssertRefSnapshotId(ref=_MAIN, snapshot_id=main.snapshot_id),
-                    AssertRefSnapshotId(ref=branch, snapshot_id=snapshot.snapshot_id),
-                    AssertCurrentSchemaId(current_schema_id=before.metadata.current_schema_id),
-                ),
-                (
-                    SetCurrentSchemaUpdate(schema_id=schema.schema_id),
-                    _set_ref(_MAIN, snapshot.snapshot_id),
-                    _set_ref(tag_name(run_id), main.snapshot_id, SnapshotRefType.TAG),
-                    RemoveSnapshotRefUpdate(ref_name=branch),
-                    *((RemoveSchemasUpdate(schema_ids=unused),) if unused else ()),
-                ),
-            )
+            table = self._load(base)
+        except (Conflict, NotFound):
+            return ()
+        left = [name for name in promotion_branches(table, run_id) if branch in (None, name)]
+        if left:
+            at = {name: table.metadata.refs[name].snapshot_id for name in left}
+            self._commit(table, at, tuple(RemoveSnapshotRefUpdate(ref_name=name) for name in left))
+        return tuple(left)
+
+    def _commit(self, table: Table, refs: Mapping[str, int], updates: tuple[Any, ...], *asserts: Any) -> bool:
+        """Commit; False when a requirement does not hold any more."""
+        from pyiceberg.exceptions import CommitFailedException
+        from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID
+
+        requirements = (
+            AssertTableUUID(uuid=table.metadata.table_uuid),
+            *(AssertRefSnapshotId(ref=name, snapshot_id=snapshot_id) for name, snapshot_id in refs.items()),
+            *asserts,
+        )
+        try:
+            self._catalog.commit_table(table, requirements, updates)
         except CommitFailedException:
+            return False
+        except ValueError as exc:
+            # Another branch took the sequence number; pyiceberg's catalogs say so in words only.
+            if "sequence number" not in str(exc):
+                raise
             return False
         return True
 
-    def _commit_all(self, table: Table, main: Snapshot, schema: Schema, snapshot: Snapshot) -> None:
-        from pyiceberg.table.update import (
-            AddSnapshotUpdate,
-            AssertCurrentSchemaId,
-            AssertRefSnapshotId,
-            AssertTableUUID,
-            SetCurrentSchemaUpdate,
-        )
+    def _load(self, base: SnapshotPin) -> Table:
+        table = load_table(self._catalog, base.table)
+        if str(table.metadata.table_uuid) != base.table_uuid:
+            raise Conflict(
+                "table.replaced",
+                f"{base.table} is another table now than the one this was planned on",
+                fix="plan again: the name was dropped and made anew",
+            )
+        return table
 
-        metadata = table.metadata
-        self._catalog.commit_table(
-            table,
-            (
-                AssertTableUUID(uuid=metadata.table_uuid),
-                AssertRefSnapshotId(ref=_MAIN, snapshot_id=main.snapshot_id),
-                AssertCurrentSchemaId(current_schema_id=metadata.current_schema_id),
-            ),
-            (
-                *_add_schema(table, schema),
-                AddSnapshotUpdate(snapshot=snapshot),
-                SetCurrentSchemaUpdate(schema_id=schema.schema_id),
-                _set_ref(_MAIN, snapshot.snapshot_id),
-            ),
-        )
+    def _refuse_overtaken(self, pin: SnapshotPin, branch: str) -> None:
+        if branch not in self._load(pin).metadata.refs:
+            raise _overtaken(branch)
 
 
-def _set_ref(name: str, snapshot_id: int, kind: Any = None) -> Any:
-    from pyiceberg.table.refs import SnapshotRefType
-    from pyiceberg.table.update import SetSnapshotRefUpdate
-
-    return SetSnapshotRefUpdate(
-        ref_name=name,
-        type=kind or SnapshotRefType.BRANCH,
-        snapshot_id=snapshot_id,
-        max_ref_age_ms=None,
-        max_snapshot_age_ms=None,
-        min_snapshots_to_keep=None,
+def _overtaken(branch: str) -> Conflict:
+    return Conflict(
+        "lease.lost",
+        f"the branch {branch} was taken away: another promotion has taken over",
+        fix="stop this work; the newer one goes on",
     )
+
+
+def _swaps(table: Table, main: Snapshot, files: Sequence[FileChange], before: int | None) -> list[FileSwap]:
+    live = live_data_files(table, main, {change.live_path for change in files})
+    put_back = {change.new_path for change in files if change.action == "restore"}
+    past = table.metadata.snapshot_by_id(before) if put_back and before else None
+    old = live_data_files(table, past, put_back) if past else {}
+    swaps = []
+    for change in files:
+        new: DataFile | None
+        if change.action == "restore":
+            new = old[change.new_path]
+        else:
+            new = record_of(table, change, live[change.live_path]) if change.rows else None
+        swaps.append(FileSwap(change.live_path, new))
+    return swaps
 
 
 def _add_schema(table: Table, schema: Schema) -> tuple[Any, ...]:
@@ -331,78 +330,19 @@ def _main(table: Table) -> Snapshot:
     return snapshot
 
 
-def _spliced_record(
-    old: DataFile, swap: Swap, staged_path: str, field_ids: Mapping[str, int], properties: Mapping[str, str]
-) -> DataFile:
-    added = column_metrics(staged_path, field_ids, properties)
-    kinds = (
-        "column_sizes",
-        "value_counts",
-        "null_value_counts",
-        "nan_value_counts",
-        "lower_bounds",
-        "upper_bounds",
-    )
-    metrics: dict[str, Any] = {kind: {**(getattr(old, kind) or {}), **added.get(kind, {})} for kind in kinds}
-    metrics["split_offsets"] = old.split_offsets
-    return data_file_like(old, swap.new_path, local_path(swap.new_path).stat().st_size, metrics)
+def _name_ids(table: Table) -> dict[tuple[str, ...], int]:
+    """What files without field ids call each field: by the name mapping, else by the schema."""
+    mapping = table.name_mapping()
+    if mapping is None:
+        return field_paths(table.schema())
+    found: dict[tuple[str, ...], int] = {}
 
+    def walk(prefix: tuple[str, ...], fields: Sequence[Any]) -> None:
+        for field in fields:
+            for name in field.names:
+                if field.field_id is not None:
+                    found[*prefix, name] = field.field_id
+                walk((*prefix, name), field.fields)
 
-def _files_to_restore(
-    table: Table, main: Snapshot, publication: Publication, swaps: Sequence[Swap], run_id: str
-) -> list[FileSwap]:
-    name = ".".join(table.name())
-    ours = {swap.new_path for swap in swaps}
-    live = {task.file.file_path: task for task in table.scan().plan_files()}
-    if missing := ours - live.keys():
-        later = [
-            str(snapshot.summary["nbplat.run"])
-            for snapshot in _history(table, main, until=publication.snapshot_id)
-            if snapshot.summary and snapshot.summary["nbplat.run"]
-        ]
-        by = f" (by {', '.join(dict.fromkeys(later))})" if later else ""
-        raise Conflict(
-            "rollback.built_on",
-            f"{len(missing)} files of {run_id} in {name} were replaced since{by}",
-            fix=f"roll back {later[0]} first"
-            if later
-            else "drop the column instead (Spark: ALTER TABLE … DROP COLUMN)",
-        )
-    if any(live[path].delete_files for path in ours):
-        raise Conflict(
-            "rollback.deletes",
-            f"rows of {name} were deleted in files of {run_id} since, and the old files still hold them",
-            fix="compact the table first, or drop the column instead (Spark: ALTER TABLE … DROP COLUMN)",
-        )
-    before = table.metadata.snapshot_by_id(publication.previous_snapshot_id)
-    if before is None:
-        raise Conflict(
-            "snapshot.expired",
-            f"the snapshot before {run_id} has been expired, and its files may be gone",
-            fix="drop the column instead (Spark: ALTER TABLE … DROP COLUMN)",
-        )
-    old = live_data_files(table, before, {swap.old_path for swap in swaps})
-    return [FileSwap(swap.new_path, old[swap.old_path]) for swap in swaps]
-
-
-def _history(table: Table, head: Snapshot | None, until: int | None = None) -> Iterator[Snapshot]:
-    """Snapshots from `head` back to the first, or to `until`, which is left out."""
-    while head is not None and head.snapshot_id != until:
-        yield head
-        head = table.metadata.snapshot_by_id(head.parent_snapshot_id) if head.parent_snapshot_id else None
-
-
-def _base_changed(base_table: str, lost: int) -> Conflict:
-    return Conflict(
-        "promotion.base_changed",
-        f"{lost} data files of {base_table} were replaced or got deletes during the promotion",
-        fix="roll the run back and run the cell again on the present snapshot",
-    )
-
-
-def _contended(table: str) -> RemoteError:
-    return RemoteError(
-        "catalog.contended",
-        f"{table} kept moving for {_ATTEMPTS} tries",
-        fix="promote again when fewer writers are busy",
-    )
+    walk((), mapping.root)
+    return found

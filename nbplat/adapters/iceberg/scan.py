@@ -1,4 +1,4 @@
-"""Reading what a pin says, by field id, with deletes applied: pyiceberg's ArrowScan is the only reader."""
+"""Reading what a pin says, by field id, with every kind of delete applied; pyiceberg's ArrowScan reads the files."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from nbplat.errors import Conflict, NotFound, did_you_mean
+from nbplat.adapters.iceberg.deletes import DeletedRows
+from nbplat.adapters.iceberg.live import LiveFile, live_files, refuse_unreadable
+from nbplat.adapters.iceberg.manifests import Manifests
+from nbplat.errors import Conflict, DataError, NotFound, did_you_mean
 from nbplat.terms import SnapshotPin, Window
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyiceberg.table import FileScanTask, Table
+    from pyiceberg.schema import Schema
+    from pyiceberg.table import Table
 
-__all__ = ["check_pin", "file_tasks", "read_pin", "read_tasks", "window_filter"]
+__all__ = ["check_pin", "pinned_files", "pinned_schema", "read_files", "read_pin", "window_filter"]
 
 
 def window_filter(time_column: str | None, window: Window, kind: str = "timestamptz") -> str:
@@ -56,46 +60,84 @@ def check_pin(table: Table, pin: SnapshotPin) -> None:
         )
 
 
-def file_tasks(table: Table, pin: SnapshotPin, row_filter: str = "") -> list[FileScanTask]:
+def pinned_files(
+    table: Table, pin: SnapshotPin, row_filter: str = "", *, manifests: Manifests | None = None
+) -> list[LiveFile]:
     """The data files of a pin that can hold rows of the filter, with their delete files, in path order.
 
-    Empty when the pin has no snapshot or the filter meets no file.
+    The filter's names are those of the pinned schema. Empty when the pin has no snapshot or the filter
+    meets no file.
     """
-    from pyiceberg.table import ALWAYS_TRUE
-
     check_pin(table, pin)
     if pin.snapshot_id is None:
         return []
-    scan = table.scan(row_filter=row_filter or ALWAYS_TRUE, snapshot_id=pin.snapshot_id)
-    return sorted(scan.plan_files(), key=lambda task: task.file.file_path)
+    snapshot = table.metadata.snapshot_by_id(pin.snapshot_id)
+    return live_files(table, snapshot, row_filter, schema=pinned_schema(table, pin), manifests=manifests)
 
 
-def read_tasks(table: Table, pin: SnapshotPin, tasks: Iterable[FileScanTask], columns: Sequence[str]) -> pa.Table:
-    """Read live rows of `tasks`, task after task in their order, rows in file order.
+def pinned_schema(table: Table, pin: SnapshotPin) -> Schema:
+    """The schema of a pin."""
+    return next(schema for schema in table.metadata.schemas if schema.schema_id == pin.schema_id)
+
+
+def read_files(
+    table: Table,
+    pin: SnapshotPin,
+    files: Iterable[LiveFile],
+    columns: Sequence[str],
+    *,
+    deleted: DeletedRows | None = None,
+) -> pa.Table:
+    """Read live rows of `files`, file after file in their order, rows in file order.
 
     Args:
         columns: Top-level column names at the pin's schema, in the order wanted.
+        deleted: Delete files read before, to read none twice; None reads afresh.
 
     Returns:
-        An Arrow table with exactly those columns; zero rows when there are no tasks.
+        An Arrow table with exactly those columns; zero rows when there are no files.
 
     Raises:
         NotFound: a column that the pinned schema does not have.
+        SetupError: a file of another format than Parquet, or an encrypted one.
     """
     from pyiceberg.expressions import AlwaysTrue
     from pyiceberg.io.pyarrow import ArrowScan
     from pyiceberg.schema import Schema
+    from pyiceberg.table import FileScanTask
 
-    schema = next(s for s in table.metadata.schemas if s.schema_id == pin.schema_id)
+    schema = pinned_schema(table, pin)
     by_name = {field.name: field for field in schema.fields}
     missing = [name for name in columns if name not in by_name]
     if missing:
         raise NotFound(
             "column.unknown", f"{pin.table} has no column {missing[0]!r}", fix=did_you_mean(missing[0], by_name)
         )
+    files = list(files)
+    refuse_unreadable(files, pin.table)
     projected = Schema(*(by_name[name] for name in columns), schema_id=schema.schema_id)
     scan = ArrowScan(table.metadata, table.io, projected, AlwaysTrue())
-    return scan.to_table(list(tasks)).select(list(columns))
+    rows = scan.to_table([FileScanTask(live.file) for live in files]).select(list(columns))
+    if not any(live.deletes for live in files):
+        return rows
+    return _without_deleted(table, rows, files, deleted or DeletedRows(table))
+
+
+def _without_deleted(table: Table, rows: pa.Table, files: Sequence[LiveFile], deleted: DeletedRows) -> pa.Table:
+    import numpy as np
+    import pyarrow as pa
+
+    counts = [live.file.record_count for live in files]
+    if sum(counts) != rows.num_rows:
+        raise DataError(
+            "file.rows",
+            f"data files of {'.'.join(table.name())} hold {rows.num_rows} rows, their manifests say {sum(counts)}",
+            fix="write the files anew with the engine that made them (Spark: CALL system.rewrite_data_files)",
+        )
+    lives = np.ones(rows.num_rows, bool)
+    for start, live in zip(np.cumsum([0, *counts[:-1]]), files, strict=True):
+        lives[start + deleted.of(live)] = False
+    return rows.filter(pa.array(lives))
 
 
 def read_pin(table: Table, pin: SnapshotPin, columns: Sequence[str], row_filter: str = "") -> pa.Table:
@@ -104,4 +146,4 @@ def read_pin(table: Table, pin: SnapshotPin, columns: Sequence[str], row_filter:
     The filter is text such as ``label_ts >= '2011-01-01T00:00:00+00:00'`` and prunes files only:
     rows of a file that do not match are returned as well. Empty text keeps every file.
     """
-    return read_tasks(table, pin, file_tasks(table, pin, row_filter), columns)
+    return read_files(table, pin, pinned_files(table, pin, row_filter), columns)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from nbplat.adapters.iceberg.file_records import parquet_schema, parquet_statistics
+from nbplat.adapters.iceberg.live import live_files
 from nbplat.adapters.iceberg.swap import live_data_files
 from nbplat.errors import NotFound
-from nbplat.terms import RunId, SnapshotPin, StagedFile, TableName, local_path
+from nbplat.terms import RunId, SnapshotPin, StagedFile, TableName
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
+    from pyiceberg.manifest import DataFile
     from pyiceberg.partitioning import PartitionSpec
     from pyiceberg.schema import Schema
     from pyiceberg.table import Table
 
-__all__ = ["column_metrics", "create_staging", "drop_staging", "staging_name"]
+__all__ = ["create_staging", "drop_staging", "staging_name"]
 
 
 def staging_name(base: str, run_id: str) -> TableName:
@@ -34,31 +38,32 @@ def create_staging(
 ) -> tuple[str, int]:
     """Make the staging table and append every file in one snapshot; what an earlier try did stays.
 
+    It is partitioned like the base; not at all when the base's files lie under several partition specs.
+
     Returns:
         The table's name and its snapshot id.
     """
-    import pyarrow.parquet as pq
     from pyiceberg.io.pyarrow import pyarrow_to_schema
     from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+    from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC
+    from pyiceberg.typedef import Record
 
     name = staging_name(pin.table, run_id)
     catalog.create_namespace_if_not_exists(name.namespace)
-    schema = pyarrow_to_schema(pq.read_schema(local_path(files[0].path)))
+    old = _planned_files(base, pin, files)
+    alike = all(record.spec_id == base.spec().spec_id for record in old.values())
+    arrow = parquet_schema(base, files[0].path)
+    schema = pyarrow_to_schema(arrow)
+    spec = _like(base.spec(), base.schema(), schema) if alike else UNPARTITIONED_PARTITION_SPEC
     properties = {
         "nbplat.run": run_id,
         "nbplat.base": pin.table,
         "write.parquet.compression-codec": "zstd",
         "format-version": "2",
     }
-    table = catalog.create_table_if_not_exists(
-        str(name), schema, partition_spec=_like(base.spec(), base.schema(), schema), properties=properties
-    )
+    table = catalog.create_table_if_not_exists(str(name), schema, partition_spec=spec, properties=properties)
     if (snapshot := table.current_snapshot()) is not None:
         return str(name), snapshot.snapshot_id
-    base_snapshot = base.metadata.snapshot_by_id(pin.snapshot_id or 0)
-    if base_snapshot is None:
-        raise NotFound("snapshot.unknown", f"{pin.table} has no snapshot {pin.snapshot_id}", fix="plan the run again")
-    old = live_data_files(base, base_snapshot, {file.base_path for file in files})
     with table.transaction() as transaction:
         update = transaction.update_snapshot(snapshot_properties=dict(provenance))
         with update.fast_append() as append:
@@ -67,12 +72,13 @@ def create_staging(
                     content=DataFileContent.DATA,
                     file_path=file.path,
                     file_format=FileFormat.PARQUET,
-                    partition=old[file.base_path].partition,
+                    partition=old[file.base_path].partition if table.spec().fields else Record(),
+                    record_count=file.rows,
                     file_size_in_bytes=file.file_bytes,
                     sort_order_id=None,
                     equality_ids=None,
                     key_metadata=None,
-                    **_statistics(file.path, schema, {}),
+                    **parquet_statistics(table, file.path, arrow),
                 )
                 record.spec_id = table.spec().spec_id
                 append.append_data_file(record)
@@ -89,45 +95,22 @@ def drop_staging(catalog: Catalog, name: str) -> None:
         table = catalog.load_table(name)
     except NoSuchTableError:
         return
-    paths = [task.file.file_path for task in table.scan().plan_files()]
+    paths = [live.path for live in live_files(table, table.current_snapshot())]
     catalog.drop_table(name)
     for path in paths:
-        local_path(path).unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            table.io.delete(path)
 
 
-def column_metrics(staged_path: str, field_ids: Mapping[str, int], properties: Mapping[str, str]) -> dict[str, Any]:
-    """Manifest metrics of the new columns, keyed by their field ids in the base table.
-
-    Returns:
-        ``column_sizes``, ``value_counts``, ``null_value_counts``, ``nan_value_counts``,
-        ``lower_bounds``, ``upper_bounds``: field id -> value.
-    """
-    import pyarrow.parquet as pq
-    from pyiceberg.io.pyarrow import pyarrow_to_schema
-
-    schema = pyarrow_to_schema(pq.read_schema(local_path(staged_path)))
-    statistics = _statistics(staged_path, schema, properties)
-    rename = {schema.find_field(name).field_id: field_id for name, field_id in field_ids.items()}
-    return {
-        kind: {rename[staged_id]: value for staged_id, value in values.items() if staged_id in rename}
-        for kind, values in statistics.items()
-        if isinstance(values, dict)
-    }
-
-
-def _statistics(path: str, schema: Schema, properties: Mapping[str, str]) -> dict[str, Any]:
-    import pyarrow.parquet as pq
-    from pyiceberg.io.pyarrow import (
-        compute_statistics_plan,
-        data_file_statistics_from_parquet_metadata,
-        parquet_path_to_id_mapping,
-    )
-
-    return data_file_statistics_from_parquet_metadata(
-        parquet_metadata=pq.read_metadata(local_path(path)),
-        stats_columns=compute_statistics_plan(schema, dict(properties)),
-        parquet_column_mapping=parquet_path_to_id_mapping(schema),
-    ).to_serialized_dict()
+def _planned_files(base: Table, pin: SnapshotPin, files: Sequence[StagedFile]) -> dict[str, DataFile]:
+    snapshot = base.metadata.snapshot_by_id(pin.snapshot_id or 0)
+    if snapshot is None:
+        raise NotFound(
+            "snapshot.expired",
+            f"snapshot {pin.snapshot_id} of {pin.table} was expired while the run was staged",
+            fix="run the cell again on the present snapshot; keep snapshots longer or tag them while runs need them",
+        )
+    return live_data_files(base, snapshot, {file.base_path for file in files})
 
 
 def _like(spec: PartitionSpec, base: Schema, staging: Schema) -> PartitionSpec:

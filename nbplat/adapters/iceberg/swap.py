@@ -11,25 +11,25 @@ import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbplat.errors import Conflict
 
 if TYPE_CHECKING:
-    from pyiceberg.manifest import DataFile, ManifestEntry, ManifestFile
+    from pyiceberg.manifest import DataFile, ManifestEntry, ManifestEntryStatus, ManifestFile
     from pyiceberg.schema import Schema
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
 
-__all__ = ["FileSwap", "data_file_like", "live_data_files", "write_swap"]
+__all__ = ["FileSwap", "live_data_files", "write_swap"]
 
 
 @dataclass(frozen=True, slots=True)
 class FileSwap:
-    """One data file out, another in, in the same partition."""
+    """One data file out, another in, in the same partition; None when no row of it is left."""
 
     old_path: str
-    new: DataFile
+    new: DataFile | None
 
 
 def live_data_files(table: Table, snapshot: Snapshot, paths: set[str]) -> dict[str, DataFile]:
@@ -42,26 +42,6 @@ def live_data_files(table: Table, snapshot: Snapshot, paths: set[str]) -> dict[s
             if entry.data_file.file_path in paths:
                 found[entry.data_file.file_path] = entry.data_file
     return found
-
-
-def data_file_like(old: DataFile, path: str, file_bytes: int, metrics: Mapping[str, Any]) -> DataFile:
-    """A record for a file that replaces `old`: same partition, sort order and rows; other path, size and metrics."""
-    from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
-
-    new = DataFile.from_args(
-        content=DataFileContent.DATA,
-        file_path=path,
-        file_format=FileFormat.PARQUET,
-        partition=old.partition,
-        record_count=old.record_count,
-        file_size_in_bytes=file_bytes,
-        sort_order_id=old.sort_order_id,
-        equality_ids=None,
-        key_metadata=None,
-        **metrics,
-    )
-    new.spec_id = old.spec_id
-    return new
 
 
 def write_swap(
@@ -92,7 +72,8 @@ def write_swap(
             fix="plan the run again on the present snapshot",
             where=missing[0],
         )
-    manifests += writer.added([(entry, new_by_old[entry.data_file.file_path]) for entry in removed])
+    added = [new for entry in removed if (new := new_by_old[entry.data_file.file_path]) is not None]
+    manifests += writer.added(added)
     manifests += writer.deleted(removed)
     location = table.location_provider().new_metadata_location(f"snap-{snapshot_id}-0-{uuid.uuid4()}.avro")
     with write_manifest_list(
@@ -104,23 +85,20 @@ def write_swap(
         avro_compression="deflate",
     ) as manifest_list:
         manifest_list.add_manifests(manifests)
-    old_bytes = sum(entry.data_file.file_size_in_bytes for entry in removed)
-    new_bytes = sum(swap.new.file_size_in_bytes for swap in swaps)
-    rows = sum(entry.data_file.record_count for entry in removed)
     return Snapshot(
         snapshot_id=snapshot_id,
         parent_snapshot_id=parent.snapshot_id,
         manifest_list=location,
         sequence_number=sequence_number,
         summary=Summary(
-            Operation.OVERWRITE, **_counts(parent, len(swaps), rows, old_bytes, new_bytes), **dict(properties)
+            Operation.OVERWRITE, **_counts(parent, [entry.data_file for entry in removed], added), **dict(properties)
         ),
         schema_id=schema.schema_id,
     )
 
 
 def _taken_over(
-    table: Table, parent: Snapshot, swapped: Mapping[str, DataFile], writer: _Manifests
+    table: Table, parent: Snapshot, swapped: Mapping[str, DataFile | None], writer: _Manifests
 ) -> tuple[list[ManifestFile], list[ManifestEntry]]:
     kept: list[ManifestFile] = []
     removed: list[ManifestEntry] = []
@@ -162,12 +140,14 @@ class _Manifests:
             [(entry, entry.data_file, ManifestEntryStatus.DELETED, self._snapshot_id) for entry in entries]
         )
 
-    def added(self, pairs: Sequence[tuple[ManifestEntry, DataFile]]) -> list[ManifestFile]:
+    def added(self, files: Sequence[DataFile]) -> list[ManifestFile]:
         from pyiceberg.manifest import ManifestEntryStatus
 
-        return self._write([(None, new, ManifestEntryStatus.ADDED, self._snapshot_id) for _, new in pairs])
+        return self._write([(None, new, ManifestEntryStatus.ADDED, self._snapshot_id) for new in files])
 
-    def _write(self, rows: Sequence[tuple[ManifestEntry | None, DataFile, Any, int | None]]) -> list[ManifestFile]:
+    def _write(
+        self, rows: Sequence[tuple[ManifestEntry | None, DataFile, ManifestEntryStatus, int | None]]
+    ) -> list[ManifestFile]:
         from pyiceberg.manifest import ManifestEntry, write_manifest
 
         by_spec: dict[int, list[ManifestEntry]] = defaultdict(list)
@@ -206,7 +186,7 @@ def _is_deletes(manifest: ManifestFile) -> bool:
     return bool(manifest.content == ManifestContent.DELETES)
 
 
-def _counts(parent: Snapshot, files: int, rows: int, old_bytes: int, new_bytes: int) -> dict[str, str]:
+def _counts(parent: Snapshot, removed: Sequence[DataFile], added: Sequence[DataFile]) -> dict[str, str]:
     """The summary's counters; totals go on from the parent's."""
     before = parent.summary
     totals = {
@@ -220,14 +200,18 @@ def _counts(parent: Snapshot, files: int, rows: int, old_bytes: int, new_bytes: 
             "total-files-size",
         )
     }
-    totals["total-files-size"] += new_bytes - old_bytes
+    out_rows, in_rows = (sum(file.record_count for file in files) for files in (removed, added))
+    out_bytes, in_bytes = (sum(file.file_size_in_bytes for file in files) for files in (removed, added))
+    totals["total-records"] += in_rows - out_rows
+    totals["total-data-files"] += len(added) - len(removed)
+    totals["total-files-size"] += in_bytes - out_bytes
     return {
-        "added-data-files": str(files),
-        "deleted-data-files": str(files),
-        "added-records": str(rows),
-        "deleted-records": str(rows),
-        "added-files-size": str(new_bytes),
-        "removed-files-size": str(old_bytes),
+        "added-data-files": str(len(added)),
+        "deleted-data-files": str(len(removed)),
+        "added-records": str(in_rows),
+        "deleted-records": str(out_rows),
+        "added-files-size": str(in_bytes),
+        "removed-files-size": str(out_bytes),
         # Lets Iceberg's own tools cherry-pick the swap.
         "replace-partitions": "true",
         **{name: str(value) for name, value in totals.items()},

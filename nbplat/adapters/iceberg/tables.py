@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from nbplat.adapters.iceberg.catalog import load_table, pin_of
-from nbplat.adapters.iceberg.scan import check_pin, file_tasks, read_tasks, window_filter
-from nbplat.backfill.ports import BaseFile, Column, TableFacts
-from nbplat.errors import Conflict
+from nbplat.adapters.iceberg.arrow_schema import arrow_schema
+from nbplat.adapters.iceberg.catalog import load_table, pin_of, storage_options
+from nbplat.adapters.iceberg.deletes import DeletedRows
+from nbplat.adapters.iceberg.file_facts import ColumnBytes, field_names, file_constants, filled_fields, partition_words
+from nbplat.adapters.iceberg.live import LiveFile, live_files, refuse_unreadable
+from nbplat.adapters.iceberg.manifests import Manifests, garbage_later
+from nbplat.adapters.iceberg.scan import check_pin, pinned_files, pinned_schema, read_files, window_filter
+from nbplat.backfill.ports import BaseFile, Column, FileRead, LiveData, LiveTable, TableFacts
+from nbplat.errors import Conflict, NotFound, did_you_mean
 from nbplat.terms import SnapshotPin, TableName, Window
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyiceberg.catalog import Catalog
-    from pyiceberg.manifest import DataFile
-    from pyiceberg.table import FileScanTask, Table
+    from pyiceberg.table import Table
 
 __all__ = ["IcebergTables"]
+
+_KEPT_PINS = 16
 
 
 class IcebergTables:
@@ -26,7 +32,8 @@ class IcebergTables:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._tables: dict[str, Table] = {}
-        self._tasks: dict[tuple[str, int | None], dict[str, FileScanTask]] = {}
+        self._files: dict[SnapshotPin, tuple[dict[str, LiveFile], DeletedRows]] = {}
+        self._manifests: dict[str, Manifests] = {}
 
     def describe(self, table: TableName) -> TableFacts:
         """Read the table's present state."""
@@ -38,7 +45,9 @@ class IcebergTables:
         summary = snapshot.summary if snapshot else None
         return TableFacts(
             pin=pin_of(loaded),
-            columns=tuple(Column(field.name, str(field.field_type), field.required) for field in schema.fields),
+            columns=tuple(
+                Column(field.name, str(field.field_type), field.required, field.field_id) for field in schema.fields
+            ),
             time_column=next(
                 (
                     name
@@ -62,51 +71,108 @@ class IcebergTables:
     ) -> tuple[BaseFile, ...]:
         """Data files from the manifests, pruned by the window on `time_column`."""
         table = self._table(pin)
-        schema = next(schema for schema in table.metadata.schemas if schema.schema_id == pin.schema_id)
-        names = {field.field_id: field.name for field in schema.fields}
-        kind = str(schema.find_type(time_column)) if time_column and time_column in names.values() else "timestamptz"
-        tasks = file_tasks(table, pin, window_filter(time_column, window or Window(), kind))
-        return tuple(
-            BaseFile(
-                path=task.file.file_path,
-                rows=task.file.record_count,
-                file_bytes=task.file.file_size_in_bytes,
-                column_bytes={
-                    names[field_id]: size
-                    for field_id, size in (task.file.column_sizes or {}).items()
-                    if field_id in names
-                },
-                partition=_partition(table, task.file),
-                spec_id=task.file.spec_id,
-                deletes=len(task.delete_files),
+        schema = pinned_schema(table, pin)
+        ids = {field.name: field.field_id for field in schema.fields}
+        kind = str(schema.find_type(time_column)) if time_column and time_column in ids else "timestamptz"
+        inside = window_filter(time_column, window or Window(), kind)
+        with garbage_later():
+            found = pinned_files(table, pin, inside, manifests=self._of(table))
+            refuse_unreadable(found, pin.table)
+            partition = partition_words(table, schema)
+            return tuple(
+                BaseFile(
+                    path=live.path,
+                    rows=live.file.record_count,
+                    file_bytes=live.file.file_size_in_bytes,
+                    column_bytes=ColumnBytes(live.file.column_sizes, ids),
+                    partition=partition(live.file),
+                    spec_id=live.file.spec_id,
+                    deletes=len(live.deletes),
+                )
+                for live in found
             )
-            for task in tasks
-        )
 
     def read(self, pin: SnapshotPin, columns: Sequence[str], *, paths: Sequence[str] | None = None) -> pa.Table:
         """Read live rows; files in path order."""
-        table = self._table(pin)
-        key = (pin.table_uuid, pin.snapshot_id)
-        if key not in self._tasks:
-            self._tasks[key] = {task.file.file_path: task for task in file_tasks(table, pin)}
-        tasks = self._tasks[key]
-        if paths is None:
-            return read_tasks(table, pin, tasks.values(), columns)
-        missing = [path for path in paths if path not in tasks]
-        if missing:
-            raise Conflict(
-                "file.unknown", f"{pin.table} has no such data file", fix="plan the run again", where=missing[0]
-            )
-        return read_tasks(table, pin, [tasks[path] for path in sorted(paths)], columns)
+        table, files, deleted = self._pinned(pin)
+        wanted = files.values() if paths is None else _chosen(files, sorted(paths), pin)
+        return read_files(table, pin, wanted, columns, deleted=deleted)
 
     def schema(self, pin: SnapshotPin, columns: Sequence[str]) -> pa.Schema:
-        """The Arrow schema of `columns` at the pin."""
-        return read_tasks(self._table(pin), pin, (), columns).schema
+        """The Arrow schema of `columns` at the pin, with field ids."""
+        by_name = {field.name: field for field in pinned_schema(self._table(pin), pin).fields}
+        missing = [name for name in columns if name not in by_name]
+        if missing:
+            raise NotFound(
+                "column.unknown", f"{pin.table} has no column {missing[0]!r}", fix=did_you_mean(missing[0], by_name)
+            )
+        return arrow_schema([by_name[name] for name in columns])
+
+    def storage(self, pin: SnapshotPin) -> dict[str, str]:
+        """The file access options of the table."""
+        return storage_options(self._catalog, f"{self._table(pin).location()}/")
+
+    def reads(self, pin: SnapshotPin, paths: Sequence[str] | None = None) -> list[FileRead]:
+        """What reading each file takes: constants and deleted positions."""
+        table, files, deleted = self._pinned(pin)
+        chosen = list(files.values()) if paths is None else _chosen(files, paths, pin)
+        refuse_unreadable(chosen, pin.table)
+        constants = file_constants(table, pinned_schema(table, pin))
+        return [
+            FileRead(
+                live.path,
+                live.file.record_count,
+                constants(live.file),
+                deleted.of(live).astype("<i8").tobytes() if live.deletes else b"",
+            )
+            for live in chosen
+        ]
+
+    def names(self, pin: SnapshotPin) -> Mapping[int, tuple[str, ...]]:
+        """From the property schema.name-mapping.default, else the pinned schema."""
+        table = self._table(pin)
+        return field_names(table, pinned_schema(table, pin))
+
+    def live(self, table: TableName) -> LiveTable:
+        """Main now, loaded afresh."""
+        loaded = load_table(self._catalog, table)
+        snapshot = loaded.current_snapshot()
+        partition, filled = partition_words(loaded, loaded.schema()), filled_fields(loaded)
+        return LiveTable(
+            pin_of(loaded),
+            tuple(
+                LiveData(
+                    path=live.path,
+                    rows=live.file.record_count,
+                    file_bytes=live.file.file_size_in_bytes,
+                    partition=partition(live.file),
+                    spec_id=live.file.spec_id,
+                    deletes=len(live.deletes),
+                    sequence_number=live.sequence_number,
+                    filled=filled(live.file),
+                )
+                for live in live_files(loaded, snapshot, manifests=self._of(loaded))
+            ),
+        )
 
     def live_paths(self, table: TableName) -> Mapping[str, int]:
-        """Data files of main now, with how many delete files can touch each."""
+        """Data files of main now, with how many delete files apply to each."""
         loaded = load_table(self._catalog, table)
-        return {task.file.file_path: len(task.delete_files) for task in loaded.scan().plan_files()}
+        files = live_files(loaded, loaded.current_snapshot(), manifests=self._of(loaded))
+        return {live.path: len(live.deletes) for live in files}
+
+    def _of(self, table: Table) -> Manifests:
+        return self._manifests.setdefault(str(table.metadata.table_uuid), Manifests(table.io))
+
+    def _pinned(self, pin: SnapshotPin) -> tuple[Table, dict[str, LiveFile], DeletedRows]:
+        table = self._table(pin)
+        found = self._files.get(pin)
+        if found is None:
+            files = {live.path: live for live in pinned_files(table, pin, manifests=self._of(table))}
+            found = self._files[pin] = files, DeletedRows(table)
+            for oldest in list(self._files)[:-_KEPT_PINS]:
+                self._files.pop(oldest, None)
+        return table, *found
 
     def _table(self, pin: SnapshotPin) -> Table:
         table = self._tables.get(pin.table)
@@ -119,9 +185,8 @@ class IcebergTables:
         return table
 
 
-def _partition(table: Table, file: DataFile) -> str:
-    spec, schema = table.specs()[file.spec_id], table.schema()
-    return ", ".join(
-        f"{field.name}={field.transform.to_human_string(schema.find_type(field.source_id), file.partition[position])}"
-        for position, field in enumerate(spec.fields)
-    )
+def _chosen(files: Mapping[str, LiveFile], paths: Sequence[str], pin: SnapshotPin) -> list[LiveFile]:
+    missing = [path for path in paths if path not in files]
+    if missing:
+        raise Conflict("file.unknown", f"{pin.table} has no such data file", fix="plan the run again", where=missing[0])
+    return [files[path] for path in paths]

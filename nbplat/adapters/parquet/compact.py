@@ -16,9 +16,11 @@ __all__ = [
     "Malformed",
     "Struct",
     "extended_list_bytes",
+    "inner",
     "integer",
     "integer_bytes",
     "list_bytes",
+    "opened",
     "struct_bytes",
     "text",
     "walk",
@@ -99,6 +101,31 @@ def text(data: bytes, struct: Struct, number: int) -> bytes:
     return data[_varint(data, field.start)[1] : field.end]
 
 
+def opened(data: bytes, struct: Struct, number: int) -> tuple[Struct, ...]:
+    """The elements of the field `number`, a list of structs that `walk` did not open.
+
+    Raises:
+        Malformed: no such field, another type, or cut off.
+    """
+    field = _field(struct, number, _LIST)
+    try:
+        return _items(data, field.start, field.kind)
+    except IndexError:
+        raise Malformed("cut off") from None
+
+
+def inner(data: bytes, struct: Struct, number: int) -> Struct:
+    """The struct in the field `number`.
+
+    Raises:
+        Malformed: no such field, another type, or cut off.
+    """
+    try:
+        return _struct(data, _field(struct, number, _STRUCT).start, ())
+    except IndexError:
+        raise Malformed("cut off") from None
+
+
 def integer_bytes(value: int) -> bytes:
     """An i16, i32 or i64 of 64 bits at most."""
     return _varint_bytes(value << 1 if value >= 0 else (-value << 1) - 1)
@@ -119,19 +146,33 @@ def extended_list_bytes(data: bytes, field: Field, more: Sequence[bytes]) -> byt
     return _list_head_bytes(count + len(more)) + data[at : field.end] + b"".join(more)
 
 
-def struct_bytes(data: bytes, struct: Struct, replaced: Mapping[int, bytes | None]) -> bytes:
-    """`struct` with other values (encoded, of the same type) for some of its fields; None leaves a field out."""
+def struct_bytes(
+    data: bytes,
+    struct: Struct,
+    replaced: Mapping[int, bytes | None],
+    inserted: Mapping[int, tuple[int, bytes]] | None = None,
+) -> bytes:
+    """`struct` with other values (encoded, of the same type) for some of its fields; None leaves a field out.
+
+    Args:
+        inserted: Fields that it does not have: number -> type and encoded value.
+    """
+    fields = [
+        (number, field.kind, replaced[number] if number in replaced else data[field.start : field.end])
+        for number, field in struct.fields.items()
+    ]
+    if inserted:
+        fields = sorted(fields + [(number, *value) for number, value in inserted.items()], key=lambda field: field[0])
     out = bytearray()
     last = 0
-    for number, field in struct.fields.items():
-        value = replaced[number] if number in replaced else data[field.start : field.end]
+    for number, kind, value in fields:
         if value is None:
             continue
         delta = number - last
         if 0 < delta < 16:
-            out.append(delta << 4 | field.kind)
+            out.append(delta << 4 | kind)
         else:
-            out.append(field.kind)
+            out.append(kind)
             out += integer_bytes(number)
         out += value
         last = number

@@ -1,29 +1,28 @@
-"""Append columns to a Parquet file at the price of copying it.
+"""Add and leave out columns of a Parquet file at the price of copying it.
 
 The old file's bytes up to its footer are copied as they are, the new columns' chunks are appended,
-and the footer gains them without its own chunks being decoded. Offsets, page indexes and bloom
-filters of the old columns stay valid because their bytes do not move. Measured at the speed of
+and the footer gains and loses columns without its own chunks being decoded. Offsets, page indexes and
+bloom filters of the old columns stay valid because their bytes do not move. Measured at the speed of
 ``cp`` with a thirtieth of the CPU of decoding and encoding
 (docs/decisions/0005-column-splice.md).
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 import struct
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 
-from nbplat.adapters.parquet.footer import Footer, damaged, decode, encode, read_footer, top_level_spans
-from nbplat.adapters.parquet.merge import AddedColumns, BaseFooter, Chunk, read_base_footer
+from nbplat.adapters.parquet.append import Source, open_source, tail_of
+from nbplat.adapters.parquet.compact import Malformed
+from nbplat.adapters.parquet.footer import damaged, top_level_spans
+from nbplat.adapters.parquet.merge import AddedColumns, BaseFooter, TopColumn, read_base_footer
+from nbplat.backfill.ports import Addition
 from nbplat.errors import DataError
+from nbplat.terms import Files, Span
 
-__all__ = ["SpliceReport", "chunk_digests", "row_group_rows", "splice"]
-
-_COPY_BYTES = 8 << 20
+__all__ = ["SpliceReport", "chosen", "splice"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,258 +30,141 @@ class SpliceReport:
     """What one splice did.
 
     Attributes:
-        copied_bytes: Bytes taken over unchanged from the base file.
-        added_bytes: Bytes of the new columns' chunks and indexes.
+        copied_bytes: Bytes taken over unchanged from the base file, from its first on.
+        added_bytes: Bytes of the new columns' chunks, bloom filters and indexes.
         file_bytes: Size of the new file.
+        dead_bytes: Of the bytes copied, those of columns left out, which nothing refers to any more.
     """
 
     copied_bytes: int
     added_bytes: int
     file_bytes: int
+    dead_bytes: int
+
+    def record(self) -> dict[str, int]:
+        return asdict(self)
 
 
-def splice(base: Path, staged: Path, out: Path, field_ids: Mapping[str, int]) -> SpliceReport:
-    """Write `out` as `base` plus the columns of `staged` named by `field_ids`.
+def splice(
+    files: Files,
+    base: str,
+    additions: Sequence[Addition],
+    out: str,
+    *,
+    drop: Collection[int] = (),
+    name_ids: Mapping[tuple[str, ...], int] | None = None,
+) -> SpliceReport:
+    """Write `out` as `base` with the columns of `additions`, and without those of `drop`.
 
     Args:
         base: The file to copy.
-        staged: A file with the same rows in the same order, cut into the same row groups; its
-            other columns are left out.
-        out: Must not exist. It is synced to disk before this returns.
-        field_ids: Iceberg field id of each new top-level column.
+        additions: Files with the same rows in the same order, cut into the same row groups; columns
+            that they do not name are left out. Columns come in the order they are asked for.
+        out: Replaced when it is there.
+        drop: Field ids of top-level columns of the base to leave out; ids that it does not have are
+            passed over. Their bytes are left behind where nothing that is kept follows them.
+        name_ids: For a base without field ids: path of each field as Iceberg spells it
+            (``("tags", "element")``) -> field id. A column that it does not name is unknown to the table
+            and is left out. Not looked at when the base has ids.
 
     Raises:
-        DataError: row groups differ, a column is missing in `staged` or exists in `base`, the base
-            has no field ids, or one of the files is damaged or encrypted. `out` is then gone.
+        DataError: row groups differ, a column is missing in an addition, its name or id is kept in
+            the base (names are compared without case), the base has no field ids or only some, or one of
+            the files is damaged or encrypted. Nothing is written then.
     """
-    with base.open("rb") as base_file, staged.open("rb") as staged_file:
-        old, new = read_base_footer(base_file, str(base)), read_footer(staged_file, str(staged))
-        _check(old, new.metadata, field_ids, base, staged)
-        chunks = _staged_chunks(new, field_ids, str(staged))
-        out_file = out.open("xb")
+    with ExitStack() as stack:
+        base_file = stack.enter_context(files.open_input(base))
+        old = read_base_footer(base_file, base)
+        sources = [
+            open_source(stack.enter_context(files.open_input(addition.path)), addition, base) for addition in additions
+        ]
         try:
-            with out_file:
-                _copy(base_file, 0, old.start, out_file)
-                added = _append(new, chunks, staged_file, out_file, field_ids)
-                end = out_file.tell()
-                footer = old.merged(added)
-                out_file.write(footer + struct.pack("<I", len(footer)) + b"PAR1")
-                out_file.flush()
-                os.fsync(out_file.fileno())
-                size = out_file.tell()
-        except BaseException:
-            out.unlink(missing_ok=True)
-            raise
-    return SpliceReport(old.start, end - old.start, size)
+            dropped, field_ids = chosen(old, base, set(drop), name_ids)
+            copied, dead = old.extent(dropped)
+            _check(old, dropped, field_ids, sources, base)
+            pieces, added = tail_of(sources, copied) if sources else ([], _nothing(old))
+            footer = old.merged(added, dropped, field_ids)
+        except Malformed:
+            raise damaged(base) from None
+        added_bytes = sum(piece.length if isinstance(piece, Span) else len(piece) for piece in pieces)
+        try:
+            size = files.compose(out, base, copied, [*pieces, footer + struct.pack("<I", len(footer)) + b"PAR1"])
+        except EOFError:
+            raise damaged(base) from None
+    return SpliceReport(copied, added_bytes, size, dead)
 
 
-def row_group_rows(path: Path) -> list[int]:
-    """Rows of each row group, in order; read by Arrow, at a tenth of what decoding the footer for a splice costs.
+def chosen(
+    old: BaseFooter, base: str, drop: Collection[int], name_ids: Mapping[tuple[str, ...], int] | None
+) -> tuple[list[TopColumn], dict[int, int]]:
+    """The columns to leave out, and the field ids to write: element of the schema -> id.
 
     Raises:
-        DataError: damaged or encrypted.
+        DataError: no field ids, and no name mapping that gives every kept field one.
+        Malformed: a schema without what the mapping needs.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        metadata = pq.read_metadata(path)
-    except (pa.ArrowInvalid, OSError) as exc:
-        if isinstance(exc, OSError) and exc.errno is not None:
-            raise
-        raise damaged(str(path)) from exc
-    return [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
-
-
-def chunk_digests(path: Path) -> dict[str, str]:
-    """BLAKE2b-128 (hex) of each column's chunk bytes over all row groups; keys are dotted leaf paths.
-
-    Equal digests mean equal bytes: pages, encodings and all.
-    """
-    hashes: dict[str, Any] = {}
-    with path.open("rb") as file:
-        for group in read_footer(file, str(path)).metadata.row_groups:
-            for chunk in group.columns:
-                name = ".".join(chunk.meta_data.path_in_schema)
-                start, length = _chunk_span(chunk.meta_data)
-                file.seek(start)
-                hashes.setdefault(name, hashlib.blake2b(digest_size=16)).update(file.read(length))
-    return {name: digest.hexdigest() for name, digest in hashes.items()}
-
-
-def _check(old: BaseFooter, new: Any, field_ids: Mapping[str, int], base: Path, staged: Path) -> None:
-    new_rows = [group.num_rows for group in new.row_groups]
-    if old.group_rows != new_rows:
-        raise DataError(
-            "splice.row_groups",
-            f"row groups differ: {old.group_rows} in the base file, {new_rows} in the staged file",
-            fix="stage this file again",
-            where=str(base),
-        )
-    try:
-        new_spans = top_level_spans(new)
-    except IndexError:
-        raise damaged(str(staged)) from None
-    for name in field_ids:
-        if name in old.field_ids:
-            raise DataError(
-                "splice.column_exists",
-                f"the base file has a column {name!r}",
-                fix="choose another name",
-                where=str(base),
-            )
-        if name not in new_spans:
-            raise DataError(
-                "splice.column_missing",
-                f"the staged file has no column {name!r}",
-                fix="stage this file again",
-                where=str(base),
-            )
-    if not all(old.field_ids.values()):
+    named = [column.field_id is not None for column in old.columns]
+    if all(named):
+        return [column for column in old.columns if column.field_id in drop], {}
+    if name_ids is None or any(named):
         raise DataError(
             "splice.field_ids",
             "the base file carries no Iceberg field ids, so readers match its columns by name only",
             fix="rewrite the file once (Spark: rewrite_data_files), then plan again",
-            where=str(base),
+            where=base,
         )
+    top = [name_ids.get((column.name,)) for column in old.columns]
+    dropped = [column for column, number in zip(old.columns, top, strict=True) if number is None or number in drop]
+    left = {position for column in dropped for position in column.elements}
+    field_ids = {}
+    for path, position in old.paths().items():
+        if position in left:
+            continue
+        if path not in name_ids:
+            raise DataError(
+                "splice.field_ids",
+                f"the table's name mapping has no field id for {'.'.join(path)!r} of the base file",
+                fix="rewrite the file once (Spark: rewrite_data_files), then plan again",
+                where=base,
+            )
+        field_ids[position] = name_ids[path]
+    return dropped, field_ids
 
 
-def _copy(source: BinaryIO, start: int, length: int, target: BinaryIO) -> None:
-    """Append `length` bytes of `source`, inside the kernel where it can (shared blocks on reflink file systems)."""
-    target.flush()
-    at, done = target.tell(), 0
-    if hasattr(os, "copy_file_range"):
-        try:
-            while done < length:
-                moved = os.copy_file_range(source.fileno(), target.fileno(), length - done, start + done, at + done)
-                if moved == 0:
-                    break
-                done += moved
-        except OSError as exc:
-            if exc.errno == 28:  # ENOSPC: the stream copy would meet the same
-                raise
-    source.seek(start + done)
-    target.seek(at + done)
-    while done < length:
-        piece = source.read(min(_COPY_BYTES, length - done))
-        if not piece:
-            raise damaged(str(source.name))
-        target.write(piece)
-        done += len(piece)
+def _check(
+    old: BaseFooter,
+    dropped: Collection[TopColumn],
+    field_ids: Mapping[int, int],
+    sources: Sequence[Source],
+    base: str,
+) -> None:
+    kept = [column for column in old.columns if column not in dropped]
+    names = {column.name.casefold() for column in kept}
+    numbers = {column.field_id or field_ids[column.elements.start] for column in kept}
+    for source in sources:
+        if old.group_rows != source.group_rows:
+            raise DataError(
+                "splice.row_groups",
+                f"row groups differ: {old.group_rows} in the base file, {source.group_rows} in the staged file",
+                fix="stage this file again",
+                where=base,
+            )
+        for name, number in _added(source):
+            if name.casefold() in names or number in numbers:
+                raise DataError(
+                    "splice.column_exists",
+                    f"the file has a column {name!r}, or one with the field id {number}",
+                    fix="choose another name",
+                    where=base,
+                )
+            names.add(name.casefold())
+            numbers.add(number)
 
 
-def _staged_chunks(new: Footer, field_ids: Mapping[str, int], where: str) -> list[list[Any]]:
-    """Per row group, the ``ColumnChunk`` of every leaf that is taken, in the order of `field_ids`."""
-    chunks = []
-    try:
-        for group in new.metadata.row_groups:
-            taken: dict[str, list[Any]] = {name: [] for name in field_ids}
-            for chunk in group.columns:
-                meta = chunk.meta_data
-                if meta.path_in_schema[0] in taken:
-                    taken[meta.path_in_schema[0]].append(chunk)
-                    start, length = _chunk_span(meta)
-                    if min(start, length, meta.total_uncompressed_size) < 0 or start + length > new.start:
-                        raise damaged(where)
-            spans = top_level_spans(new.metadata)
-            if any(len(taken[name]) != _leaf_count(new.metadata, spans[name]) for name in field_ids):
-                raise damaged(where)
-            chunks.append([chunk for name in field_ids for chunk in taken[name]])
-    except (AttributeError, IndexError, TypeError):  # thriftpy2 gives None for what is missing
-        raise damaged(where) from None
-    return chunks
+def _added(source: Source) -> list[tuple[str, int]]:
+    spans = top_level_spans(source.footer.metadata)
+    return [(name, source.field_ids[spans[name].start]) for name in source.names]
 
 
-def _append(
-    new: Footer, chunks: list[list[Any]], staged: BinaryIO, out: BinaryIO, field_ids: Mapping[str, int]
-) -> AddedColumns:
-    """Write chunks and page indexes to `out`, and describe them where they now are."""
-    moved: list[tuple[Any, int]] = []
-    for chunk in (chunk for group in chunks for chunk in group):
-        start, length = _chunk_span(chunk.meta_data)
-        shift = out.tell() - start
-        _copy(staged, start, length, out)
-        _shift(chunk, shift)
-        moved.append((chunk, shift))
-    for chunk, shift in moved:
-        _append_index(chunk, shift, new.start, staged, out)
-    metadata = new.metadata
-    spans = top_level_spans(metadata)
-    elements: list[bytes] = []
-    orders: list[bytes] = []
-    for name, field_id in field_ids.items():
-        span = spans[name]
-        metadata.schema[span.start].field_id = field_id
-        elements += map(encode, metadata.schema[span])
-        first = _leaf_count(metadata, slice(1, span.start))
-        leaves = slice(first, first + _leaf_count(metadata, span))
-        orders += map(encode, (metadata.column_orders or [])[leaves])
-    described = [
-        [
-            Chunk(encode(chunk), chunk.meta_data.total_uncompressed_size, chunk.meta_data.total_compressed_size)
-            for chunk in group
-        ]
-        for group in chunks
-    ]
-    return AddedColumns(len(field_ids), elements, described, orders)
-
-
-def _chunk_span(meta: Any) -> tuple[int, int]:
-    """First byte and length of a column chunk; the dictionary page, when there is one, comes first."""
-    start = meta.data_page_offset
-    if meta.dictionary_page_offset:
-        start = min(start, meta.dictionary_page_offset)
-    return start, meta.total_compressed_size
-
-
-def _shift(chunk: Any, by: int) -> None:
-    meta = chunk.meta_data
-    meta.data_page_offset += by
-    if meta.dictionary_page_offset:
-        meta.dictionary_page_offset += by
-    meta.bloom_filter_offset = meta.bloom_filter_length = None
-    chunk.file_offset = 0  # deprecated by the format; writers set 0
-
-
-def _append_index(chunk: Any, shift: int, end: int, staged: BinaryIO, out: BinaryIO) -> None:
-    """Bring the page index along: the column index as it is, the offset index with moved pages.
-
-    Args:
-        chunk: Already shifted.
-        shift: By how many bytes its pages moved.
-        end: Where the staged file's footer begins; no index reaches beyond it.
-        staged: The staged file.
-        out: The new file, at its end.
-    """
-    column_at, column_length = chunk.column_index_offset, chunk.column_index_length
-    offset_at, offset_length = chunk.offset_index_offset, chunk.offset_index_length
-    chunk.column_index_offset = chunk.column_index_length = None
-    chunk.offset_index_offset = chunk.offset_index_length = None
-    if not offset_at:
-        return
-    if column_at:
-        data = _read_index(staged, column_at, column_length, end)
-        chunk.column_index_offset, chunk.column_index_length = out.tell(), column_length
-        out.write(data)
-    data = _read_index(staged, offset_at, offset_length, end)
-    try:
-        index = decode(data, "OffsetIndex")
-        for page in index.page_locations:
-            page.offset += shift
-        data = encode(index)
-    except Exception:  # noqa: BLE001 - thriftpy2 raises whatever its tables meet in bytes that are no Thrift
-        raise damaged(str(staged.name)) from None
-    chunk.offset_index_offset, chunk.offset_index_length = out.tell(), len(data)
-    out.write(data)
-
-
-def _read_index(staged: BinaryIO, start: int, length: int | None, end: int) -> bytes:
-    if length is None or min(start, length) < 0 or start + length > end:
-        raise damaged(str(staged.name))
-    staged.seek(start)
-    return staged.read(length)
-
-
-def _leaf_count(metadata: Any, span: slice) -> int:
-    """Primitive columns among these elements of the schema; chunks and column_orders are listed by them."""
-    return sum(not element.num_children for element in metadata.schema[span])
+def _nothing(old: BaseFooter) -> AddedColumns:
+    return AddedColumns(0, (), [()] * len(old.group_rows), ())

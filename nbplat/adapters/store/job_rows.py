@@ -38,6 +38,7 @@ def job_of(row: Any) -> Job:
         attempts=row.attempts,
         worker=row.worker,
         cancel_requested=bool(row.cancel_requested),
+        pause_requested=bool(row.pause_requested),
         owner=row.owner,
         created_ms=row.created_ms,
         started_ms=row.started_ms,

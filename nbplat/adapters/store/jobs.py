@@ -81,6 +81,7 @@ class Jobs:
                     fence=0,
                     attempts=0,
                     cancel_requested=False,
+                    pause_requested=False,
                     owner=owner,
                     created_ms=write.now_ms,
                 )
@@ -141,7 +142,7 @@ class Jobs:
         with self._db.write() as write:
             job = _read(write.connection, seq_of(job_id), job_id)
             if job.state is JobState.RUNNING and job.fence == fence:
-                _note_state(write, _change(write, job, state=JobState.QUEUED.value, worker=None, until_ms=None))
+                _give_back(write, job, JobState.PAUSED if job.pause_requested else JobState.QUEUED)
 
     def report(self, job_id: str, fence: int, progress: Progress) -> None:
         with self._db.write() as write:
@@ -186,6 +187,34 @@ class Jobs:
             _note_state(write, ended)
             return ended
 
+    def request_pause(self, job_id: str) -> Job:
+        with self._db.write() as write:
+            job = _read(write.connection, seq_of(job_id), job_id)
+            if job.state is JobState.PAUSED or job.pause_requested:
+                return job
+            check_move(job.id, job.state, JobState.PAUSED)
+            if job.state is not JobState.RUNNING:
+                return _give_back(write, job, JobState.PAUSED)
+            job = _change(write, job, pause_requested=True)
+            write.note("job.pause_requested", run_id=job.run_id, job_id=job.id)
+            return job
+
+    def pause_job(self, job_id: str, fence: int) -> Job:
+        with self._db.write() as write:
+            return _give_back(write, _held(write, job_id, fence), JobState.PAUSED)
+
+    def resume_job(self, job_id: str) -> Job:
+        with self._db.write() as write:
+            job = _read(write.connection, seq_of(job_id), job_id)
+            if job.state is JobState.PAUSED:
+                return _give_back(write, job, JobState.QUEUED)
+            if job.pause_requested:
+                job = _change(write, job, pause_requested=False)
+                write.note("job.resumed", run_id=job.run_id, job_id=job.id)
+            elif job.state in END_STATES:
+                check_move(job.id, job.state, JobState.QUEUED)
+            return job
+
     def request_cancel(self, job_id: str) -> Job:
         with self._db.write() as write:
             job = _read(write.connection, seq_of(job_id), job_id)
@@ -201,6 +230,12 @@ class Jobs:
             )
             _note_state(write, job)
             return job
+
+
+def _give_back(write: Write, job: Job, state: JobState) -> Job:
+    changed = _change(write, job, state=state.value, worker=None, until_ms=None, pause_requested=False)
+    _note_state(write, changed)
+    return changed
 
 
 def _read(connection: sa.Connection, seq: int, job_id: str) -> Job:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 __all__ = ["EVENT", "HEAD", "JOB", "LEASE", "METADATA", "REVISIONS", "RUN", "RUN_NUMBER", "SCHEMA", "UNIT"]
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every revision this version can read, oldest first; a database at any other is newer than we are."""
 HEAD = REVISIONS[-1]
 
@@ -76,6 +76,7 @@ JOB = sa.Table(
     sa.Column("worker", sa.Text),
     sa.Column("until_ms", sa.BigInteger),
     sa.Column("cancel_requested", sa.Boolean, nullable=False),
+    sa.Column("pause_requested", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("owner", sa.Text, nullable=False),
     sa.Column("created_ms", sa.BigInteger, nullable=False),
     sa.Column("started_ms", sa.BigInteger),

@@ -111,6 +111,24 @@ class Units:
     def finish_unit(self, scope: str, unit_id: str, fence: int, result: Mapping[str, Any]) -> bool:
         return self._end(_FINISH, "unit.done", scope, unit_id, fence, result)
 
+    def finish_units(self, scope: str, done: Mapping[str, tuple[int, Mapping[str, Any]]]) -> set[str]:
+        counted = set()
+        with self._db.write() as write:
+            for unit_id, (fence, result) in done.items():
+                outcome = to_json(result)
+                for unit in _changed(write, _FINISH, of_scope=scope, unit=unit_id, held_fence=fence, outcome=outcome):
+                    _note(write, "unit.done", unit)
+                    counted.add(unit.id)
+        return counted
+
+    def renew_units(self, scope: str, worker: str, *, lease_ms: int) -> int:
+        with self._db.write() as write:
+            return write.connection.execute(
+                sa.update(UNIT)
+                .where(UNIT.c.scope == scope, UNIT.c.worker == worker, UNIT.c.state == UnitState.LEASED.value)
+                .values(until_ms=write.now_ms + lease_ms)
+            ).rowcount
+
     def fail_unit(self, scope: str, unit_id: str, fence: int, error: Mapping[str, Any]) -> bool:
         return self._end(_FAIL, "unit.failed", scope, unit_id, fence, error)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from nbplat.backfill.dialect.declaration import Call, Declared, SubsetEntry
 from nbplat.backfill.dialect.kinds import (
@@ -11,6 +12,7 @@ from nbplat.backfill.dialect.kinds import (
     DATE,
     DECIMAL,
     DOUBLE,
+    FLOAT,
     INT,
     NULL,
     STRING,
@@ -34,7 +36,12 @@ _DATE_TEXT = r"\d{{4}}-\d{{2}}-\d{{2}}"
 _TIME_TEXT = _DATE_TEXT + r"([ T]\d{{2}}:\d{{2}}:\d{{2}}(\.\d{{1,6}})?(Z|[+-]\d{{2}}:\d{{2}})?)?"
 
 _TYPES = {INT: "INTEGER", BIGINT: "BIGINT", DOUBLE: "DOUBLE", STRING: "VARCHAR", BOOLEAN: "BOOLEAN", DATE: "DATE"}
-_TYPES |= {TIMESTAMP: "TIMESTAMPTZ"}
+_TYPES |= {TIMESTAMP: "TIMESTAMPTZ", FLOAT: "FLOAT"}
+# A double beyond a float's range is an infinity in Spark; DuckDB would raise.
+_NARROWED = (
+    "CASE WHEN ISFINITE({0}) AND ABS({0}) >= 3.4028235677973366e38 "
+    "THEN CAST(SIGN({0}) * CAST('inf' AS DOUBLE) AS FLOAT) ELSE CAST({0} AS FLOAT) END"
+)
 
 # From, to -> DuckDB expression; what is not here is refused.
 CAST_TABLE: dict[tuple[str, str], str] = {
@@ -42,18 +49,19 @@ CAST_TABLE: dict[tuple[str, str], str] = {
         (start, end): f"CAST({{0}} AS {_TYPES[end]})"
         for start, ends in {
             BOOLEAN: (BOOLEAN, INT, BIGINT, DOUBLE, STRING),
-            INT: (BOOLEAN, INT, BIGINT, DOUBLE, STRING),
-            BIGINT: (BOOLEAN, INT, BIGINT, DOUBLE, STRING),
+            INT: (BOOLEAN, INT, BIGINT, FLOAT, DOUBLE, STRING),
+            BIGINT: (BOOLEAN, INT, BIGINT, FLOAT, DOUBLE, STRING),
             DOUBLE: (BOOLEAN, DOUBLE),
             STRING: (STRING,),
             DATE: (DATE, TIMESTAMP, STRING),
             TIMESTAMP: (TIMESTAMP, DATE),
             NULL: tuple(_TYPES),
-            "float": (DOUBLE,),
+            FLOAT: (FLOAT, DOUBLE),
             UNKNOWN: (DOUBLE, DATE, TIMESTAMP),
         }.items()
         for end in ends
     },
+    (DOUBLE, FLOAT): _NARROWED,
     (DOUBLE, INT): _DROP % "INTEGER",
     (DOUBLE, BIGINT): _DROP % "BIGINT",
     (TIMESTAMP, BIGINT): _SECONDS,
@@ -72,19 +80,36 @@ CAST_TABLE: dict[tuple[str, str], str] = {
 
 
 def _target(call: Call) -> str:
-    from sqlglot import exp
-
     # The node's own type is its target; a type that the subset does not know stays what it is.
-    probe = exp.Null()
-    probe.type = call.node.args["to"]
-    return kind_of(probe)
+    return _kind_of_type(call.node.args["to"])
+
+
+def _target_text(call: Call) -> str:
+    """The target for the annotation, parameters included."""
+    to = call.node.args["to"]
+    return str(to.sql(dialect="spark")).lower() if to.expressions else _target(call)
 
 
 def _source(call: Call) -> str:
-    argument = call.arguments[0]
-    if argument.type is not None and argument.type.this.name == "FLOAT":
-        return "float"
-    return kind_of(argument)
+    return kind_of(call.arguments[0])
+
+
+def _elements(call: Call) -> tuple[str, str] | None:
+    """Kinds of the elements before and after, for a cast of an array to an array; else None."""
+    kinds = [each.expressions[0] for each in (call.arguments[0].type, call.node.args["to"]) if _is_array(each)]
+    return (_kind_of_type(kinds[0]), _kind_of_type(kinds[1])) if len(kinds) == 2 else None
+
+
+def _is_array(kind: Any) -> bool:
+    return kind is not None and kind.this.name == "ARRAY" and bool(kind.expressions)
+
+
+def _kind_of_type(kind: Any) -> str:
+    from sqlglot import exp
+
+    probe = exp.Null()
+    probe.type = kind
+    return kind_of(probe)
 
 
 def _written_decimal(call: Call) -> bool:
@@ -96,6 +121,8 @@ def _written_decimal(call: Call) -> bool:
 
 
 def _cast(call: Call) -> str:
+    if elements := _elements(call):
+        return f"LIST_TRANSFORM({{0}}, lambda nb_each: {CAST_TABLE[elements].format('nb_each')})"
     source, target = _source(call), _target(call)
     if source == DECIMAL:
         return (_DROP if target in (INT, BIGINT) else "CAST({0} AS %s)") % _TYPES[target]
@@ -109,6 +136,12 @@ def _refuses(call: Call) -> str | None:
     named = call.node.args["to"].sql(dialect="spark").lower()
     if call.node.args.get("safe"):
         return "try_cast is outside the subset"
+    if elements := _elements(call):
+        return (
+            None
+            if elements in CAST_TABLE
+            else f"a cast of {elements[0]} elements to {elements[1]} is outside the subset"
+        )
     if target not in _TYPES or named != target:
         return f"a cast to {named} is outside the subset: cast to {', '.join(_TYPES)}"
     if source == DECIMAL and target in (INT, BIGINT, DOUBLE) and _written_decimal(call):
@@ -140,7 +173,7 @@ CASTS: tuple[Declared, ...] = (
             node,
             "cast(value as type)",
             (),
-            _target,
+            _target_text,
             _cast,
             ignore=("to", "safe", "format", "action"),
             refuse=_refuses,
@@ -167,12 +200,16 @@ _NOTES = {
     (STRING, TIMESTAMP): "yyyy-MM-dd, or with HH:mm:ss[.ffffff] and an offset; UTC without one. Also to_timestamp(x).",
     (DOUBLE, INT): "The fraction is dropped; what does not fit raises.",
     (DOUBLE, BIGINT): "The fraction is dropped; what does not fit raises.",
+    (DOUBLE, FLOAT): "Beyond a float's range it is an infinity, as in Spark.",
     (TIMESTAMP, BIGINT): "Seconds, rounded down.",
     (BIGINT, TIMESTAMP): "Of seconds; beyond the range it raises, where Spark takes the last instant.",
 }
 
-CAST_ENTRIES: tuple[SubsetEntry, ...] = tuple(
-    SubsetEntry("cast", f"{start} to {end}", f"cast({start} as {end})", _NOTES.get((start, end), ""))
-    for start, end in CAST_TABLE
-    if start not in (UNKNOWN, NULL) and start != end
+CAST_ENTRIES: tuple[SubsetEntry, ...] = (
+    *(
+        SubsetEntry("cast", f"{start} to {end}", f"cast({start} as {end})", _NOTES.get((start, end), ""))
+        for start, end in CAST_TABLE
+        if start not in (UNKNOWN, NULL) and start != end
+    ),
+    SubsetEntry("cast", "array to array", "cast(array<double> as array<float>)", "Where the elements' cast is here."),
 )

@@ -15,6 +15,7 @@ __all__ = [
     "DATE",
     "DECIMAL",
     "DOUBLE",
+    "FLOAT",
     "INT",
     "INTEGER",
     "INTERVAL",
@@ -31,14 +32,16 @@ __all__ = [
     "common",
     "kind_of",
     "type_of",
+    "type_text",
 ]
 
 BOOLEAN, INT, BIGINT, DOUBLE, STRING = "boolean", "int", "bigint", "double", "string"
+FLOAT = "float"  # may be cast, counted and put into arrays; nothing is computed with it
 DATE, TIMESTAMP, DECIMAL, INTERVAL, NULL = "date", "timestamp", "decimal", "interval", "null"
 
 UNKNOWN = "unknown"  # no types were given for the tables
 MIXED = "mixed"  # sides that Spark and DuckDB bring together in different ways
-OTHER = "other"  # a type that a column may have and no function here takes: float, binary, timestamp_ntz, …
+OTHER = "other"  # a type that a column may have and no function here takes: binary, array, struct, timestamp_ntz, …
 
 TRUTH = frozenset({BOOLEAN})
 INTEGER = frozenset({INT, BIGINT})
@@ -56,6 +59,7 @@ _KINDS = {
     "INT": INT,
     "BIGINT": BIGINT,
     "DOUBLE": DOUBLE,
+    "FLOAT": FLOAT,
     "VARCHAR": STRING,
     "TEXT": STRING,
     "DATE": DATE,
@@ -72,6 +76,7 @@ _TYPES = {
     INT: "INT",
     BIGINT: "BIGINT",
     DOUBLE: "DOUBLE",
+    FLOAT: "FLOAT",
     STRING: "TEXT",
     DATE: "DATE",
     TIMESTAMP: "TIMESTAMPTZ",
@@ -89,10 +94,17 @@ def kind_of(node: exp.Expression) -> str:
     return _KINDS.get(node.type.this.name, OTHER)
 
 
+def type_text(node: exp.Expression) -> str:
+    """The Spark SQL type of an annotated expression, as text."""
+    return str(node.type.sql(dialect="spark")).lower() if node.type is not None else UNKNOWN
+
+
 def type_of(kind: str) -> Any:
-    """sqlglot's type of a kind."""
+    """sqlglot's type of a kind, or of a Spark SQL type with parameters: ``array<double>``, ``decimal(9, 2)``."""
     from sqlglot import exp
 
+    if kind.endswith((">", ")")):
+        return exp.DataType.build(kind, dialect="spark")
     return exp.DType[_TYPES.get(kind, "UNKNOWN")]
 
 

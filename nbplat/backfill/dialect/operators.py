@@ -13,6 +13,7 @@ from nbplat.backfill.dialect.kinds import (
     DATE,
     DECIMAL,
     DOUBLE,
+    FLOAT,
     INT,
     INTEGER,
     INTERVAL,
@@ -40,7 +41,7 @@ INTERVAL_UNITS = _DAYS | {"HOUR", "MINUTE", "SECOND"}
 def incomparable(sides: Sequence[Any]) -> str | None:
     """Say why values are not compared alike by both engines; None when they are."""
     kinds = [kind_of(side) for side in sides]
-    if OTHER in kinds or INTERVAL in kinds:
+    if {OTHER, FLOAT, INTERVAL} & set(kinds):
         return "only numbers, strings, booleans, dates and timestamps are compared here: cast the column"
     if common(kinds) != MIXED:
         return None
@@ -188,7 +189,7 @@ def _compares(name: str, node: str) -> Declared:
     )
 
 
-_COMPARED = ANY | {DECIMAL, INTERVAL, OTHER}  # told apart by `incomparable`, with the better message
+_COMPARED = ANY | {DECIMAL, FLOAT, INTERVAL, OTHER}  # told apart by `incomparable`, with the better message
 _ARITHMETIC = NUMBER | {DECIMAL, INTERVAL} | TIME | TEXT | TRUTH
 
 OPERATORS: tuple[Declared, ...] = (

@@ -10,6 +10,7 @@ from nbplat.backfill.dialect.casts import CASTS
 from nbplat.backfill.dialect.conditions import CONDITIONS
 from nbplat.backfill.dialect.declaration import Declared
 from nbplat.backfill.dialect.kinds import DECIMAL, NULL, OTHER, UNKNOWN, annotate, kind_of
+from nbplat.backfill.dialect.nested import NESTED
 from nbplat.backfill.dialect.numbers import NUMBERS
 from nbplat.backfill.dialect.operators import INTERVAL_UNITS, OPERATORS
 from nbplat.backfill.dialect.structure import NONDETERMINISTIC, SHAPES, misshapen
@@ -22,7 +23,17 @@ if TYPE_CHECKING:
 
 __all__ = ["DECLARED", "to_duckdb"]
 
-DECLARED: tuple[Declared, ...] = (*CONDITIONS, *NUMBERS, *TEXTS, *TIMES, *AGGREGATES, *RANKINGS, *OPERATORS, *CASTS)
+DECLARED: tuple[Declared, ...] = (
+    *CONDITIONS,
+    *NUMBERS,
+    *TEXTS,
+    *TIMES,
+    *NESTED,
+    *AGGREGATES,
+    *RANKINGS,
+    *OPERATORS,
+    *CASTS,
+)
 
 _BY_NODE = {declared.node: declared for declared in DECLARED if declared.node != "Anonymous"}
 _BY_NAME = {name: declared for declared in DECLARED if declared.node == "Anonymous" for name in declared.names}
@@ -57,7 +68,17 @@ def to_duckdb(sql: str, types: Mapping[str, Mapping[str, str]] | None = None) ->
     annotate(tree, named, {"Literal": _literal_kind, "Anonymous": _named_kind, "Ordered": _of_this} | _kinds())
     for node in tree.walk():
         _check(node)
+    for column in tree.selects:
+        _check_result(column)
     return _rewritten(tree)
+
+
+def _check_result(column: Any) -> None:
+    """A decimal that is not a column as it is has digits by other rules in each engine."""
+    from sqlglot import exp
+
+    if kind_of(column) == DECIMAL and not isinstance(column.unalias(), exp.Column):
+        raise _decimal(column, column.unalias())
 
 
 def _kinds() -> dict[str, Any]:

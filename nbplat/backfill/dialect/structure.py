@@ -48,6 +48,8 @@ SHAPES: dict[str, tuple[str, ...] | None] = {
     "Var": None,
     "DataType": None,
     "DataTypeParam": None,
+    "ColumnDef": None,
+    "PropertyEQ": None,  # a field of a struct
 }
 
 # Functions whose value is another one at each run, by sqlglot's class or by name.

@@ -24,7 +24,7 @@ _POLL_S = 0.05
 def follow(
     desk: Desk, run_id: str, job: dict[str, Any] | None, show: Callable[[Result], None]
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """Wait until the run rests.
+    """Wait until the run rests, or its job is paused.
 
     Returns:
         What `Desk.show` says of it, and the record of the last job that was watched.
@@ -37,6 +37,8 @@ def follow(
     while True:
         if job is not None:
             last = desk.watch(job["id"], lambda record: show(job_result(record)))
+            if last["state"] == "paused":
+                return desk.show(run_id), last
             quiet_since = time.monotonic()
             if last["state"] == "failed" and last["error"]:
                 raise _failure(last)

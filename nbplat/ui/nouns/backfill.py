@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from nbplat.ui.nouns.backfill_options import FEATURE, FRAME, PYTHON, TIMES, WINDOW
 from nbplat.ui.options import DRY_RUN, JSON, NAME, NEW, OUT, WAIT, YES, Noun, Option, Verb
 
 __all__ = ["BACKFILL"]
@@ -10,39 +11,8 @@ _RUN = Option("run", help="the run: spend_90d@1, or spend_90d for its newest", r
 _MAYBE_RUN = replace(
     _RUN, help="the run: spend_90d@1, or spend_90d for its newest; left out, all live ones", required=False
 )
-_WINDOW = (
-    Option(
-        "start",
-        ("--from",),
-        "date",
-        "first moment inside; left out, from the beginning",
-        metavar="DATE",
-        group="window",
-    ),
-    Option("end", ("--to",), "date", "first moment outside; left out, without an end", metavar="DATE", group="window"),
-    Option(
-        "time",
-        ("--time",),
-        help="the time column the window is on; left out, the source of the time partition",
-        metavar="COLUMN",
-        group="window",
-    ),
-)
-_FEATURE = (
-    Option(
-        "table", ("--table", "-t"), help="the table that gets the columns", required=True, metavar="NAMESPACE.TABLE"
-    ),
-    Option(
-        "key",
-        ("--key", "-k"),
-        help="a column that identifies a row; left out, every result column that the table has already",
-        repeatable=True,
-        metavar="COLUMN",
-    ),
-    Option("engine", ("--engine",), help="where it is computed", default="local", choices=("local",)),
-    Option("lang", ("--lang",), help="language of the body", default="sql", choices=("sql",)),
-    Option("promote", ("--promote",), "flag", "promote when the audit passes"),
-)
+_RUNS = replace(_RUN, help="runs of one table that await promotion", repeatable=True)
+_MAYBE_RUNS = replace(_RUN, help="the runs; left out, all that have ended", required=False, repeatable=True)
 _EXAMPLE = """%%backfill spend_90d --table retail.train --key example_id
 SELECT base.example_id, sum(e.amount) AS spend_90d
 FROM base LEFT JOIN retail.events e
@@ -52,7 +22,7 @@ GROUP BY base.example_id"""
 _RUN_VERB = Verb(
     "run",
     "Compute new columns over a table's history, staged beside it and audited before they are published",
-    (*_FEATURE, *_WINDOW, DRY_RUN, WAIT, YES, NEW, NAME, OUT, JSON),
+    (*FEATURE, FRAME, *WINDOW, *TIMES, *PYTHON, DRY_RUN, WAIT, YES, NEW, NAME, OUT, JSON),
     (Option("name", help="name of the run", metavar="NAME"),),
     body="sql",
     example=_EXAMPLE,
@@ -85,30 +55,11 @@ BACKFILL = Noun(
             ),
         ),
         Verb("show", "Show one run: request, plan, units, audit, outputs", (JSON, OUT), (_RUN,)),
-        Verb("status", "Show where runs are", (JSON,), (_MAYBE_RUN,)),
+        Verb("status", "Show where runs are, and which dates of the table they do not cover", (JSON,), (_MAYBE_RUN,)),
         Verb("attach", "Follow a run's live job until it ends", (JSON, OUT), (_RUN,)),
         Verb(
-            "cancel", "End a run's live job and return the run to its last completed state", (WAIT, YES, JSON), (_RUN,)
-        ),
-        Verb("audit", "Judge the staged columns again", (WAIT, JSON, OUT), (_RUN,)),
-        Verb(
-            "promote",
-            "Publish audited columns by splicing them into the table's files",
-            (DRY_RUN, WAIT, YES, JSON),
-            (_RUN,),
-            example="%backfill promote spend_90d",
-        ),
-        Verb(
-            "rollback",
-            "Take promoted columns out of the table again",
-            (DRY_RUN, WAIT, YES, JSON),
-            (_RUN,),
-            example="%backfill rollback spend_90d",
-        ),
-        Verb("retry", "Run the failed units of a run again", (WAIT, JSON), (_RUN,)),
-        Verb(
             "logs",
-            "Show a run's log",
+            "Show a run's log, and the error of each file that failed",
             (
                 Option("offset", ("--offset",), "int", "start at this byte", default=0, metavar="BYTES", at_least=0),
                 Option(
@@ -123,6 +74,91 @@ BACKFILL = Noun(
                 JSON,
             ),
             (_RUN,),
+        ),
+        Verb("pause", "Stop a run between two files and keep what is finished", (WAIT, JSON), (_RUN,)),
+        Verb("resume", "Let a paused run go on", (WAIT, JSON), (_RUN,)),
+        Verb(
+            "cancel", "End a run's live job and return the run to its last completed state", (WAIT, YES, JSON), (_RUN,)
+        ),
+        Verb("retry", "Run the failed units of a run again", (WAIT, JSON), (_RUN,)),
+        Verb("audit", "Judge the staged columns again", (WAIT, JSON, OUT), (_RUN,)),
+        Verb(
+            "promote",
+            "Publish audited columns by splicing them into the table's files; several runs of a table in one pass",
+            (DRY_RUN, WAIT, YES, JSON),
+            (_RUNS,),
+            example="%backfill promote spend_90d visits_30d",
+        ),
+        Verb(
+            "rollback",
+            "Take promoted columns out of the table again",
+            (
+                Option(
+                    "drop_column",
+                    ("--drop-column",),
+                    "flag",
+                    "only take new columns out of the schema, at once and without touching a file",
+                ),
+                DRY_RUN,
+                WAIT,
+                YES,
+                JSON,
+            ),
+            (_RUN,),
+            example="%backfill rollback spend_90d",
+        ),
+        Verb(
+            "extend",
+            "Fill a promoted run's columns where files lack them, with the same body, and promote that",
+            (
+                Option(
+                    "end",
+                    ("--to",),
+                    "date",
+                    "first moment left out; without it, as far as the table goes",
+                    metavar="DATE",
+                ),
+                Option("hold", ("--hold",), "flag", "leave the promotion to a person"),
+                WAIT,
+                JSON,
+            ),
+            (_RUN,),
+            example="%backfill extend spend_90d --to 2011-12-01",
+        ),
+        Verb(
+            "diff",
+            "Compare a run with another run, or with the column as it is in the table now",
+            (
+                Option(
+                    "column", ("--column",), help="only this column", repeatable=True, metavar="COLUMN", group="options"
+                ),
+                JSON,
+                OUT,
+            ),
+            (
+                _RUN,
+                Option("other", help="the run to compare with; left out, the live column", metavar="OTHER"),
+            ),
+            example="%backfill diff spend_90d@2 spend_90d@1",
+        ),
+        Verb(
+            "expire",
+            "Delete staging tables, files, branches and tags that no run needs and no snapshot of any table uses",
+            (
+                Option(
+                    "older_than",
+                    ("--older-than",),
+                    "age",
+                    "only runs untouched for so long; runs that are named are taken at once",
+                    default="7d",
+                    metavar="AGE",
+                ),
+                DRY_RUN,
+                YES,
+                JSON,
+            ),
+            (_MAYBE_RUNS,),
+            example="%backfill expire --older-than 30d --dry-run",
         ),
     ),
 )

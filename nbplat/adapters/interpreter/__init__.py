@@ -1,0 +1,1 @@
+"""Other Python interpreters on this machine."""

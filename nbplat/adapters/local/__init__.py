@@ -1,0 +1,1 @@
+"""The ``local`` engine's runner: threads of this process."""

@@ -1,0 +1,139 @@
+"""Writes a staged file beside its base file's row groups: temporary name, sync, rename."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.fs
+import pyarrow.parquet as pq
+
+from .failure import KernelError
+from .numbering import numbered
+from .storage import filesystem
+
+__all__ = ["BASE_FILE_COLUMN", "POSITION_COLUMN", "staged_bytes", "staged_location", "write_staged"]
+
+BASE_FILE_COLUMN = "nb_file"
+POSITION_COLUMN = "nb_pos"
+
+
+def staged_location(out: str, unit: str, fence: int) -> str:
+    """Where a unit's staged file goes; the name holds unit and fence, so that tries never meet."""
+    return f"{out.rstrip('/')}/{unit}-{fence}.parquet"
+
+
+def write_staged(
+    columns: pa.Table,
+    *,
+    base_path: str,
+    out: str,
+    unit: str,
+    fence: int,
+    positions: Any,
+    groups: Sequence[int],
+    digest: str,
+    storage: Mapping[str, str],
+) -> dict[str, Any]:
+    """Write one staged file.
+
+    Args:
+        columns: Keys, partition sources and new columns; one row per live row of the base file, in order.
+        positions: ``int64[rows]`` physical rows; None when the base file has no deletes.
+        groups: Rows per row group; they sum to the table's rows.
+        digest: Of the keys (see `align.key_digest`).
+
+    Returns:
+        The record of a staged file: base_path, path, rows, file_bytes, dense, key_digest.
+
+    Raises:
+        KernelError: ``disk.full``; nothing half-written is left behind.
+    """
+    table = _with_position(columns, base_path, positions)
+    location = staged_location(out, unit, fence)
+    system, path = filesystem(location, storage)
+    if isinstance(system, pyarrow.fs.LocalFileSystem):
+        size = _write_local(table, Path(path), groups, dense=positions is None)
+        location = f"file://{path}"
+    else:
+        # An object appears whole, when the stream is closed.
+        with system.open_output_stream(path) as sink:
+            _write(table, sink, groups, dense=positions is None)
+            size = sink.tell()
+    return {
+        "base_path": base_path,
+        "path": location,
+        "rows": columns.num_rows,
+        "file_bytes": size,
+        "dense": positions is None,
+        "key_digest": digest,
+    }
+
+
+def staged_bytes(columns: pa.Table, base_path: str) -> int:
+    """Size that the table would have as a staged file, without writing one."""
+    sink = pa.BufferOutputStream()
+    _write(_with_position(columns, base_path, None), sink, [columns.num_rows], dense=True)
+    return int(sink.getvalue().size)
+
+
+def _write_local(table: pa.Table, target: Path, groups: Sequence[int], *, dense: bool) -> int:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(target.name + ".partial")
+    try:
+        with partial.open("wb") as file:
+            _write(table, file, groups, dense=dense)
+            file.flush()
+            os.fsync(file.fileno())
+            size = file.tell()
+        partial.replace(target)
+    except OSError as exc:
+        partial.unlink(missing_ok=True)
+        if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise KernelError(
+                "disk.full",
+                "the disk is full",
+                fix="make room, then run the same cell again",
+                where=str(target.parent),
+                kind="SetupError",
+            ) from None
+        raise
+    return size
+
+
+def _with_position(columns: pa.Table, base_path: str, positions: Any) -> pa.Table:
+    """Add ``nb_file`` and ``nb_pos`` at the end; field ids are the positions, as in the staging table."""
+    rows = columns.num_rows
+    # A dictionary of one: its indices are written as they are, and no value is hashed.
+    name = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array([base_path], pa.string()))
+    physical = np.arange(rows, dtype=np.int64) if positions is None else positions
+    arrays = [*columns.columns, name, pa.array(physical, pa.int64())]
+    fields = [pa.field(field.name, field.type) for field in columns.schema]
+    fields += [pa.field(BASE_FILE_COLUMN, name.type), pa.field(POSITION_COLUMN, pa.int64())]
+    return pa.table(arrays, schema=numbered(pa.schema(fields)))
+
+
+def _write(table: pa.Table, sink: Any, groups: Sequence[int], *, dense: bool) -> None:
+    flat = [name for name in table.column_names if name != POSITION_COLUMN]
+    with pq.ParquetWriter(
+        sink,
+        table.schema,
+        compression="zstd",
+        write_page_index=True,
+        use_dictionary=flat,
+        # A run of numbers is its first value and a step.
+        column_encoding={POSITION_COLUMN: "DELTA_BINARY_PACKED"},
+        # Readers take the columns as Parquet declares them: the dictionary above is no type of ours.
+        store_schema=False,
+    ) as writer:
+        offset = 0
+        for rows in groups:
+            # A group that lost all its rows is left out; an empty one of a dense file keeps the count.
+            if rows or dense:
+                writer.write_table(table.slice(offset, rows), row_group_size=max(rows, 1))
+            offset += rows

@@ -1,0 +1,3 @@
+from tests.fixtures.lakehouse import lake
+
+__all__ = ["lake"]
