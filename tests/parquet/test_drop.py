@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import struct
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbplat.adapters.files.local import LocalFiles
-from nbplat.adapters.parquet.footer import read_footer
+from nbplat.adapters.parquet.footer import read_footer, read_footer_bytes
 from nbplat.adapters.parquet.splice import splice
 from nbplat.adapters.parquet.splicer import ParquetSplicer
 from nbplat.backfill.ports import Addition
@@ -379,3 +381,33 @@ def test_what_is_sorted_by_a_dropped_column_is_not_said_any_more(tmp_path: Path)
         for group in range(2):
             sorting = pq.read_metadata(out).row_group(group).sorting_columns
             assert expected == [column.column_index for column in sorting]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_bad_footers_give_our_errors_only(data: st.DataObject) -> None:
+    """Any bytes in either footer, with columns left out, ids to write and a comparison: done, or refused by name."""
+    with tempfile.TemporaryDirectory() as folder:
+        here = Path(folder)
+        table = pa.table({"a": [1, 2], "l": [[1], None], "s": [{"x": 1}, None]})
+        bare = data.draw(st.booleans())
+        base = write(here / "base.parquet", table if bare else with_ids(table, 1)[0], [2], write_page_index=True)
+        new, ids = with_ids(pa.table({"e": [[1.0], None]}), 901)
+        staged = write(here / "new.parquet", new, [2], write_page_index=True)
+        which = data.draw(st.sampled_from([base, staged]))
+        with which.open("rb") as file:
+            footer, start, _ = read_footer_bytes(file, "")
+        changed = bytearray(footer)
+        for at in data.draw(st.lists(st.integers(0, len(footer) - 1), min_size=1, max_size=3)):
+            changed[at] = data.draw(st.integers(0, 255))
+        which.write_bytes(which.read_bytes()[:start] + changed + struct.pack("<I", len(changed)) + b"PAR1")
+        names = {("a",): 1, ("l",): 101, ("l", "element"): 102, ("s",): 201, ("s", "x"): 202}
+        how: dict[str, Any] = {"drop": data.draw(st.sets(st.sampled_from([1, 101, 201]))), "name_ids": names}
+        out = here / "out.parquet"
+        try:
+            splice(FILES, str(base), [Addition(str(staged), ids)], str(out), **how)
+        except DataError:
+            assert not out.exists()
+            return
+        with contextlib.suppress(DataError):
+            SPLICER.unchanged(str(base), [Addition(str(staged), ids)], str(out), **how)

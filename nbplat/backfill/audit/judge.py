@@ -30,7 +30,7 @@ def audit(
     staged: tuple[StagedFile, ...],
     tables: Tables,
     writer: StagedWriter,
-    body: Recompute | None,
+    body: Recompute,
     *,
     checks: Checks | None = None,
     as_of: str | None = None,
@@ -42,8 +42,7 @@ def audit(
     """Run every rule that is not off.
 
     Args:
-        body: Runs the plan's body again, for determinism and the leak probe; None where this process
-            cannot, which both rules then say.
+        body: Runs the plan's body again, for determinism and the leak probe.
         checks: Levels and thresholds; None takes the rules' own.
         as_of, source_times: As declared in the spec.
         replaced: New columns that the table has already.

@@ -17,7 +17,6 @@ import pyarrow as pa
 
 from nbplat.backfill.audit.inside import inside, micros
 from nbplat.backfill.audit.matching import positions
-from nbplat.backfill.audit.recompute import Recompute
 from nbplat.backfill.audit.subject import Subject
 from nbplat.backfill.body import BASE
 from nbplat.backfill.compare import unequal_rows
@@ -72,13 +71,11 @@ class LeakProbe:
     """Probes one run.
 
     Attributes:
-        body: Runs the plan's body again.
         as_of: The base column with the as-of times.
         rows, times: Bounds of the sample.
     """
 
     subject: Subject
-    body: Recompute
     as_of: str
     rows: int
     times: int
@@ -175,7 +172,7 @@ class LeakProbe:
         base = rows
         if BASE in cut:
             base = cut[BASE].until(moment) if BASE in to_cut else cut[BASE].rows
-        result = self.body.rows(base.select(list(plan.base_columns)), {**sources, **whole})
+        result = self.subject.body.rows(base.select(list(plan.base_columns)), {**sources, **whole})
         at = positions(rows.select(list(plan.keys)), result.select(list(plan.keys)))
         found = result.select(list(self.subject.columns)).take(pa.array(at, mask=at < 0))
         return found.append_column(_FOUND, pa.array(at >= 0))

@@ -11,13 +11,12 @@ import pyarrow as pa
 from nbplat.backfill.body import BASE, engine_name
 from nbplat.backfill.failures import our_errors
 from nbplat.backfill.plan import BackfillPlan
+from nbplat.backfill.ports import Engine
 from nbplat.backfill.types import arrow_schema
-from nbplat.remote.body import run_body
+from nbplat.remote.body import run_body, typed
 from nbplat.remote.task import Task
 
-__all__ = ["NO_BODY", "Recompute", "body_of"]
-
-NO_BODY = "the body is outside the local SQL subset, so that only its own engine computes it"
+__all__ = ["Recompute", "body_of"]
 
 
 class Recompute(Protocol):
@@ -65,11 +64,32 @@ class _KernelBody:
             return run_body(cast("Task", task), base, {engine_name(name): table for name, table in sources.items()})
 
 
-def body_of(plan: BackfillPlan | None, settings: Mapping[str, Any]) -> Recompute | None:
+@dataclass(frozen=True, slots=True)
+class _EngineBody:
+    """Runs the body of a plan whose SQL is its engine's own."""
+
+    plan: BackfillPlan
+    engine: Engine
+
+    @property
+    def any_order(self) -> bool:
+        return True
+
+    def rows(self, base: pa.Table, sources: Mapping[str, pa.Table]) -> pa.Table:
+        tables = {engine_name(name): table for name, table in sources.items()}
+        result = self.engine.run(self.plan.query, {engine_name(BASE): base, **tables})
+        new = arrow_schema({column.name: column.type for column in self.plan.columns})
+        with our_errors():
+            return typed(result, self.plan.keys, new)
+
+
+def body_of(plan: BackfillPlan, settings: Mapping[str, Any], engine: Engine) -> Recompute:
     """The body of a plan, in whichever language it is.
 
     Args:
-        plan: With a query that this process can run; None where there is none, which gives None.
         settings: ``threads``, ``memory_bytes`` and ``spill_folder`` of what is computed on this machine.
+        engine: The plan's; it runs SQL that the staging kernel does not.
     """
-    return _KernelBody(plan, settings) if plan is not None else None
+    if plan.engine == "spark" and plan.python is None:
+        return _EngineBody(plan, engine)
+    return _KernelBody(plan, settings)

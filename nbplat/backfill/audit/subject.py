@@ -23,7 +23,7 @@ class Subject:
     """A staged run under audit.
 
     Attributes:
-        body: Runs the plan's body again; None where this process cannot.
+        body: Runs the plan's body again.
         as_of: The base column that holds each row's as-of time; None when none is declared.
         source_times: Source table -> its time column, as declared.
         survey: The counts of one pass over all files.
@@ -34,7 +34,7 @@ class Subject:
     staged: tuple[StagedFile, ...]
     tables: Tables
     writer: StagedWriter
-    body: Recompute | None
+    body: Recompute
     survey: Survey
     as_of: str | None = None
     source_times: Mapping[str, str] = field(default_factory=dict)

@@ -17,7 +17,7 @@ from nbplat.backfill.run import Backfills
 from nbplat.backfill.spec import BackfillSpec
 from nbplat.backfill.stage import staged_files
 from nbplat.backfill.states import Step
-from nbplat.errors import RequestError
+from nbplat.errors import DataError, NbplatError, RequestError, SetupError
 from nbplat.terms import local_path
 from tests.fixtures.lakehouse import START, Lake
 
@@ -53,7 +53,7 @@ def again(lake: Lake, run_id: str, **parts: Any) -> dict[tuple[str, str], Any]:
         options.pop("staged", staged_files(backfills.store, run.id)),
         options.pop("tables", backfills.tables),
         options.pop("writer", backfills.writer),
-        options.pop("body", body_of(plan, backfills.settings)),
+        options.pop("body", body_of(plan, backfills.settings, backfills.engine)),
         as_of=spec.as_of,
         source_times=spec.source_times,
         **options,
@@ -174,14 +174,36 @@ def test_a_python_body_that_changes_with_its_process_is_found(lake: Lake) -> Non
     assert "rows computed again differ" in found["determinism", "f"]["message"]
 
 
-def test_a_body_that_only_its_engine_computes_is_said(lake: Lake) -> None:
-    """Determinism and the leak probe warn that they could not look; the other rules judge as ever."""
+def test_an_engine_that_is_gone_says_nothing_of_the_body(lake: Lake) -> None:
+    """What the machine fails at makes determinism and the probe warn; what the data does is a broken rule."""
     run_id = lake.stage("f", HONEST, **PROBED)
-    found = again(lake, run_id, body=None)
-    for rule in ("determinism", "leak"):
-        assert (False, False) == (found[rule, ""].passed, found[rule, ""].blocks)
-        assert "only its own engine computes it" in found[rule, ""].message
+
+    class Failing:
+        any_order = True
+
+        def __init__(self, error: NbplatError) -> None:
+            self._error = error
+
+        def rows(self, base: pa.Table, sources: Any) -> pa.Table:
+            raise self._error
+
+    found = again(lake, run_id, body=Failing(SetupError("spark.java", "there is no Java", fix="install it")))
+    for rule, column in (("determinism", "spend"), ("leak", "")):
+        assert (False, False) == (found[rule, column].passed, found[rule, column].blocks)
+        assert "there is no Java" in found[rule, column].message
     assert found["rows", ""].passed
+    found = again(lake, run_id, body=Failing(DataError("body.values", "division by zero", fix="guard it")))
+    assert (False, True) == (found["determinism", "spend"].passed, found["determinism", "spend"].blocks)
+
+
+def test_a_body_in_its_engines_own_sql_is_run_by_the_engine(lake: Lake) -> None:
+    """A plan of another engine is computed again by that engine, with the planned types."""
+    run_id = lake.stage("f", HONEST, **PROBED)
+    plan = replace(BackfillPlan.from_record(lake.backfills.find(run_id).plan), engine="spark")
+    body = body_of(plan, lake.backfills.settings, lake.backfills.engine)
+    found = again(lake, run_id, body=body)
+    assert found["determinism", "spend"].passed
+    assert found["leak", "spend"].passed
 
 
 def test_what_would_not_fit_into_memory_is_said(lake: Lake) -> None:

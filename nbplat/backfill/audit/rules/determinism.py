@@ -8,13 +8,12 @@ import pyarrow as pa
 
 from nbplat.backfill.audit.inside import inside
 from nbplat.backfill.audit.matching import positions
-from nbplat.backfill.audit.recompute import NO_BODY, Recompute
 from nbplat.backfill.audit.rule import Level, Rule, Threshold, Verdict
 from nbplat.backfill.audit.settings import Limits
 from nbplat.backfill.audit.subject import Subject
 from nbplat.backfill.compare import unequal_rows
 from nbplat.backfill.plan import UnitPlan
-from nbplat.errors import NbplatError
+from nbplat.errors import DataError, NbplatError
 
 __all__ = ["Determinism"]
 
@@ -40,10 +39,7 @@ class Determinism(Rule):
     )
 
     def judge(self, subject: Subject, limits: Limits) -> Iterator[Verdict]:
-        plan, body = subject.plan, subject.body
-        if body is None:
-            yield Verdict("", False, f"not computed again: {NO_BODY}", unknown=True)
-            return
+        plan = subject.plan
         if (held := subject.held_bytes) > limits.number("max_bytes"):
             message = f"not computed again: {held:,} stored bytes would be held in memory (determinism.max_bytes)"
             yield Verdict("", False, message, unknown=True)
@@ -54,10 +50,13 @@ class Determinism(Rule):
             return
         keys, mask, window = self._rows(subject, unit)
         try:
-            again = self._again(subject, body, window)
+            again = self._again(subject, window)
         except NbplatError as error:
+            # What the machine or another system failed at says nothing of the body.
+            unknown = not isinstance(error, DataError)
             for name in subject.columns:
-                yield Verdict(name, False, f"computing {unit.rows} rows again failed: {error.message}")
+                message = f"computing {unit.rows} rows again failed: {error.message}"
+                yield Verdict(name, False, message, unknown=unknown)
             return
         before = subject.writer.read(staged, list(subject.columns))
         if before.num_rows != len(mask):
@@ -80,9 +79,9 @@ class Determinism(Rule):
             )
             yield Verdict(name, False, message, float(count), 0.0)
 
-    def _again(self, subject: Subject, body: Recompute, window: pa.Table) -> pa.Table:
+    def _again(self, subject: Subject, window: pa.Table) -> pa.Table:
         """The body over the same rows: an order means nothing to SQL, and a batch nothing to a row-wise function."""
-        plan = subject.plan
+        plan, body = subject.plan, subject.body
         sources = {source.pin.table: subject.read_source(source.pin, source.columns) for source in plan.sources}
         if body.any_order:
             return body.rows(_reversed(window), {name: _reversed(rows) for name, rows in sources.items()})

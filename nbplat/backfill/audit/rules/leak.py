@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from nbplat.backfill.audit.probe import LeakProbe, Probed
-from nbplat.backfill.audit.recompute import NO_BODY
 from nbplat.backfill.audit.rule import Level, Rule, Threshold, Verdict
 from nbplat.backfill.audit.settings import Limits
 from nbplat.backfill.audit.subject import Subject
@@ -54,15 +53,14 @@ class Leak(Rule):
             message = f"not probed: {held:,} stored bytes would be held in memory (leak.max_bytes)"
             yield Verdict("", False, message, unknown=True)
             return
-        if subject.body is None:
-            yield Verdict("", False, f"not probed: {NO_BODY}", unknown=True)
-            return
         rows, times, tolerance = limits.count("rows"), limits.count("times"), limits.number("tolerance")
-        probe = LeakProbe(subject, subject.body, subject.as_of, rows, times, tolerance)
+        probe = LeakProbe(subject, subject.as_of, rows, times, tolerance)
         try:
             probed = probe.run()
         except NbplatError as error:
-            yield Verdict("", False, f"not probed: the body fails on cut sources: {error.message}", unknown=True)
+            yield Verdict(
+                "", False, f"not probed: the body cannot be run on cut sources: {error.message}", unknown=True
+            )
             return
         for name in subject.columns:
             yield _verdict(name, probed, subject.as_of)
