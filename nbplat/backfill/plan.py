@@ -108,11 +108,6 @@ class BackfillPlan:
         return sum(unit.file_bytes for unit in self.units)
 
     @property
-    def held_bytes(self) -> int:
-        """Extra storage from promotion until `expire`: the old files, and the staged ones."""
-        return self.copy_bytes + self.write_bytes
-
-    @property
     def plan_hash(self) -> str:
         """SHA-256 over what will be done; estimates do not count."""
         record = self.record()
