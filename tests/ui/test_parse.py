@@ -115,3 +115,39 @@ def test_help_is_a_text_and_not_an_exit():
         read("--help")
 
     assert "usage: %backfill NAME --table NAMESPACE.TABLE [options]" in str(asked.value)
+
+
+def test_pairs_make_one_mapping():
+    """`KEY=VALUE` options are collected by key; the value may hold further equals signs."""
+    options = read("spend --table t.x --type a=float --type b=list<float> --check nulls.max_share=0.1 --source t.e=at")
+
+    assert {"a": "float", "b": "list<float>"} == options.type
+    assert ({"nulls.max_share": "0.1"}, {"t.e": "at"}) == (options.check, options.source)
+    assert {} == read("spend --table t.x").type
+
+
+@pytest.mark.parametrize("line", ["--type a", "--type =int", "--type a=", "--type a=int --type a=long"])
+def test_a_pair_that_is_none_is_refused(line: str):
+    """A missing key or value, and two values for one key, are faults of the line."""
+    assert "a" in fault(f"spend --table t.x {line}")
+
+
+def test_several_runs_are_one_argument():
+    """A promotion takes as many runs as are named, and at least one; an expiry may have none."""
+    assert ("a@1", "b") == read("a@1 b", verb="promote").run
+    assert () == read("", verb="expire").run
+    assert "RUN" in fault("", verb="promote")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("", 604_800.0), ("--older-than 36h", 129_600.0), ("--older-than 0s", 0.0)]
+)
+def test_an_age_is_read_as_seconds(text: str, seconds: float):
+    """Ages have a unit; without one given, it is a week."""
+    assert seconds == read(text, verb="expire").older_than
+
+
+@pytest.mark.parametrize("text", ["7", "week", "-1d", "1y"])
+def test_an_age_without_a_known_unit_is_refused(text: str):
+    """The units are named."""
+    assert "30m, 36h, 7d" in fault(f"--older-than={text}", verb="expire")
