@@ -90,6 +90,7 @@ class Lander:
         restore: New path -> old path; see `plan_landing`.
         before: Snapshot with the records of restored files.
         guard: Raises when this try was overtaken; called before every commit.
+        keep: Called between files; renews what `guard` looks at from time to time.
     """
 
     base: SnapshotPin
@@ -105,6 +106,7 @@ class Lander:
     lease_ms: int
     max_attempts: int
     guard: Callable[[], None]
+    keep: Callable[[], None]
     values: Mapping[str, Values]
     restore: Mapping[str, str] = field(default_factory=dict)
     before: int | None = None
@@ -167,7 +169,8 @@ class Lander:
             store.plan_units(scope, sorted(todo))
         release_dead_tries(store, scope, self.context)
         store.reset_failed_units(scope)
-        self._show(todo)
+        ready = sum(unit.state is UnitState.DONE and unit.id in todo for unit in store.units(scope))
+        self.context.report.progress(Progress(ready, len(todo), "files"))
         while claimed := store.claim_units(
             scope, self.context.worker, limit=1, lease_ms=self.lease_ms, max_attempts=self.max_attempts
         ):
@@ -182,10 +185,10 @@ class Lander:
             except NbplatError as error:
                 store.fail_unit(scope, unit.id, unit.fence, error.record())
                 raise
-            store.finish_unit(scope, unit.id, unit.fence, outcome)
-            self.guard()
+            ready += store.finish_unit(scope, unit.id, unit.fence, outcome)
+            self.keep()
             self.context.report.checkpoint()
-            self._show(todo)
+            self.context.report.progress(Progress(ready, len(todo), "files"))
         done = {unit.id: unit.result for unit in store.units(scope) if unit.state is UnitState.DONE}
         if left := [number for number in todo if number not in done]:
             # Never publish a part: rows of the other files would read as null.
@@ -200,11 +203,6 @@ class Lander:
             if action.action is Action.KEEP
         ]
         return [*(dict(done[number] or {}) for number in todo), *kept]
-
-    def _show(self, todo: Mapping[str, FileAction]) -> None:
-        units = self.store.units(self.scope)
-        done = sum(unit.state is UnitState.DONE and unit.id in todo for unit in units)
-        self.context.report.progress(Progress(done, len(todo), "files"))
 
     def _do(
         self, view: TableView, action: FileAction, changes: Mapping[str, Change], name: str, fence: int

@@ -2,7 +2,7 @@
 
 Promotion, replacement, extension, a train of them and roll back are the same thing here: runs bring
 columns that are aligned to data files as they were once, or take columns out; the files of the table
-have gone on since. See docs/decisions/0013-landing.md.
+have gone on since. See docs/decisions/0015-landing.md.
 """
 
 from __future__ import annotations

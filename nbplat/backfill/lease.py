@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nbplat.clock import Clock
 from nbplat.errors import Conflict
@@ -32,8 +32,17 @@ class TableLease:
     store: JobStore
     lease: Lease
     context: StepContext
+    clock: Clock
     branch: str
     ttl_ms: int
+    _kept_s: list[float] = field(default_factory=lambda: [0.0])
+
+    def keep(self) -> None:
+        """Renew when a third of the time is over; to be called between small pieces of work."""
+        now = self.clock.monotonic_s()
+        if (now - self._kept_s[0]) * 3000 >= self.ttl_ms:
+            self.guard()
+            self._kept_s[0] = now
 
     def guard(self) -> None:
         """Renew; raises Conflict when another run took the table, or another worker this job."""
@@ -58,7 +67,7 @@ def hold_table(
     lease = _take(store, promotion_lease(table), run_id, context, clock, ttl_ms, wait_ms)
     branch = f"nb-{run_id.replace('@', '-')}-{lease.fence}-{context.job.fence}"
     try:
-        yield TableLease(store, lease, context, branch, ttl_ms)
+        yield TableLease(store, lease, context, clock, branch, ttl_ms)
     finally:
         store.release_lease(lease)
 

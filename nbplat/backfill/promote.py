@@ -138,6 +138,7 @@ class Promoter:
                 lease_ms=self.lease_ms,
                 max_attempts=self.max_attempts,
                 guard=lease.guard,
+                keep=lease.keep,
                 values={member.run_id: _Staged(member, self.tables, self.writer, {}) for member in self.members},
             )
             ids = {**ids, **change.keep}

@@ -29,7 +29,11 @@ __all__ = ["Undoer"]
 
 @dataclass(frozen=True, slots=True)
 class Undoer:
-    """Runs the roll-back step of one plan."""
+    """Runs the roll-back step of one plan.
+
+    Attributes:
+        keep_schemas: Schema ids of the table that live runs still read with.
+    """
 
     plan: BackfillPlan
     run_id: str
@@ -42,6 +46,7 @@ class Undoer:
     lease_ms: int
     max_attempts: int
     wait_ms: int
+    keep_schemas: frozenset[int] = frozenset()
 
     def run(self, context: StepContext, outputs: Mapping[str, Any], *, drop_column: bool = False) -> dict[str, Any]:
         """Take the run's columns out of the table when it was promoted; drop its staging table when not.
@@ -139,6 +144,7 @@ class Undoer:
                 lease_ms=self.lease_ms,
                 max_attempts=self.max_attempts,
                 guard=lease.guard,
+                keep=lease.keep,
                 values={change.run_id: old_values for change in changes},
                 restore={} if drop_column else whole,
                 before=published.previous_snapshot_id,
@@ -148,7 +154,13 @@ class Undoer:
                 "nbplat.step": "rollback",
                 "nbplat.runs": json.dumps({self.run_id: {"columns": dict(published.field_ids)}}),
             }
-            landed = lander.land(changes, SchemaChange(remove=added), properties, must_land=False)
+            landed = lander.land(
+                changes,
+                SchemaChange(remove=added),
+                properties,
+                keep_schemas=self.keep_schemas,
+                must_land=False,
+            )
         except Exception:
             self.publisher.sweep(base, branch=lease.branch)
             raise

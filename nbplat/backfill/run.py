@@ -45,7 +45,7 @@ from nbplat.backfill.states import DONE, KIND, LIVE_STATES, STEPS, RunState, Ste
 from nbplat.clock import Clock, from_ms
 from nbplat.errors import Conflict, NbplatError, NotFound, RequestError, SetupError
 from nbplat.job import Job, JobState, JobStore, Run, RunDraft, StepContext, UnitState
-from nbplat.terms import Progress, SnapshotPin, StagedColumns, TableName
+from nbplat.terms import Progress, SnapshotPin, StagedColumns, TableName, content_hash
 
 __all__ = ["KIND", "Backfills", "Submission"]
 
@@ -489,6 +489,7 @@ class Backfills:
             lease_ms=self.lease_ms,
             max_attempts=self.unit_attempts,
             wait_ms=self.wait_ms,
+            keep_schemas=self._schemas_in_use(plan.base),
         )
         outputs = undoer.run(context, run.outputs, drop_column=bool(context.job.params.get("drop_column")))
         self.store.move_run(KIND, run.id, RunState.ROLLED_BACK, frm=[RunState.ROLLING_BACK], outputs=outputs)
@@ -690,6 +691,8 @@ class Backfills:
             "nbplat.plan": plan.plan_hash,
             "nbplat.engine": plan.engine,
             "nbplat.base-snapshot-id": str(plan.base.snapshot_id),
+            "nbplat.code": content_hash({key: run.spec.get(key) for key in ("sql", "python")}),
+            **({"nbplat.environment": str(env)} if (env := (run.spec.get("python") or {}).get("env")) else {}),
             **{f"nbplat.source.{source.pin.table}": str(source.pin.snapshot_id) for source in plan.sources},
             **{f"nbplat.version.{name}": version for name, version in self.versions.items()},
         }

@@ -34,7 +34,7 @@ def expire_result(swept: dict[str, Any], *, asks: bool = False) -> Result:
     leftovers = swept["leftovers"]
     counts = Counter(each["kind"] for each in leftovers)
     summed = ", ".join(count_text(count, kind) for kind, count in sorted(counts.items())) or "nothing"
-    summed = summed.replace("branchs", "branches")
+    summed = summed.replace("branchs", "branches")  # codespell:ignore branchs
     verb = "deleted" if swept["done"] else "would delete"
     facts: list[tuple[str, Any]] = [(verb, f"{summed}; {bytes_text(swept['file_bytes'])}")]
     expired = [run for run, state in swept["runs"].items() if state == "expired"]

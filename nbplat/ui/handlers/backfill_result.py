@@ -123,8 +123,24 @@ def outcome(run: dict[str, Any]) -> list[tuple[str, Any]]:
                 f" {bytes_text(outputs['added_bytes'])} added",
             )
         )
+        facts += _landed("landed", outputs.get("landing"))
     if outputs.get("reverted"):
         facts.append(("rolled back", f"to snapshot {outputs['reverted']['snapshot_id']}"))
+        facts += _landed("undone", outputs.get("undoing"))
     if run["error"]:
         facts.append(("last error", f"{run['error']['code']}: {run['error']['message']}"))
+    return facts
+
+
+def _landed(label: str, report: dict[str, Any] | None) -> list[tuple[str, Any]]:
+    """What was done per file, by reason; and what stays in the files unread."""
+    if not report:
+        return []
+    facts: list[tuple[str, Any]] = [
+        (label, f"{row['files']} {'file' if row['files'] == 1 else 'files'} by {row['action']}: {row['reason']}")
+        for row in report["actions"]
+    ]
+    if report["dead_bytes"]:
+        dead = bytes_text(report["dead_bytes"])
+        facts.append((label, f"{dead} of columns left out stay in the files unread until they are compacted"))
     return facts
