@@ -3,7 +3,7 @@ VENV := .venv
 BIN  := $(VENV)/bin
 PY   := $(BIN)/python
 UV   := .tools/bin/uv
-SLOW := jvm or postgres or kernel or process
+SLOW := jvm or ray or postgres or kernel or process or s3
 
 .DEFAULT_GOAL := help
 # The targets share one virtual environment and one machine; they are steps, not a graph to run at once.
@@ -26,7 +26,7 @@ test:      ## lint, then every test
 	@$(MAKE) --no-print-directory lint
 	$(PY) -m pytest
 
-test-fast: ## the inner loop: no Java, PostgreSQL, kernels or killed processes; under 2 minutes
+test-fast: ## the inner loop: no Java, PostgreSQL, S3, kernels or killed processes; under 2 minutes
 	@sh scripts/install.sh test
 	$(PY) -m pytest -m "not ($(SLOW))"
 

@@ -10,7 +10,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Collection
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nbplat.backfill.run import Backfills
     from nbplat.backfill.spec import BackfillSpec
     from nbplat.demo.load import DemoReport
+    from nbplat.engines import Engines
     from nbplat.sequence.ports import RowSource
     from nbplat.training.ports import ModelKit, TrainingSource
 
@@ -40,6 +41,9 @@ _VERSIONS_OF = ("nbplat", "duckdb", "pyarrow", "pyiceberg")
 
 # DuckDB cannot bind, let alone spill, in less; the plan's groups follow the configured limit all the same.
 _ENGINE_FLOOR_BYTES = 64 << 20
+
+# Optional, and named in the provenance of the runs that used them.
+_ENGINE_PACKAGES = ("pyspark", "ray")
 
 
 def open_platform(config: Config | None = None, *, clock: Clock | None = None) -> Platform:
@@ -90,10 +94,31 @@ class Platform:
 
         return FileStores(lambda location: storage_options(self.catalog, location))
 
+    @functools.cached_property
+    def engines(self) -> Engines:
+        """What bodies run on."""
+        from nbplat.adapters.duckdb.engine import DuckDBEngine
+        from nbplat.adapters.iceberg.pinned import write_pinned
+        from nbplat.engines import Engines
+
+        return Engines(
+            self.config,
+            DuckDBEngine(**self._settings),
+            lambda pin, folder: write_pinned(self.catalog, pin, folder),
+        )
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        """What is computed on this machine may use."""
+        return {
+            "threads": self.config.threads,
+            "memory_bytes": max(self.config.memory_bytes, _ENGINE_FLOOR_BYTES),
+            "spill_folder": str(self.config.home / "spill"),
+        }
+
     @property
     def backfills(self) -> Backfills:
         """Backfill runs; each access reads the catalog anew, so that no plan sees a stale table."""
-        from nbplat.adapters.duckdb.engine import DuckDBEngine
         from nbplat.adapters.iceberg.audit_log import IcebergAuditLog
         from nbplat.adapters.iceberg.publisher import IcebergPublisher
         from nbplat.adapters.iceberg.tables import IcebergTables
@@ -104,18 +129,13 @@ class Platform:
         from nbplat.backfill.cost import prices_of
         from nbplat.backfill.run import Backfills
 
-        settings: dict[str, Any] = {
-            "threads": self.config.threads,
-            "memory_bytes": max(self.config.memory_bytes, _ENGINE_FLOOR_BYTES),
-            "spill_folder": str(self.config.home / "spill"),
-        }
-        engine = DuckDBEngine(**settings)
         cores = self.config.threads or os.cpu_count() or 1
         return Backfills(
             store=self.store,
             tables=IcebergTables(self.catalog),
-            engine=engine,
+            engine=self.engines.local,
             runners={"local": LocalRunner(local_slots(cores, self.config.memory_bytes))},
+            engines=self.engines,
             bodies=ChildBodies(self.config.home / "remote", self.config.python_seconds),
             writer=StagedParquet(self.files, self._staged_root),
             splicer=ParquetSplicer(self.files),
@@ -123,11 +143,11 @@ class Platform:
             audit_log=IcebergAuditLog(self.catalog),
             clock=self.clock,
             scratch=self.config.home / "runs",
-            settings=settings,
+            settings=self._settings,
             memory_bytes=self.config.memory_bytes,
             lease_ms=int(self.config.lease_seconds * 1000),
             unit_attempts=self.config.unit_attempts,
-            versions={name: version(name) for name in _VERSIONS_OF},
+            versions={name: version(name) for name in _VERSIONS_OF} | _installed(_ENGINE_PACKAGES),
             prices=prices_of(self.config),
             audit_checks=self.config.audit,
         )
@@ -248,7 +268,11 @@ class Platform:
     def run_step(self, context: StepContext) -> dict[str, Any]:
         """Do the work of one job."""
         if context.job.kind.startswith("backfill."):
-            return self.backfills.run_step(context)
+            try:
+                return self.backfills.run_step(context)
+            finally:
+                if "engines" in self.__dict__:
+                    self.engines.close()
         raise InternalError(
             "job.kind", f"no step is called {context.job.kind!r}", fix="a newer nbplat queued it: upgrade this one"
         )
@@ -286,3 +310,11 @@ class Platform:
             self.store.close()
         if "catalog" in self.__dict__:
             self.catalog.close()
+
+
+def _installed(names: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for name in names:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found

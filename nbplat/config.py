@@ -7,6 +7,7 @@ only (a file or a variable), so nothing here has to be hidden but what a URL may
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
@@ -20,6 +21,9 @@ from nbplat.errors import RequestError, did_you_mean
 __all__ = ["Config", "Setting", "load_config", "redact_url"]
 
 PROJECT_FILE = "nbplat.toml"
+SPARK_CONF = "spark.conf"
+
+_SECRET = re.compile(r"(?i)secret|password|token|access[._]?key")
 
 
 def _setting(default: Any, help: str, *, key: str) -> Any:
@@ -66,6 +70,11 @@ class Config:
         3600.0, "how long one call of a Python body may take; 0 is for ever", key="limits.python_seconds"
     )
     frame_bytes: int = _setting(256 << 20, "size of a DataFrame that a body may read", key="limits.frame_bytes")
+    spark_master: str = _setting("local[*]", "where the spark engine runs", key="spark.master")
+    spark_conf: str = _setting(
+        "", "Spark's own settings: a table in the file, a JSON object in the variable", key="spark.conf"
+    )
+    ray_address: str = _setting("", "a running Ray cluster; empty starts one on this machine", key="ray.address")
     ram_price_gb_hour: float = _setting(0.0, "price of memory; 0 shows no cost", key="prices.ram_gb_hour")
     cpu_price_hour: float = _setting(0.0, "price of a core hour; 0 shows no cost", key="prices.cpu_hour")
     storage_price_gb_month: float = _setting(0.0, "price of storage; 0 shows no cost", key="prices.storage_gb_month")
@@ -85,7 +94,7 @@ class Config:
         return tables + [
             Setting(
                 key=f.metadata["key"],
-                value=redact_url(value) if isinstance(value := getattr(self, f.name), str) else value,
+                value=_shown(f.name, getattr(self, f.name)),
                 source=self.sources.get(f.name, "default"),
                 help=f.metadata["help"],
                 variable=_variable(f.metadata["key"]),
@@ -93,6 +102,11 @@ class Config:
             for f in fields(self)
             if "key" in f.metadata
         ]
+
+    @property
+    def spark_settings(self) -> dict[str, str]:
+        """`spark.conf` as Spark's settings by name."""
+        return dict(json.loads(self.spark_conf)) if self.spark_conf else {}
 
     @property
     def sqlite_store(self) -> bool:
@@ -125,6 +139,11 @@ def load_config(
     sources: dict[str, str] = {}
 
     def take(key: str, raw: Any, source: str) -> None:
+        if key.startswith(SPARK_CONF + "."):
+            # A table of the file: each of its keys is one of Spark's own.
+            spark = {**json.loads(values.get("spark_conf") or "{}"), key.removeprefix(SPARK_CONF + "."): _text(raw)}
+            values["spark_conf"], sources["spark_conf"] = json.dumps(spark, sort_keys=True), source
+            return
         table, _, name = key.partition(".")
         if table in tables and name:
             values.setdefault(tables[table], {})[name] = str(raw).lower() if isinstance(raw, bool) else str(raw)
@@ -135,7 +154,7 @@ def load_config(
                 "config.key", f"{source} sets {key!r}, which is no setting", fix=did_you_mean(key, known), where=source
             )
         f = known[key]
-        values[f.name] = _convert(raw, f.type, key, source)
+        values[f.name] = _spark_conf(raw, source) if key == SPARK_CONF else _convert(raw, f.type, key, source)
         sources[f.name] = source
 
     if user_file is None:
@@ -170,6 +189,33 @@ def load_config(
 def redact_url(text: str) -> str:
     """Hide the password of a URL: ``postgresql://me:***@host/db``."""
     return re.sub(r"(://[^:/@\s]*):[^@/\s]*@", r"\1:***@", text)
+
+
+def _shown(name: str, value: Any) -> Any:
+    if name == "spark_conf" and value:
+        return json.dumps({key: "***" if _SECRET.search(key) else text for key, text in json.loads(value).items()})
+    return redact_url(value) if isinstance(value, str) else value
+
+
+def _spark_conf(raw: Any, source: str) -> str:
+    """Spark's settings as canonical JSON text; empty for none."""
+    try:
+        given = json.loads(raw) if isinstance(raw, str) and raw.strip() else raw or {}
+        if not isinstance(given, Mapping) or any(isinstance(value, Mapping | list) for value in given.values()):
+            raise ValueError
+    except ValueError:
+        raise RequestError(
+            "config.value",
+            f"{SPARK_CONF} = {raw!r} is no table of Spark settings",
+            fix='write {"spark.executor.memory": "4g"}, or a [spark.conf] table in nbplat.toml',
+            where=source,
+        ) from None
+    return json.dumps({str(key): _text(value) for key, value in given.items()}, sort_keys=True) if given else ""
+
+
+def _text(value: Any) -> str:
+    """A value as Spark spells it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _variable(key: str) -> str:

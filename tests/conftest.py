@@ -10,5 +10,15 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.fixtures.postgres import postgres_server, postgres_url
 from tests.fixtures.service import service_config, shared_client, shared_config, toy_client
+from tests.fixtures.spark import spark, swept
 
-__all__ = ["postgres_server", "postgres_url", "service_config", "shared_client", "shared_config", "toy_client"]
+__all__ = [
+    "postgres_server",
+    "postgres_url",
+    "service_config",
+    "shared_client",
+    "shared_config",
+    "spark",
+    "swept",
+    "toy_client",
+]

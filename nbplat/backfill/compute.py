@@ -5,20 +5,50 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from nbplat.backfill.body import BASE, engine_name
+from nbplat.backfill.dialect import to_duckdb
 from nbplat.backfill.failures import our_errors
 from nbplat.backfill.plan import BackfillPlan, UnitPlan
 from nbplat.backfill.ports import Tables
 from nbplat.backfill.tasks import file_task, task_maker, written_sources
+from nbplat.backfill.types import from_arrow, spark_type
+from nbplat.errors import RequestError
 from nbplat.remote import kernel
 from nbplat.remote.keys import check_keys as check_files
 from nbplat.remote.task import Task
 
-__all__ = ["check_keys", "compute", "probe"]
+__all__ = ["check_keys", "compute", "here", "probe"]
+
+
+def here(plan: BackfillPlan, tables: Tables) -> BackfillPlan | None:
+    """The plan with a query that this process can run; None when its body is outside the local SQL subset.
+
+    A plan for Spark keeps its body in Spark SQL; inside the subset the same body gives the same here.
+    """
+    if plan.engine != "spark" or plan.python is not None:
+        return plan
+    pins = [(BASE, plan.base, plan.base_columns), *((s.pin.table, s.pin, s.columns) for s in plan.sources)]
+    types = {
+        engine_name(name): {field.name: _spark_type(field) for field in tables.schema(pin, columns)}
+        for name, pin, columns in pins
+    }
+    try:
+        return replace(plan, query=to_duckdb(plan.query, types))
+    except RequestError:
+        return None
+
+
+def _spark_type(field: pa.Field) -> str:
+    try:
+        return spark_type(from_arrow(field.type))
+    except RequestError:
+        return "binary"  # nothing computes with it, see `spark_type`
 
 
 def compute(
@@ -34,9 +64,17 @@ def compute(
         live base row in file order.
 
     Raises:
-        NbplatError: what the body or a file breaks (see `nbplat.remote.kernel.stage`).
+        NbplatError: what the body or a file breaks (see `nbplat.remote.kernel.stage`); ``body.outside``, a
+            body that only Spark computes.
     """
-    with _task(plan, tables, units, settings) as task, our_errors():
+    runnable = here(plan, tables)
+    if runnable is None:
+        raise RequestError(
+            "body.outside",
+            "the body is outside the local SQL subset, so only Spark computes it",
+            fix="audit with Spark",
+        )
+    with _task(runnable, tables, units, settings) as task, our_errors():
         return [columns for _, columns in kernel.compute(task)]
 
 

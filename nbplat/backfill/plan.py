@@ -201,7 +201,7 @@ def build_plan(
     return BackfillPlan(
         name=spec.name,
         identity=spec.identity,
-        engine=engine.name,
+        engine=spec.engine,
         base=facts.pin,
         partitioning=_partitioning(files, facts),
         keys=keys,

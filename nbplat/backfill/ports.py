@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nbplat.remote.task import Task
@@ -12,6 +14,8 @@ from nbplat.terms import SnapshotPin, StagedFile, TableName, Window
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from nbplat.backfill.plan import BackfillPlan
+
 __all__ = [
     "Addition",
     "AuditLog",
@@ -19,6 +23,7 @@ __all__ = [
     "BranchHead",
     "Column",
     "Engine",
+    "Engines",
     "FileChange",
     "FileLayout",
     "FileRead",
@@ -275,12 +280,41 @@ class Runner(Protocol):
     def slots(self) -> int:
         """How many tasks it runs at once; a slot has its share of the memory."""
 
+    @property
+    def whole(self) -> bool:
+        """True when it takes all there is to stage in one task, and reads base and sources itself."""
+
     def run(self, tasks: Iterator[Task]) -> Iterator[list[dict[str, Any]]]:
         """Run tasks with `nbplat.remote.kernel.stage`; yield each task's results as it ends.
 
         A task is pulled only when a slot is free for it (pulling claims its units). Closing the
         iterator waits for what is under way. A task that a worker's death took yields an error
         record per file.
+        """
+
+
+class Engines(Protocol):
+    """The engines beside ``local``."""
+
+    def engine(self, name: str) -> Engine:
+        """What plans and audits know of an engine."""
+
+    def check(self, plan: BackfillPlan, staged: str) -> None:
+        """Return when the plan's engine can run it.
+
+        Args:
+            staged: Folder of the run's staged files; a location.
+
+        Raises:
+            SetupError: the engine is not installed, or its workers do not reach the files.
+        """
+
+    def runner(self, plan: BackfillPlan, folder: Path, say: Callable[[str], None]) -> AbstractContextManager[Runner]:
+        """What runs the plan's pieces; it starts what it needs and ends it with the block.
+
+        Args:
+            folder: For what lasts as long as the block.
+            say: Takes lines for the job's log.
         """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from nbplat.backfill.audit import (
     finding_rows,
     read_checks,
 )
-from nbplat.backfill.compute import check_keys, probe
+from nbplat.backfill.compute import check_keys, here, probe
 from nbplat.backfill.cost import Prices, check_cost
 from nbplat.backfill.diff import DiffReport
 from nbplat.backfill.diff_runs import diff_live, diff_runs
@@ -28,6 +29,7 @@ from nbplat.backfill.plan import BackfillPlan, Others, build_plan
 from nbplat.backfill.ports import (
     AuditLog,
     Engine,
+    Engines,
     Publisher,
     PythonBodies,
     Runner,
@@ -48,6 +50,9 @@ from nbplat.job import Job, JobState, JobStore, Run, RunDraft, StepContext, Unit
 from nbplat.terms import Progress, SnapshotPin, StagedColumns, TableName, content_hash
 
 __all__ = ["KIND", "Backfills", "Submission"]
+
+# Packages that only the runs of one engine name in their provenance.
+_ENGINE_OF = {"pyspark": "spark", "ray": "ray"}
 
 # Above this a plan does not read keys or run a sample: it stays a matter of metadata.
 _PROBE_BYTES = 64 << 20
@@ -78,7 +83,8 @@ class Backfills:
     """Everything about backfill runs of one state folder.
 
     Attributes:
-        runners: What runs staging, by engine name.
+        engine, runners: The ``local`` engine, and what runs staging on this machine by engine name.
+        engines: All other engines.
         scratch: Holds one folder per run, for what lasts as long as a step.
         settings: ``threads``, ``memory_bytes`` and ``spill_folder`` of what is computed on this machine.
         audit_checks: Levels and thresholds of the configuration; a run's own win.
@@ -88,6 +94,7 @@ class Backfills:
     tables: Tables
     engine: Engine
     runners: Mapping[str, Runner]
+    engines: Engines
     bodies: PythonBodies
     writer: StagedWriter
     splicer: Splicer
@@ -115,18 +122,23 @@ class Backfills:
         plan = build_plan(
             spec,
             self.tables,
-            self.engine,
+            self._engine(spec.engine),
             self.bodies,
             memory_bytes=self.memory_bytes,
             others=self._others,
             only=self._lacking(spec),
         )
+        if plan.engine not in self.runners:
+            self.engines.check(plan, self.writer.folder("", plan.base.table))
         plan = replace(plan, checks=check_words(self._checks(spec, plan)))
         if plan.read_bytes > _PROBE_BYTES:
             return plan
         rows = check_keys(plan, self.tables, self.settings)
+        sample = here(plan, self.tables)
+        if sample is None:
+            return replace(plan, key_check=f"unique over {rows} rows")
         started = self.clock.monotonic_s()
-        sample_rows, sample_bytes = probe(plan, self.tables, self.settings)
+        sample_rows, sample_bytes = probe(sample, self.tables, self.settings)
         elapsed = self.clock.monotonic_s() - started
         # A body over the whole window takes its time once; a row-wise one takes it per row.
         scale = plan.rows / sample_rows if sample_rows else 1.0
@@ -365,22 +377,32 @@ class Backfills:
         return self.publisher.sweep(BackfillPlan.from_record(run.plan).base, run_id=run.id)
 
     def _stage(self, run: Run, plan: BackfillPlan, context: StepContext) -> dict[str, Any]:
-        stager = Stager(
-            plan,
-            run.id,
-            self.tables,
-            self.runners[plan.engine],
-            self.publisher,
-            self.store,
-            self.writer.folder(run.id, plan.base.table),
-            self.scratch / run.id.replace("@", "-"),
-            self.settings,
-            self.lease_ms,
-            self.unit_attempts,
-        )
-        outputs = stager.run(context, self._provenance(run, plan, Step.STAGE))
+        scratch = self.scratch / run.id.replace("@", "-")
+        with self._runner(plan, scratch, context) as runner:
+            stager = Stager(
+                plan,
+                run.id,
+                self.tables,
+                runner,
+                self.publisher,
+                self.store,
+                self.writer.folder(run.id, plan.base.table),
+                scratch,
+                self.settings,
+                self.lease_ms,
+                self.unit_attempts,
+            )
+            outputs = stager.run(context, self._provenance(run, plan, Step.STAGE))
         self.store.move_run(KIND, run.id, RunState.STAGED, frm=[RunState.STAGING], outputs=outputs)
         return outputs
+
+    def _engine(self, name: str) -> Engine:
+        return self.engine if name in self.runners else self.engines.engine(name)
+
+    def _runner(self, plan: BackfillPlan, scratch: Path, context: StepContext) -> AbstractContextManager[Runner]:
+        if plan.engine in self.runners:
+            return nullcontext(self.runners[plan.engine])
+        return self.engines.runner(plan, scratch, context.report.log)
 
     def _audit(self, run: Run, plan: BackfillPlan, context: StepContext) -> dict[str, Any]:
         spec = BackfillSpec.from_record(run.spec)
@@ -394,7 +416,7 @@ class Backfills:
             staged_files(self.store, run.id),
             self.tables,
             self.writer,
-            body_of(plan, self.settings, self.engine),
+            body_of(plan, self.settings, self._engine(plan.engine)),
             checks=self._checks(spec, plan),
             as_of=spec.as_of,
             source_times=spec.source_times,
@@ -694,7 +716,11 @@ class Backfills:
             "nbplat.code": content_hash({key: run.spec.get(key) for key in ("sql", "python")}),
             **({"nbplat.environment": str(env)} if (env := (run.spec.get("python") or {}).get("env")) else {}),
             **{f"nbplat.source.{source.pin.table}": str(source.pin.snapshot_id) for source in plan.sources},
-            **{f"nbplat.version.{name}": version for name, version in self.versions.items()},
+            **{
+                f"nbplat.version.{name}": version
+                for name, version in self.versions.items()
+                if _ENGINE_OF.get(name, plan.engine) == plan.engine
+            },
         }
 
 

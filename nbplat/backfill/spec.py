@@ -14,7 +14,7 @@ from nbplat.terms import RunId, TableName, Window, content_hash
 
 __all__ = ["ENGINES", "BackfillSpec"]
 
-ENGINES = ("local",)
+ENGINES = ("local", "ray", "spark")
 
 # Do not decide what comes out, so that changing them attaches to the same run.
 _NOT_IDENTITY = ("name", "promote", "checks")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ class Stager:
             if not self.plan.keys_checked:
                 check_keys(self.plan, self.tables, self.settings)
             with (
-                written_sources(self.plan, self.tables, self.scratch / "sources") as sources,
+                self._sources() as sources,
                 _renewed(self.store, scope, context.worker, self.lease_ms),
             ):
                 self._stage(context, board, self._maker(sources))
@@ -95,7 +95,14 @@ class Stager:
             keys_unique=True,
         )
 
+    def _sources(self) -> AbstractContextManager[dict[str, str]]:
+        if self.runner.whole:
+            return nullcontext({})
+        return written_sources(self.plan, self.tables, self.scratch / "sources")
+
     def _groups(self) -> tuple[tuple[str, ...], ...]:
+        if self.runner.whole:
+            return (tuple(unit.id for unit in self.plan.units),)
         return cut_groups(self.plan, memory_bytes=self.settings["memory_bytes"], slots=self.runner.slots)
 
     def _stage(self, context: StepContext, board: Board, make: Callable[[Mapping[str, int]], Task]) -> None:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import errno
+import re
 import sys
 import traceback
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["KernelError", "failed", "record_of"]
+__all__ = ["KernelError", "failed", "of_store", "record_of"]
+
+# How Arrow's client words what a store answered.
+_STORE = re.compile(r"AWS Error ([A-Z_ ]+?) ?(?:\(|during)")
+_DENIED = frozenset(
+    ("ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "EXPIRED_TOKEN", "INVALID_CLIENT_TOKEN_ID")
+)
 
 
 class KernelError(Exception):
@@ -74,6 +81,8 @@ def record_of(exc: BaseException, *, quiet: bool = False) -> dict[str, Any]:
         fix = "free space on that disk, then run it again: what is finished is kept"
         where = str(exc.filename or "")
         return KernelError("disk.full", "the disk is full", fix=fix, where=where, kind="SetupError").record()
+    if isinstance(exc, OSError) and (refused := of_store(exc)) is not None:
+        return refused.record()
     detail_id = uuid.uuid4().hex[:12]
     if not quiet:
         trace = "".join(traceback.format_exception(type(exc), exc, exc.__traceback__))
@@ -85,6 +94,27 @@ def record_of(exc: BaseException, *, quiet: bool = False) -> dict[str, Any]:
         kind="InternalError",
     )
     return {**bug.record(), "detail_id": detail_id}
+
+
+def of_store(exc: OSError) -> KernelError | None:
+    """What an object store answered, from the text that Arrow's client makes of it; None for other errors."""
+    found = _STORE.search(str(exc))
+    if found is None:
+        return None
+    code = found[1].strip()
+    if code in _DENIED:
+        return KernelError(
+            "storage.denied",
+            f"the store refuses the credentials ({code})",
+            fix="check the catalog's s3.* properties, or AWS_PROFILE and the AWS_* variables of the workers",
+            kind="SetupError",
+        )
+    return KernelError(
+        "storage.failed",
+        f"the store answers {code}",
+        fix="see whether the store is up and can be reached from the workers, then run it again",
+        kind="RemoteError",
+    )
 
 
 def failed(unit: Mapping[str, Any], exc: BaseException) -> dict[str, Any]:

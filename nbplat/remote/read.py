@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .failure import KernelError
+from .failure import KernelError, of_store
 from .project import Names, constant, matching, project
 from .storage import filesystem
 from .task import FileTask
@@ -96,6 +96,8 @@ def open_parquet(location: str, storage: Mapping[str, str]) -> pq.ParquetFile:
 
 
 def _damaged(location: str, exc: Exception) -> KernelError:
+    if isinstance(exc, OSError) and (refused := of_store(exc)) is not None:
+        return refused
     return KernelError(
         "file.damaged",
         f"the data file cannot be read: {str(exc).splitlines()[0]}",

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from nbplat.adapters.files.s3 import S3Files
-from nbplat.remote.failure import KernelError
+from nbplat.remote.failure import KernelError, failed, record_of
 from nbplat.remote.read import read_live
 from nbplat.remote.storage import filesystem
 from nbplat.remote.write import write_staged
@@ -75,3 +75,20 @@ def test_a_profile_gives_the_kernel_its_keys(
     with pytest.raises(KernelError) as caught:
         filesystem("hdfs://name/x", {})
     assert "storage.scheme" == caught.value.code
+
+
+def test_a_store_that_is_down_is_no_bug(s3_server: S3Server) -> None:
+    """The unit's error names the store's answer and what to look at."""
+    options = {**s3_server.options, "s3.endpoint": "http://127.0.0.1:9", "s3.connect-timeout": "0.2"}
+    task = {"unit": "u", "fence": 1, "path": "s3://b/k", "rows": 3, "constants": {}, "deleted": b""}
+    with pytest.raises(OSError, match="AWS Error") as caught:
+        read_live(task, pa.schema([]), {}, options)  # type: ignore[arg-type]
+    record = failed(task, caught.value)["error"]
+    assert ("RemoteError", "storage.failed", "s3://b/k") == (record["kind"], record["code"], record["where"])
+
+
+def test_refused_credentials_are_the_machines_fault() -> None:
+    """Not the data's, and not ours."""
+    text = "When reading information for key 'k' in bucket 'b': AWS Error ACCESS_DENIED during HeadObject operation: No"
+    assert ("SetupError", "storage.denied") == tuple(record_of(OSError(text))[name] for name in ("kind", "code"))
+    assert "internal.bug" == record_of(OSError("something else"), quiet=True)["code"]

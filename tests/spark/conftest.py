@@ -1,9 +1,5 @@
 import pytest
 
-from tests.fixtures.spark import spark, swept
-
-__all__ = ["spark", "swept"]
-
 
 @pytest.fixture(autouse=True)
 def _sweep(swept: None) -> None:

@@ -48,6 +48,24 @@ def test_the_nearest_project_file_counts(layers: dict[str, Any], tmp_path: Path)
     assert (2, 0.0) == (config.threads, config.cpu_price_hour)
 
 
+def test_spark_settings_are_a_table_whose_secrets_are_not_shown(layers: dict[str, Any], tmp_path: Path) -> None:
+    """Each key of `[spark.conf]` is one of Spark's own, with dots, and a secret is hidden where settings are shown."""
+    (tmp_path / "nbplat.toml").write_text(
+        '[spark]\nmaster = "local[2]"\n[spark.conf]\n"spark.executor.memory" = "4g"\nspark.sql.ansi.enabled = true\n'
+        '"spark.hadoop.fs.s3a.secret.key" = "hush"\n'
+    )
+    config = load_config(**layers)
+    given = {"spark.executor.memory": "4g", "spark.sql.ansi.enabled": "true", "spark.hadoop.fs.s3a.secret.key": "hush"}
+    assert given == config.spark_settings
+    assert "hush" not in str(config.settings())
+
+
+def test_spark_settings_that_are_no_table_are_refused(layers: dict[str, Any]) -> None:
+    """Text that is no JSON object names the setting and shows how to write it."""
+    with pytest.raises(RequestError, match=r"spark\.conf.*no table of Spark settings"):
+        load_config(**{**layers, "environ": {"NBPLAT_SPARK_CONF": "executor=4g"}})
+
+
 @pytest.mark.parametrize("field", [f for f in fields(Config) if "key" in f.metadata], ids=lambda f: f.metadata["key"])
 def test_every_setting_can_be_set_by_its_variable(layers: dict[str, Any], field: Any) -> None:
     """Each value has a key, a help text and a variable, and takes its type from text."""
@@ -60,6 +78,8 @@ def test_every_setting_can_be_set_by_its_variable(layers: dict[str, Any], field:
         "float": ("1.5", 1.5),
         "Path": ("/some/where", Path("/some/where")),
     }.get(str(field.type), ("text", "text"))
+    if setting.key == "spark.conf":
+        text = value = '{"spark.executor.memory": "4g"}'
     config = load_config(**{**layers, "environ": {setting.variable: text}})
     assert (value, setting.variable) == shown(config)[setting.key]
 

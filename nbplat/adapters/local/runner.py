@@ -28,6 +28,7 @@ class LocalRunner:
     """
 
     name = "local"
+    whole = False
 
     def __init__(self, slots: int, work: Callable[[Task], list[dict[str, Any]]] = stage) -> None:
         self.slots = slots

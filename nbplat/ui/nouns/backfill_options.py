@@ -35,7 +35,7 @@ FEATURE = (
         repeatable=True,
         metavar="COLUMN",
     ),
-    Option("engine", ("--engine",), help="where it is computed", default="local", choices=("local",)),
+    Option("engine", ("--engine",), help="where it is computed", default="local", choices=("local", "ray", "spark")),
     Option("lang", ("--lang",), help="language of the body", default="sql", choices=("sql", "python")),
     Option("promote", ("--promote",), "flag", "promote when the audit passes"),
     Option(
