@@ -24,7 +24,7 @@ from nbplat.backfill.diff import DiffReport
 from nbplat.backfill.diff_runs import diff_live, diff_runs
 from nbplat.backfill.explain import check_words
 from nbplat.backfill.extend import Coverage, coverage_of, extension_spec, uncovered
-from nbplat.backfill.land import landed_units
+from nbplat.backfill.outcomes import landed_units
 from nbplat.backfill.plan import BackfillPlan, Others, build_plan
 from nbplat.backfill.ports import (
     AuditLog,
