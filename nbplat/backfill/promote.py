@@ -13,9 +13,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from nbplat.backfill.land import Landed, Lander, landed_units, report_of
+from nbplat.backfill.land import Landed, Lander
 from nbplat.backfill.landing import Change, Source, root_of
 from nbplat.backfill.lease import TableLease, hold_table
+from nbplat.backfill.make_file import FileMaker
+from nbplat.backfill.outcomes import landed_units, report_of
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.backfill.ports import Publication, Publisher, SchemaChange, Splicer, StagedWriter, Tables
 from nbplat.backfill.realign import key_positions, unequal_rows
@@ -124,14 +126,14 @@ class Promoter:
             self.store.move_run(
                 KIND, self.lead.run_id, RunState.PROMOTING, frm=[RunState.PROMOTING], outputs={"reserved": ids}
             )
+            values = {member.run_id: _Staged(member, self.tables, self.writer, {}) for member in self.members}
+            maker = FileMaker(self.tables, self.splicer, self.writer, values)
             lander = Lander(
                 base=base,
                 run_id=self.lead.run_id,
                 scope=self._scope,
                 branch=lease.branch,
-                tables=self.tables,
-                splicer=self.splicer,
-                writer=self.writer,
+                maker=maker,
                 publisher=self.publisher,
                 store=self.store,
                 context=context,
@@ -139,7 +141,6 @@ class Promoter:
                 max_attempts=self.max_attempts,
                 guard=lease.guard,
                 keep=lease.keep,
-                values={member.run_id: _Staged(member, self.tables, self.writer, {}) for member in self.members},
             )
             ids = {**ids, **change.keep}
             return lander.land(
