@@ -8,7 +8,7 @@ SLOW := jvm or ray or postgres or kernel or process or s3
 .DEFAULT_GOAL := help
 # The targets share one virtual environment and one machine; they are steps, not a graph to run at once.
 .NOTPARALLEL:
-.PHONY: help setup demo test test-fast lint bench bench-start bench-backfill bench-service lab docs lock jars
+.PHONY: help setup demo test test-fast chaos lint bench bench-start bench-backfill bench-service lab docs lock jars
 
 help:      ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ test:      ## lint, then every test
 test-fast: ## the inner loop: no Java, PostgreSQL, S3, kernels or killed processes; under 2 minutes
 	@sh scripts/install.sh test
 	$(PY) -m pytest -m "not ($(SLOW))"
+
+chaos:     ## kill -9 of worker, service and step at 200 random moments of 100 runs (about 20 minutes)
+	@sh scripts/install.sh test
+	NBPLAT_CHAOS_ROUNDS=100 $(PY) -m pytest -q tests/e2e/test_chaos.py --timeout 600
 
 lint:      ## ruff, mypy, import-linter, codespell, lock guard
 	@sh scripts/install.sh test

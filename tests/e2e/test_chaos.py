@@ -25,25 +25,34 @@ VICTIMS = ("service", "worker", "both", "step")
 UNITS = 48
 
 
-def check_ledger(product: Product, run_id: str, step: str) -> None:
-    """Every unit is done, was counted once, and names a finished file."""
+def check_ledger(product: Product, run_id: str, step: str, kills: int = 1) -> None:
+    """Every unit is done, was counted once, and names a finished file; a kill costs the one unit in flight."""
     with product.platform() as platform:
         events = platform.store.events(run_id=run_id, limit=5000)
         scopes = {e.data["scope"] for e in events if e.kind == "unit.done" and f"/{step}" in e.data["scope"]}
         units = [unit for scope in scopes for unit in platform.store.units(scope)]
     counted = Counter(e.unit_id for e in events if e.kind == "unit.done" and e.data["scope"] in scopes)
-    assert {f"{n:05d}": 1 for n in range(UNITS)} == counted
+    leased = sum(e.kind == "unit.leased" and e.data["scope"] in scopes for e in events)
+    assert {unit.id: 1 for unit in units} == counted
+    assert UNITS <= leased <= UNITS + kills
     assert (["done"] * UNITS, 1) == ([unit.state for unit in units], len(scopes))
     paths = [local_path((unit.result or {}).get("path") or (unit.result or {})["new_path"]) for unit in units]
     assert UNITS == len(set(paths))
     assert {".parquet"} == {path.suffix for path in paths if path.is_file()}
 
 
-def check_staged(product: Product, run_id: str, calm: pa.Table) -> None:
+def check_staged(product: Product, run_id: str, calm: pa.Table, kills: int = 1) -> None:
     """The staged rows are the table's, and their values those of an undisturbed run."""
-    check_ledger(product, run_id, "stage")
+    check_ledger(product, run_id, "stage", kills)
     assert calm.equals(product.staged(run_id))
     assert product.rows()["example_id"].equals(calm["example_id"])
+
+
+def check_refs(product: Product) -> None:
+    """No run has left a branch; tags name what main was before a promotion."""
+    with product.platform() as platform:
+        refs = platform.catalog.load_table("retail.train").refs()
+    assert ["main"] == [name for name, ref in refs.items() if ref.snapshot_ref_type == "branch"]
 
 
 def gone(processes: list[psutil.Process]) -> bool:
@@ -81,6 +90,8 @@ def test_killed_while_it_stages_and_promotes(retail: Product, calm: pa.Table, se
     assert [*before.column_names, f"chaos_{seed}"] == after.column_names
     assert before.equals(after.select(before.column_names))
     assert calm["value"].equals(after[f"chaos_{seed}"])
+    check_refs(retail)
+    wait_until(lambda: not retail.steps(), what="the end of the last step")
 
 
 def test_a_worker_killed_again_and_again(retail: Product, calm: pa.Table) -> None:
@@ -92,11 +103,7 @@ def test_a_worker_killed_again_and_again(retail: Product, calm: pa.Table) -> Non
         retail.kill("worker")
         wait_until(lambda running=running: gone(running), what="the end of the step with its worker")
     assert "awaiting_promotion" in retail.run("backfill", "attach", "thrice").out
-    check_staged(retail, "thrice@1", calm)
-    with retail.platform() as platform:
-        events = platform.store.events(run_id="thrice@1", limit=5000)
-    leased = sum(e.kind == "unit.leased" and e.data["scope"] == "thrice@1/stage" for e in events)
-    assert UNITS <= leased <= UNITS + 3
+    check_staged(retail, "thrice@1", calm, kills=3)
     assert not [path for path in staged_files(retail, "thrice@1") if not path.is_file()]
 
 
