@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from nbplat.backfill.audit.rules import Unchanged
 from nbplat.backfill.landing import Action, Change, FileAction, plan_landing
 from nbplat.backfill.make_file import FileMaker
 from nbplat.backfill.outcomes import file_change, report_of
@@ -194,10 +195,7 @@ class Lander:
                 )
             self._checked.add(outcome["new_path"])
         found = Counter(str(outcome["action"]) for outcome in fresh)
-        said = f"{found[Action.SPLICE]} spliced files are byte for byte what they were made of"
-        if found[Action.REWRITE]:
-            said += f", {found[Action.REWRITE]} rewritten ones are value for value"
-        self.context.report.log(said)
+        self.context.report.log(Unchanged.of_files(found[Action.SPLICE], found[Action.REWRITE]).message)
 
     def _unequal(self, view: TableView, branch: SnapshotPin, outcome: Mapping[str, Any]) -> str | None:
         """The first column of a rewritten file that does not hold the live rows' values."""
