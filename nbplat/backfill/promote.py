@@ -13,9 +13,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from nbplat.backfill.land import Landed, Lander, landed_units, report_of
-from nbplat.backfill.landing import Change, Source, root_of
+from nbplat.backfill.audit.rules import Unchanged
+from nbplat.backfill.land import Landed, Lander
+from nbplat.backfill.landing import Action, Change, Source, root_of
 from nbplat.backfill.lease import TableLease, hold_table
+from nbplat.backfill.make_file import FileMaker
+from nbplat.backfill.outcomes import landed_units, report_of
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.backfill.ports import Publication, Publisher, SchemaChange, Splicer, StagedWriter, Tables
 from nbplat.backfill.realign import key_positions, unequal_rows
@@ -124,14 +127,14 @@ class Promoter:
             self.store.move_run(
                 KIND, self.lead.run_id, RunState.PROMOTING, frm=[RunState.PROMOTING], outputs={"reserved": ids}
             )
+            values = {member.run_id: _Staged(member, self.tables, self.writer, {}) for member in self.members}
+            maker = FileMaker(self.tables, self.splicer, self.writer, values)
             lander = Lander(
                 base=base,
                 run_id=self.lead.run_id,
                 scope=self._scope,
                 branch=lease.branch,
-                tables=self.tables,
-                splicer=self.splicer,
-                writer=self.writer,
+                maker=maker,
                 publisher=self.publisher,
                 store=self.store,
                 context=context,
@@ -139,7 +142,6 @@ class Promoter:
                 max_attempts=self.max_attempts,
                 guard=lease.guard,
                 keep=lease.keep,
-                values={member.run_id: _Staged(member, self.tables, self.writer, {}) for member in self.members},
             )
             ids = {**ids, **change.keep}
             return lander.land(
@@ -170,13 +172,21 @@ class Promoter:
     def _outputs(self, landed: Landed, found: Publication | None) -> dict[str, Any]:
         """Of one member; `found` holds its own field ids."""
         report = landed.report
+        count = {name: _files(report, name) for name in (Action.SPLICE, Action.REWRITE)}
+        # No try publishes before it has compared its files.
+        finding = Unchanged.of_files(count[Action.SPLICE], count[Action.REWRITE])
         return {
             "publication": replace(landed.publication, field_ids=found.field_ids if found else {}).record(),
             "landing": {"scope": self._scope, "runs": [each.run_id for each in self.members], **report},
+            "unchanged": finding.record(),
             "copied_bytes": report["copied_bytes"],
             "added_bytes": report["added_bytes"],
-            "spliced_files": sum(row["files"] for row in report["actions"] if row["action"] == "splice"),
+            "spliced_files": count[Action.SPLICE],
         }
+
+
+def _files(report: Mapping[str, Any], action: str) -> int:
+    return sum(int(row["files"]) for row in report["actions"] if row["action"] == action)
 
 
 def _change(member: Member, ids: Mapping[str, int]) -> Change:

@@ -23,8 +23,7 @@ from nbplat.backfill.cost import Prices, check_cost
 from nbplat.backfill.diff import DiffReport
 from nbplat.backfill.diff_runs import diff_live, diff_runs
 from nbplat.backfill.explain import check_words
-from nbplat.backfill.extend import Coverage, coverage_of, extension_spec, uncovered
-from nbplat.backfill.land import landed_units
+from nbplat.backfill.extend import Coverage, coverage_of, extension_spec
 from nbplat.backfill.plan import BackfillPlan, Others, build_plan
 from nbplat.backfill.ports import (
     AuditLog,
@@ -36,16 +35,17 @@ from nbplat.backfill.ports import (
     Splicer,
     StagedWriter,
     Tables,
-    TableView,
 )
 from nbplat.backfill.promote import Member, Promoter, schema_change
+from nbplat.backfill.reach import Reach
 from nbplat.backfill.rollback import Undoer
 from nbplat.backfill.settle import queue_step
 from nbplat.backfill.spec import BackfillSpec
 from nbplat.backfill.stage import Stager, stage_scope, staged_files
 from nbplat.backfill.states import DONE, KIND, LIVE_STATES, STEPS, RunState, Step
+from nbplat.backfill.train import refuse_train
 from nbplat.clock import Clock, from_ms
-from nbplat.errors import Conflict, NbplatError, NotFound, RequestError, SetupError
+from nbplat.errors import Conflict, NbplatError, NotFound, SetupError
 from nbplat.job import Job, JobState, JobStore, Run, RunDraft, StepContext, UnitState
 from nbplat.terms import Progress, SnapshotPin, StagedColumns, TableName, content_hash
 
@@ -126,7 +126,7 @@ class Backfills:
             self.bodies,
             memory_bytes=self.memory_bytes,
             others=self._others,
-            only=self._lacking(spec),
+            only=self._reach.lacking(spec),
         )
         if plan.engine not in self.runners:
             self.engines.check(plan, self.writer.folder("", plan.base.table))
@@ -233,7 +233,7 @@ class Backfills:
                     f"{run.id} is {run.state.replace('_', ' ')}; a train takes runs that await promotion",
                     fix=_next_verb(RunState(run.state), run.id),
                 )
-        _refuse_train(runs, plans)
+        refuse_train(runs, plans)
         self._refuse_promotion(list(zip(runs, plans, strict=True)))
         params = {"train": [run.id for run in runs]}
         return Submission(lead, plan, queue_step(self.store, lead, Step.PROMOTE, owner, params), attached=False)
@@ -589,7 +589,7 @@ class Backfills:
     def _others(self, spec: BackfillSpec, columns: tuple[str, ...]) -> Others:
         """What a plan says of the other live runs of its table."""
         conflicts, overlaps = [], []
-        chain = {run.id for run in self._chain(spec.extends)} if spec.extends else set()
+        chain = {run.id for run in self._reach.chain(spec.extends)} if spec.extends else set()
         for run in self.store.runs(KIND, limit=_ALL_RUNS):
             if run.state not in LIVE_STATES or run.plan["base"]["table"] != str(spec.table) or run.id in chain:
                 continue
@@ -617,7 +617,7 @@ class Backfills:
             Conflict: the run is not promoted, or its columns are not in the table any more.
         """
         run = self._promoted(run_id)
-        view, lacking = self._view_and_lacking(run)
+        view, lacking = self._reach.view(run)
         plan = BackfillPlan.from_record(run.plan)
         files = self.tables.files(view.pin)
         return coverage_of(run.id, [column.name for column in plan.columns], files, view.files, lacking)
@@ -633,18 +633,22 @@ class Backfills:
             Conflict: the run is not promoted, or every file has its columns.
             RequestError: a body that sees the whole window.
         """
-        newest = self._chain(self._promoted(run_id).id)[0]
+        newest = self._reach.chain(self._promoted(run_id).id)[0]
         if newest.state in _ON_ITS_WAY:
             return self._attach(newest, owner)
         spec = BackfillSpec.from_record(newest.spec)
         wider = extension_spec(spec, BackfillPlan.from_record(newest.plan), newest.id, to, promote=promote)
-        if not self._lacking(wider):
+        if not self._reach.lacking(wider):
             raise Conflict(
                 "extend.nothing",
                 f"every data file of {spec.table} has the columns of {run_id}",
                 fix=f"nothing to do; `%backfill status {run_id}` shows what is covered",
             )
         return self.submit(wider, owner=owner)
+
+    @property
+    def _reach(self) -> Reach:
+        return Reach(self.store, self.publisher)
 
     def _promoted(self, run_id: str) -> Run:
         run = self.find(run_id)
@@ -657,43 +661,6 @@ class Backfills:
                 fix=_next_verb(RunState(run.state), run.id),
             )
         return run
-
-    def _chain(self, run_id: str) -> list[Run]:
-        """A run, what it extends and what extends it, newest first; what was rejected or rolled back is left out."""
-        run = self.store.run(KIND, run_id)
-        live = [each for each in self.store.runs(KIND, name=run.name) if each.state in LIVE_STATES]
-        chain = {run_id}
-        while len(chain) < len(grown := {*chain, *_linked(live, chain)}):
-            chain = grown
-        return [each for each in live if each.id in chain]
-
-    def _lacking(self, spec: BackfillSpec) -> frozenset[str] | None:
-        """The files that an extension takes; None for any other request."""
-        if not spec.extends:
-            return None
-        run = self.store.run(KIND, spec.extends)
-        view, lacking = self._view_and_lacking(run)
-        # Where the old window ended, the file in which it did is filled on from there.
-        ended = BackfillPlan.from_record(run.plan).window.end is not None
-        return frozenset(file.path for file in view.files) if ended else lacking
-
-    def _view_and_lacking(self, run: Run) -> tuple[TableView, frozenset[str]]:
-        plan = BackfillPlan.from_record(run.plan)
-        view = self.publisher.view(plan.base)
-        ids = dict(run.outputs["publication"]["field_ids"])
-        if gone := [name for name, number in ids.items() if number not in view.columns.values()]:
-            raise Conflict(
-                "column.dropped",
-                f"{plan.base.table} has no column {gone[0]!r} of {run.id} any more",
-                fix="run the cell again: it makes the column anew",
-            )
-        ours = {
-            unit["new_path"]
-            for each in self._chain(run.id)
-            if each.outputs.get("landing")
-            for unit in landed_units(self.store, each.outputs["landing"]["scope"], ())
-        }
-        return view, uncovered(view.files, ids.values(), ours)
 
     def _schemas_in_use(self, base: SnapshotPin) -> frozenset[int]:
         pins = [
@@ -725,31 +692,6 @@ class Backfills:
 
 
 _ON_ITS_WAY = frozenset(LIVE_STATES) - {RunState.PROMOTED}
-
-
-def _linked(runs: Sequence[Run], chain: set[str]) -> set[str]:
-    """What runs of a chain extend, and what extends them."""
-    behind = {str(run.spec["extends"]) for run in runs if run.id in chain and run.spec.get("extends")}
-    return behind | {run.id for run in runs if run.spec.get("extends") in chain}
-
-
-def _refuse_train(runs: Sequence[Run], plans: Sequence[BackfillPlan]) -> None:
-    """A train's runs are of one table and make different columns."""
-    if len({run.id for run in runs}) < len(runs):
-        raise RequestError("train.doubled", "a run is named twice", fix="name each run once")
-    if len({plan.base.table_uuid for plan in plans}) > 1:
-        tables = ", ".join(sorted({plan.base.table for plan in plans}))
-        raise RequestError("train.tables", f"the runs are of several tables: {tables}", fix="promote table by table")
-    makers: dict[str, str] = {}
-    for run, plan in zip(runs, plans, strict=True):
-        for column in plan.columns:
-            other = makers.setdefault(column.name.lower(), run.id)
-            if other != run.id:
-                raise Conflict(
-                    "train.column",
-                    f"{other} and {run.id} both make {column.name}",
-                    fix="promote one of them; roll the other back",
-                )
 
 
 def _check_room(what: str, needed_bytes: int, free_bytes: int | None, table: str) -> None:

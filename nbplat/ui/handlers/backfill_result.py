@@ -87,6 +87,8 @@ def run_result(seen: dict[str, Any], notes: list[str], *, coverage: dict[str, An
         *(("note", note) for note in notes),
     ]
     following = next_step(run["state"], run["id"], paused=paused)
+    if run["state"] == "staged" and all(job["ended"] for job in seen["jobs"]):
+        following = f"`%backfill audit {run['id']}` judges it; its last audit was cancelled or failed"
     if following:
         facts.append(("next", following))
     lines = [f"{head} paused" if paused else head, *(f"  {note}" for note in notes)]
