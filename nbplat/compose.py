@@ -82,9 +82,10 @@ class Platform:
     @functools.cached_property
     def catalog(self) -> Catalog:
         """The lakehouse."""
-        from nbplat.adapters.iceberg.catalog import open_catalog
+        from nbplat.adapters.iceberg.catalog import embedded_file, open_catalog
+        from nbplat.adapters.iceberg.reachable import reachable
 
-        return open_catalog(self.config)
+        return reachable(open_catalog(self.config), embedded_file(self.config))
 
     @functools.cached_property
     def files(self) -> Files:
