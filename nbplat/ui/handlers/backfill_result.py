@@ -19,6 +19,8 @@ from nbplat.ui.render.table import fields_html, fields_text, table_html, table_t
 
 __all__ = ["coverage_notes", "followed", "outcome", "plan_result", "run_result"]
 
+_DECIDING = frozenset({"staged", "audited", "rejected", "awaiting_promotion"})
+
 
 def followed(desk: Desk, asked: dict[str, Any], *, wait: bool, show: Callable[[Result], None]) -> Result:
     """What came of a submission; with `wait`, once the run rests."""
@@ -98,7 +100,8 @@ def run_result(seen: dict[str, Any], notes: list[str], *, coverage: dict[str, An
         lines.append(f"  next: {following}")
     data = {**seen, "notes": notes, **({"coverage": coverage} if coverage else {})}
     job = job_result(seen["jobs"][0]).job if seen["jobs"] else None
-    html = fields_html(facts) + run_picture(run)
+    # Drawn while somebody has to decide; `show` draws it always.
+    html = fields_html(facts) + (run_picture(run) if run["state"] in _DECIDING else "")
     return Result("\n".join(lines), html, job=job, value=seen, data=data)
 
 
