@@ -59,7 +59,7 @@ def probe(task: Task) -> tuple[int, int]:
     rows = size = 0
     for file, columns in compute(task):
         rows += columns.num_rows
-        size += staged_bytes(columns, file["path"])
+        size += staged_bytes(columns, file["path"], _distinct(task))
     return rows, size
 
 
@@ -100,11 +100,17 @@ def written(
             groups=groups,
             digest=key_digest(columns.select(task["keys"])),
             storage=task["storage"],
+            distinct=_distinct(task),
         )
     except Exception as exc:  # noqa: BLE001 - every failure becomes the record of a unit
         return failed(file, exc)
     spent = seconds + time.monotonic() - began
     return {"unit": file["unit"], "fence": file["fence"], "file": record, "ms": round(spent * 1000)}
+
+
+def _distinct(task: Task) -> list[str]:
+    """A key that is one column holds no value twice; columns of a longer key do."""
+    return task["keys"] if len(task["keys"]) == 1 else []
 
 
 def _computed(
