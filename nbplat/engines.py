@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -110,6 +111,7 @@ class Engines:
         from nbplat.adapters.spark.jars import iceberg_jar
 
         def settings() -> SparkSettings:
+            _clear_dead(self.config.home / "spill")
             return replace(
                 self._spark_settings(what), iceberg_jar=iceberg_jar(self.config) if tables else None, quick=quick
             )
@@ -171,3 +173,15 @@ class Engines:
 
 def _on_disk(location: str) -> bool:
     return location.startswith(("/", "file:"))
+
+
+def _clear_dead(folder: Path) -> None:
+    """Remove the scratch folders of processes that were killed."""
+    for scratch in folder.glob("spark-*-*"):
+        pid = scratch.name.rpartition("-")[2]
+        try:
+            os.kill(int(pid), 0)
+        except (ProcessLookupError, ValueError):
+            shutil.rmtree(scratch, ignore_errors=True)
+        except PermissionError:
+            pass

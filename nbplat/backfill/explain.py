@@ -89,6 +89,7 @@ def _work(plan: BackfillPlan) -> list[tuple[str, str]]:
     facts = [("python", _python(plan.python))] if plan.python is not None else []
     facts += [
         ("engine", f"{plan.engine}; the body runs {how}, because {plan.why}"),
+        *_shuffle(plan),
         ("units", f"{len(plan.units)} data files, {plan.rows} rows"),
         ("read", f"{_bytes(plan.read_bytes)} (exact, from the manifests)"),
         ("write", f"{_bytes(plan.write_bytes)} staged ({plan.write_basis})"),
@@ -96,6 +97,16 @@ def _work(plan: BackfillPlan) -> list[tuple[str, str]]:
     if plan.seconds is not None:
         facts.append(("time", f"about {max(plan.seconds, 0.1):.1f} s to stage (sampled)"))
     return facts
+
+
+def _shuffle(plan: BackfillPlan) -> list[tuple[str, str]]:
+    """What is known before Spark has planned: it alone decides, and the job's log says what it did and why."""
+    if plan.engine != "spark" or plan.python is not None:
+        return []
+    if plan.partitioning == "unpartitioned":
+        return [("shuffle", "not storage-partitioned: the table is not partitioned, so rows are brought together")]
+    text = f"none where the body groups rows as {plan.partitioning} does (storage-partitioned)"
+    return [("shuffle", f"{text}; `%backfill logs` says what Spark did, and why")]
 
 
 def _landing(plan: BackfillPlan) -> list[tuple[str, str]]:

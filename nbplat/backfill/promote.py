@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 
-from nbplat.backfill.land import Landed, Lander, landed_units, report_of
-from nbplat.backfill.landing import Change, Source, root_of
+from nbplat.backfill.audit.rules import Unchanged
+from nbplat.backfill.land import Landed, Lander
+from nbplat.backfill.landing import Action, Change, Source, root_of
 from nbplat.backfill.lease import TableLease, hold_table
+from nbplat.backfill.make_file import FileMaker
+from nbplat.backfill.outcomes import landed_units, report_of
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.backfill.ports import Publication, Publisher, SchemaChange, Splicer, StagedWriter, Tables
 from nbplat.backfill.realign import key_positions, unequal_rows
 from nbplat.backfill.states import KIND, RunState
 from nbplat.clock import Clock
-from nbplat.errors import Conflict
+from nbplat.errors import Conflict, NbplatError
 from nbplat.job import JobStore, StepContext
 from nbplat.terms import SnapshotPin, StagedFile, TableName
 
@@ -124,14 +128,14 @@ class Promoter:
             self.store.move_run(
                 KIND, self.lead.run_id, RunState.PROMOTING, frm=[RunState.PROMOTING], outputs={"reserved": ids}
             )
+            values = {member.run_id: _Staged(member, self.tables, self.writer, {}) for member in self.members}
+            maker = FileMaker(self.tables, self.splicer, self.writer, values)
             lander = Lander(
                 base=base,
                 run_id=self.lead.run_id,
                 scope=self._scope,
                 branch=lease.branch,
-                tables=self.tables,
-                splicer=self.splicer,
-                writer=self.writer,
+                maker=maker,
                 publisher=self.publisher,
                 store=self.store,
                 context=context,
@@ -139,7 +143,6 @@ class Promoter:
                 max_attempts=self.max_attempts,
                 guard=lease.guard,
                 keep=lease.keep,
-                values={member.run_id: _Staged(member, self.tables, self.writer, {}) for member in self.members},
             )
             ids = {**ids, **change.keep}
             return lander.land(
@@ -150,8 +153,9 @@ class Promoter:
                 keep_schemas=self.keep_schemas,
             )
         except Exception:
-            # A kill leaves the branch to the next try; an error leaves none.
-            self.publisher.sweep(base, branch=lease.branch)
+            # A kill leaves the branch to the next try, and so does a catalog that is away; an error leaves none.
+            with suppress(NbplatError):
+                self.publisher.sweep(base, branch=lease.branch)
             raise
 
     def _summary(self, ids: Mapping[str, int]) -> dict[str, str]:
@@ -170,13 +174,21 @@ class Promoter:
     def _outputs(self, landed: Landed, found: Publication | None) -> dict[str, Any]:
         """Of one member; `found` holds its own field ids."""
         report = landed.report
+        count = {name: _files(report, name) for name in (Action.SPLICE, Action.REWRITE)}
+        # No try publishes before it has compared its files.
+        finding = Unchanged.of_files(count[Action.SPLICE], count[Action.REWRITE])
         return {
             "publication": replace(landed.publication, field_ids=found.field_ids if found else {}).record(),
             "landing": {"scope": self._scope, "runs": [each.run_id for each in self.members], **report},
+            "unchanged": finding.record(),
             "copied_bytes": report["copied_bytes"],
             "added_bytes": report["added_bytes"],
-            "spliced_files": sum(row["files"] for row in report["actions"] if row["action"] == "splice"),
+            "spliced_files": count[Action.SPLICE],
         }
+
+
+def _files(report: Mapping[str, Any], action: str) -> int:
+    return sum(int(row["files"]) for row in report["actions"] if row["action"] == action)
 
 
 def _change(member: Member, ids: Mapping[str, int]) -> Change:

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from nbplat.backfill.land import Lander, landed_units
+from nbplat.backfill.land import Lander
 from nbplat.backfill.landing import Action, Change, Source, root_of
 from nbplat.backfill.lease import TableLease, hold_table
+from nbplat.backfill.make_file import FileMaker
+from nbplat.backfill.outcomes import landed_units
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.backfill.ports import Publication, Publisher, SchemaChange, Splicer, StagedWriter, Tables
 from nbplat.backfill.promote import promote_scope
 from nbplat.clock import Clock
-from nbplat.errors import Conflict, NotFound
+from nbplat.errors import Conflict, NbplatError, NotFound
 from nbplat.job import JobStore, StepContext
 from nbplat.terms import Progress, SnapshotPin
 
@@ -130,14 +133,13 @@ class Undoer:
         old_values = _Before(plan.keys, before, self.tables)
         try:
             self.publisher.open(base, lease.branch, SchemaChange(), {}, lease.guard)
+            maker = FileMaker(self.tables, self.splicer, self.writer, {change.run_id: old_values for change in changes})
             lander = Lander(
                 base=base,
                 run_id=self.run_id,
                 scope=f"{self.run_id}/rollback",
                 branch=lease.branch,
-                tables=self.tables,
-                splicer=self.splicer,
-                writer=self.writer,
+                maker=maker,
                 publisher=self.publisher,
                 store=self.store,
                 context=context,
@@ -145,7 +147,6 @@ class Undoer:
                 max_attempts=self.max_attempts,
                 guard=lease.guard,
                 keep=lease.keep,
-                values={change.run_id: old_values for change in changes},
                 restore={} if drop_column else whole,
                 before=published.previous_snapshot_id,
             )
@@ -162,7 +163,8 @@ class Undoer:
                 must_land=False,
             )
         except Exception:
-            self.publisher.sweep(base, branch=lease.branch)
+            with suppress(NbplatError):
+                self.publisher.sweep(base, branch=lease.branch)
             raise
         return landed.publication, landed.report
 

@@ -16,12 +16,15 @@ from typing import Any
 from nbplat.backfill.board import Board
 from nbplat.backfill.claims import Claims
 from nbplat.backfill.compute import check_keys
+from nbplat.backfill.handed_keys import HandedKeys
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.backfill.ports import Publisher, Runner, Tables
+from nbplat.backfill.states import stage_scope
 from nbplat.backfill.tasks import task_maker, written_sources
 from nbplat.backfill.units import cut_groups
 from nbplat.errors import Conflict, NbplatError, from_record
 from nbplat.job import JobStore, StepContext, UnitState
+from nbplat.remote.keys import BYTES_A_KEY
 from nbplat.remote.task import Task
 from nbplat.terms import StagedFile
 
@@ -29,11 +32,6 @@ __all__ = ["Stager", "release_dead_tries", "stage_scope", "staged_files"]
 
 # What every other unit would meet as well: the step ends at once, and no unit counts as tried.
 _ENDS_THE_STEP = frozenset({"disk.full", "local.disk"})
-
-
-def stage_scope(run_id: str) -> str:
-    """The ledger scope of a run's staging units."""
-    return f"{run_id}/stage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +71,38 @@ class Stager:
         scope = stage_scope(self.run_id)
         self.store.plan_units(scope, sorted(unit.id for unit in self.plan.units))
         release_dead_tries(self.store, scope, context)
-        board = Board(self.plan, context, self.store.units(scope))
+        units = self.store.units(scope)
+        board = Board(self.plan, context, units)
+        for unit in units:
+            if unit.state is UnitState.PENDING and unit.attempts:
+                board.suspected(unit, self.max_attempts)
+        keys = HandedKeys() if self._hands_keys(board) else None
+        if keys is None:
+            self._check_keys()
         if not board.complete:
-            if not self.plan.keys_checked:
-                check_keys(self.plan, self.tables, self.settings)
             with (
                 self._sources() as sources,
                 _renewed(self.store, scope, context.worker, self.lease_ms),
             ):
-                self._stage(context, board, self._maker(sources))
-        return self._finish(scope, provenance)
+                self._stage(context, board, self._maker(sources, hand_keys=keys is not None), keys)
+        return self._finish(scope, provenance, keys)
 
-    def _maker(self, sources: Mapping[str, str]) -> Callable[[Mapping[str, int]], Task]:
+    def _hands_keys(self, board: Board) -> bool:
+        """True when the keys are checked as they are staged: all of them here, in memory."""
+        return (
+            not self.plan.keys_checked
+            and board.done == 0
+            and self.plan.row_wise
+            and self.runner.name == "local"
+            and self.plan.rows * BYTES_A_KEY <= self.settings["memory_bytes"] // 2
+        )
+
+    def _check_keys(self) -> None:
+        """Read the keys and refuse doubled ones, where the plan has not done so."""
+        if not self.plan.keys_checked:
+            check_keys(self.plan, self.tables, self.settings)
+
+    def _maker(self, sources: Mapping[str, str], *, hand_keys: bool) -> Callable[[Mapping[str, int]], Task]:
         return task_maker(
             self.plan,
             self.tables,
@@ -92,7 +110,8 @@ class Stager:
             out=self.out,
             sources=sources,
             settings=_share(self.settings, self.runner, whole=not self.plan.row_wise and len(self.plan.groups) == 1),
-            keys_unique=True,
+            keys_unique=not hand_keys,
+            hand_keys=hand_keys,
         )
 
     def _sources(self) -> AbstractContextManager[dict[str, str]]:
@@ -105,7 +124,13 @@ class Stager:
             return (tuple(unit.id for unit in self.plan.units),)
         return cut_groups(self.plan, memory_bytes=self.settings["memory_bytes"], slots=self.runner.slots)
 
-    def _stage(self, context: StepContext, board: Board, make: Callable[[Mapping[str, int]], Task]) -> None:
+    def _stage(
+        self,
+        context: StepContext,
+        board: Board,
+        make: Callable[[Mapping[str, int]], Task],
+        keys: HandedKeys | None,
+    ) -> None:
         """Keep the runner busy until no unit can be claimed any more."""
         scope = stage_scope(self.run_id)
         claims = Claims(self.plan, self.store, context, make, scope, self._groups(), self.lease_ms, self.max_attempts)
@@ -114,8 +139,11 @@ class Stager:
             while claims.more:
                 for results in self.runner.run(claims.tasks()):
                     self._settle(scope, results, board, claims)
+                    if keys is not None:
+                        self._watch(keys, results, claims)
         finally:
-            if claims.ended:
+            # A store that is away gives them back when the next try asks for it.
+            with suppress(NbplatError):
                 self.store.release_units(scope, context.worker)
         if claims.error is not None:
             raise from_record(claims.error)
@@ -142,11 +170,24 @@ class Stager:
                 board.failed(result)
         board.show()
 
-    def _finish(self, scope: str, provenance: Mapping[str, str]) -> dict[str, Any]:
+    def _watch(self, keys: HandedKeys, results: list[dict[str, Any]], claims: Claims) -> None:
+        """End the step when keys stand twice."""
+        for result in results:
+            keys.take(result)
+        if claims.error is None and keys.doubtful():
+            try:
+                self._check_keys()
+            except NbplatError as error:
+                claims.error = error.record()
+            else:
+                keys.settled = True
+
+    def _finish(self, scope: str, provenance: Mapping[str, str], keys: HandedKeys | None) -> dict[str, Any]:
         units = self.store.units(scope)
         failed = [unit for unit in units if unit.state is UnitState.FAILED]
         if failed:
-            first = dict(failed[0].error or {})
+            first = {**(failed[0].error or {})}
+            first["where"] = first.get("where") or next(u.path for u in self.plan.units if u.id == failed[0].id)
             message = f"{len(failed)} of {len(units)} files failed; the first: {first.get('message', 'no reason kept')}"
             raise from_record({"kind": "DataError", "code": "stage.failed", **first, "message": message})
         waiting = [unit for unit in units if unit.state is not UnitState.DONE]
@@ -154,6 +195,8 @@ class Stager:
             raise Conflict(
                 "stage.leased", f"{len(waiting)} files are held by another worker", fix="run the same cell again"
             )
+        if keys is not None and not keys.proved(unit.id for unit in self.plan.units):
+            self._check_keys()
         staged = staged_files(self.store, self.run_id)
         table, snapshot_id = self.publisher.commit_staging(
             self.plan.base, self.run_id, self.plan.columns, self.plan.keys, staged, provenance

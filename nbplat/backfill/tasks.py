@@ -35,6 +35,7 @@ def task_maker(
     sources: Mapping[str, str],
     settings: Mapping[str, Any],
     keys_unique: bool,
+    hand_keys: bool = False,
 ) -> Callable[[Mapping[str, int]], Task]:
     """A function from unit ids, with their fences, to the task that stages them.
 
@@ -46,6 +47,7 @@ def task_maker(
         sources: As `written_sources` gives it.
         settings: Threads, memory and spill folder of one task.
         keys_unique: True when the keys of the planned files are known to be unique.
+        hand_keys: True when the results are to carry the keys.
     """
     columns = tables.schema(plan.base, plan.base_columns).remove_metadata().serialize().to_pybytes()
     new = arrow_schema({column.name: column.type for column in plan.columns}).serialize().to_pybytes()
@@ -69,6 +71,7 @@ def task_maker(
             whole=not plan.row_wise,
             keys=list(plan.keys),
             keys_unique=keys_unique,
+            hand_keys=hand_keys,
             kept=[name for name in plan.base_columns if name in plan.partition_columns],
             new=new,
             window=_bounds(plan),

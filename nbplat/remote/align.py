@@ -21,6 +21,7 @@ __all__ = [
     "check_unique",
     "inside_window",
     "key_digest",
+    "refuse_nulls",
     "shown",
 ]
 
@@ -54,9 +55,7 @@ def align(result: pa.Table, wanted: pa.Table, keys: Sequence[str], columns: Sequ
     new = result.select(list(columns))
     if _in_order(result, wanted, keys):
         return new
-    for key in keys:
-        if result[key].null_count:
-            raise KernelError("key.null", f"the key column {key!r} holds {result[key].null_count} nulls", fix=FANS_OUT)
+    refuse_nulls(result, keys, FANS_OUT)
     at = positions_of(result, wanted, keys)
     known = at >= 0
     times = np.bincount(at[known], minlength=wanted.num_rows)
@@ -93,15 +92,20 @@ def check_unique(table: pa.Table, keys: Sequence[str], code: str, what: str, fix
     Raises:
         KernelError: with `code`, naming up to five values; ``key.null``.
     """
-    for key in keys:
-        if table[key].null_count:
-            raise KernelError("key.null", f"the key column {key!r} holds {table[key].null_count} nulls", fix=fix)
+    refuse_nulls(table, keys, fix)
     if unique(table, keys):
         return
     counts = table.select(list(keys)).group_by(list(keys)).aggregate([([], "count_all")])
     doubled = counts.filter(pc.greater(counts["count_all"], 1))
     some = shown(doubled.select(list(keys)).slice(0, _SHOWN))
     raise KernelError(code, f"{what}: {doubled.num_rows} of them, e.g. {some}", fix=fix)
+
+
+def refuse_nulls(table: pa.Table, keys: Sequence[str], fix: str) -> None:
+    """Return when the key columns hold no null; otherwise raise KernelError ``key.null``."""
+    for key in keys:
+        if table[key].null_count:
+            raise KernelError("key.null", f"the key column {key!r} holds {table[key].null_count} nulls", fix=fix)
 
 
 def inside_window(table: pa.Table, window: Any) -> pa.Array | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["as_integers", "positions_of", "unique", "unique_integers"]
+from .duck import quoted, run_query
+
+__all__ = ["as_integers", "key_numbers", "positions_of", "unique", "unique_integers"]
 
 # A bit map over the span of the values beats sorting them up to this many bytes a value.
 _MAP_BYTES = 8
@@ -77,6 +79,19 @@ def composite(table: pa.Table, keys: Sequence[str]) -> Any:
         codes = codes * size + part.indices.to_numpy(zero_copy_only=False)
         span *= size
     return codes
+
+
+def key_numbers(keys: pa.Table, settings: Mapping[str, Any]) -> Any:
+    """A number per row, the same for equal keys: integers are their own, other keys are hashed; ``int64[rows]``.
+
+    Args:
+        keys: The key columns; they hold no null.
+        settings: Of the database that hashes.
+    """
+    if keys.num_columns == 1 and (numbers := as_integers(keys.column(0))) is not None:
+        return numbers
+    query = f"SELECT hash({', '.join(quoted(keys.column_names))}) AS number FROM nb__keys"
+    return run_query(query, {"nb__keys": keys}, settings)["number"].to_numpy().view(np.int64)
 
 
 def as_integers(column: Any) -> Any | None:

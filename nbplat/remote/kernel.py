@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from .align import align, check_unique, inside_window, key_digest
+from .align import align, check_unique, inside_window, key_digest, refuse_nulls
 from .body import open_sources, run_body
+from .codes import key_numbers
 from .failure import KernelError, failed, record_of
 from .read import BaseRows, read_live
 from .task import FileTask, Task
@@ -31,7 +32,8 @@ def stage(task: Task) -> list[dict[str, Any]]:
     Returns:
         Per file of the task, in its order, either ``{"unit", "fence", "file", "ms"}``, where ``file`` is
         the record of a staged file (base_path, path, rows, file_bytes, dense, key_digest) and ``ms`` the
-        time that went into it, or ``{"unit", "fence", "error"}`` with the record of an error (kind,
+        time that went into it, and ``keys`` as well when the task hands them (see `codes.key_numbers`);
+        or ``{"unit", "fence", "error"}`` with the record of an error (kind,
         code, message, fix, where, detail_id). Nothing is raised but what ends a process
         (KeyboardInterrupt, SystemExit).
     """
@@ -59,7 +61,7 @@ def probe(task: Task) -> tuple[int, int]:
     rows = size = 0
     for file, columns in compute(task):
         rows += columns.num_rows
-        size += staged_bytes(columns, file["path"])
+        size += staged_bytes(columns, file["path"], _distinct(task))
     return rows, size
 
 
@@ -89,7 +91,11 @@ def written(
         seconds: What computing them took.
     """
     began = time.monotonic()
+    handed: dict[str, Any] = {}
     try:
+        keys = columns.select(task["keys"])
+        if task["hand_keys"]:
+            handed["keys"] = key_numbers(keys, task["settings"])
         record = write_staged(
             columns,
             base_path=file["path"],
@@ -98,13 +104,19 @@ def written(
             fence=file["fence"],
             positions=positions,
             groups=groups,
-            digest=key_digest(columns.select(task["keys"])),
+            digest=key_digest(keys),
             storage=task["storage"],
+            distinct=_distinct(task),
         )
     except Exception as exc:  # noqa: BLE001 - every failure becomes the record of a unit
         return failed(file, exc)
     spent = seconds + time.monotonic() - began
-    return {"unit": file["unit"], "fence": file["fence"], "file": record, "ms": round(spent * 1000)}
+    return {"unit": file["unit"], "fence": file["fence"], "file": record, "ms": round(spent * 1000), **handed}
+
+
+def _distinct(task: Task) -> list[str]:
+    """A key that is one column holds no value twice; columns of a longer key do."""
+    return task["keys"] if len(task["keys"]) == 1 else []
 
 
 def _computed(
@@ -165,13 +177,26 @@ def _columns(task: Task, sources: dict[str, pa.Table], tables: list[pa.Table]) -
     inside = inside_window(whole, task["window"])
     base = whole if inside is None else whole.filter(inside)
     if not task["keys_unique"]:
-        check_unique(whole, task["keys"], "key.duplicate", DOUBLED_KEYS, OTHER_KEYS)
+        _check_keys(task, whole, doubled=not task["hand_keys"])
     new = pa.ipc.read_schema(pa.py_buffer(task["new"]))
     result = run_body(task, base, sources)
-    aligned = filled(align(result, base, task["keys"], new.names), whole, inside, new, task["replace"])
-    columns = staged_columns(task, whole, aligned)
+    try:
+        aligned = align(result, base, task["keys"], new.names)
+    except KernelError:
+        # Keys that base holds twice look like a body that loses rows.
+        if task["hand_keys"]:
+            _check_keys(task, whole)
+        raise
+    columns = staged_columns(task, whole, filled(aligned, whole, inside, new, task["replace"]))
     ends = np.cumsum([0, *(table.num_rows for table in tables)]).tolist()
     return [columns.slice(start, end - start) for start, end in zip(ends, ends[1:])]
+
+
+def _check_keys(task: Task, rows: pa.Table, *, doubled: bool = True) -> None:
+    if doubled:
+        check_unique(rows, task["keys"], "key.duplicate", DOUBLED_KEYS, OTHER_KEYS)
+    else:
+        refuse_nulls(rows, task["keys"], OTHER_KEYS)
 
 
 def filled(

@@ -9,19 +9,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from .align import check_unique
+from .align import check_unique, refuse_nulls
 from .codes import as_integers, unique_integers
 from .duck import duckdb_errors, open_database, quoted, with_tables
-from .failure import KernelError
 from .kernel import DOUBLED_KEYS, OTHER_KEYS
 from .project import Names
 from .read import read_live
 from .task import FileTask
 from .whole import refuse_doubled
 
-__all__ = ["check_keys"]
+__all__ = ["BYTES_A_KEY", "check_keys"]
 
-_BYTES_A_KEY = 24  # a number, its sorted copy, and what sorting takes
+BYTES_A_KEY = 24
+"""Memory that comparing takes a row: a number, its sorted copy, and what sorting takes."""
+
 _TABLE, _PART = "nb__keys", "nb__part"
 
 
@@ -44,7 +45,7 @@ def check_keys(
     """
     parts = (read_live(file, columns, names, storage).table for file in files)
     rows = sum(file["rows"] for file in files)
-    if len(columns) == 1 and rows * _BYTES_A_KEY <= settings["memory_bytes"] // 2:
+    if len(columns) == 1 and rows * BYTES_A_KEY <= settings["memory_bytes"] // 2:
         kind = columns.field(0).type
         if as_integers(pa.chunked_array([pa.array([], kind)])) is not None:
             return _in_memory(parts, columns.names[0], kind)
@@ -54,7 +55,7 @@ def check_keys(
 def _in_memory(parts: Iterable[pa.Table], key: str, kind: pa.DataType) -> int:
     numbers: list[Any] = []
     for part in parts:
-        _refuse_nulls(part)
+        refuse_nulls(part, part.column_names, OTHER_KEYS)
         numbers.append(as_integers(part[key]))
     values = np.concatenate(numbers) if numbers else np.empty(0, np.int64)
     if not unique_integers(values):
@@ -71,7 +72,7 @@ def _in_database(parts: Iterable[pa.Table], keys: list[str], settings: Mapping[s
     with contextlib.closing(open_database(settings)) as database, duckdb_errors(of_body=False):
         made = False
         for part in parts:
-            _refuse_nulls(part)
+            refuse_nulls(part, part.column_names, OTHER_KEYS)
             rows += part.num_rows
             with with_tables(database, {_PART: part}):
                 how = f"INSERT INTO {_TABLE}" if made else f"CREATE TABLE {_TABLE} AS"
@@ -80,11 +81,3 @@ def _in_database(parts: Iterable[pa.Table], keys: list[str], settings: Mapping[s
         if made:
             refuse_doubled(database, _TABLE, keys, "key.duplicate", DOUBLED_KEYS, OTHER_KEYS)
     return rows
-
-
-def _refuse_nulls(part: pa.Table) -> None:
-    for name in part.column_names:
-        if part[name].null_count:
-            raise KernelError(
-                "key.null", f"the key column {name!r} holds {part[name].null_count} nulls", fix=OTHER_KEYS
-            )

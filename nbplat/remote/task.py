@@ -60,6 +60,8 @@ class Task(TypedDict):
         keys: Key columns.
         keys_unique: True when the keys are known to be unique over the table; otherwise the files of the
             task are checked.
+        hand_keys: True when the results carry the keys, for whoever asked to check them over all files; the
+            files of the task are then not checked, and only a task that stays in this process can do it.
         kept: Partition source columns that are written beside the keys.
         new: Serialized Arrow schema of the new columns, in the order they are written.
         window: None when every row is computed.
@@ -81,6 +83,7 @@ class Task(TypedDict):
     whole: bool
     keys: list[str]
     keys_unique: bool
+    hand_keys: bool
     kept: list[str]
     new: bytes
     window: WindowBounds | None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -39,6 +40,7 @@ def write_staged(
     groups: Sequence[int],
     digest: str,
     storage: Mapping[str, str],
+    distinct: Collection[str] = (),
 ) -> dict[str, Any]:
     """Write one staged file.
 
@@ -47,6 +49,7 @@ def write_staged(
         positions: ``int64[rows]`` physical rows; None when the base file has no deletes.
         groups: Rows per row group; they sum to the table's rows.
         digest: Of the keys (see `align.key_digest`).
+        distinct: Columns that hold no value twice.
 
     Returns:
         The record of a staged file: base_path, path, rows, file_bytes, dense, key_digest.
@@ -58,12 +61,12 @@ def write_staged(
     location = staged_location(out, unit, fence)
     system, path = filesystem(location, storage)
     if isinstance(system, pyarrow.fs.LocalFileSystem):
-        size = _write_local(table, Path(path), groups, dense=positions is None)
+        size = _write_local(table, path, groups, distinct, dense=positions is None)
         location = f"file://{path}"
     else:
         # An object appears whole, when the stream is closed.
         with system.open_output_stream(path) as sink:
-            _write(table, sink, groups, dense=positions is None)
+            _write(table, sink, groups, distinct, dense=positions is None)
             size = sink.tell()
     return {
         "base_path": base_path,
@@ -75,19 +78,18 @@ def write_staged(
     }
 
 
-def staged_bytes(columns: pa.Table, base_path: str) -> int:
+def staged_bytes(columns: pa.Table, base_path: str, distinct: Collection[str] = ()) -> int:
     """Size that the table would have as a staged file, without writing one."""
     sink = pa.BufferOutputStream()
-    _write(_with_position(columns, base_path, None), sink, [columns.num_rows], dense=True)
+    _write(_with_position(columns, base_path, None), sink, [columns.num_rows], distinct, dense=True)
     return int(sink.getvalue().size)
 
 
-def _write_local(table: pa.Table, target: Path, groups: Sequence[int], *, dense: bool) -> int:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".partial")
+def _write_local(table: pa.Table, target: str, groups: Sequence[int], distinct: Collection[str], *, dense: bool) -> int:
+    partial = Path(target + ".partial")
     try:
-        with partial.open("wb") as file:
-            _write(table, file, groups, dense=dense)
+        with _created(partial) as file:
+            _write(table, file, groups, distinct, dense=dense)
             file.flush()
             os.fsync(file.fileno())
             size = file.tell()
@@ -99,27 +101,42 @@ def _write_local(table: pa.Table, target: Path, groups: Sequence[int], *, dense:
                 "disk.full",
                 "the disk is full",
                 fix="make room, then run the same cell again",
-                where=str(target.parent),
+                where=str(partial.parent),
                 kind="SetupError",
             ) from None
         raise
     return size
 
 
+def _created(path: Path) -> BinaryIO:
+    """A new file, in a folder that is made when it is not there."""
+    try:
+        return path.open("wb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("wb")
+
+
 def _with_position(columns: pa.Table, base_path: str, positions: Any) -> pa.Table:
     """Add ``nb_file`` and ``nb_pos`` at the end; field ids are the positions, as in the staging table."""
     rows = columns.num_rows
     # A dictionary of one: its indices are written as they are, and no value is hashed.
-    name = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array([base_path], pa.string()))
+    name = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int8)), pa.array([base_path], pa.string()))
     physical = np.arange(rows, dtype=np.int64) if positions is None else positions
     arrays = [*columns.columns, name, pa.array(physical, pa.int64())]
-    fields = [pa.field(field.name, field.type) for field in columns.schema]
-    fields += [pa.field(BASE_FILE_COLUMN, name.type), pa.field(POSITION_COLUMN, pa.int64())]
-    return pa.table(arrays, schema=numbered(pa.schema(fields)))
+    return pa.Table.from_arrays(arrays, schema=_staged_schema(columns.schema, name.type))
 
 
-def _write(table: pa.Table, sink: Any, groups: Sequence[int], *, dense: bool) -> None:
-    flat = [name for name in table.column_names if name != POSITION_COLUMN]
+@lru_cache(maxsize=8)
+def _staged_schema(columns: pa.Schema, name: pa.DataType) -> pa.Schema:
+    """The same for every file of a run."""
+    fields = [pa.field(field.name, field.type) for field in columns]
+    return numbered(pa.schema([*fields, pa.field(BASE_FILE_COLUMN, name), pa.field(POSITION_COLUMN, pa.int64())]))
+
+
+def _write(table: pa.Table, sink: Any, groups: Sequence[int], distinct: Collection[str], *, dense: bool) -> None:
+    # A dictionary of values that all differ is given up after the work of making it.
+    flat = [name for name in table.column_names if name != POSITION_COLUMN and name not in distinct]
     with pq.ParquetWriter(
         sink,
         table.schema,

@@ -65,4 +65,17 @@ def test_make_help_lists_every_command(root):
 
     listed = re.findall(r"^([a-z-]+):.*## ", text, flags=re.MULTILINE)
 
-    assert {"help", "setup", "demo", "test", "test-fast", "lint", "bench", "lab", "docs", "lock", "jars"} == set(listed)
+    assert {
+        "help",
+        "setup",
+        "demo",
+        "test",
+        "test-fast",
+        "chaos",
+        "lint",
+        "bench",
+        "lab",
+        "docs",
+        "lock",
+        "jars",
+    } == set(listed)

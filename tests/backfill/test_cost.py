@@ -106,3 +106,12 @@ def test_many_partitions_are_drawn_by_their_first_field(plan: BackfillPlan):
     )
 
     assert [(f"month=2024-{n}", 10, 20) for n in range(3)] == bytes_by_partition(replace(plan, units=many))
+
+
+def test_a_plan_for_spark_says_what_is_known_of_shuffles(plan: BackfillPlan):
+    """An unpartitioned table cannot be storage-partitioned; of others Spark decides, and its log tells."""
+    spark = replace(plan, engine="spark")
+
+    assert "shuffle" not in dict(explain_plan(plan))
+    assert "storage-partitioned" in dict(explain_plan(spark))["shuffle"]
+    assert dict(explain_plan(replace(spark, partitioning="unpartitioned")))["shuffle"].startswith("not storage")

@@ -251,6 +251,44 @@ def test_a_roll_back_goes_on_after_a_kill(lake: Lake, point: tuple[str, str, int
     pd.testing.assert_frame_equal(before, lake.rows())
 
 
+CHUNK_KILLS = [("splicer", "splice", 2, True), ("publisher", "put", 0, True), ("publisher", "publish", 0, True)]
+
+
+@pytest.mark.parametrize("point", CHUNK_KILLS, ids=lambda p: f"{p[1]}-{p[2]}")
+def test_a_roll_back_by_chunk_goes_on_after_a_kill(lake: Lake, point: tuple[str, str, int, bool]) -> None:
+    """Killed while one of two runs' chunks are left out, the other's column is right, and no branch is left."""
+    part, method, number, after = point
+    run_id, before = lake.stage("f", SQL), lake.rows()
+    other = lake.stage("h", "select id, x * 9D as h from base")
+    lake.promote(run_id)
+    lake.promote(other)
+    lake.backfills.step(run_id, Step.ROLLBACK, owner="me")
+    kill_at(lake, part, method, number, after=after)
+    lake.work()
+    assert "rolled_back" == lake.state(run_id)
+    assert lake.table().metadata.current_snapshot_id == run_outputs(lake)["reverted"]["snapshot_id"]
+    rows = lake.rows()
+    assert [*before.columns, "h"] == list(rows.columns)
+    assert (before["x"] * 9).equals(rows["h"].rename("x"))
+    assert {"main", "nb-pre-f-1", "nb-pre-h-1"} == set(lake.table().metadata.refs)
+
+
+@pytest.mark.parametrize("point", CHUNK_KILLS, ids=lambda p: f"{p[1]}-{p[2]}")
+def test_a_promotion_by_key_goes_on_after_a_kill(lake: Lake, point: tuple[str, str, int, bool]) -> None:
+    """Killed while values are aligned again to files that others have rewritten, they end where they belong."""
+    part, method, number, after = point
+    lake.stage("f", SQL)
+    rows = lake.table().scan().to_arrow()
+    lake.table().overwrite(rows.sort_by([("id", "descending")]))
+    before = lake.rows()
+    lake.backfills.step("f@1", Step.PROMOTE, owner="me")
+    kill_at(lake, part, method, number, after=after)
+    lake.work()
+    rows = lake.rows()
+    assert (before["x"] * 2).equals(rows["f"].rename("x"))
+    assert {"main", "nb-pre-f-1"} == set(lake.table().metadata.refs)
+
+
 def test_an_interrupted_call_goes_on_with_the_next(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C while working in this process gives the job back: the next call does the rest."""
     lake.submit("f", SQL)

@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from nbplat.backfill.states import Step
 from nbplat.errors import Conflict, RequestError
 from tests.backfill.test_landing import OLD, F, compact, holds, live, same_in_both
 from tests.fixtures.lakehouse import Lake, small_rows
@@ -105,3 +106,21 @@ def test_what_cannot_be_extended_is_refused(lake: Lake) -> None:
     with pytest.raises(RequestError) as caught:
         lake.backfills.extend(whole, owner="me")
     assert "extend.whole" == caught.value.code
+
+
+def test_what_was_extended_is_rolled_back_from_the_newest(lake: Lake) -> None:
+    """The run that made the column is refused, naming the extension to roll back first."""
+    before = lake.rows()
+    run_id = lake.stage("f", F)
+    lake.promote(run_id)
+    lake.table().append(april(60))
+    lake.backfills.extend(run_id, owner="me")
+    lake.work()
+    lake.backfills.step(run_id, Step.ROLLBACK, owner="me")
+    error = lake.fail()
+    assert ("rollback.built_on", True) == (error["code"], "f@2" in error["fix"])
+    lake.roll_back("f@2")
+    lake.roll_back(run_id)
+    rows = lake.rows()
+    assert OLD == list(rows.columns)
+    pd.testing.assert_frame_equal(before, rows[:60])

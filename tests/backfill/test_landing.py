@@ -326,3 +326,44 @@ def test_an_expired_planned_snapshot_does_not_stop_a_promotion(lake: Lake) -> No
     assert lake.table().metadata.snapshot_by_id(old or 0) is None
     lake.promote(run_id)
     holds(same_in_both(lake), "f", before["x"] * 2)
+
+
+def test_a_name_that_files_use_for_another_column_is_free_again(lake: Lake) -> None:
+    """A column that was renamed keeps its old name in the files: they are rewritten, and no reader mixes them up."""
+    before = lake.rows()
+    with lake.table().update_schema() as update:
+        update.rename_column("x", "y")
+    run_id = lake.stage("x", "select id, y * 2D as x from base")
+    lake.promote(run_id)
+    rows = same_in_both(lake)
+    holds(rows, "y", before["x"])
+    holds(rows, "x", before["x"] * 2)
+    assert {"rewrite": 6} == actions(lake, run_id)
+    lake.roll_back(run_id)
+    rows = lake.rows()
+    assert ["id", "customer", "ts", "y", "tag"] == list(rows.columns)
+    holds(rows, "y", before["x"])
+
+
+def test_a_run_whose_rows_are_all_gone_is_refused(lake: Lake) -> None:
+    """When no row that was staged is left, there is nothing to promote; main stays, and the run can be rolled back."""
+    run_id = lake.stage("f", F)
+    lake.table().overwrite(small_rows(90).slice(60))
+    lake.backfills.step(run_id, Step.PROMOTE, owner="me")
+    assert "promotion.base_changed" == lake.fail()["code"]
+    assert {"main"} == set(lake.table().metadata.refs)
+    assert OLD == list(lake.rows().columns)
+    lake.roll_back(run_id)
+
+
+def test_show_says_what_was_done_per_file(lake: Lake) -> None:
+    """Counts per action and reason, and bytes, stand in the run's outputs and in what a person sees."""
+    from nbplat.ui.handlers.backfill_result import outcome
+
+    run_id = lake.stage("f", F)
+    positions(lake)
+    lake.promote(run_id)
+    run = lake.backfills.find(run_id)
+    said = [text for label, text in outcome({"outputs": run.outputs, "error": None}) if label == "landed"]
+    assert ["1 file by rewrite", "5 files by splice"] == sorted(text.split(":")[0] for text in said)
+    assert {"copied_bytes", "added_bytes", "dead_bytes"} <= run.outputs["landing"].keys()

@@ -319,3 +319,23 @@ def test_two_runs_staged_side_by_side_are_both_promoted(lake: Lake) -> None:
     rows = lake.rows()
     assert (rows["x"] * 2).equals(rows["f"].rename("x"))
     assert (rows["x"] + 1).equals(rows["g"].rename("x"))
+
+
+def test_a_schema_that_a_live_run_reads_with_is_not_pruned(lake: Lake) -> None:
+    """Neither a promotion nor a roll back removes it, though no snapshot refers to it; one that nobody needs goes."""
+    first = lake.stage("f", SQL)
+    with lake.table().update_schema() as update:
+        update.add_column("theirs", DoubleType())
+    second = lake.stage("g", "select id, coalesce(theirs, x + 1D) as g from base")
+    planned = lake.backfills.find(second).plan["base"]["schema_id"]
+    with lake.table().update_schema() as update:
+        update.delete_column("theirs")
+    assert planned not in {each.schema_id for each in lake.table().metadata.snapshots}
+    lake.promote(first)
+    lake.roll_back(first)
+    assert planned in lake.table().schemas()
+    lake.promote(second)
+    rows = lake.rows()
+    assert (rows["x"] + 1).equals(rows["g"].rename("x"))
+    lake.promote(lake.stage("h", "select id, x as h from base"))
+    assert len(lake.table().schemas()) <= 5

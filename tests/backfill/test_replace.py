@@ -81,6 +81,22 @@ def test_old_values_are_put_back_by_key_after_a_compaction(lake: Lake) -> None:
     pd.testing.assert_frame_equal(before, same_in_both(lake))
 
 
+@pytest.mark.parametrize("deleted", [False, True])
+def test_moved_files_without_a_row_of_the_run_keep_their_values(lake: Lake, deleted: bool) -> None:
+    """Of a column that is replaced for one month only, the files of other months keep theirs after a compaction."""
+    run_id = lake.stage("x2", X, replace=["x"], start="2024-02-01", end="2024-03-01")
+    compact(lake)
+    if deleted:
+        add_position_deletes(lake.table(), live(lake)[0], [0])
+    before = ours(lake)
+    lake.promote(run_id)
+    rows = ours(lake)
+    inside = before["ts"].dt.month == 2
+    holds(rows, "x", before["x"].where(~inside, before["customer"] * 10.0))
+    lake.roll_back(run_id)
+    pd.testing.assert_frame_equal(before, ours(lake))
+
+
 def test_rows_deleted_since_stay_deleted_when_old_values_come_back(lake: Lake) -> None:
     """A file that deletes apply to is rewritten with them applied and the old values in."""
     before = lake.rows()

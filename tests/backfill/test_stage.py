@@ -225,16 +225,6 @@ def test_pieces_are_small_enough_for_every_slot(lake: Lake, monkeypatch: pytest.
     assert whole.groups == cut_groups(whole, memory_bytes=1, slots=4)
 
 
-def test_keys_doubled_between_files_are_found_before_staging(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A table too large for a check at planning is checked by the step; no file is written."""
-    monkeypatch.setattr("nbplat.backfill.run._PROBE_BYTES", 0)
-    lake.table().append(small_rows(3).set_column(2, "ts", small_rows(60)["ts"].slice(1, 3)))
-    lake.submit("f", SQL)
-    error = lake.fail()
-    assert ("key.duplicate", True) == (error["code"], "id=0" in error["message"])
-    assert 7 <= len(units(lake, UnitState.PENDING))
-
-
 @pytest.mark.parametrize("sql", [SQL, "select id, x + sum(0D) over (order by id) + x as f from base"])
 def test_a_table_with_deleted_rows_is_staged_and_promoted(lake: Lake, sql: str) -> None:
     """Deleted rows are neither computed nor brought back: the plan says which files are written anew."""

@@ -95,11 +95,10 @@ def test_a_body_outside_the_subset_runs_on_spark_with_sparks_types(lab: EngineLa
     lake = lab.lake
     lab.spark()
     lake.make_shop(30)
-    plan = lake.backfills.plan(asked("spark", _OUTSIDE))
-    kinds = {"digest": "string", "share": "double", "pair": "list<double>", "money": "decimal(10, 2)"}
-    assert kinds == {column.name: column.type for column in plan.columns}
-
     run = lab.stage("outside", "spark", ORDERS, _OUTSIDE)
+    kinds = {"digest": "string", "share": "double", "pair": "list<double>", "money": "decimal(10, 2)"}
+    assert kinds == {column["name"]: column["type"] for column in lake.backfills.find(run).plan["columns"]}
+
     staged = [row for table in lab.tables(run).values() for row in table.to_pylist()]
     assert list(range(30)) == sorted(row["id"] for row in staged)
     import hashlib

@@ -77,6 +77,7 @@ def task(files: list[FileTask], query: str, out: Path, **options: Any) -> Task:
         "whole": True,
         "keys": ["id"],
         "keys_unique": False,
+        "hand_keys": False,
         "kept": [],
         "new": pa.schema([("f", pa.int64())]).serialize().to_pybytes(),
         "window": None,

@@ -98,3 +98,13 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
 def test_the_size_is_known_without_writing(tmp_path: Path) -> None:
     """A sample's size is that of the file it would be, but for its row groups."""
     assert write(tmp_path, groups=[6])["file_bytes"] == staged_bytes(COLUMNS, "file:///base.parquet")
+
+
+def test_a_key_is_written_without_a_dictionary(tmp_path: Path) -> None:
+    """Columns that hold no value twice have no dictionary, the others have one, and a reader sees the same rows."""
+    write(tmp_path, distinct=["id"])
+    path = tmp_path / "00003-2.parquet"
+    group = pq.read_metadata(path).row_group(0)
+    dictionaries = {group.column(n).path_in_schema: group.column(n).has_dictionary_page for n in range(2)}
+    assert {"id": False, "new": True} == dictionaries
+    assert COLUMNS.to_pylist() == pq.read_table(path).select(COLUMNS.column_names).to_pylist()

@@ -229,11 +229,26 @@ AGGREGATES: dict[str, list[Case]] = {
         "count(*) filter (where p)",
     ),
     "count_if": cases("count_if(p)", "count_if(i > 0)"),
-    "max": cases("max(i)", "max(b)", "max(d)", "max(s)", "max(dt)", "max(at)", "max(p)", "max(d) - min(d)"),
+    "max": cases(
+        "max(cast(c as decimal(9, 2)))",
+        "max(i)",
+        "max(b)",
+        "max(d)",
+        "max(s)",
+        "max(dt)",
+        "max(at)",
+        "max(p)",
+        "max(d) - min(d)",
+    ),
     "median": cases("median(i)", "median(d)", tolerance=SUM),
-    "min": cases("min(i)", "min(b)", "min(d)", "min(s)", "min(dt)", "min(at)", "min(p)"),
+    "min": cases(
+        "min(cast(b as decimal(30, 2)))", "min(i)", "min(b)", "min(d)", "min(s)", "min(dt)", "min(at)", "min(p)"
+    ),
     "stddev": cases("stddev(i)", "stddev(d)", tolerance=SUM),
     "sum": cases(
+        "sum(cast(i as decimal(12, 2)))",
+        "sum(cast(j as decimal(36, 2)))",
+        "sum(distinct cast(c as decimal(9, 2)))",
         "sum(i)",
         "sum(b)",
         "sum(d)",
@@ -322,6 +337,12 @@ OPERATORS: dict[str, list[Case]] = {
         *cases("cast(d as int)", "int(d)", fails=(6, 9, 10, 11, 13, 15)),
         *cases("cast(d as bigint)", fails=(6, 9, 10, 11, 13)),
         *cases("cast(b as int)", fails=(11, 12)),
+        *cases("cast(g as decimal(9, 2))", "cast(b as decimal(38, 4))", "cast(i as decimal(10, 0))"),
+        *cases("cast(i as decimal(3, 0))", fails=(11, 12)),
+        *cases("cast(b as decimal(4, 1))", fails=(11, 12, 13)),
+        *cases("cast(cast(c as decimal(12, 3)) as decimal(9, 1))", "cast(cast(c as decimal(9, 3)) as double)"),
+        *cases("cast(cast(j as decimal(9, 2)) as int)", "cast(cast(b as decimal(38, 4)) as string)"),
+        *cases("cast(cast(b as decimal(30, 4)) as double)", "cast(cast(c as decimal(9, 2)) as bigint)"),
         *cases("cast(d as float)", "cast(i as float)", "cast(b as float)", "cast(cast(d as float) as double)"),
         *cases(
             "cast(b as bigint)", "cast(i as string)", "cast(b as string)", "cast(p as string)", "cast(dt as string)"

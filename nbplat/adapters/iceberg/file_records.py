@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from nbplat.adapters.iceberg.file_metrics import METRICS, FileMetrics, parquet_schema
 from nbplat.backfill.ports import FileChange
 
 if TYPE_CHECKING:
@@ -12,9 +13,7 @@ if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile
     from pyiceberg.table import Table
 
-__all__ = ["added_metrics", "held_fields", "parquet_schema", "parquet_statistics", "record_of"]
-
-_KINDS = ("column_sizes", "value_counts", "null_value_counts", "nan_value_counts", "lower_bounds", "upper_bounds")
+__all__ = ["added_metrics", "held_fields", "record_of"]
 
 
 def record_of(table: Table, change: FileChange, live: DataFile) -> DataFile:
@@ -25,11 +24,11 @@ def record_of(table: Table, change: FileChange, live: DataFile) -> DataFile:
     """
     if change.action == "rewrite":
         arrow = parquet_schema(table, change.new_path)
-        return _like(table, live, change, parquet_statistics(table, change.new_path, arrow))
+        return _like(table, live, change, FileMetrics(table, arrow).of(change.new_path))
     gone = frozenset(leaf for number in change.drop for leaf in _leaves(table, number))
     metrics = {
         kind: {leaf: value for leaf, value in (getattr(live, kind) or {}).items() if leaf not in gone}
-        for kind in _KINDS
+        for kind in METRICS
     }
     for addition in change.additions:
         for kind, values in added_metrics(table, addition.path, addition.field_ids).items():
@@ -70,37 +69,8 @@ def added_metrics(table: Table, path: str, field_ids: Mapping[str, int]) -> dict
     arrow = _numbered(parquet_schema(table, path))
     own = pyarrow_to_schema(arrow)
     ids = {own.find_field(name).field_id: number for name, number in field_ids.items()}
-    statistics = parquet_statistics(table, path, arrow)
-    return {kind: {ids[leaf]: value for leaf, value in statistics[kind].items() if leaf in ids} for kind in _KINDS}
-
-
-def parquet_schema(table: Table, path: str) -> pa.Schema:
-    """The Arrow schema of a Parquet file, opened as the table opens its own."""
-    import pyarrow.parquet as pq
-
-    with table.io.new_input(path).open() as file:
-        return pq.read_schema(file)
-
-
-def parquet_statistics(table: Table, path: str, arrow: pa.Schema) -> dict[str, Any]:
-    """What a manifest keeps of a Parquet file; its columns and their ids are those of `arrow`."""
-    import pyarrow.parquet as pq
-    from pyiceberg.io.pyarrow import (
-        compute_statistics_plan,
-        data_file_statistics_from_parquet_metadata,
-        parquet_path_to_id_mapping,
-        pyarrow_to_schema,
-    )
-
-    schema = pyarrow_to_schema(arrow)
-    with table.io.new_input(path).open() as file:
-        metadata = pq.read_metadata(file)
-    found = data_file_statistics_from_parquet_metadata(
-        parquet_metadata=metadata,
-        stats_columns=compute_statistics_plan(schema, dict(table.properties)),
-        parquet_column_mapping=parquet_path_to_id_mapping(schema),
-    )
-    return {kind: found.to_serialized_dict()[kind] for kind in (*_KINDS, "split_offsets")}
+    statistics = FileMetrics(table, arrow).of(path)
+    return {kind: {ids[leaf]: value for leaf, value in statistics[kind].items() if leaf in ids} for kind in METRICS}
 
 
 def _numbered(schema: pa.Schema) -> pa.Schema:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from nbplat.adapters.iceberg.file_records import parquet_schema, parquet_statistics
+from nbplat.adapters.iceberg.file_metrics import FileMetrics, parquet_schema
 from nbplat.adapters.iceberg.live import live_files
 from nbplat.adapters.iceberg.swap import live_data_files
 from nbplat.errors import NotFound
@@ -64,6 +64,7 @@ def create_staging(
     table = catalog.create_table_if_not_exists(str(name), schema, partition_spec=spec, properties=properties)
     if (snapshot := table.current_snapshot()) is not None:
         return str(name), snapshot.snapshot_id
+    metrics = FileMetrics(table, arrow)
     with table.transaction() as transaction:
         update = transaction.update_snapshot(snapshot_properties=dict(provenance))
         with update.fast_append() as append:
@@ -78,7 +79,7 @@ def create_staging(
                     sort_order_id=None,
                     equality_ids=None,
                     key_metadata=None,
-                    **parquet_statistics(table, file.path, arrow),
+                    **metrics.of(file.path),
                 )
                 record.spec_id = table.spec().spec_id
                 append.append_data_file(record)

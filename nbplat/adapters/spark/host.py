@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -34,6 +35,8 @@ class SparkHost:
         with self._guard:
             if self._session is None:
                 settings = self._settings()
+                # What Spark itself leaves there is of no use to anybody once it has ended.
+                self._stack.callback(shutil.rmtree, settings.scratch, ignore_errors=True)
                 session = self._stack.enter_context(spark_session(settings, say=say))
                 session.sparkContext.addPyFile(write_bundle(str(settings.scratch)))
                 self._session = session

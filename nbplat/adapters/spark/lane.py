@@ -21,6 +21,7 @@ _DAY_US = 86_400_000_000
 
 _PLACE = "nb__place"
 _PATH = "nb__path"
+_ROWS_A_WRITER = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,9 @@ def delivered(session: SparkSession, lane: SqlLane, task: Task, chosen: Sequence
         told = f"the result is joined back to base by {', '.join(task['keys'])}"
     found = shuffles(frame)
     together = not found and _keeps_files_together(frame, lane.base.location)
-    if not together:
-        frame = frame.repartition(min(len(chosen), _partitions(session)), UNIT)
+    tasks = _writers(session, sum(task["files"][index]["rows"] for index in chosen))
+    # Coalescing moves nothing and cuts no file; a writer's start costs as much as some hundred thousand rows.
+    frame = frame.coalesce(tasks) if together else frame.repartition(min(len(chosen), tasks), UNIT)
     places = [name for name in frame.columns if name.startswith(_PLACE)]
     # The partition sources are sorted by, last, so that the scan keeps them and its grouping with them.
     ordered = frame.sortWithinPartitions(UNIT, POSITION, *places)
@@ -239,8 +241,9 @@ def _keeps_files_together(frame: DataFrame, location: str) -> bool:
     )
 
 
-def _partitions(session: SparkSession) -> int:
-    return int(session.conf.get("spark.sql.shuffle.partitions") or 1)
+def _writers(session: SparkSession, rows: int) -> int:
+    """How many tasks write: enough for every core to be busy to the end, and for none to be long."""
+    return max(2 * session.sparkContext.defaultParallelism, rows // _ROWS_A_WRITER)
 
 
 def _executed(frame: DataFrame) -> Any:

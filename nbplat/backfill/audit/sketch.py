@@ -112,8 +112,10 @@ class Sketch:
             if sketch.odd:
                 valid = valid.filter(pa.array(good))
             sketch.finite = len(floats)
-            sketch.mean = float(floats.mean()) if len(floats) else 0.0
-            sketch.spread = float(((floats - sketch.mean) ** 2).sum())
+            # Values near the largest double have an infinite spread.
+            with np.errstate(over="ignore", invalid="ignore"):
+                sketch.mean = float(floats.mean()) if len(floats) else 0.0
+                sketch.spread = float(((floats - sketch.mean) ** 2).sum())
             sketch.fine = _bins(floats, scale.fine)
             sketch.drawn = _bins(floats, scale.drawn)
         if len(valid) and not pa.types.is_boolean(valid.type):

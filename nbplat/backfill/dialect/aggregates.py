@@ -18,17 +18,39 @@ from nbplat.backfill.dialect.kinds import (
     TRUTH,
     UNKNOWN,
     common,
+    digits_of,
+    type_text,
 )
 
 __all__ = ["AGGREGATES", "RANKINGS"]
 
+_MOST_DIGITS = 38
 _SUM = 1e-12  # relative; the order of additions differs
 _SUM_NOTE = "Doubles are added in another order than Spark's."
 
 
 def _total(call: Call) -> str:
     kind = call.kinds[0]
+    if digits := _total_digits(call):
+        return f"decimal({digits[0]}, {digits[1]})"
     return kind if kind in (DOUBLE, UNKNOWN) else BIGINT
+
+
+def _total_digits(call: Call) -> tuple[int, int] | None:
+    digits = digits_of(call.arguments[0].type)
+    return (min(_MOST_DIGITS, digits[0] + 10), digits[1]) if digits else None
+
+
+def _total_cast(call: Call) -> str | None:
+    if digits := _total_digits(call):
+        return f"DECIMAL({digits[0]}, {digits[1]})"
+    return "BIGINT" if call.kinds[0] in INTEGER else None
+
+
+def _total_refuses(call: Call) -> str | None:
+    if call.kinds[0] == DECIMAL and _total_digits(call) is None:
+        return "a decimal whose digits are not known: cast it to decimal(p, s)"
+    return None
 
 
 def _count_refuses(call: Call) -> str | None:
@@ -84,10 +106,11 @@ AGGREGATES: tuple[Declared, ...] = (
     Declared(
         ("sum",),
         "Sum",
-        "sum([distinct] number) -> bigint | double",
-        (NUMBER,),
+        "sum([distinct] number) -> bigint | double | decimal(p + 10, s)",
+        (NUMBER | {DECIMAL},),
         _total,
-        cast=lambda call: "BIGINT" if call.kinds[0] in INTEGER else None,
+        cast=_total_cast,
+        refuse=_total_refuses,
         group="aggregate",
         distinct=True,
         over=True,
@@ -110,8 +133,8 @@ AGGREGATES: tuple[Declared, ...] = (
             (name,),
             name.capitalize(),
             f"{name}(value) -> same",
-            (ANY,),
-            lambda call: call.kinds[0],
+            (ANY | {DECIMAL},),
+            lambda call: type_text(call.arguments[0]) if call.kinds[0] == DECIMAL else call.kinds[0],
             f"{name.upper()}({{0}})",
             group="aggregate",
             over=True,

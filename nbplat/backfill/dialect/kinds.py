@@ -30,6 +30,7 @@ __all__ = [
     "TRUTH",
     "UNKNOWN",
     "common",
+    "digits_of",
     "kind_of",
     "type_of",
     "type_text",
@@ -92,6 +93,14 @@ def kind_of(node: exp.Expression) -> str:
     if node.type is None:
         return UNKNOWN
     return _KINDS.get(node.type.this.name, OTHER)
+
+
+def digits_of(kind: Any) -> tuple[int, int] | None:
+    """Precision and scale of a DECIMAL type of sqlglot's; None for other types, and where they are not known."""
+    if kind is None or kind.this.name != "DECIMAL" or len(kind.expressions) != 2:
+        return None
+    precision, scale = (int(each.this.name) for each in kind.expressions)
+    return precision, scale
 
 
 def type_text(node: exp.Expression) -> str:

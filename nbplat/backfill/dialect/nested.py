@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nbplat.backfill.dialect.declaration import Call, Declared
-from nbplat.backfill.dialect.kinds import ANY, FLOAT, MIXED, NULL, UNKNOWN, common, type_text
+from nbplat.backfill.dialect.kinds import ANY, DECIMAL, FLOAT, MIXED, NULL, UNKNOWN, common, digits_of, type_text
 
 __all__ = ["NESTED"]
 
@@ -54,6 +54,10 @@ def _struct_refuses(call: Call) -> str | None:
         return "a field's name stands twice"
     if NULL in call.kinds:
         return "a field that is only null has no type: cast it"
+    if any(
+        kind == DECIMAL and digits_of(each.type) is None for kind, each in zip(call.kinds, call.arguments, strict=True)
+    ):
+        return "a decimal whose digits are not known: cast it to decimal(p, s), or write 1.5D for a double"
     return None
 
 

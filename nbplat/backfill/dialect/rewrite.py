@@ -9,7 +9,7 @@ from nbplat.backfill.dialect.aggregates import AGGREGATES, RANKINGS
 from nbplat.backfill.dialect.casts import CASTS
 from nbplat.backfill.dialect.conditions import CONDITIONS
 from nbplat.backfill.dialect.declaration import Declared
-from nbplat.backfill.dialect.kinds import DECIMAL, NULL, OTHER, UNKNOWN, annotate, kind_of
+from nbplat.backfill.dialect.kinds import DECIMAL, NULL, OTHER, UNKNOWN, annotate, digits_of, kind_of
 from nbplat.backfill.dialect.nested import NESTED
 from nbplat.backfill.dialect.numbers import NUMBERS
 from nbplat.backfill.dialect.operators import INTERVAL_UNITS, OPERATORS
@@ -74,10 +74,12 @@ def to_duckdb(sql: str, types: Mapping[str, Mapping[str, str]] | None = None) ->
 
 
 def _check_result(column: Any) -> None:
-    """A decimal that is not a column as it is has digits by other rules in each engine."""
+    """A decimal needs known digits: by other rules than a column's, a cast's or a sum's they differ by engine."""
     from sqlglot import exp
 
-    if kind_of(column) == DECIMAL and not isinstance(column.unalias(), exp.Column):
+    value = column.unalias()
+    plain = isinstance(value, (exp.Column, exp.Cast, exp.TryCast, exp.Sum, exp.Min, exp.Max))
+    if kind_of(column) == DECIMAL and not (plain and digits_of(value.type)):
         raise _decimal(column, column.unalias())
 
 

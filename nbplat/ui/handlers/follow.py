@@ -47,6 +47,8 @@ def follow(
         if not live and seen["run"]["state"] in RESTING:
             return seen, last
         job = live[0] if live else None
+        if job is None and last is not None and last["state"] == "cancelled":
+            return seen, last  # back in its last completed state, from which nothing goes on by itself
         if job is None:
             # Between the end of one job and the start of the next there is a moment without any.
             if time.monotonic() - quiet_since > _SETTLE_S:
