@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,12 +11,13 @@ from typing import Any
 
 from benchmarks.measure import Cost, Figure, cost_of, medians
 from benchmarks.start import state_folder
-from benchmarks.wide_files import listed_table
+from benchmarks.wide_files import listed_table, wide_table
 
 __all__ = ["SQL", "do_job", "measure"]
 
 _LISTED = 10_000
 _DEMO_ROWS = 400_000
+_BIG_FILES, _BIG_ROWS = 8, 360_000
 
 SQL = """
 SELECT base.example_id, coalesce(sum(e.amount), 0) AS spend_90d
@@ -27,7 +29,7 @@ GROUP BY base.example_id
 
 def measure() -> list[Figure]:
     figures: list[Figure] = []
-    for part in (_plan, _stage_and_publish):
+    for part in (_plan, _stage_big_files, _stage_and_publish, _resume):
         with tempfile.TemporaryDirectory(prefix="nbplat-bench-") as folder:
             figures += part(Path(folder))
     return figures
@@ -67,6 +69,101 @@ def _plan(folder: Path) -> list[Figure]:
             planned.wall_s,
         )
     ]
+
+
+def _stage_big_files(folder: Path) -> list[Figure]:
+    """A feature over base columns of big files: what a row costs, where the demo shows what a file costs."""
+    from nbplat.backfill.spec import BackfillSpec
+    from nbplat.compose import open_platform
+
+    platform = open_platform(state_folder(str(folder)))
+    try:
+        wide_table(platform.catalog, files=_BIG_FILES, rows=_BIG_ROWS, columns=20)
+        sql = "SELECT id, CAST(f000 AS double) * 2 + CAST(f001 AS double) AS mixed FROM base"
+        spec = BackfillSpec.build("mixed", "wide.train", sql, keys=("id",))
+        plan = platform.backfills.plan(spec)
+
+        def stage() -> Cost:
+            assert platform.backfills.submit(spec, owner="bench", force_new=True).run is not None
+            return _one_job(platform)
+
+        io, staged = medians(lambda: _read_and_write(platform, plan, folder / "floor"), stage, runs=3)
+    finally:
+        platform.close()
+    return [_staging(f"{plan.rows} rows in {len(plan.units)} files", staged, io)]
+
+
+def _staging(what: str, staged: Cost, io: Cost) -> Figure:
+    return Figure(
+        f"stage of {what}, CPU",
+        staged.cpu_s / io.cpu_s,
+        "x",
+        1.5,
+        "lower",
+        f"Arrow reading the inputs and writing the outputs ({io})",
+        staged.cpu_s,
+        staged.wall_s,
+    )
+
+
+def _resume(folder: Path) -> list[Figure]:
+    """A staging killed half way, gone on with by another process; against staging all of it."""
+    from nbplat.backfill.spec import BackfillSpec
+    from nbplat.compose import open_platform
+
+    platform = open_platform(state_folder(str(folder), {"limits.memory_bytes": 1}))
+    try:
+        platform.load_demo(rows=None)
+        spec = BackfillSpec.build("spend_90d", "retail.train", SQL)
+        units = len(platform.backfills.plan(spec).units)
+
+        def whole() -> Cost:
+            assert platform.backfills.submit(spec, owner="bench", force_new=True).run is not None
+            return _one_job(platform)
+
+        def second_half() -> Cost:
+            assert platform.backfills.submit(spec, owner="bench", force_new=True).run is not None
+            _stage_half(platform, units // 2)
+            return _one_job(platform)
+
+        full, rest = medians(whole, second_half, runs=3)
+    finally:
+        platform.close()
+    return [
+        Figure(
+            f"staging killed after half of {units} files: CPU of the rest over half of all",
+            rest.cpu_s / (full.cpu_s / 2),
+            "x",
+            None,
+            "lower",
+            f"staging all of them, a query a file ({full})",
+            rest.cpu_s,
+            rest.wall_s,
+        )
+    ]
+
+
+def _stage_half(platform: Any, units: int) -> None:
+    """Begin the newest staging job and die when so many units are done."""
+    from nbplat.job import JobState, StepContext
+
+    class Killed(BaseException):
+        pass
+
+    class Until(_Silent):
+        def progress(self, progress: Any) -> None:
+            if progress.done >= units:
+                raise Killed
+
+    while (job := platform.store.claim_job("bench", lease_ms=600_000)) is not None:
+        if job.kind != "backfill.stage":
+            done = platform.run_step(StepContext(job, f"{job.id}/{job.fence}", _Silent()))
+            platform.settle(platform.store.finish_job(job.id, job.fence, JobState.SUCCEEDED, result=done))
+            continue
+        with contextlib.suppress(Killed):
+            platform.run_step(StepContext(job, f"{job.id}/{job.fence}", Until()))
+        platform.store.release_job(job.id, job.fence)
+        return
 
 
 def _stage_and_publish(folder: Path) -> list[Figure]:
@@ -111,18 +208,7 @@ def _demo(folder: Path, rows: int | None, name: str) -> list[Figure]:
         spec = BackfillSpec.build("spend_90d", "retail.train", SQL)
         plan = platform.backfills.plan(spec)
         io, staged = medians(floor, stage)
-        figures = [
-            Figure(
-                f"stage of {name} ({plan.rows} rows, {len(plan.units)} files), CPU",
-                staged.cpu_s / io.cpu_s,
-                "x",
-                1.5,
-                "lower",
-                f"Arrow reading the inputs and writing the outputs ({io})",
-                staged.cpu_s,
-                staged.wall_s,
-            )
-        ]
+        figures = [_staging(f"{name} ({plan.rows} rows, {len(plan.units)} files)", staged, io)]
         if rows is None:
             # What is still queued: the audits of the staged runs.
             platform.work_here("bench")
@@ -217,6 +303,7 @@ def _read_and_write(platform: Any, plan: Any, out: Path) -> None:
     """The floor of staging: the same columns of the same files in, the same columns out, nothing between."""
     import os
 
+    import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -230,7 +317,7 @@ def _read_and_write(platform: Any, plan: Any, out: Path) -> None:
     for unit in plan.units:
         rows = pq.read_table(local_path(unit.path), columns=list(plan.base_columns), partitioning=None)
         written = rows.select([name for name in plan.base_columns if kept(name)])
-        written = written.append_column("spend_90d", pa.array([0.5] * rows.num_rows))
+        written = written.append_column(plan.columns[0].name, pa.array(np.full(rows.num_rows, 0.5)))
         with (out / f"{unit.id}.parquet").open("wb") as file:
             pq.write_table(written, file, compression="zstd", write_page_index=True)
             file.flush()

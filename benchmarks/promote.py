@@ -6,7 +6,6 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from benchmarks.backfill import do_job
 from benchmarks.measure import Cost, Figure, cost_of, medians
@@ -18,7 +17,7 @@ from benchmarks.wide_files import (
     decode_join_encode,
     duckdb_join_copy,
     make_pairs,
-    wide_rows,
+    wide_table,
 )
 
 __all__ = ["measure"]
@@ -155,7 +154,7 @@ def _whole_promotion(folder: Path) -> list[Figure]:
 
     platform = open_platform(state_folder(str(folder)))
     try:
-        table = _wide_table(platform.catalog)
+        table = wide_table(platform.catalog, files=_TABLE_FILES, rows=_TABLE_ROWS, columns=_TABLE_COLUMNS)
         files = [task.file for task in table.scan().plan_files()]
         size = sum(file.file_size_in_bytes for file in files)
         pairs = [Pair(Path(file.file_path.removeprefix("file://")), Path()) for file in files]
@@ -211,16 +210,3 @@ def _whole_promotion(folder: Path) -> list[Figure]:
         )
         for what, cost in rows
     ]
-
-
-def _wide_table(catalog: Any) -> Any:
-    from pyiceberg.io.pyarrow import pyarrow_to_schema
-
-    rows = wide_rows(_TABLE_FILES * _TABLE_ROWS, _TABLE_COLUMNS)
-    catalog.create_namespace_if_not_exists("wide")
-    table = catalog.create_table(
-        "wide.train", pyarrow_to_schema(rows.schema), properties={"write.parquet.compression-codec": "zstd"}
-    )
-    for number in range(_TABLE_FILES):
-        table.append(rows.slice(number * _TABLE_ROWS, _TABLE_ROWS))
-    return catalog.load_table("wide.train")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from benchmarks.measure import Cost, Figure, cost_of, fresh, fresh_environ, medians
 from nbplat.config import Config, load_config
@@ -19,10 +21,11 @@ shell.run_cell("1 + 1")
 """
 
 
-def state_folder(folder: str) -> Config:
+def state_folder(folder: str, settings: Mapping[str, Any] | None = None) -> Config:
     """The settings of a fresh state folder, nobody else's in them."""
     path = Path(folder)
-    return load_config({"home": str(path / "home")}, environ={}, cwd=path, user_file=path / "none")
+    options = {"home": str(path / "home"), **(settings or {})}
+    return load_config(options, environ={}, cwd=path, user_file=path / "none")
 
 
 def measure() -> list[Figure]:

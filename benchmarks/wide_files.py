@@ -22,6 +22,7 @@ __all__ = [
     "listed_table",
     "make_pairs",
     "wide_rows",
+    "wide_table",
 ]
 
 FIELD_ID = 10_000
@@ -123,6 +124,20 @@ def duckdb_join_copy(pairs: list[Pair], out: Path) -> None:
                 f"COPY (SELECT b.*, s.feature FROM '{pair.base}' b LEFT JOIN '{pair.staged}' s USING (id)) "
                 f"TO '{target}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_GROUP_ROWS})"
             )
+
+
+def wide_table(catalog: Any, *, files: int, rows: int, columns: int) -> Any:
+    """`wide.train`: an Iceberg table of `wide_rows`, unpartitioned, of so many files with so many rows each."""
+    from pyiceberg.io.pyarrow import pyarrow_to_schema
+
+    everything = wide_rows(files * rows, columns)
+    catalog.create_namespace_if_not_exists("wide")
+    table = catalog.create_table(
+        "wide.train", pyarrow_to_schema(everything.schema), properties={"write.parquet.compression-codec": "zstd"}
+    )
+    for number in range(files):
+        table.append(everything.slice(number * rows, rows))
+    return catalog.load_table("wide.train")
 
 
 def listed_table(catalog: Any, name: str, *, files: int, columns: int) -> None:
