@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from nbplat.clock import Clock, SystemClock
 from nbplat.config import Config, load_config
 from nbplat.errors import InternalError, NotFound, SetupError
-from nbplat.job import END_STATES, Job, JobStore, Run, RunDraft, StepContext
+from nbplat.job import END_STATES, Job, JobStore, Run, RunDraft, StepContext, Unit
 from nbplat.job.inline import work_inline
 from nbplat.terms import Files, content_hash, file_location
 
@@ -82,9 +82,10 @@ class Platform:
     @functools.cached_property
     def catalog(self) -> Catalog:
         """The lakehouse."""
-        from nbplat.adapters.iceberg.catalog import open_catalog
+        from nbplat.adapters.iceberg.catalog import embedded_file, open_catalog
+        from nbplat.adapters.iceberg.reachable import reachable
 
-        return open_catalog(self.config)
+        return reachable(open_catalog(self.config), embedded_file(self.config))
 
     @functools.cached_property
     def files(self) -> Files:
@@ -285,6 +286,14 @@ class Platform:
             if run := left_branch(self.store, job):
                 self._sweep(run)
             settle(self.store, job)
+
+    def bury(self, job: Job, how: str) -> list[Unit]:
+        """Count the try of what a job's process had under way when it died of itself."""
+        if not job.kind.startswith("backfill."):
+            return []
+        from nbplat.backfill.deaths import bury
+
+        return bury(self.store, job, how, max_attempts=self.config.unit_attempts)
 
     def _sweep(self, run: Run) -> None:
         """Take away the branch of a promotion that was cancelled or died; the next promotion does it else."""

@@ -51,6 +51,13 @@ class Board:
         """Tell of a try of a unit that failed."""
         self._report.log(f"{self._name(result['unit'])} failed: {from_record(result['error'])}")
 
+    def suspected(self, unit: Unit, max_attempts: int) -> None:
+        """Tell of a unit that was under way when the process died."""
+        tries = f"{unit.attempts} of {max_attempts} tries"
+        self._report.log(
+            f"{self._name(unit.id)}: the process died while it was under way, {tries}; it runs alone, last"
+        )
+
     def show(self) -> None:
         """Report progress."""
         self._report.progress(Progress(self.done, len(self._units), "files"))

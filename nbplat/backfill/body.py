@@ -221,7 +221,7 @@ def _reads(
     for table in tree.find_all(exp.Table):
         aliases.setdefault(table.name, set()).add(table.alias_or_name)
     used = {(column.table, column.name.lower()) for column in tree.find_all(exp.Column)}
-    return {
+    reads = {
         name: tuple(
             column
             for column in sorted(columns[name])
@@ -229,6 +229,16 @@ def _reads(
         )
         for name, stand_in in flat.items()
     }
+    for name, read in reads.items():
+        spelled: dict[str, str] = {}
+        for column in read:
+            if (other := spelled.setdefault(column.lower(), column)) != column:
+                raise RequestError(
+                    "body.case",
+                    f"{name} has the columns {other!r} and {column!r}, and SQL knows no case: the body may mean either",
+                    fix="rename one of them, or read it with a Python body (--lang python), which knows case",
+                )
+    return reads
 
 
 def _row_wise(tree: exp.Expression, base: str, keys: tuple[str, ...]) -> tuple[bool, str]:

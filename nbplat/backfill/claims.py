@@ -58,24 +58,33 @@ class Claims:
             self.stopped = _asked_to_stop(self._store, self._context)
             claimed = [] if self.ended else self._claim()
             if not claimed:
-                return
+                break
             self.more = True
             yield self._make({unit.id: unit.fence for unit in claimed})
-        self.more = False
+        if not self.more and not self.ended and (alone := self._claim(died=True)):
+            # Nothing else runs in this round: should the process die again, it is this piece's doing.
+            self.more = True
+            yield self._make({unit.id: unit.fence for unit in alone})
+        self.more = self.more and not self.ended
 
-    def _claim(self) -> list[Unit]:
-        first = self._take(1)
+    def _claim(self, *, died: bool = False) -> list[Unit]:
+        first = self._take(1, died=died)
         if not first:
             return []
         # A unit that failed before runs alone, so that a poison unit names itself; a body over the
         # whole window fails for all of them alike.
         together = first[0].attempts == 1 or not self._plan.row_wise
         more = self._size_of[first[0].id] - 1 if together else 0
-        return first + (self._take(more) if more else [])
+        return first + (self._take(more, died=died) if more else [])
 
-    def _take(self, limit: int) -> list[Unit]:
+    def _take(self, limit: int, *, died: bool) -> list[Unit]:
         return self._store.claim_units(
-            self._scope, self._context.worker, limit=limit, lease_ms=self._lease_ms, max_attempts=self._max_attempts
+            self._scope,
+            self._context.worker,
+            limit=limit,
+            lease_ms=self._lease_ms,
+            max_attempts=self._max_attempts,
+            died=died,
         )
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from nbplat.backfill.ports import FrameTables
-from nbplat.backfill.states import KIND
+from nbplat.backfill.states import ALL_RUNS, KIND
 from nbplat.backfill.types import arrow_type, from_arrow
 from nbplat.errors import NbplatError, RequestError
 from nbplat.job import JobStore
@@ -21,7 +21,6 @@ __all__ = ["NAMESPACE", "Frames", "StoredFrame", "frame_table", "read_frame"]
 
 NAMESPACE = "nb_frames"
 _HASH_DIGITS = 12
-_ALL_RUNS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ class Frames:
     def named(self) -> dict[str, list[str]]:
         """Table of a frame -> runs whose body reads it."""
         found: dict[str, list[str]] = {}
-        for run in self.store.runs(KIND, limit=_ALL_RUNS):
+        for run in self.store.runs(KIND, limit=ALL_RUNS):
             for table in (run.spec.get("frames") or {}).values():
                 found.setdefault(table, []).append(run.id)
         return found

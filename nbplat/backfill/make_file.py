@@ -60,16 +60,28 @@ class FileMaker:
     def make(
         self, view: TableView, action: FileAction, changes: Mapping[str, Change], name: str, fence: int
     ) -> dict[str, Any]:
-        """Carry out one action: the one place where each kind is done."""
-        match action.action:
-            case Action.RESTORE:
-                return outcome_of(action, action.old_path, action.file.rows, (), frozenset(), {})
-            case Action.REWRITE:
-                return self._rewrite(view, action, changes, name, fence)
-            case Action.SPLICE:
-                return self._splice(view, action, changes, name, fence)
-            case Action.KEEP:
-                raise AssertionError("nothing is done with a file that is kept")
+        """Carry out one action: the one place where each kind is done.
+
+        Raises:
+            DataError: ``file.gone``, for a staged file or a file of the table.
+        """
+        try:
+            match action.action:
+                case Action.RESTORE:
+                    return outcome_of(action, action.old_path, action.file.rows, (), frozenset(), {})
+                case Action.REWRITE:
+                    return self._rewrite(view, action, changes, name, fence)
+                case Action.SPLICE:
+                    return self._splice(view, action, changes, name, fence)
+                case Action.KEEP:
+                    raise AssertionError("nothing is done with a file that is kept")
+        except FileNotFoundError as gone:
+            raise DataError(
+                "file.gone",
+                "a file that the new one is made of is gone",
+                fix="put it back; for a staged file, roll the run back and run the cell again",
+                where=str(gone.filename or action.file.path),
+            ) from None
 
     def _splice(
         self, view: TableView, action: FileAction, changes: Mapping[str, Change], name: str, fence: int

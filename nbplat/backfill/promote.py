@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +25,7 @@ from nbplat.backfill.ports import Publication, Publisher, SchemaChange, Splicer,
 from nbplat.backfill.realign import key_positions, unequal_rows
 from nbplat.backfill.states import KIND, RunState
 from nbplat.clock import Clock
-from nbplat.errors import Conflict
+from nbplat.errors import Conflict, NbplatError
 from nbplat.job import JobStore, StepContext
 from nbplat.terms import SnapshotPin, StagedFile, TableName
 
@@ -152,8 +153,9 @@ class Promoter:
                 keep_schemas=self.keep_schemas,
             )
         except Exception:
-            # A kill leaves the branch to the next try; an error leaves none.
-            self.publisher.sweep(base, branch=lease.branch)
+            # A kill leaves the branch to the next try, and so does a catalog that is away; an error leaves none.
+            with suppress(NbplatError):
+                self.publisher.sweep(base, branch=lease.branch)
             raise
 
     def _summary(self, ids: Mapping[str, int]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ from nbplat.backfill.plan import BackfillPlan
 from nbplat.backfill.ports import Publication, Publisher, SchemaChange, Splicer, StagedWriter, Tables
 from nbplat.backfill.promote import promote_scope
 from nbplat.clock import Clock
-from nbplat.errors import Conflict, NotFound
+from nbplat.errors import Conflict, NbplatError, NotFound
 from nbplat.job import JobStore, StepContext
 from nbplat.terms import Progress, SnapshotPin
 
@@ -162,7 +163,8 @@ class Undoer:
                 must_land=False,
             )
         except Exception:
-            self.publisher.sweep(base, branch=lease.branch)
+            with suppress(NbplatError):
+                self.publisher.sweep(base, branch=lease.branch)
             raise
         return landed.publication, landed.report
 

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from nbplat.backfill.audit import (
     RULES,
-    AuditReport,
     Checks,
-    Previous,
-    audit,
-    body_of,
-    finding_rows,
     read_checks,
 )
 from nbplat.backfill.compute import check_keys, here, probe
@@ -36,27 +30,23 @@ from nbplat.backfill.ports import (
     StagedWriter,
     Tables,
 )
-from nbplat.backfill.promote import Member, Promoter, schema_change
+from nbplat.backfill.promote import schema_change
 from nbplat.backfill.reach import Reach
-from nbplat.backfill.rollback import Undoer
 from nbplat.backfill.settle import queue_step
 from nbplat.backfill.spec import BackfillSpec
-from nbplat.backfill.stage import Stager, stage_scope, staged_files
-from nbplat.backfill.states import DONE, KIND, LIVE_STATES, STEPS, RunState, Step
+from nbplat.backfill.stage import stage_scope, staged_files
+from nbplat.backfill.states import ALL_RUNS, DONE, KIND, LIVE_STATES, STEPS, RunState, Step
 from nbplat.backfill.train import refuse_train
-from nbplat.clock import Clock, from_ms
-from nbplat.errors import Conflict, NbplatError, NotFound, SetupError
+from nbplat.backfill.work import Work
+from nbplat.clock import Clock
+from nbplat.errors import Conflict, NotFound, SetupError
 from nbplat.job import Job, JobState, JobStore, Run, RunDraft, StepContext, UnitState
-from nbplat.terms import Progress, SnapshotPin, StagedColumns, TableName, content_hash
+from nbplat.terms import StagedColumns, TableName
 
 __all__ = ["KIND", "Backfills", "Submission"]
 
-# Packages that only the runs of one engine name in their provenance.
-_ENGINE_OF = {"pyspark": "spark", "ray": "ray"}
-
 # Above this a plan does not read keys or run a sample: it stays a matter of metadata.
 _PROBE_BYTES = 64 << 20
-_ALL_RUNS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +112,7 @@ class Backfills:
         plan = build_plan(
             spec,
             self.tables,
-            self._engine(spec.engine),
+            self.engine_of(spec.engine),
             self.bodies,
             memory_bytes=self.memory_bytes,
             others=self._others,
@@ -130,7 +120,7 @@ class Backfills:
         )
         if plan.engine not in self.runners:
             self.engines.check(plan, self.writer.folder("", plan.base.table))
-        plan = replace(plan, checks=check_words(self._checks(spec, plan)))
+        plan = replace(plan, checks=check_words(self.checks_of(spec, plan)))
         if plan.read_bytes > _PROBE_BYTES:
             return plan
         rows = check_keys(plan, self.tables, self.settings)
@@ -242,7 +232,9 @@ class Backfills:
         """Cheap, and before any effect: a column that exists by now, a disk that is too small."""
         plans = [plan for _, plan in runs]
         base = plans[0].base
-        self.publisher.column_ids(base, schema_change(plans))
+        # After a commit of which nobody knew whether it counted, the table may have the columns: from this very run.
+        if self.publisher.published(base, runs[0][0].id) is None:
+            self.publisher.column_ids(base, schema_change(plans))
         room = self.splicer.free_bytes(plans[0].units[0].path)
         needed = max(plan.copy_bytes for plan in plans) + sum(plan.write_bytes for plan in plans)
         _check_room("promotion", needed, room, base.table)
@@ -354,168 +346,19 @@ class Backfills:
     # -- working ---------------------------------------------------------------------------------
     def run_step(self, context: StepContext) -> dict[str, Any]:
         """Do one job of a run; safe to repeat after a kill at any point."""
-        step = Step(context.job.kind)
-        run = self.store.run(KIND, context.job.run_id)
-        plan = BackfillPlan.from_record(run.plan)
-        allowed, doing = STEPS[step]
-        if run.state == DONE[step]:
-            # An earlier try of this job did it all and was killed before it could say so.
-            return dict(run.outputs["audit"] if step is Step.AUDIT else run.outputs)
-        self.store.move_run(KIND, run.id, doing, frm=[*allowed, doing])
-        match step:
-            case Step.STAGE:
-                return self._stage(run, plan, context)
-            case Step.AUDIT:
-                return self._audit(run, plan, context)
-            case Step.PROMOTE:
-                return self._promote(run, plan, context)
-            case Step.ROLLBACK:
-                return self._roll_back(run, plan, context)
+        return Work(self).do(context)
 
     def sweep(self, run: Run) -> tuple[str, ...]:
         """Remove branches that tries of the run's promotion or roll back left; returns their names."""
         return self.publisher.sweep(BackfillPlan.from_record(run.plan).base, run_id=run.id)
 
-    def _stage(self, run: Run, plan: BackfillPlan, context: StepContext) -> dict[str, Any]:
-        scratch = self.scratch / run.id.replace("@", "-")
-        with self._runner(plan, scratch, context) as runner:
-            stager = Stager(
-                plan,
-                run.id,
-                self.tables,
-                runner,
-                self.publisher,
-                self.store,
-                self.writer.folder(run.id, plan.base.table),
-                scratch,
-                self.settings,
-                self.lease_ms,
-                self.unit_attempts,
-            )
-            outputs = stager.run(context, self._provenance(run, plan, Step.STAGE))
-        self.store.move_run(KIND, run.id, RunState.STAGED, frm=[RunState.STAGING], outputs=outputs)
-        return outputs
-
-    def _engine(self, name: str) -> Engine:
+    def engine_of(self, name: str) -> Engine:
+        """What binds and computes a body of that engine."""
         return self.engine if name in self.runners else self.engines.engine(name)
 
-    def _runner(self, plan: BackfillPlan, scratch: Path, context: StepContext) -> AbstractContextManager[Runner]:
-        if plan.engine in self.runners:
-            return nullcontext(self.runners[plan.engine])
-        return self.engines.runner(plan, scratch, context.report.log)
-
-    def _audit(self, run: Run, plan: BackfillPlan, context: StepContext) -> dict[str, Any]:
-        spec = BackfillSpec.from_record(run.spec)
-
-        def show(done: int, total: int) -> None:
-            context.report.progress(Progress(done, total, "checks"))
-            context.report.checkpoint()
-
-        report = audit(
-            plan,
-            staged_files(self.store, run.id),
-            self.tables,
-            self.writer,
-            body_of(plan, self.settings, self._engine(plan.engine)),
-            checks=self._checks(spec, plan),
-            as_of=spec.as_of,
-            source_times=spec.source_times,
-            replaced=spec.replace,
-            previous=self._previous(run, plan),
-            show=show,
-        )
-        for finding in report.findings:
-            verdict = "ok" if finding.passed else "BLOCKS" if finding.blocks else "warns"
-            context.report.log(f"{verdict:6} {finding.rule} {finding.column} {finding.message}")
-        report = self._log_findings(report, run, plan, context)
-        state = RunState.AUDITED if report.passed else RunState.REJECTED
-        self.store.move_run(KIND, run.id, state, frm=[RunState.AUDITING], outputs={"audit": report.record()})
-        return report.record()
-
-    def _log_findings(self, report: AuditReport, run: Run, plan: BackfillPlan, context: StepContext) -> AuditReport:
-        """Append the findings to the lakehouse's table; an audit counts without it, and says that it is missing."""
-        rows = finding_rows(
-            report.findings,
-            run=run.id,
-            job=context.job.id,
-            plan_hash=plan.plan_hash,
-            table=plan.base.table,
-            at=from_ms(self.clock.now_ms()),
-        )
-        try:
-            table = self.audit_log.append(rows, run=run.id, job=context.job.id)
-        except NbplatError as error:
-            note = f"the findings are not in the lakehouse: {error}"
-        else:
-            note = f"findings are kept in {table}"
-        context.report.log(note)
-        return replace(report, notes=(note,))
-
-    def _checks(self, spec: BackfillSpec, plan: BackfillPlan) -> Checks:
+    def checks_of(self, spec: BackfillSpec, plan: BackfillPlan) -> Checks:
         """Levels and thresholds; RequestError for an unknown one."""
         return read_checks(spec.checks, self.audit_checks, RULES, [column.name for column in plan.columns])
-
-    def _previous(self, run: Run, plan: BackfillPlan) -> dict[str, Previous]:
-        """For each new column the newest earlier run on this table that had it promoted."""
-        found: dict[str, Previous] = {}
-        for other in self.store.runs(KIND):
-            if other.id == run.id or "publication" not in other.outputs or other.created_ms > run.created_ms:
-                continue
-            if other.plan["base"]["table_uuid"] != plan.base.table_uuid:
-                continue
-            for name in {column["name"] for column in other.plan["columns"]} & {c.name for c in plan.columns}:
-                found.setdefault(name, Previous(other.id, staged_files(self.store, other.id)))
-        return found
-
-    def _promote(self, run: Run, plan: BackfillPlan, context: StepContext) -> dict[str, Any]:
-        runs = [run, *(self.store.run(KIND, other) for other in context.job.params.get("train", ()) if other != run.id)]
-        for other in runs[1:]:
-            if other.state != RunState.PROMOTED:
-                self.store.move_run(
-                    KIND, other.id, RunState.PROMOTING, frm=[RunState.AWAITING_PROMOTION, RunState.PROMOTING]
-                )
-        members = [self._member(each, plan if each is run else BackfillPlan.from_record(each.plan)) for each in runs]
-        promoter = Promoter(
-            members=tuple(members),
-            tables=self.tables,
-            writer=self.writer,
-            splicer=self.splicer,
-            publisher=self.publisher,
-            store=self.store,
-            clock=self.clock,
-            lease_ms=self.lease_ms,
-            max_attempts=self.unit_attempts,
-            wait_ms=self.wait_ms,
-            keep_schemas=self._schemas_in_use(plan.base),
-        )
-        outputs = promoter.run(context, run.outputs.get("reserved") or {})
-        # The one that leads last: until then a try after a kill goes on with the train.
-        for each in reversed(runs):
-            self.store.move_run(KIND, each.id, RunState.PROMOTED, frm=[RunState.PROMOTING], outputs=outputs[each.id])
-        return outputs[run.id]
-
-    def _member(self, run: Run, plan: BackfillPlan) -> Member:
-        about = self._provenance(run, plan, Step.PROMOTE)
-        return Member(run.id, plan, staged_files(self.store, run.id), about)
-
-    def _roll_back(self, run: Run, plan: BackfillPlan, context: StepContext) -> dict[str, Any]:
-        undoer = Undoer(
-            plan=plan,
-            run_id=run.id,
-            tables=self.tables,
-            writer=self.writer,
-            splicer=self.splicer,
-            publisher=self.publisher,
-            store=self.store,
-            clock=self.clock,
-            lease_ms=self.lease_ms,
-            max_attempts=self.unit_attempts,
-            wait_ms=self.wait_ms,
-            keep_schemas=self._schemas_in_use(plan.base),
-        )
-        outputs = undoer.run(context, run.outputs, drop_column=bool(context.job.params.get("drop_column")))
-        self.store.move_run(KIND, run.id, RunState.ROLLED_BACK, frm=[RunState.ROLLING_BACK], outputs=outputs)
-        return outputs
 
     # -- looking ---------------------------------------------------------------------------------
     def progress(self, run: Run) -> dict[str, int]:
@@ -590,7 +433,7 @@ class Backfills:
         """What a plan says of the other live runs of its table."""
         conflicts, overlaps = [], []
         chain = {run.id for run in self._reach.chain(spec.extends)} if spec.extends else set()
-        for run in self.store.runs(KIND, limit=_ALL_RUNS):
+        for run in self.store.runs(KIND, limit=ALL_RUNS):
             if run.state not in LIVE_STATES or run.plan["base"]["table"] != str(spec.table) or run.id in chain:
                 continue
             state = run.state.replace("_", " ")
@@ -661,34 +504,6 @@ class Backfills:
                 fix=_next_verb(RunState(run.state), run.id),
             )
         return run
-
-    def _schemas_in_use(self, base: SnapshotPin) -> frozenset[int]:
-        pins = [
-            pin
-            for run in self.store.runs(KIND, limit=_ALL_RUNS)
-            if run.state in LIVE_STATES
-            for pin in (run.plan["base"], *(source["pin"] for source in run.plan["sources"]))
-        ]
-        return frozenset(pin["schema_id"] for pin in pins if pin["table_uuid"] == base.table_uuid)
-
-    def _provenance(self, run: Run, plan: BackfillPlan, step: Step) -> dict[str, str]:
-        """Goes into snapshot summaries, so that the ledger can be rebuilt from the tables."""
-        return {
-            "nbplat.run": run.id,
-            "nbplat.step": step.split(".")[1],
-            "nbplat.identity": run.identity,
-            "nbplat.plan": plan.plan_hash,
-            "nbplat.engine": plan.engine,
-            "nbplat.base-snapshot-id": str(plan.base.snapshot_id),
-            "nbplat.code": content_hash({key: run.spec.get(key) for key in ("sql", "python")}),
-            **({"nbplat.environment": str(env)} if (env := (run.spec.get("python") or {}).get("env")) else {}),
-            **{f"nbplat.source.{source.pin.table}": str(source.pin.snapshot_id) for source in plan.sources},
-            **{
-                f"nbplat.version.{name}": version
-                for name, version in self.versions.items()
-                if _ENGINE_OF.get(name, plan.engine) == plan.engine
-            },
-        }
 
 
 _ON_ITS_WAY = frozenset(LIVE_STATES) - {RunState.PROMOTED}

@@ -19,6 +19,7 @@ from nbplat.backfill.compute import check_keys
 from nbplat.backfill.handed_keys import HandedKeys
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.backfill.ports import Publisher, Runner, Tables
+from nbplat.backfill.states import stage_scope
 from nbplat.backfill.tasks import task_maker, written_sources
 from nbplat.backfill.units import cut_groups
 from nbplat.errors import Conflict, NbplatError, from_record
@@ -31,11 +32,6 @@ __all__ = ["Stager", "release_dead_tries", "stage_scope", "staged_files"]
 
 # What every other unit would meet as well: the step ends at once, and no unit counts as tried.
 _ENDS_THE_STEP = frozenset({"disk.full", "local.disk"})
-
-
-def stage_scope(run_id: str) -> str:
-    """The ledger scope of a run's staging units."""
-    return f"{run_id}/stage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +71,11 @@ class Stager:
         scope = stage_scope(self.run_id)
         self.store.plan_units(scope, sorted(unit.id for unit in self.plan.units))
         release_dead_tries(self.store, scope, context)
-        board = Board(self.plan, context, self.store.units(scope))
+        units = self.store.units(scope)
+        board = Board(self.plan, context, units)
+        for unit in units:
+            if unit.state is UnitState.PENDING and unit.attempts:
+                board.suspected(unit, self.max_attempts)
         keys = HandedKeys() if self._hands_keys(board) else None
         if keys is None:
             self._check_keys()
@@ -142,7 +142,8 @@ class Stager:
                     if keys is not None:
                         self._watch(keys, results, claims)
         finally:
-            if claims.ended:
+            # A store that is away gives them back when the next try asks for it.
+            with suppress(NbplatError):
                 self.store.release_units(scope, context.worker)
         if claims.error is not None:
             raise from_record(claims.error)
@@ -185,7 +186,8 @@ class Stager:
         units = self.store.units(scope)
         failed = [unit for unit in units if unit.state is UnitState.FAILED]
         if failed:
-            first = dict(failed[0].error or {})
+            first = {**(failed[0].error or {})}
+            first["where"] = first.get("where") or next(u.path for u in self.plan.units if u.id == failed[0].id)
             message = f"{len(failed)} of {len(units)} files failed; the first: {first.get('message', 'no reason kept')}"
             raise from_record({"kind": "DataError", "code": "stage.failed", **first, "message": message})
         waiting = [unit for unit in units if unit.state is not UnitState.DONE]

@@ -6,10 +6,13 @@ from enum import StrEnum
 
 from nbplat.job import JobState
 
-__all__ = ["AFTER_JOB", "DONE", "KIND", "LIVE_STATES", "MOVES", "STEPS", "RunState", "Step"]
+__all__ = ["AFTER_JOB", "ALL_RUNS", "DONE", "KIND", "LIVE_STATES", "MOVES", "STEPS", "RunState", "Step", "stage_scope"]
 
 KIND = "backfill"
 """Of these runs in the ledger."""
+
+ALL_RUNS = 1_000_000
+"""A limit for questions that must not miss a run."""
 
 
 class RunState(StrEnum):
@@ -93,3 +96,8 @@ AFTER_JOB: dict[tuple[Step, JobState], RunState | None] = {
     (Step.ROLLBACK, JobState.FAILED): None,
     (Step.ROLLBACK, JobState.CANCELLED): None,
 }
+
+
+def stage_scope(run_id: str) -> str:
+    """The ledger scope of a run's staging units."""
+    return f"{run_id}/stage"

@@ -108,8 +108,14 @@ class JobStore(Protocol):
     def plan_units(self, scope: str, unit_ids: Sequence[str]) -> None:
         """Add pending units; those that exist stay as they are."""
 
-    def claim_units(self, scope: str, worker: str, *, limit: int, lease_ms: int, max_attempts: int) -> list[Unit]:
-        """Lease up to `limit` units that are pending, lapsed, or failed with attempts left, in unit-id order."""
+    def claim_units(
+        self, scope: str, worker: str, *, limit: int, lease_ms: int, max_attempts: int, died: bool | None = None
+    ) -> list[Unit]:
+        """Lease up to `limit` units that are pending, lapsed, or failed with attempts left, in unit-id order.
+
+        Args:
+            died: True for those only that `bury_units` made pending, False for none of them; None for all.
+        """
 
     def finish_unit(self, scope: str, unit_id: str, fence: int, result: Mapping[str, Any]) -> bool:
         """Mark done under the fence. False when the fence is old or it is done already: then nothing counts twice."""
@@ -126,8 +132,19 @@ class JobStore(Protocol):
     def release_units(self, scope: str, worker: str) -> int:
         """Give back what `worker` holds, without counting the attempt; returns how many."""
 
+    def bury_units(self, scope: str, worker: str, *, max_attempts: int, error: Mapping[str, Any]) -> list[Unit]:
+        """Take back what `worker` held when its process died: the attempt counts.
+
+        Returns:
+            The units: failed with `error` where no attempt is left, else pending with it.
+        """
+
     def reset_failed_units(self, scope: str) -> int:
-        """Make failed units pending with no attempts (a person asked to retry); returns how many."""
+        """Make failed units pending, and take the attempts off all that wait (a person asked to retry).
+
+        Returns:
+            How many had failed.
+        """
 
     def units(self, scope: str) -> list[Unit]:
         """All units of a scope in unit-id order."""

@@ -85,7 +85,7 @@ def open_parquet(location: str, storage: Mapping[str, str]) -> pq.ParquetFile:
         raise KernelError(
             "file.gone",
             "a data file of the planned snapshot is gone",
-            fix="plan the run again; keep snapshots longer or tag them while runs need them",
+            fix="plan the run again (the cell with --new); keep snapshots longer or tag them while runs need them",
             where=location,
         ) from None
     try:

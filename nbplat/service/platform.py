@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from nbplat.clock import Clock
 from nbplat.config import Config
-from nbplat.job import Job, JobStore, StepContext
+from nbplat.job import Job, JobStore, StepContext, Unit
 
 if TYPE_CHECKING:
     from nbplat.backfill.expire_run import Expirer
@@ -48,6 +48,13 @@ class Platform(Protocol):
 
     def settle(self, job: Job) -> None:
         """Move the run of an ended job on, by its kind's table. Safe to repeat; nothing happens to a live job."""
+
+    def bury(self, job: Job, how: str) -> list[Unit]:
+        """Count the try of the units that a job's process had under way when it died of itself, and return them.
+
+        Args:
+            how: What became of the process, for people: ``died of SIGKILL``.
+        """
 
     def close(self) -> None:
         """Let go of connections."""

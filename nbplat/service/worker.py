@@ -14,7 +14,7 @@ from types import FrameType
 from nbplat.config import load_config
 from nbplat.errors import Conflict, NbplatError, unexpected
 from nbplat.job import END_STATES, Job, JobState
-from nbplat.service.child import MAX_CRASHES, Child, crash_record, step_mark
+from nbplat.service.child import Child, Dead, crash_record, how_it_ended, step_mark
 from nbplat.service.discovery import (
     PLATFORM,
     home_hash,
@@ -64,7 +64,7 @@ class Worker:
         self._team = f"{socket.gethostname()}/{home_hash(self._config)}/"
         self._name = f"{self._team}{self._clock.now_ms()}"
         self._children: dict[str, Child] = {}
-        self._crashes: dict[str, int] = {}
+        self._dead: dict[str, Dead] = {}
         self._stopping = False
         self._beat_at = 0.0
         self._needed_at = self._clock.monotonic_s()
@@ -171,21 +171,28 @@ class Worker:
                 child.write_log("the worker stops; the job goes on with the next one")
                 self._store.release_job(job.id, job.fence)
                 return
-            elif code < 0 and self._crashed(job) < MAX_CRASHES:
-                child.write_log(f"died of {signal.Signals(-code).name}; tried again")
+            elif (dead := self._buried(child, code)).tried_again(code):
+                files = f" with {dead.blamed} units under way" if dead.blamed else ""
+                child.write_log(f"{how_it_ended(code)}{files}; tried again")
                 self._store.release_job(job.id, job.fence)
                 return
             else:
-                error = crash_record(code, job)
+                error = crash_record(code, job, dead.deaths)
                 child.write_log(str(error))
                 job = self._store.finish_job(job.id, job.fence, JobState.FAILED, error=error.record())
         if job.state in END_STATES:
-            self._crashes.pop(job.id, None)
+            self._dead.pop(job.id, None)
             self._settle(job)
 
-    def _crashed(self, job: Job) -> int:
-        self._crashes[job.id] = self._crashes.get(job.id, 0) + 1
-        return self._crashes[job.id]
+    def _buried(self, child: Child, code: int) -> Dead:
+        """Count a step that died of itself, once: a store that fails is asked again."""
+        if child.dead is None:
+            job_id = child.job.id
+            blamed = len(self._platform.bury(child.job, how_it_ended(code)))
+            before = self._dead.get(job_id, Dead(0, 0, 0))
+            child.dead = Dead(blamed, before.crashes + (not blamed), before.deaths + 1)
+            self._dead[job_id] = child.dead
+        return child.dead
 
     def _settle(self, job: Job) -> None:
         try:

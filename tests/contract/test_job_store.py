@@ -365,6 +365,52 @@ def test_released_units_do_not_count_as_tries(store: JobStore) -> None:
     assert not store.finish_unit(SCOPE, "a", 1, {})
 
 
+DIED = {"code": "stage.died", "message": "dead"}
+
+
+def test_units_of_a_dead_process_count_the_try(store: JobStore) -> None:
+    """What a process held when it died waits with its attempt and the reason; without an attempt left it has failed."""
+    store.plan_units(SCOPE, ["a", "b", "c"])
+    claim(store, "w", limit=1)
+    assert store.fail_unit(SCOPE, "a", 1, {"code": "boom"})
+    claim(store, "w", limit=2)
+    claim(store, "v")
+    buried = store.bury_units(SCOPE, "w", max_attempts=2, error=DIED)
+    assert [("a", UnitState.FAILED, 2), ("b", UnitState.PENDING, 1)] == [(u.id, u.state, u.attempts) for u in buried]
+    assert [DIED, DIED, None] == [u.error for u in store.units(SCOPE)]
+    assert [] == store.bury_units(SCOPE, "w", max_attempts=2, error=DIED)
+    assert not store.finish_unit(SCOPE, "b", 1, {})
+    assert ["unit.failed", "unit.died"] == [e.kind for e in store.events() if e.kind in ("unit.failed", "unit.died")][
+        1:
+    ]
+
+
+def test_units_of_a_dead_process_are_claimed_apart(store: JobStore) -> None:
+    """`died` takes those only, or leaves them out; giving one back keeps it among them."""
+    store.plan_units(SCOPE, ["a", "b", "c"])
+    claim(store, "w")
+    store.bury_units(SCOPE, "w", max_attempts=3, error=DIED)
+
+    def apart(died: bool | None) -> list[str]:
+        taken = store.claim_units(SCOPE, "w", limit=9, lease_ms=LEASE_MS, max_attempts=3, died=died)
+        store.release_units(SCOPE, "w")
+        return [unit.id for unit in taken]
+
+    assert (["b", "c"], ["a"], ["a", "b", "c"]) == (apart(died=False), apart(died=True), apart(died=None))
+    assert [1, 0, 0] == [unit.attempts for unit in store.units(SCOPE)]
+
+
+def test_a_persons_retry_takes_the_tries_off(store: JobStore) -> None:
+    """Units that failed are pending, and units that wait after a death start anew as well."""
+    store.plan_units(SCOPE, ["a", "b"])
+    claim(store, "w")
+    assert store.fail_unit(SCOPE, "a", 1, {"code": "boom"})
+    store.claim_units(SCOPE, "w", limit=9, lease_ms=LEASE_MS, max_attempts=1)
+    store.bury_units(SCOPE, "w", max_attempts=3, error=DIED)
+    assert 1 == store.reset_failed_units(SCOPE)
+    assert [(UnitState.PENDING, 0)] * 2 == [(u.state, u.attempts) for u in store.units(SCOPE)]
+
+
 def test_a_renewed_unit_does_not_lapse(store: JobStore, clock: FakeClock) -> None:
     """Renewing keeps what the worker still holds, and takes nothing back from another."""
     store.plan_units(SCOPE, ["a", "b"])

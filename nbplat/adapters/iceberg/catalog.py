@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from nbplat.adapters.iceberg.exact_doubles import mend_doubles
+from nbplat.adapters.iceberg.reachable import our_errors
 from nbplat.config import Config
-from nbplat.errors import NotFound, RemoteError, did_you_mean
+from nbplat.errors import NotFound, RemoteError, SetupError, did_you_mean
 from nbplat.terms import SnapshotPin, TableName
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EMBEDDED_NAME",
+    "embedded_file",
     "embedded_warehouse",
     "load_table",
     "open_catalog",
@@ -40,11 +42,17 @@ def embedded_warehouse(config: Config) -> Path:
     return config.home / "warehouse"
 
 
+def embedded_file(config: Config) -> Path | None:
+    """The embedded catalog's database; None when another catalog is configured."""
+    return None if config.catalog else embedded_warehouse(config) / "catalog.db"
+
+
 def open_catalog(config: Config) -> Catalog:
     """Open the configured catalog, or make and open the embedded one.
 
     Raises:
-        RemoteError: when a configured catalog cannot be loaded.
+        RemoteError: when a configured catalog cannot be loaded, or the embedded one is no database.
+        SetupError: the embedded one's file is gone, though its tables are there.
     """
     mend_doubles()
     if config.catalog:
@@ -64,10 +72,18 @@ def open_catalog(config: Config) -> Catalog:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "catalog.db"
     if not path.exists():
+        if table := next(folder.glob("*/*/metadata/*.metadata.json"), None):
+            raise SetupError(
+                "catalog.missing",
+                f"the embedded catalog's file {path} is gone, though the folder holds tables, {table.parts[-4]}."
+                f"{table.parts[-3]} among them",
+                fix="put the file back from a copy, or move the folder's tables away to begin anew",
+            )
         # WAL is a property of the file: readers never wait for the committer.
         with closing(sqlite3.connect(path, timeout=30)) as db:
             db.execute("pragma journal_mode=wal")
-    return SqlCatalog(EMBEDDED_NAME, uri=f"sqlite:///{path}?timeout=30", warehouse=f"file://{folder}")
+    with our_errors("open", str(path)):
+        return SqlCatalog(EMBEDDED_NAME, uri=f"sqlite:///{path}?timeout=30", warehouse=f"file://{folder}")
 
 
 def load_table(catalog: Catalog, name: TableName | str) -> Table:

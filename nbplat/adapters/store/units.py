@@ -26,30 +26,50 @@ _GIVE_UP = (
     .returning(UNIT)
 )
 _FREE = UNIT.alias("free")  # under its own name, it cannot be correlated with the table that is changed
-_CLAIM = (
-    sa.update(UNIT)
-    .where(
-        _OF_SCOPE,
-        UNIT.c.id.in_(
-            sa.select(_FREE.c.id)
-            .where(
-                _FREE.c.scope == sa.bindparam("of_scope"),
-                sa.or_(
-                    _FREE.c.state == UnitState.PENDING.value,
-                    sa.and_(_FREE.c.state == UnitState.LEASED.value, _FREE.c.until_ms <= sa.bindparam("now")),
-                    sa.and_(_FREE.c.state == UnitState.FAILED.value, _FREE.c.attempts < sa.bindparam("most_attempts")),
-                ),
-            )
-            .order_by(_FREE.c.id)
-            .limit(sa.bindparam("most"))
-        ),
+# A unit that is pending after an attempt is one whose holder died.
+_DIED = sa.and_(_FREE.c.state == UnitState.PENDING.value, _FREE.c.attempts > 0)
+
+
+def _claim(*which: sa.ColumnElement[bool]) -> sa.Executable:
+    free = (
+        sa.select(_FREE.c.id)
+        .where(
+            _FREE.c.scope == sa.bindparam("of_scope"),
+            sa.or_(
+                _FREE.c.state == UnitState.PENDING.value,
+                sa.and_(_FREE.c.state == UnitState.LEASED.value, _FREE.c.until_ms <= sa.bindparam("now")),
+                sa.and_(_FREE.c.state == UnitState.FAILED.value, _FREE.c.attempts < sa.bindparam("most_attempts")),
+            ),
+            *which,
+        )
+        .order_by(_FREE.c.id)
+        .limit(sa.bindparam("most"))
     )
+    return (
+        sa.update(UNIT)
+        .where(_OF_SCOPE, UNIT.c.id.in_(free))
+        .values(
+            state=UnitState.LEASED.value,
+            worker=sa.bindparam("by"),
+            until_ms=sa.bindparam("until"),
+            fence=UNIT.c.fence + 1,
+            attempts=UNIT.c.attempts + 1,
+        )
+        .returning(UNIT)
+    )
+
+
+_CLAIM = {None: _claim(), True: _claim(_DIED), False: _claim(sa.not_(_DIED))}
+_BURY = (
+    sa.update(UNIT)
+    .where(_OF_SCOPE, UNIT.c.worker == sa.bindparam("by"), UNIT.c.state == UnitState.LEASED.value)
     .values(
-        state=UnitState.LEASED.value,
-        worker=sa.bindparam("by"),
-        until_ms=sa.bindparam("until"),
-        fence=UNIT.c.fence + 1,
-        attempts=UNIT.c.attempts + 1,
+        state=sa.case(
+            (UNIT.c.attempts >= sa.bindparam("most_attempts"), UnitState.FAILED.value), else_=UnitState.PENDING.value
+        ),
+        worker=None,
+        until_ms=None,
+        error=sa.bindparam("why"),
     )
     .returning(UNIT)
 )
@@ -91,12 +111,14 @@ class Units:
                 write.connection.execute(sa.insert(UNIT), rows)
                 write.note("unit.planned", run_id=_run_of(scope), data={"scope": scope, "units": len(rows)})
 
-    def claim_units(self, scope: str, worker: str, *, limit: int, lease_ms: int, max_attempts: int) -> list[Unit]:
+    def claim_units(
+        self, scope: str, worker: str, *, limit: int, lease_ms: int, max_attempts: int, died: bool | None = None
+    ) -> list[Unit]:
         with self._db.write() as write:
             _give_up_lapsed(write, scope, max_attempts)
             claimed = _changed(
                 write,
-                _CLAIM,
+                _CLAIM[died],
                 of_scope=scope,
                 now=write.now_ms,
                 most_attempts=max_attempts,
@@ -143,8 +165,20 @@ class Units:
                 write.note("unit.released", run_id=_run_of(scope), data={"scope": scope, "units": held})
             return held
 
+    def bury_units(self, scope: str, worker: str, *, max_attempts: int, error: Mapping[str, Any]) -> list[Unit]:
+        with self._db.write() as write:
+            held = _changed(write, _BURY, of_scope=scope, by=worker, most_attempts=max_attempts, why=to_json(error))
+            for unit in held:
+                _note(write, "unit.failed" if unit.state is UnitState.FAILED else "unit.died", unit)
+            return held
+
     def reset_failed_units(self, scope: str) -> int:
         with self._db.write() as write:
+            write.connection.execute(
+                sa.update(UNIT)
+                .where(UNIT.c.scope == scope, UNIT.c.state == UnitState.PENDING.value, UNIT.c.attempts > 0)
+                .values(attempts=0)
+            )
             reset = write.connection.execute(
                 sa.update(UNIT)
                 .where(UNIT.c.scope == scope, UNIT.c.state == UnitState.FAILED.value)

@@ -52,8 +52,24 @@ def expire_result(swept: dict[str, Any], *, asks: bool = False) -> Result:
     facts += [("kept", f"{name}: {why}") for name, why in list(swept["kept"].items())[:_SHOWN]]
     if leftovers and not swept["done"] and asks:
         facts.append(("next", "the same with --yes deletes it"))
-    rows = [[each["kind"], each["run"] or None, each["name"], each["file_bytes"] or None] for each in leftovers]
+    rows = _by_run(leftovers)
     more = f"\n… and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
     text = fields_text(facts) + (f"\n\n{table_text(_HEAD, rows[:_SHOWN])}{more}" if rows else "")
     page = fields_html(facts) + (table_html(_HEAD, rows[:_SHOWN]) if rows else "")
     return Result(text, page, value=swept, data=swept)
+
+
+def _by_run(leftovers: list[dict[str, Any]]) -> list[list[Any]]:
+    """One row for each run and kind; many of a kind are counted, the record names each."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for each in leftovers:
+        groups.setdefault((each["run"], each["kind"]), []).append(each)
+    return [
+        [
+            kind,
+            run or None,
+            those[0]["name"] if len(those) == 1 else f"{len(those)}, such as {those[0]['name'].rpartition('/')[2]}",
+            sum(each["file_bytes"] for each in those) or None,
+        ]
+        for (run, kind), those in sorted(groups.items())
+    ]

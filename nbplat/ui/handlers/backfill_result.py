@@ -9,24 +9,50 @@ from nbplat.backfill.cost import prices_of
 from nbplat.backfill.explain import bytes_by_partition, explain_plan, explain_units, next_step
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.config import Config
+from nbplat.errors import DataError
 from nbplat.ui.desk import Desk
 from nbplat.ui.handlers.follow import follow, job_result
 from nbplat.ui.render.audit import run_picture
 from nbplat.ui.render.bars import paired_bars
-from nbplat.ui.render.figures import bytes_text
+from nbplat.ui.render.figures import bytes_text, count_text
 from nbplat.ui.render.result import Result
 from nbplat.ui.render.table import fields_html, fields_text, table_html, table_text
 
-__all__ = ["coverage_notes", "followed", "outcome", "plan_result", "run_result"]
+__all__ = ["coverage_notes", "followed", "outcome", "plan_result", "run_result", "unless_rejected"]
+
+_DECIDING = frozenset({"staged", "audited", "rejected", "awaiting_promotion"})
 
 
 def followed(desk: Desk, asked: dict[str, Any], *, wait: bool, show: Callable[[Result], None]) -> Result:
-    """What came of a submission; with `wait`, once the run rests."""
+    """What came of a submission; with `wait`, once the run rests.
+
+    Raises:
+        DataError: ``audit.rejected``.
+    """
     run_id = asked["run"]["id"]
     if wait:
         seen, _ = follow(desk, run_id, asked["job"], show)
-        return run_result(seen, asked["notes"])
+        return unless_rejected(run_result(seen, asked["notes"]), seen["run"], show)
     return run_result(desk.show(run_id), asked["notes"])
+
+
+def unless_rejected(result: Result, run: dict[str, Any], show: Callable[[Result], None]) -> Result:
+    """The result of an audit; a rejected run is shown with its picture, and then an error: what follows must stop.
+
+    Raises:
+        DataError: ``audit.rejected``, naming what blocks.
+    """
+    if run["state"] != "rejected":
+        return result
+    show(result)
+    blocking = [each for each in run["outputs"]["audit"]["findings"] if each["level"] == "block" and not each["passed"]]
+    said = "; ".join(f"{each['rule']} {each['column']}: {each['message']}".replace(" :", ":") for each in blocking)
+    mends = dict.fromkeys(each["fix"] for each in blocking if each["fix"])
+    raise DataError(
+        "audit.rejected",
+        f"the audit rejects {run['id']}: {said}",
+        fix="; ".join([*mends, f"`%backfill show {run['id']}` has the whole report"]),
+    )
 
 
 def plan_result(plan: BackfillPlan, config: Config) -> Result:
@@ -61,7 +87,8 @@ def coverage_notes(found: dict[str, Any]) -> list[str]:
     gaps = found["gaps"]
     lines = [f"{whole} files"]
     lines += [
-        f"not covered: {gap['partition'] or 'unpartitioned'} ({gap['rows']:,} rows in {gap['files']} files)"
+        f"not covered: {gap['partition'] or 'unpartitioned'}"
+        f" ({count_text(gap['rows'], 'row')} in {count_text(gap['files'], 'file')})"
         for gap in gaps[:_GAPS]
     ]
     if len(gaps) > _GAPS:
@@ -98,7 +125,8 @@ def run_result(seen: dict[str, Any], notes: list[str], *, coverage: dict[str, An
         lines.append(f"  next: {following}")
     data = {**seen, "notes": notes, **({"coverage": coverage} if coverage else {})}
     job = job_result(seen["jobs"][0]).job if seen["jobs"] else None
-    html = fields_html(facts) + run_picture(run)
+    # Drawn while somebody has to decide; `show` draws it always.
+    html = fields_html(facts) + (run_picture(run) if run["state"] in _DECIDING else "")
     return Result("\n".join(lines), html, job=job, value=seen, data=data)
 
 

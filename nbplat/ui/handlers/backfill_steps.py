@@ -9,7 +9,7 @@ from nbplat.backfill.explain import explain_plan
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.ui.call import Call
 from nbplat.ui.desk import Desk, open_desk
-from nbplat.ui.handlers.backfill_result import followed, run_result
+from nbplat.ui.handlers.backfill_result import followed, run_result, unless_rejected
 from nbplat.ui.handlers.follow import RESTING, follow
 from nbplat.ui.render.result import Result
 from nbplat.ui.render.table import fields_html, fields_text
@@ -109,7 +109,8 @@ def stepped(
         seen = desk.show(first)
         notes += {"cancel": ["asked to end"], "pause": ["asked to pause"]}.get(verb, [])
     others = [f"in the same pass: {run} {desk.show(run)['run']['state']}" for run in more]
-    return run_result(seen, [*notes, *others])
+    result = run_result(seen, [*notes, *others])
+    return unless_rejected(result, seen["run"], show) if wait and verb == "audit" else result
 
 
 def _step(call: Call, verb: str, runs: tuple[str, ...] = (), params: Any = None) -> Result:
@@ -125,8 +126,11 @@ def _would(desk: Desk, verb: str, runs: tuple[str, ...]) -> Result:
     facts: list[tuple[str, Any]] = []
     for each in seen:
         run = each["run"]
-        facts.append(("would", f"{verb} {run['id']}, which is {run['state'].replace('_', ' ')}"))
-        facts += explain_plan(BackfillPlan.from_record(run["plan"]), prices_of(desk.config))
+        words = {"rollback": "roll back"}.get(verb, verb)
+        facts.append(("would", f"{words} {run['id']}, which is {run['state'].replace('_', ' ')}"))
+        planned = explain_plan(BackfillPlan.from_record(run["plan"]), prices_of(desk.config))
+        # A roll back reads, stages and audits nothing of it again.
+        facts += [fact for fact in planned if verb != "rollback" or fact[0] in ("table", "new columns")]
     return Result(fields_text(facts), fields_html(facts), data=seen[0] if len(seen) == 1 else seen)
 
 

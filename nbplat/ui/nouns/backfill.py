@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from nbplat.backfill.states import RunState
 from nbplat.ui.nouns.backfill_options import FEATURE, FRAME, PYTHON, TIMES, WINDOW
 from nbplat.ui.options import DRY_RUN, JSON, NAME, NEW, OUT, WAIT, YES, Noun, Option, Verb
 
@@ -49,7 +50,14 @@ BACKFILL = Noun(
             "List runs, newest first",
             (
                 Option("table", ("--table", "-t"), help="only runs on this table", metavar="NAMESPACE.TABLE"),
-                Option("state", ("--state",), help="only runs in this state, e.g. staged", repeatable=True),
+                Option(
+                    "state",
+                    ("--state",),
+                    help="only runs in this state",
+                    repeatable=True,
+                    metavar="STATE",
+                    choices=tuple(RunState),
+                ),
                 Option("limit", ("--limit",), "int", "how many to show", default=20, metavar="N", at_least=1),
                 JSON,
             ),
