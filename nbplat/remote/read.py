@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.fs
 import pyarrow.parquet as pq
 
 from .failure import KernelError, of_store
@@ -88,8 +89,10 @@ def open_parquet(location: str, storage: Mapping[str, str]) -> pq.ParquetFile:
             where=location,
         ) from None
     try:
-        # Iceberg v2 has microseconds only; INT96 is what old Spark and Hive wrote.
-        return pq.ParquetFile(source, coerce_int96_timestamp_unit="us")
+        # Iceberg v2 has microseconds only; INT96 is what old Spark and Hive wrote. Fetching ahead pays where a
+        # request is far.
+        far = not isinstance(system, pa.fs.LocalFileSystem)
+        return pq.ParquetFile(source, coerce_int96_timestamp_unit="us", pre_buffer=far)
     except (pa.ArrowInvalid, OSError) as exc:
         source.close()
         raise _damaged(location, exc) from exc

@@ -22,6 +22,7 @@ __all__ = ["BASE_FILE_COLUMN", "POSITION_COLUMN", "staged_bytes", "staged_locati
 
 BASE_FILE_COLUMN = "nb_file"
 POSITION_COLUMN = "nb_pos"
+_SMALL_BYTES = 1 << 20
 
 
 def staged_location(out: str, unit: str, fence: int) -> str:
@@ -80,16 +81,26 @@ def write_staged(
 
 def staged_bytes(columns: pa.Table, base_path: str, distinct: Collection[str] = ()) -> int:
     """Size that the table would have as a staged file, without writing one."""
+    table = _with_position(columns, base_path, None)
+    return int(_in_memory(table, [columns.num_rows], distinct, dense=True).size)
+
+
+def _in_memory(table: pa.Table, groups: Sequence[int], distinct: Collection[str], *, dense: bool) -> pa.Buffer:
     sink = pa.BufferOutputStream()
-    _write(_with_position(columns, base_path, None), sink, [columns.num_rows], distinct, dense=True)
-    return int(sink.getvalue().size)
+    _write(table, sink, groups, distinct, dense=dense)
+    return sink.getvalue()
 
 
 def _write_local(table: pa.Table, target: str, groups: Sequence[int], distinct: Collection[str], *, dense: bool) -> int:
     partial = Path(target + ".partial")
     try:
+        # Small files are written at once: Arrow comes back to the interpreter for every page of an open file.
+        small = _in_memory(table, groups, distinct, dense=dense) if table.nbytes <= _SMALL_BYTES else None
         with _created(partial) as file:
-            _write(table, file, groups, distinct, dense=dense)
+            if small is None:
+                _write(table, file, groups, distinct, dense=dense)
+            else:
+                file.write(small)
             file.flush()
             os.fsync(file.fileno())
             size = file.tell()

@@ -257,7 +257,8 @@ def test_a_base_that_moved(shop: Product) -> None:
     assert "1 rows of shop.orders have another x" in refused(ran, "promotion.base_changed")
     assert before["runs"] == shop.picture()["runs"]
     lake = Lake(shop.home)
-    assert (["id", "customer", "ts", "x", "tag"], {"main"}) == (list(lake.rows().columns), set(lake.table().refs()))
+    assert ["id", "customer", "ts", "x", "tag"] == list(lake.rows().columns)
+    assert [] == [name for name in lake.table().refs() if "late" in name]
     assert 9.0 == lake.rows()["x"][3]
     lake.close()
     shop.run("backfill", "rollback", "late")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from nbplat.adapters.parquet.append import chunk_span
-from nbplat.adapters.parquet.compact import Malformed
+from nbplat.adapters.parquet.compact import Malformed, Struct
 from nbplat.adapters.parquet.footer import damaged, read_footer
 from nbplat.adapters.parquet.merge import BaseFooter, read_base_footer
 from nbplat.adapters.parquet.splice import chosen
@@ -22,7 +22,23 @@ __all__ = ["chunk_digests", "first_difference"]
 _READ_BYTES = 1 << 20
 _SAMPLES, _SAMPLE_BYTES = 16, 64 << 10
 
-_Leaves = dict[tuple[str, int], list[tuple[int, int, bytes]]]
+_Leaves = Mapping[tuple[str, int], Sequence[Struct]]
+_Run = tuple[int, int, int, str]
+"""Offset in one file and in the other, length in bytes, and the column it belongs to."""
+
+
+class _Opened(NamedTuple):
+    where: str
+    file: BinaryIO
+    footer: BaseFooter
+    leaves: _Leaves
+
+    def pages(self, chunk: Struct) -> tuple[int, int]:
+        """First byte and end of a chunk's pages."""
+        try:
+            return self.footer.pages(chunk)
+        except Malformed:
+            raise damaged(self.where) from None
 
 
 def first_difference(
@@ -47,26 +63,28 @@ def first_difference(
         DataError: one of the files is damaged or encrypted.
     """
     with ExitStack() as stack:
-        base_file, new_file = (stack.enter_context(files.open_input(path)) for path in (base, new))
-        old, now = read_base_footer(base_file, base), _leaves(read_base_footer(new_file, new), new)
+        old, now = (_open(stack, files, path) for path in (base, new))
         try:
-            dropped = {column.name for column in chosen(old, base, set(drop), name_ids)[0]}
+            dropped = {column.name for column in chosen(old.footer, base, set(drop), name_ids)[0]}
         except Malformed:
             raise damaged(base) from None
-        kept = {key: spans for key, spans in _leaves(old, base).items() if key[0] not in dropped}
-        length = max((end for spans in kept.values() for _, end, _ in spans), default=0)
-        sampled = files.copies_unseen(new, base, length)
-        if differs := _first_of(kept, now, base_file, new_file, moved=False, sampled=sampled):
+        kept = {key: chunks for key, chunks in old.leaves.items() if key[0] not in dropped}
+        runs, differs = _stayed(old, now, kept)
+        if differs:
+            return differs
+        if files.copies_unseen(new, base, max((at + length for at, _, length, _ in runs), default=0)):
+            runs = _samples(runs)
+        if differs := _first_unequal(old.file, now.file, runs):
             return differs
         seen = set(kept)
         for addition in additions:
-            file = stack.enter_context(files.open_input(addition.path))
-            staged = _leaves(read_base_footer(file, addition.path), addition.path)
-            taken = {key: spans for key, spans in staged.items() if key[0] in addition.field_ids}
-            if differs := _first_of(taken, now, file, new_file, moved=True):
+            staged = _open(stack, files, addition.path)
+            taken = {key: chunks for key, chunks in staged.leaves.items() if key[0] in addition.field_ids}
+            runs, differs = _moved(staged, now, taken)
+            if differs := differs or _first_unequal(staged.file, now.file, runs):
                 return differs
             seen |= set(taken)
-        return next((name for name, _ in now.keys() ^ seen), None)
+        return next((name for name, _ in now.leaves.keys() ^ seen), None)
 
 
 def chunk_digests(path: Path) -> dict[str, str]:
@@ -85,39 +103,44 @@ def chunk_digests(path: Path) -> dict[str, str]:
     return {name: digest.hexdigest() for name, digest in hashes.items()}
 
 
-def _leaves(footer: BaseFooter, where: str) -> _Leaves:
+def _open(stack: ExitStack, files: Files, path: str) -> _Opened:
+    file = stack.enter_context(files.open_input(path))
+    footer = read_base_footer(file, path)
     try:
-        return footer.leaves()
+        return _Opened(path, file, footer, footer.leaves())
     except Malformed:
-        raise damaged(where) from None
+        raise damaged(path) from None
 
 
-def _first_of(
-    left: _Leaves, right: _Leaves, left_file: BinaryIO, right_file: BinaryIO, *, moved: bool, sampled: bool = False
-) -> str | None:
-    """First column of `left` that `right` has not, or otherwise.
+def _stayed(old: _Opened, now: _Opened, kept: _Leaves) -> tuple[list[_Run], str | None]:
+    """The bytes of chunks that must be where they were; the first column that is described otherwise."""
+    runs: list[_Run] = []
+    for key, chunks in kept.items():
+        others = now.leaves.get(key, [])
+        if [old.footer.encoded(chunk) for chunk in chunks] != [now.footer.encoded(other) for other in others]:
+            return [], key[0]
+        for chunk in chunks:
+            start, end = old.pages(chunk)
+            runs.append((start, start, end - start, key[0]))
+    return runs, None
 
-    Args:
-        moved: Chunks may lie elsewhere, and so be described otherwise.
-        sampled: Compare the bytes of some chunks only.
-    """
-    runs: list[tuple[int, int, int, str]] = []
-    for key, spans in left.items():
-        others = right.get(key, [])
-        if len(spans) != len(others):
-            return key[0]
-        for (start, end, chunk), (at, until, other) in zip(spans, others, strict=True):
-            if end - start != until - at or (not moved and (start, chunk) != (at, other)):
-                return key[0]
+
+def _moved(staged: _Opened, now: _Opened, taken: _Leaves) -> tuple[list[_Run], str | None]:
+    """The bytes of chunks that may lie elsewhere, and so be described otherwise; the first column of another size."""
+    runs: list[_Run] = []
+    for key, chunks in taken.items():
+        others = now.leaves.get(key, [])
+        if len(chunks) != len(others):
+            return [], key[0]
+        for chunk, other in zip(chunks, others, strict=True):
+            (start, end), (at, until) = staged.pages(chunk), now.pages(other)
+            if end - start != until - at:
+                return [], key[0]
             runs.append((start, at, end - start, key[0]))
-    if sampled:
-        runs = _samples(runs)
-    return next(
-        (name for start, at, length, name in sorted(runs) if not _equal(left_file, start, right_file, at, length)), None
-    )
+    return runs, None
 
 
-def _samples(runs: Sequence[tuple[int, int, int, str]]) -> list[tuple[int, int, int, str]]:
+def _samples(runs: Sequence[_Run]) -> list[_Run]:
     """The beginning, a place inside, and the end of some chunks; others in every process."""
     chosen = random.sample(list(runs), min(_SAMPLES, len(runs)))
     samples = []
@@ -128,13 +151,51 @@ def _samples(runs: Sequence[tuple[int, int, int, str]]) -> list[tuple[int, int, 
     return samples
 
 
-def _equal(left: BinaryIO, start: int, right: BinaryIO, at: int, length: int) -> bool:
+def _first_unequal(left: BinaryIO, right: BinaryIO, runs: Sequence[_Run]) -> str | None:
+    """The column of the first run whose bytes differ."""
+    buffers = bytearray(_READ_BYTES), bytearray(_READ_BYTES)
+    ordered = sorted(runs)
+    for first, last, (start, at, length) in _joined(ordered):
+        if not _equal(left, start, right, at, length, buffers):
+            several = ordered[first:last]
+            return next(
+                (name for one, other, size, name in several if not _equal(left, one, right, other, size, buffers)),
+                several[0][3],
+            )
+    return None
+
+
+def _joined(runs: Sequence[_Run]) -> Iterator[tuple[int, int, tuple[int, int, int]]]:
+    """Runs that lie one after the other in both files, as one: number of its first run, of the one after its last."""
+    first = 0
+    while first < len(runs):
+        start, at, length, _ = runs[first]
+        last = first + 1
+        while last < len(runs) and runs[last][:2] == (start + length, at + length):
+            length += runs[last][2]
+            last += 1
+        yield first, last, (start, at, length)
+        first = last
+
+
+def _equal(
+    left: BinaryIO, start: int, right: BinaryIO, at: int, length: int, buffers: tuple[bytearray, bytearray]
+) -> bool:
+    """True when the bytes are equal.
+
+    Args:
+        buffers: Of one size, to read into: memory that is asked for with each read costs more than reading.
+    """
     left.seek(start)
     right.seek(at)
-    while length:
-        size = min(_READ_BYTES, length)
-        mine = left.read(size)
-        if len(mine) < size or mine != right.read(size):
+    mine, theirs = buffers
+    while length >= len(mine):
+        if _filled(left, mine) < len(mine) or _filled(right, theirs) < len(theirs) or mine != theirs:
             return False
-        length -= size
-    return True
+        length -= len(mine)
+    rest = left.read(length)
+    return len(rest) == length and rest == right.read(length)
+
+
+def _filled(file: BinaryIO, buffer: bytearray) -> int:
+    return int(file.readinto(buffer))  # type: ignore[attr-defined] # what `Files` opens is buffered

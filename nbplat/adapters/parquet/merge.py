@@ -137,19 +137,30 @@ class BaseFooter:
                     kept_end = max([kept_end, *(end for _, end in extents)])
         return kept_end, sum(min(end, kept_end) - min(start, kept_end) for start, end in dead)
 
-    def leaves(self) -> dict[tuple[str, int], list[tuple[int, int, bytes]]]:
-        """Each leaf (name of its top-level column, number in it) -> per row group: first byte, end, encoded chunk.
+    def leaves(self) -> dict[tuple[str, int], list[Struct]]:
+        """Each leaf (name of its top-level column, number in it) -> its chunk per row group.
 
         Raises:
-            Malformed: chunks that do not fit the schema or reach into the footer.
+            Malformed: chunks that do not fit the schema.
         """
         keys = [(column.name, number) for column in self.columns for number in range(len(column.leaves))]
-        found: dict[tuple[str, int], list[tuple[int, int, bytes]]] = {key: [] for key in keys}
+        found: dict[tuple[str, int], list[Struct]] = {key: [] for key in keys}
         for group in self._items(_ROW_GROUPS):
             for key, chunk in zip(keys, self._chunks(group), strict=True):
-                start, end = chunk_extents(self._data, chunk, self.start)[0]
-                found[key].append((start, end, self._data[chunk.start : chunk.end]))
+                found[key].append(chunk)
         return found
+
+    def encoded(self, chunk: Struct) -> bytes:
+        """A chunk of `leaves` as the footer has it: where it lies, and all that is said of it."""
+        return self._data[chunk.start : chunk.end]
+
+    def pages(self, chunk: Struct) -> tuple[int, int]:
+        """First byte and end of the pages of a chunk of `leaves`.
+
+        Raises:
+            Malformed: they reach into the footer.
+        """
+        return chunk_extents(self._data, chunk, self.start)[0]
 
     def merged(
         self, added: AddedColumns, dropped: Collection[TopColumn] = (), field_ids: Mapping[int, int] | None = None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from nbplat.errors import DataError
 from nbplat.ui.desk import LocalDesk
 from nbplat.ui.python import Local
 from tests.fixtures.lakehouse import ORDERS, Lake
@@ -20,9 +23,12 @@ def test_a_cell_shows_the_picture_of_its_audit(lake: Lake) -> None:
 
 
 def test_a_rejected_run_shows_why_and_what_to_do(lake: Lake) -> None:
-    """The blocking finding stands in the picture with its mend."""
+    """The call fails by name; the blocking finding stands in the picture with its mend."""
     nulls = "select id, case when id < 0 then x end as f from base"
-    result = Local(LocalDesk(lake.platform)).backfill("f", table=ORDERS, sql=nulls)
-    assert "f@1 rejected" in result.text
+    here = Local(LocalDesk(lake.platform))
+    with pytest.raises(DataError, match="nulls f: 60 of 60 rows are null") as caught:
+        here.backfill("f", table=ORDERS, sql=nulls)
+    assert "audit.rejected" == caught.value.code
+    result = here.show("f")
     assert "<b>blocks</b> nulls f: 60 of 60 rows are null (100.0%)" in (result.html or "")
     assert "allow more with --check nulls.max_share=SHARE" in (result.html or "")

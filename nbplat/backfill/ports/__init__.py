@@ -1,0 +1,52 @@
+"""What a backfill asks of the world: tables, an engine, files. `nbplat.compose` plugs adapters in."""
+
+from nbplat.backfill.ports.engines import Engine, Engines, PythonBodies, Runner
+from nbplat.backfill.ports.files import Addition, FileLayout, Splicer, StagedWriter
+from nbplat.backfill.ports.keeping import AuditLog, Sweeper
+from nbplat.backfill.ports.publishing import (
+    BranchHead,
+    FileChange,
+    Publication,
+    Publisher,
+    SchemaChange,
+    TableFile,
+    TableView,
+)
+from nbplat.backfill.ports.tables import (
+    BaseFile,
+    Column,
+    FileRead,
+    FrameTables,
+    LiveData,
+    LiveTable,
+    TableFacts,
+    Tables,
+)
+
+__all__ = [
+    "Addition",
+    "AuditLog",
+    "BaseFile",
+    "BranchHead",
+    "Column",
+    "Engine",
+    "Engines",
+    "FileChange",
+    "FileLayout",
+    "FileRead",
+    "FrameTables",
+    "LiveData",
+    "LiveTable",
+    "Publication",
+    "Publisher",
+    "PythonBodies",
+    "Runner",
+    "SchemaChange",
+    "Splicer",
+    "StagedWriter",
+    "Sweeper",
+    "TableFacts",
+    "TableFile",
+    "TableView",
+    "Tables",
+]
