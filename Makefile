@@ -3,7 +3,7 @@ VENV := .venv
 BIN  := $(VENV)/bin
 PY   := $(BIN)/python
 UV   := .tools/bin/uv
-SLOW := jvm or ray or postgres or kernel or process or s3
+SLOW := jvm or ray or postgres or kernel or process or s3 or thorough
 
 .DEFAULT_GOAL := help
 # The targets share one virtual environment and one machine; they are steps, not a graph to run at once.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
+
 # importlib import mode leaves sys.path alone, and `tests.fixtures` must resolve when pytest is not run as a module.
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -22,3 +24,33 @@ __all__ = [
     "swept",
     "toy_client",
 ]
+
+# Modules that play whole runs in many variants: minutes together, so the inner loop leaves them to `make test`.
+_THOROUGH = {
+    "test_catalog_gone",
+    "test_child",
+    "test_diff",
+    "test_drop",
+    "test_equality_deletes",
+    "test_expire",
+    "test_extend",
+    "test_faults",
+    "test_fencing",
+    "test_findings_table",
+    "test_landing",
+    "test_odd_tables",
+    "test_python_bodies",
+    "test_replace",
+    "test_rules",
+    "test_staged_keys",
+    "test_types",
+    "test_verbs",
+    "test_whole",
+    "test_worker_reads",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.stem in _THOROUGH:
+            item.add_marker("thorough")

@@ -21,7 +21,7 @@ from nbplat.terms import SnapshotPin, Window, content_hash
 
 __all__ = ["BackfillPlan", "Others", "SourcePlan", "UnitPlan", "build_plan"]
 
-UNCHECKED = "checked before staging"
+UNCHECKED = "checked while staging"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,8 @@ class BackfillPlan:
     @property
     def keys_checked(self) -> bool:
         """True when the plan has read the keys and found them unique."""
-        return self.key_check != UNCHECKED
+        # A plan that was kept says what it said then.
+        return not self.key_check.startswith("checked ")
 
     @property
     def rows(self) -> int:
