@@ -46,8 +46,8 @@ class _Layout:
 
 
 _LAYOUTS = (
-    _Layout(1, 2_900_000, 100, goal=1.2),
-    _Layout(8, 360_000, 100, goal=1.2),
+    _Layout(1, 3_000_000, 100, goal=1.2),
+    _Layout(8, 370_000, 100, goal=1.2),
     _Layout(1, 14_000_000, 20),
     _Layout(1, 290_000, 1000),
     _Layout(1, 2_000_000, 20, embedding=64),
