@@ -100,4 +100,4 @@ def test_an_unknown_area_is_refused() -> None:
         check=False,
     )
     assert 2 == done.returncode
-    assert "there are start, backfill, service" in done.stderr
+    assert f"there are {', '.join(AREAS)}" in done.stderr
