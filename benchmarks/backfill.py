@@ -87,7 +87,9 @@ def _stage_big_files(folder: Path) -> list[Figure]:
             assert platform.backfills.submit(spec, owner="bench", force_new=True).run is not None
             return _one_job(platform)
 
-        io, staged = medians(lambda: _read_and_write(platform, plan, folder / "floor"), stage, runs=3)
+        stage()
+        values = _staged_values(platform, "mixed")
+        io, staged = medians(lambda: _read_and_write(platform, plan, values, folder / "floor"), stage, runs=3)
     finally:
         platform.close()
     return [_staging(f"{plan.rows} rows in {len(plan.units)} files", staged, io)]
@@ -200,13 +202,15 @@ def _demo(folder: Path, rows: int | None, name: str) -> list[Figure]:
         return _one_job(platform)
 
     def floor() -> None:
-        _read_and_write(platform, plan, folder / "floor")
+        _read_and_write(platform, plan, values, folder / "floor")
 
     try:
         platform.config.home.mkdir(parents=True, exist_ok=True)
         platform.load_demo(rows=rows)
         spec = BackfillSpec.build("spend_90d", "retail.train", SQL)
         plan = platform.backfills.plan(spec)
+        stage()
+        values = _staged_values(platform, spec.name)
         io, staged = medians(floor, stage)
         figures = [_staging(f"{name} ({plan.rows} rows, {len(plan.units)} files)", staged, io)]
         if rows is None:
@@ -299,12 +303,21 @@ def _one_job(platform: Any) -> Cost:
             return cost
 
 
-def _read_and_write(platform: Any, plan: Any, out: Path) -> None:
-    """The floor of staging: the same columns of the same files in, the same columns out, nothing between."""
+def _staged_values(platform: Any, name: str) -> dict[str, Any]:
+    """The new column's values by base file, in memory: what the floor writes, too."""
+    import pyarrow.parquet as pq
+
+    from nbplat.terms import local_path
+
+    staged = platform.backfills.staged_columns(name)
+    column = staged.columns[0][0]
+    return {f.base_path: pq.read_table(local_path(f.path), columns=[column])[column] for f in staged.files}
+
+
+def _read_and_write(platform: Any, plan: Any, values: dict[str, Any], out: Path) -> None:
+    """The floor of staging: the same columns of the same files in, the same values out, nothing between."""
     import os
 
-    import numpy as np
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     from nbplat.terms import local_path
@@ -317,7 +330,7 @@ def _read_and_write(platform: Any, plan: Any, out: Path) -> None:
     for unit in plan.units:
         rows = pq.read_table(local_path(unit.path), columns=list(plan.base_columns), partitioning=None)
         written = rows.select([name for name in plan.base_columns if kept(name)])
-        written = written.append_column(plan.columns[0].name, pa.array(np.full(rows.num_rows, 0.5)))
+        written = written.append_column(plan.columns[0].name, values[unit.path])
         with (out / f"{unit.id}.parquet").open("wb") as file:
             pq.write_table(written, file, compression="zstd", write_page_index=True)
             file.flush()
