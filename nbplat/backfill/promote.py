@@ -8,25 +8,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 
+from nbplat.backfill.attempt import Attempts
 from nbplat.backfill.audit.rules import Unchanged
-from nbplat.backfill.land import Landed, Lander
+from nbplat.backfill.land import Landed
 from nbplat.backfill.landing import Action, Change, Source, root_of
-from nbplat.backfill.lease import TableLease, hold_table
-from nbplat.backfill.make_file import FileMaker
+from nbplat.backfill.lease import TableLease
 from nbplat.backfill.outcomes import landed_units, report_of
 from nbplat.backfill.plan import BackfillPlan
-from nbplat.backfill.ports import Publication, Publisher, SchemaChange, Splicer, StagedWriter, Tables
+from nbplat.backfill.ports import Publication, SchemaChange, StagedWriter, Tables
 from nbplat.backfill.realign import key_positions, unequal_rows
 from nbplat.backfill.states import KIND, RunState
-from nbplat.clock import Clock
-from nbplat.errors import Conflict, NbplatError
-from nbplat.job import JobStore, StepContext
+from nbplat.errors import Conflict
+from nbplat.job import StepContext
 from nbplat.terms import SnapshotPin, StagedFile, TableName
 
 __all__ = ["Member", "Promoter", "promote_scope", "schema_change"]
@@ -67,22 +65,10 @@ class Promoter:
 
     Attributes:
         members: The run that leads first; all of one table.
-        lease_ms, max_attempts: Of a unit and of the table's promotion lease.
-        wait_ms: How long to wait for another promotion of the table.
-        keep_schemas: Schema ids of the table that live runs still read with.
     """
 
     members: tuple[Member, ...]
-    tables: Tables
-    writer: StagedWriter
-    splicer: Splicer
-    publisher: Publisher
-    store: JobStore
-    clock: Clock
-    lease_ms: int
-    max_attempts: int
-    wait_ms: int
-    keep_schemas: frozenset[int] = frozenset()
+    attempts: Attempts
 
     @property
     def lead(self) -> Member:
@@ -103,18 +89,16 @@ class Promoter:
                 on, inputs changed, another promotion kept the table too long, or took it over.
             DataError: the new files are not what was audited.
         """
-        base = self.lead.plan.base
-        with hold_table(
-            self.store, base.table, self.lead.run_id, context, self.clock, ttl_ms=self.lease_ms, wait_ms=self.wait_ms
-        ) as lease:
-            published = self.publisher.published(base, self.lead.run_id)
+        base, publisher = self.lead.plan.base, self.attempts.publisher
+        with self.attempts.hold(base.table, self.lead.run_id, context) as lease:
+            published = publisher.published(base, self.lead.run_id)
             if published is None:
                 landed = self._land(context, lease, reserved)
             else:
                 # An earlier try got as far as this and was killed before it could say so.
-                live = self.publisher.restorable(base, published.snapshot_id)
-                landed = Landed(published, report_of(landed_units(self.store, self._scope, live)))
-            done = {member.run_id: self.publisher.published(base, member.run_id) for member in self.members}
+                live = publisher.restorable(base, published.snapshot_id)
+                landed = Landed(published, report_of(landed_units(self.attempts.store, self._scope, live)))
+            done = {member.run_id: publisher.published(base, member.run_id) for member in self.members}
         return {member.run_id: self._outputs(landed, done[member.run_id]) for member in self.members}
 
     @property
@@ -123,40 +107,20 @@ class Promoter:
 
     def _land(self, context: StepContext, lease: TableLease, reserved: Mapping[str, int]) -> Landed:
         base, change = self.lead.plan.base, schema_change([member.plan for member in self.members])
-        try:
-            ids = self.publisher.open(base, lease.branch, change, reserved, lease.guard)
-            self.store.move_run(
+        tools = self.attempts
+        with tools.branch(base, lease, change, reserved) as ids:
+            tools.store.move_run(
                 KIND, self.lead.run_id, RunState.PROMOTING, frm=[RunState.PROMOTING], outputs={"reserved": ids}
             )
-            values = {member.run_id: _Staged(member, self.tables, self.writer, {}) for member in self.members}
-            maker = FileMaker(self.tables, self.splicer, self.writer, values)
-            lander = Lander(
-                base=base,
-                run_id=self.lead.run_id,
-                scope=self._scope,
-                branch=lease.branch,
-                maker=maker,
-                publisher=self.publisher,
-                store=self.store,
-                context=context,
-                lease_ms=self.lease_ms,
-                max_attempts=self.max_attempts,
-                guard=lease.guard,
-                keep=lease.keep,
-            )
+            values = {member.run_id: _Staged(member, tools.tables, tools.writer, {}) for member in self.members}
             ids = {**ids, **change.keep}
-            return lander.land(
+            return tools.lander(base, self.lead.run_id, self._scope, values, lease, context).land(
                 [_change(member, ids) for member in self.members],
                 replace(change, field_ids=ids),
                 self._summary(ids),
                 tag=f"nb-pre-{self.lead.run_id.replace('@', '-')}",
-                keep_schemas=self.keep_schemas,
+                keep_schemas=tools.keep_schemas,
             )
-        except Exception:
-            # A kill leaves the branch to the next try, and so does a catalog that is away; an error leaves none.
-            with suppress(NbplatError):
-                self.publisher.sweep(base, branch=lease.branch)
-            raise
 
     def _summary(self, ids: Mapping[str, int]) -> dict[str, str]:
         """Of the snapshot: what the ledger needs to know the runs again from the table alone."""

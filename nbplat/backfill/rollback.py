@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from nbplat.backfill.land import Lander
+from nbplat.backfill.attempt import Attempts
 from nbplat.backfill.landing import Action, Change, Source, root_of
-from nbplat.backfill.lease import TableLease, hold_table
-from nbplat.backfill.make_file import FileMaker
+from nbplat.backfill.lease import TableLease
 from nbplat.backfill.outcomes import landed_units
 from nbplat.backfill.plan import BackfillPlan
-from nbplat.backfill.ports import Publication, Publisher, SchemaChange, Splicer, StagedWriter, Tables
+from nbplat.backfill.ports import Publication, SchemaChange, Tables
 from nbplat.backfill.promote import promote_scope
-from nbplat.clock import Clock
-from nbplat.errors import Conflict, NbplatError, NotFound
-from nbplat.job import JobStore, StepContext
+from nbplat.errors import Conflict, NotFound
+from nbplat.job import StepContext
 from nbplat.terms import Progress, SnapshotPin
 
 __all__ = ["Undoer"]
@@ -32,24 +29,11 @@ __all__ = ["Undoer"]
 
 @dataclass(frozen=True, slots=True)
 class Undoer:
-    """Runs the roll-back step of one plan.
-
-    Attributes:
-        keep_schemas: Schema ids of the table that live runs still read with.
-    """
+    """Runs the roll-back step of one plan."""
 
     plan: BackfillPlan
     run_id: str
-    tables: Tables
-    writer: StagedWriter
-    splicer: Splicer
-    publisher: Publisher
-    store: JobStore
-    clock: Clock
-    lease_ms: int
-    max_attempts: int
-    wait_ms: int
-    keep_schemas: frozenset[int] = frozenset()
+    attempts: Attempts
 
     def run(self, context: StepContext, outputs: Mapping[str, Any], *, drop_column: bool = False) -> dict[str, Any]:
         """Take the run's columns out of the table when it was promoted; drop its staging table when not.
@@ -65,25 +49,23 @@ class Undoer:
                 from before are gone with their snapshot.
         """
         base = self.plan.base
-        with hold_table(
-            self.store, base.table, self.run_id, context, self.clock, ttl_ms=self.lease_ms, wait_ms=self.wait_ms
-        ) as lease:
+        with self.attempts.hold(base.table, self.run_id, context) as lease:
             reverted = self._reverted(outputs)
             published = None if reverted else self._published(outputs)
             report: dict[str, Any] = {}
             if published is not None:
                 reverted, report = self._revert(context, lease, published, outputs, drop_column)
             elif reverted is None:
-                self.publisher.sweep(base)
+                self.attempts.publisher.sweep(base)
                 if outputs.get("staging_table"):
-                    self.publisher.drop_staging(str(outputs["staging_table"]))
+                    self.attempts.publisher.drop_staging(str(outputs["staging_table"]))
             context.report.progress(Progress(1, 1, "commits"))
         return {"reverted": reverted.record() if reverted else None, **({"undoing": report} if report else {})}
 
     def _reverted(self, outputs: Mapping[str, Any]) -> Publication | None:
         """What an earlier try of this roll back did."""
         try:
-            return self.publisher.published(self.plan.base, self.run_id, "rollback")
+            return self.attempts.publisher.published(self.plan.base, self.run_id, "rollback")
         except (Conflict, NotFound):
             if outputs.get("publication"):
                 raise
@@ -92,7 +74,7 @@ class Undoer:
     def _published(self, outputs: Mapping[str, Any]) -> Publication | None:
         """The promotion to undo; by the ledger when its snapshot has left main's history."""
         try:
-            found = self.publisher.published(self.plan.base, self.run_id)
+            found = self.attempts.publisher.published(self.plan.base, self.run_id)
         except (Conflict, NotFound):
             if outputs.get("publication"):
                 raise
@@ -120,9 +102,10 @@ class Undoer:
                 fix=f"`%backfill rollback {self.run_id}` without --drop-column puts the old values back",
             )
         scope = str(dict(outputs.get("landing") or {}).get("scope") or promote_scope(self.run_id))
-        units = landed_units(self.store, scope, self.publisher.restorable(base, published.snapshot_id))
+        publisher = self.attempts.publisher
+        units = landed_units(self.attempts.store, scope, publisher.restorable(base, published.snapshot_id))
         ours = [unit for unit in units if self.run_id in unit["runs"]]
-        past = self.publisher.restorable(base, published.previous_snapshot_id)
+        past = publisher.restorable(base, published.previous_snapshot_id)
         before = SnapshotPin(base.table, base.table_uuid, published.previous_snapshot_id, published.previous_schema_id)
         changes = [] if drop_column else self._changes(published, ours, filled, added, past)
         whole = {
@@ -130,23 +113,15 @@ class Undoer:
             for unit in ours
             if unit["action"] == Action.SPLICE and unit["runs"] == [self.run_id] and unit["live_path"] in past
         }
-        old_values = _Before(plan.keys, before, self.tables)
-        try:
-            self.publisher.open(base, lease.branch, SchemaChange(), {}, lease.guard)
-            maker = FileMaker(self.tables, self.splicer, self.writer, {change.run_id: old_values for change in changes})
-            lander = Lander(
-                base=base,
-                run_id=self.run_id,
-                scope=f"{self.run_id}/rollback",
-                branch=lease.branch,
-                maker=maker,
-                publisher=self.publisher,
-                store=self.store,
-                context=context,
-                lease_ms=self.lease_ms,
-                max_attempts=self.max_attempts,
-                guard=lease.guard,
-                keep=lease.keep,
+        old_values = _Before(plan.keys, before, self.attempts.tables)
+        with self.attempts.branch(base, lease, SchemaChange(), {}):
+            lander = self.attempts.lander(
+                base,
+                self.run_id,
+                f"{self.run_id}/rollback",
+                {change.run_id: old_values for change in changes},
+                lease,
+                context,
                 restore={} if drop_column else whole,
                 before=published.previous_snapshot_id,
             )
@@ -159,17 +134,13 @@ class Undoer:
                 changes,
                 SchemaChange(remove=added),
                 properties,
-                keep_schemas=self.keep_schemas,
+                keep_schemas=self.attempts.keep_schemas,
                 must_land=False,
             )
-        except Exception:
-            with suppress(NbplatError):
-                self.publisher.sweep(base, branch=lease.branch)
-            raise
         return landed.publication, landed.report
 
     def _refuse_later(self, published: Publication) -> None:
-        later = self.publisher.later_runs(self.plan.base, self.run_id, set(published.field_ids.values()))
+        later = self.attempts.publisher.later_runs(self.plan.base, self.run_id, set(published.field_ids.values()))
         if later:
             raise Conflict(
                 "rollback.built_on",

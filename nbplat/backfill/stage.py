@@ -6,9 +6,9 @@ only the units in flight are done again: finished ones stand in the ledger with 
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+import functools
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from nbplat.backfill.tasks import task_maker, written_sources
 from nbplat.backfill.units import cut_groups
 from nbplat.errors import Conflict, NbplatError, from_record
 from nbplat.job import JobStore, StepContext, UnitState
+from nbplat.job.beat import beating
 from nbplat.remote.keys import BYTES_A_KEY
 from nbplat.remote.task import Task
 from nbplat.terms import StagedFile
@@ -225,24 +226,10 @@ def _share(settings: Mapping[str, Any], runner: Runner, *, whole: bool) -> dict[
 _SLOT_FLOOR_BYTES = 64 << 20
 
 
-@contextmanager
-def _renewed(store: JobStore, scope: str, worker: str, lease_ms: int) -> Iterator[None]:
-    """Keep the worker's units leased while the block runs, however long a piece takes."""
-    over = threading.Event()
-
-    def renew() -> None:
-        while not over.wait(lease_ms / 3000):
-            # A busy store is asked again; a lost lease shows when the unit is finished.
-            with suppress(NbplatError):
-                store.renew_units(scope, worker, lease_ms=lease_ms)
-
-    thread = threading.Thread(target=renew, name=f"renew-{worker}", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+def _renewed(store: JobStore, scope: str, worker: str, lease_ms: int) -> AbstractContextManager[None]:
+    """Keep the worker's units leased while the block runs."""
+    renew = functools.partial(store.renew_units, scope, worker, lease_ms=lease_ms)
+    return beating(renew, lease_ms=lease_ms, name=f"renew-{worker}")
 
 
 def release_dead_tries(store: JobStore, scope: str, context: StepContext) -> None:

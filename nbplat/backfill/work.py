@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nbplat.backfill.attempt import Attempts
 from nbplat.backfill.audit import (
     AuditReport,
     Previous,
@@ -156,19 +157,7 @@ class Work:
                     KIND, other.id, RunState.PROMOTING, frm=[RunState.AWAITING_PROMOTION, RunState.PROMOTING]
                 )
         members = [self._member(each, plan if each is run else BackfillPlan.from_record(each.plan)) for each in runs]
-        promoter = Promoter(
-            members=tuple(members),
-            tables=self.runs.tables,
-            writer=self.runs.writer,
-            splicer=self.runs.splicer,
-            publisher=self.runs.publisher,
-            store=self.runs.store,
-            clock=self.runs.clock,
-            lease_ms=self.runs.lease_ms,
-            max_attempts=self.runs.unit_attempts,
-            wait_ms=self.runs.wait_ms,
-            keep_schemas=self._schemas_in_use(plan.base),
-        )
+        promoter = Promoter(tuple(members), self._attempts(plan.base))
         outputs = promoter.run(context, run.outputs.get("reserved") or {})
         # The one that leads last: until then a try after a kill goes on with the train.
         for each in reversed(runs):
@@ -180,23 +169,25 @@ class Work:
         return Member(run.id, plan, staged_files(self.runs.store, run.id), about)
 
     def _roll_back(self, run: Run, plan: BackfillPlan, context: StepContext) -> dict[str, Any]:
-        undoer = Undoer(
-            plan=plan,
-            run_id=run.id,
-            tables=self.runs.tables,
-            writer=self.runs.writer,
-            splicer=self.runs.splicer,
-            publisher=self.runs.publisher,
-            store=self.runs.store,
-            clock=self.runs.clock,
-            lease_ms=self.runs.lease_ms,
-            max_attempts=self.runs.unit_attempts,
-            wait_ms=self.runs.wait_ms,
-            keep_schemas=self._schemas_in_use(plan.base),
-        )
+        undoer = Undoer(plan, run.id, self._attempts(plan.base))
         outputs = undoer.run(context, run.outputs, drop_column=bool(context.job.params.get("drop_column")))
         self.runs.store.move_run(KIND, run.id, RunState.ROLLED_BACK, frm=[RunState.ROLLING_BACK], outputs=outputs)
         return outputs
+
+    def _attempts(self, base: SnapshotPin) -> Attempts:
+        runs = self.runs
+        return Attempts(
+            tables=runs.tables,
+            writer=runs.writer,
+            splicer=runs.splicer,
+            publisher=runs.publisher,
+            store=runs.store,
+            clock=runs.clock,
+            lease_ms=runs.lease_ms,
+            max_attempts=runs.unit_attempts,
+            wait_ms=runs.wait_ms,
+            keep_schemas=self._schemas_in_use(base),
+        )
 
     def _schemas_in_use(self, base: SnapshotPin) -> frozenset[int]:
         pins = [

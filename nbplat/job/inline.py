@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from nbplat.errors import NbplatError, unexpected
+from nbplat.job.beat import beating
 from nbplat.job.ports import JobStore
 from nbplat.job.record import Job
 from nbplat.job.states import JobState
@@ -43,7 +44,7 @@ def work_inline(
     ended: list[Job] = []
     while (job := store.claim_job(worker, lease_ms=lease_ms)) is not None:
         try:
-            with _heartbeat(store, job, lease_ms):
+            with _kept(store, job, lease_ms):
                 result = run_step(StepContext(job, f"{job.id}/{job.fence}", _Report(store, job)))
             job = store.finish_job(job.id, job.fence, JobState.SUCCEEDED, result=result)
         except JobPaused:
@@ -65,23 +66,9 @@ def work_inline(
     return ended
 
 
-@contextlib.contextmanager
-def _heartbeat(store: JobStore, job: Job, lease_ms: int) -> Iterator[None]:
-    over = threading.Event()
-
-    def beat() -> None:
-        while not over.wait(lease_ms / 3000):
-            # A lost lease or a busy store shows at the step's own next word to the ledger.
-            with contextlib.suppress(NbplatError):
-                store.heartbeat(job.id, job.fence, lease_ms=lease_ms)
-
-    thread = threading.Thread(target=beat, name=f"heartbeat-{job.id}", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+def _kept(store: JobStore, job: Job, lease_ms: int) -> AbstractContextManager[None]:
+    beat = functools.partial(store.heartbeat, job.id, job.fence, lease_ms=lease_ms)
+    return beating(beat, lease_ms=lease_ms, name=f"heartbeat-{job.id}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,13 +43,13 @@ class RayRunner:
 
         Ray tries a task once more when its worker died under it; a second death is the error of its files.
         """
-        ray = self._ray
+        ray, slots = self._ray, self.slots
         piece = ray.remote(num_cpus=1, max_retries=1, retry_exceptions=False)(stage)
         running: dict[Any, Task] = {}
         more = True
         try:
             while more or running:
-                while more and len(running) < self.slots:
+                while more and len(running) < slots:
                     task = next(tasks, None)
                     if task is None:
                         more = False

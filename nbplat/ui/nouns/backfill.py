@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from nbplat.backfill.states import RunState
 from nbplat.ui.nouns.backfill_options import FEATURE, FRAME, PYTHON, TIMES, WINDOW
-from nbplat.ui.options import DRY_RUN, JSON, NAME, NEW, OUT, WAIT, YES, Noun, Option, Verb
+from nbplat.ui.options import DRY_RUN, JSON, NAME, NEW, OFFSET, OUT, TAIL, WAIT, YES, Noun, Option, Verb
 
 __all__ = ["BACKFILL"]
 
@@ -68,19 +68,7 @@ BACKFILL = Noun(
         Verb(
             "logs",
             "Show a run's log, and the error of each file that failed",
-            (
-                Option("offset", ("--offset",), "int", "start at this byte", default=0, metavar="BYTES", at_least=0),
-                Option(
-                    "tail",
-                    ("--tail",),
-                    "int",
-                    "only the last lines; 0 shows all",
-                    default=0,
-                    metavar="LINES",
-                    at_least=0,
-                ),
-                JSON,
-            ),
+            (OFFSET, TAIL, JSON),
             (_RUN,),
         ),
         Verb("pause", "Stop a run between two files and keep what is finished", (WAIT, JSON), (_RUN,)),

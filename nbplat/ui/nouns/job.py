@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from nbplat.ui.options import JSON, WAIT, YES, Noun, Option, Verb
+from nbplat.ui.options import JSON, OFFSET, TAIL, WAIT, YES, Noun, Option, Verb
 
 __all__ = ["JOB"]
 
@@ -25,19 +25,7 @@ JOB = Noun(
         Verb(
             "logs",
             "Show a job's log",
-            (
-                Option("offset", ("--offset",), "int", "start at this byte", default=0, metavar="BYTES", at_least=0),
-                Option(
-                    "tail",
-                    ("--tail",),
-                    "int",
-                    "only the last lines; 0 shows all",
-                    default=0,
-                    metavar="LINES",
-                    at_least=0,
-                ),
-                JSON,
-            ),
+            (OFFSET, TAIL, JSON),
             (_JOB,),
         ),
         Verb("cancel", "End a job and its processes", (WAIT, YES, JSON), (_JOB,)),
