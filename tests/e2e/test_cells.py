@@ -45,27 +45,17 @@ def test_a_cell_again_attaches_and_a_changed_one_does_not(shop: Product) -> None
     assert "again@3" == shop.json(*changed, "--new")["run"]["id"]
 
 
-# Slow enough that a command starts while it is under way.
-SLOW = """
-def feature(batch):
-    import time
-    time.sleep(0.15)
-    return {"halt": [float(each) for each in batch["example_id"].to_pylist()]}
-"""
-
-
 def test_cancel_ends_the_processes_and_the_cell_goes_on(retail: Product) -> None:
     """A cancelled staging leaves no process and a planned run; the cell again stages only what is missing."""
-    body = retail.folder / "halt.py"
-    body.write_text(SLOW)
-    words = ["backfill", "run", "halt", "--table", "retail.train", "--key", "example_id", "--python", str(body)]
+    words, gate, before = retail.held_cell("halt")
     retail.run(*words, "--background")
-    wait_until(lambda: retail.done("halt@1", "stage") >= 3, limit_s=60, what="three units")
+    wait_until(lambda: retail.done("halt@1", "stage") == before, limit_s=60, what="the files before the held one")
     assert "halt@1 planned" in retail.run("backfill", "cancel", "halt").out
     assert [] == retail.steps()
     assert "cancelled" == retail.json("job", "list", "--run", "halt@1")[0]["state"]
     done = retail.done("halt@1", "stage")
     assert 3 <= done < 48
+    gate.touch()
     assert "halt@1 awaiting_promotion 48/48" in retail.run(*words).out
     with retail.platform() as platform:
         events = platform.store.events(run_id="halt@1", limit=5000)

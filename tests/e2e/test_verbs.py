@@ -13,22 +13,23 @@ from tests.fixtures.waiting import wait_until
 pytestmark = pytest.mark.process
 
 
-SLOW = """
-def feature(batch):
-    import time
-    time.sleep(0.15)
-    return {"rest": [float(each) for each in batch["example_id"].to_pylist()]}
-"""
+def pause_asked(product: Product, run_id: str) -> bool:
+    """Whether the run's live job has been asked to pause."""
+    with product.platform() as platform:
+        return any(job.pause_requested for job in platform.store.jobs(run_id=run_id))
 
 
 def test_a_paused_run_waits_over_a_restart_and_goes_on(retail: Product) -> None:
     """Pause leaves no process; a new service leaves it paused; resume stages what is missing, each file once."""
-    body = retail.folder / "rest.py"
-    body.write_text(SLOW)
-    words = ["backfill", "run", "rest", "--table", "retail.train", "--key", "example_id", "--python", str(body)]
+    words, gate, before = retail.held_cell("rest")
     retail.run(*words, "--background")
-    wait_until(lambda: retail.done("rest@1", "stage") >= 3, limit_s=60, what="three units")
-    paused = retail.run("backfill", "pause", "rest").out
+    wait_until(lambda: retail.done("rest@1", "stage") == before, limit_s=60, what="the files before the held one")
+    pausing = retail.start("backfill", "pause", "rest")
+    wait_until(lambda: pause_asked(retail, "rest@1"), what="the wish to pause")
+    gate.touch()
+    ran = retail.ended(pausing)
+    assert 0 == ran.code, ran
+    paused = ran.out
     assert paused.startswith("rest@1 staging "), paused
     assert "paused\n" in paused
     assert "next: `%backfill resume rest@1`" in paused

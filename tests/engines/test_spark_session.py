@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -15,6 +15,7 @@ import pytest
 
 from nbplat.adapters.spark.session import SparkSettings, spark_session
 from nbplat.errors import SetupError
+from tests.fixtures.waiting import wait_until
 
 _STEP = """
 import os, sys, time
@@ -50,14 +51,13 @@ def start(folder: Path, how: str) -> tuple[subprocess.Popen[str], list[int]]:
     return process, [int(word) for word in words[1:]]
 
 
-def gone(pids: list[int], limit_s: float) -> list[str]:
-    """Wait until the processes have ended; returns what is left of them."""
-    deadline = time.monotonic() + limit_s
-    left = pids
-    while left and time.monotonic() < deadline:
-        left = [pid for pid in left if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
-        time.sleep(0.05)
-    return [" ".join(psutil.Process(pid).cmdline())[:80] for pid in left]
+def ended(pids: list[int]) -> bool:
+    """Whether none of the processes lives."""
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):
+            if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                return False
+    return True
 
 
 @pytest.mark.jvm
@@ -69,7 +69,7 @@ def test_a_killed_step_leaves_no_jvm(tmp_path: Path) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait(10)
 
-    assert [] == gone(started, 40)
+    wait_until(lambda: ended(started), limit_s=40, what="the end of the JVM and its workers")
 
 
 @pytest.mark.jvm
@@ -78,7 +78,7 @@ def test_a_step_that_ends_leaves_no_jvm(tmp_path: Path) -> None:
     process, started = start(tmp_path, "leave")
 
     assert 0 == process.wait(60)
-    assert [] == gone(started, 5)
+    wait_until(lambda: ended(started), limit_s=5, what="the end of the JVM and its workers")
 
 
 @pytest.mark.jvm
