@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SETS: dict[str, tuple[str, ...]] = {
     "base": (),
     "demo": ("sklearn",),
-    "test": ("sklearn", "spark", "ray", "postgres", "s3", "test"),
-    "all": ("spark", "ray", "sparkmagic", "sklearn", "xgboost", "postgres", "s3", "test"),
+    "test": ("sklearn", "numba", "spark", "ray", "postgres", "s3", "test"),
+    "all": ("spark", "ray", "sparkmagic", "sklearn", "numba", "xgboost", "postgres", "s3", "test"),
 }
 LARGER = (("base", "demo"), ("demo", "test"), ("test", "all"))
 PIN = re.compile(r"^(?P<name>[A-Za-z0-9_.-]+)==(?P<version>[^ ;\\]+)\s*(?:;\s*(?P<marker>[^\\]+))?", re.MULTILINE)
