@@ -7,8 +7,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
-from nbplat.remote.failure import failed as failed_unit
-
 __all__ = ["Farm", "Farms", "in_threads", "named"]
 
 T = TypeVar("T", bound=Mapping[str, Any])
@@ -27,11 +25,7 @@ class Farm(Protocol):
         """How many tasks it runs at once; a slot has its share of the memory."""
 
     def run(
-        self,
-        work: Callable[[T], R],
-        tasks: Iterator[T],
-        *,
-        failed: Callable[[T, Exception], R] = failed_unit,  # type: ignore[assignment]
+        self, work: Callable[[T], R], tasks: Iterator[T], *, failed: Callable[[T, Exception], R] | None = None
     ) -> Iterator[R]:
         """Do the tasks; yield each one's result as it ends, in no order.
 
@@ -41,8 +35,8 @@ class Farm(Protocol):
         Args:
             work: A function of a module of `nbplat.remote`. It takes what pickle carries and returns JSON values.
             tasks: Plain dicts. One has ``unit`` and ``fence``, unless `failed` knows better.
-            failed: Makes the result of a task that raised, or whose worker died. The default gives ``{"unit",
-                "fence", "error"}`` with the record of an error (see `nbplat.remote.failure.failed`).
+            failed: Makes the result of a task that raised, or whose worker died. None gives ``{"unit", "fence",
+                "error"}`` with the record of an error (see `nbplat.remote.failure.failed`).
         """
 
 

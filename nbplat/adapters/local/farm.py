@@ -37,7 +37,7 @@ class LocalFarm:
         work: Callable[[Any], Any],
         tasks: Iterator[Any],
         *,
-        failed: Callable[[Any, Exception], Any] = failed_unit,
+        failed: Callable[[Any, Exception], Any] | None = None,
     ) -> Iterator[Any]:
         """See the port."""
-        return in_threads(self.slots, partial(attempt, work, failed), tasks, "nbplat-work")
+        return in_threads(self.slots, partial(attempt, work, failed or failed_unit), tasks, "nbplat-work")

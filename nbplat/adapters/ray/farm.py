@@ -42,13 +42,13 @@ class RayFarm:
         work: Callable[[Any], Any],
         tasks: Iterator[Any],
         *,
-        failed: Callable[[Any, Exception], Any] = failed_unit,
+        failed: Callable[[Any, Exception], Any] | None = None,
     ) -> Iterator[Any]:
         """See the port.
 
         Ray tries a task once more when its worker died under it; a second death is the task's error.
         """
-        ray, slots = self._ray, self.slots
+        ray, slots, failed = self._ray, self.slots, failed or failed_unit
         piece = ray.remote(num_cpus=1, max_retries=1, retry_exceptions=False)(attempt)
         running: dict[Any, Any] = {}
         more = True

@@ -45,17 +45,18 @@ class SparkFarm:
         work: Callable[[Any], Any],
         tasks: Iterator[Any],
         *,
-        failed: Callable[[Any, Exception], Any] = failed_unit,
+        failed: Callable[[Any, Exception], Any] | None = None,
     ) -> Iterator[Any]:
         """See the port."""
         session = self._host.session(self._say)
+        lost = failed or failed_unit
 
         def piece(task: Any) -> Any:
             session.sparkContext.setJobGroup(_GROUP, f"{work.__name__} {named(task)}", interruptOnCancel=True)
             try:
-                [result] = collected(session.range(0, 1, 1, 1).mapInArrow(RunTask(work, failed, task), RECORD))
+                [result] = collected(session.range(0, 1, 1, 1).mapInArrow(RunTask(work, lost, task), RECORD))
             except Exception as exc:  # noqa: BLE001 - a lost worker or session is this task's error
-                return failed(task, KernelError.from_record(record_of(exc)))
+                return lost(task, KernelError.from_record(record_of(exc)))
             return result
 
         with watched(session.sparkContext, _GROUP, self._say):
