@@ -96,9 +96,13 @@ def test_values_of_every_type_survive() -> None:
     """Lists, structs and texts come out as they went in; no row is found in an empty table."""
     kinds = {"e": pa.list_(pa.float32()), "s": pa.struct([("x", pa.int8())]), "t": pa.string()}
     table = pa.table(
-        {"k": [2, 1], **{name: pa.array(values, kinds[name]) for name, values in (
-            ("e", [[1.5, 2.5], None]), ("s", [{"x": 1}, None]), ("t", ["two", None])
-        )}}
+        {
+            "k": [2, 1],
+            **{
+                name: pa.array(values, kinds[name])
+                for name, values in (("e", [[1.5, 2.5], None]), ("s", [{"x": 1}, None]), ("t", ["two", None]))
+            },
+        }
     )
     values = sort_values(table, ("k",), tuple(kinds))
     assert list(kinds.values()) == values.rows.schema.types

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from ..failure import KernelError
 from .dedupe import first_or_last
 from .events import Events
 from .hashing import row_hash
@@ -49,7 +48,8 @@ class Counts(NamedTuple):
     def plus(self, other: Counts) -> Counts:
         """Of both together."""
         types = {name: self.types.get(name, 0) + other.types.get(name, 0) for name in (*self.types, *other.types)}
-        return Counts(*(a + b for a, b in zip(self[:-1], other[:-1])), types=dict(sorted(types.items())))
+        numbers: list[Any] = [a + b for a, b in zip(tuple(self)[:-1], tuple(other)[:-1])]
+        return Counts(*numbers, types=dict(sorted(types.items())))
 
 
 class Ordering(NamedTuple):

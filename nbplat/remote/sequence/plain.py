@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..failure import KernelError
+from nbplat.remote.failure import KernelError
 
 __all__ = ["plain"]
 
@@ -22,8 +22,8 @@ def plain(column: Any) -> pa.Array:
         column: Array or chunked array. Dictionaries, run ends and views are decoded, an extension is its storage.
 
     Returns:
-        ``bool``; ``int64`` for integers, and for dates, times, timestamps and durations in microseconds (nanoseconds are
-        cut as Arrow casts them); ``uint64`` for itself; ``float64`` with one zero and one NaN; ``large_binary`` for
+        ``bool``; ``int64`` for integers, and for dates, times, timestamps and durations in microseconds (nanoseconds
+        are cut as Arrow casts them); ``uint64`` for itself; ``float64`` with one zero and one NaN; ``large_binary`` for
         texts and bytes; a decimal; ``large_list``; ``struct``; ``null``.
 
     Raises:

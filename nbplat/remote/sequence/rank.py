@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..failure import KernelError
+from nbplat.remote.failure import KernelError
+
 from .plain import plain
 
 __all__ = ["Packed", "packed", "rank", "signed"]
