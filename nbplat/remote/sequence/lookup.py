@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nbplat.remote.failure import KernelError
+
 from .hashing import row_hash
 from .plain import plain
 
