@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ..failure import KernelError
+from nbplat.remote.failure import KernelError
 from .order import ordering
 from .tasks import Recipe
 
