@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from nbplat.remote.failure import KernelError
+
 from .hashing import bucket_of
 from .screen import screen, screened_schema
 from .tally import add

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from nbplat.remote.failure import KernelError
+
 from .order import ordering
 from .tasks import Recipe
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nbplat.remote.numbering import numbered
+
 from .spill import written_file
 from .stored_rows import BUCKET, TIME
 

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from nbplat.remote.failure import failed
+
 from .hashing import bucket_of
 from .screen import screen, screened_schema
 from .source_part import read_part

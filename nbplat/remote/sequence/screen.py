@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nbplat.remote.failure import KernelError
+
 from .stored_rows import SEEN, TIME
 from .tally import new_tally
 from .tasks import Recipe

@@ -14,6 +14,7 @@ import pyarrow.fs
 
 from nbplat.remote.failure import KernelError
 from nbplat.remote.storage import filesystem
+
 from .tasks import SpillFile
 
 __all__ = ["SpillWriter", "read_bucket", "spill_location", "write_spill", "written_file"]
