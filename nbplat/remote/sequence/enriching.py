@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypedDict
 
@@ -12,7 +13,7 @@ from .lookup import Values, distinct_keys, find, held_rows, number_keys, sort_va
 from .source_part import read_part
 from .times import to_us
 
-__all__ = ["FROM", "EnrichTask", "Enriched", "enriched", "from_column", "loaded_values"]
+__all__ = ["FROM", "EnrichTask", "Enriched", "columns_of", "enriched", "from_column", "loaded_values"]
 
 FROM = "__from"
 """Ends the name of the column that says from when the value held."""
@@ -32,6 +33,7 @@ class EnrichTask(TypedDict):
         time_unit: Of integer times, or None.
         zone: ``{"name", "ambiguous", "missing"}`` of naive times, or None.
         parts: What `source_part.read_part` reads.
+        schema: Serialized Arrow schema of the columns that are read, `columns_of`; also of a table without rows.
         table: Its name, for messages.
     """
 
@@ -42,6 +44,7 @@ class EnrichTask(TypedDict):
     time_unit: str | None
     zone: dict[str, str] | None
     parts: list[dict[str, Any]]
+    schema: bytes
     table: str
 
 
@@ -91,16 +94,24 @@ def loaded_values(task: Mapping[str, Any], chunks: Iterable[pa.Table], wanted: p
     """Sort what a table holds for `find`.
 
     Args:
-        chunks: The task's columns: those of ``on``, of ``names`` and ``time``; at least one chunk.
+        chunks: `columns_of` the task; may be none.
         wanted: Keys to keep the rows of; None: all.
     """
     on = [pair[1] for pair in task["on"]]
+    none = pa.ipc.read_schema(pa.py_buffer(task["schema"])).empty_table()
+    chunks = itertools.chain([none], (chunk.cast(none.schema) for chunk in chunks))
     table = pa.concat_tables(chunks) if wanted is None else held_rows(chunks, on, distinct_keys(wanted))
     columns = sorted(set(task["names"].values()))
     moments = None
     if task["time"] is not None:
-        moments = to_us(table[task["time"]], zone=task["zone"], time_unit=task["time_unit"], column=task["time"])
+        moments = _moments(table[task["time"]], task)
     return sort_values(table, on, columns, moments)
+
+
+def columns_of(task: Mapping[str, Any]) -> list[str]:
+    """Columns of the table that enriching reads: of ``on``, of ``names``, and ``time``; each once."""
+    time = [] if task["time"] is None else [task["time"]]
+    return list(dict.fromkeys([*(pair[1] for pair in task["on"]), *task["names"].values(), *time]))
 
 
 def from_column(values: Values, at: Any) -> pa.Array:
@@ -108,6 +119,15 @@ def from_column(values: Values, at: Any) -> pa.Array:
     missing = at < 0
     moments = np.where(missing, 0, values.from_us[at] if len(values.from_us) else 0)
     return pa.array(moments, pa.int64(), mask=missing).view(_MOMENT)
+
+
+def _moments(column: pa.ChunkedArray, task: Mapping[str, Any]) -> pa.Array:
+    """``int64[rows]``; null where the column is, which `to_us` would refuse."""
+    null = np.asarray(column.is_null())
+    known = to_us(column.drop_null(), unit=task["time_unit"], zone=task["zone"], name=f"{task['table']}.{task['time']}")
+    moments = np.zeros(len(column), np.int64)
+    moments[~null] = known
+    return pa.array(moments, mask=null)
 
 
 def _joined(task: Mapping[str, Any], values: Values, at: Any) -> dict[str, Any]:
@@ -121,7 +141,5 @@ def _joined(task: Mapping[str, Any], values: Values, at: Any) -> dict[str, Any]:
 
 
 def _parts(task: Mapping[str, Any]) -> Iterator[pa.Table]:
-    columns = [pair[1] for pair in task["on"]] + list(task["names"].values())
-    columns = list(dict.fromkeys([*columns, *([task["time"]] if task["time"] is not None else [])]))
     for part in task["parts"]:
-        yield from read_part(part, columns, _CHUNK_ROWS)
+        yield from read_part(part, columns_of(task), _CHUNK_ROWS)

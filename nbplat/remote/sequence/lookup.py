@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..failure import KernelError
+from nbplat.remote.failure import KernelError
+
 from .hashing import row_hash
 from .plain import plain
 
