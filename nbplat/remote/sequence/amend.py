@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from ..failure import failed
+from nbplat.remote.failure import failed
 from .change_file import Changes, change_location, write_changes
 from .difference import Difference, changed_fields, difference, identity_of
 from .hashing import row_hash
 from .heavy import WORKING, entity_ranges
 from .index_file import index_location, write_index_file
 from .order import ordering
-from .screen import screened_schema
 from .sorting import sort_events
 from .spill import read_bucket
 from .stored_rows import SEEN, TIME, TYPE, UNTIL, WHERE, to_stored
@@ -117,7 +116,7 @@ class _Bucket:
         """Screened rows of the source, whole entities at a time, the entities ascending."""
         task = self._task
 
-        def batches(only: Optional[list[str]]) -> Iterator[pa.RecordBatch]:
+        def batches(only: list[str] | None) -> Iterator[pa.RecordBatch]:
             for spill in task["spills"]:
                 yield from read_bucket(
                     spill["path"],
@@ -156,7 +155,7 @@ class _Bucket:
         wanted = keys.inside & np.isin(keys.entity, entities) if keys.inside.any() else keys.inside
         mine = _copy_key(fresh, recipe)
         copies = np.zeros(len(wanted), bool)
-        if mine is not None and len(keys.entity):
+        if mine is not None and keys.identity is not None and len(keys.entity):
             # Rows outside the window that are copies of fresh ones: which of them stays is decided together.
             copies = np.isin(keys.identity, mine[mine != 0]) & ~wanted
             copies &= keys.identity != 0

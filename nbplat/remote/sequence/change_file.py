@@ -33,7 +33,7 @@ def change_location(out: str, unit: str, fence: int) -> str:
 def write_changes(location: str, storage: Mapping[str, str], schema: pa.Schema, recipe: Recipe) -> Iterator[Changes]:
     """A change file to fill; it appears when the block ends.
 
-    Its rows have ``what``, the entity, ``nb_type``, ``nb_time`` and the id columns of each event, ``fields`` (those that
+    Its rows have ``what``, the entity, ``nb_type``, ``nb_time`` and the id columns of each event, ``fields`` (that
     differ, of a changed event), ``run`` and ``position`` (of the row that goes; -1 of an added event).
     """
     shown = list(dict.fromkeys([*recipe["entity"], TYPE, TIME, *recipe["id"]]))
@@ -52,7 +52,7 @@ def write_changes(location: str, storage: Mapping[str, str], schema: pa.Schema, 
 
 def read_changes(location: str, storage: Mapping[str, str]) -> pa.Table:
     """Rows of a change file."""
-    from ..storage import filesystem
+    from nbplat.remote.storage import filesystem
 
     system, path = filesystem(location, storage)
     with system.open_input_file(path) as source:

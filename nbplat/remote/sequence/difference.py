@@ -61,7 +61,7 @@ def identity_of(rows: pa.Table, entity: Sequence[str], id: Sequence[str]) -> Any
 
 
 def changed_fields(old: pa.Table, new: pa.Table, found: Difference) -> dict[str, Any]:
-    """Which columns differ in each changed pair: column -> ``bool[changed]``; columns without a difference are left out."""
+    """Which columns differ in each changed pair: column -> ``bool[changed]``; those that never differ are left out."""
     was, now = pa.array(found.was), pa.array(found.now)
     fields = {}
     for name in old.column_names:

@@ -45,8 +45,7 @@ def read_runs(runs: Sequence[Mapping[str, Any]], columns: Sequence[str], keep: A
     start = 0
     for number, part in enumerate(runs):
         places = _live(part)
-        for rows in _chunks(part, columns, None if keep is None else keep[start : start + len(places)]):
-            tables.append(rows)
+        tables += _chunks(part, columns, None if keep is None else keep[start : start + len(places)])
         if keep is not None:
             wanted = keep[start : start + len(places)]
             start += len(places)

@@ -138,7 +138,7 @@ class AmendTask(TypedDict):
     bucket: int
     spills: list[SpillFile]
     runs: list[dict[str, Any]]
-    window: Optional[tuple[Optional[int], Optional[int]]]
+    window: tuple[int | None, int | None] | None
     recipe: Recipe
     stored: bytes
     scratch: str
