@@ -49,6 +49,7 @@ class UnitWork:
         make: Callable[[str, int], Any],
         *,
         finished: Callable[[str, Mapping[str, Any]], None] | None = None,
+        known: Callable[[int], None] | None = None,
     ) -> dict[str, Mapping[str, Any]]:
         """Do the units that are not done yet.
 
@@ -57,6 +58,7 @@ class UnitWork:
                 what the ledger is to keep.
             make: Makes the task of a unit and its fence.
             finished: Told of each unit that this call has done, with its result.
+            known: Told at the start how many were done before.
 
         Returns:
             Unit id -> result, of all `units`.
@@ -68,7 +70,10 @@ class UnitWork:
         """
         self.store.plan_units(self.scope, sorted(units))
         self._release_dead_tries()
-        if any(unit.state is not UnitState.DONE for unit in self.store.units(self.scope)):
+        states = [unit.state for unit in self.store.units(self.scope)]
+        if known is not None:
+            known(states.count(UnitState.DONE))
+        if any(state is not UnitState.DONE for state in states):
             renew = functools.partial(self.store.renew_units, self.scope, self.context.worker, lease_ms=self.lease_ms)
             with beating(renew, lease_ms=self.lease_ms, name=f"renew-{self.context.worker}"):
                 self._work(farm, work, make, finished)
