@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Conditions",
     "EventSource",
+    "EventSources",
     "Index",
     "IndexFile",
     "IndexState",
@@ -27,6 +28,7 @@ __all__ = [
     "RowSource",
     "SourcePart",
     "SourcePin",
+    "VocabTables",
 ]
 
 
@@ -125,6 +127,21 @@ class EventSource(Protocol):
         """Parts that hold the rows added since `pin`; None when the source was not only appended to since."""
 
 
+class EventSources(Protocol):
+    """Finds what a definition names."""
+
+    def open(self, name: str, pin: SourcePin | None = None) -> EventSource:
+        """A table (``retail.events``), a path or glob of Parquet files, or a frame that was given by name.
+
+        Args:
+            pin: That very state; None: the present one.
+
+        Raises:
+            NotFound: there is no such table, file or frame.
+            Conflict: the pinned state is gone: the snapshot expired, a file changed, another frame under the name.
+        """
+
+
 class Conditions(Protocol):
     """Turns ``where`` texts into what workers evaluate."""
 
@@ -194,14 +211,16 @@ class IndexFile:
     Attributes:
         path: Location, as the manifest spells it.
         bucket: All its rows are of this one.
-        rows: Row count.
+        rows: Physical rows.
         file_bytes: Size.
+        deleted: How many of the rows were removed since.
     """
 
     path: str
     bucket: int
     rows: int
     file_bytes: int
+    deleted: int = 0
 
     def record(self) -> dict[str, Any]:
         """JSON form."""
@@ -235,7 +254,14 @@ class IndexTables(Protocol):
     """Stored indexes: Iceberg tables partitioned by identity of ``nb_bucket``."""
 
     def create(
-        self, name: str, schema: pa.Schema, *, record: Mapping[str, Any], buckets: int, properties: Mapping[str, str]
+        self,
+        name: str,
+        schema: pa.Schema,
+        *,
+        record: Mapping[str, Any],
+        buckets: int,
+        sort: Sequence[str] = (),
+        properties: Mapping[str, str] = MappingProxyType({}),
     ) -> IndexState:
         """Make the table, or return the state of the one that is there.
 
@@ -243,6 +269,7 @@ class IndexTables(Protocol):
             name: ``nb_sequences.home_v3__0123456789ab``; its namespace is made.
             schema: Stored columns; ``nb_bucket`` among them.
             record: The index record, kept in the table's properties.
+            sort: Columns of the table's sort order: entity, type, time, id columns.
             properties: More of them, ``nbplat.*``.
         """
 
@@ -264,18 +291,21 @@ class IndexTables(Protocol):
         parent: int | None,
         *,
         added: Sequence[IndexFile],
-        removed: Mapping[str, Sequence[int]] = MappingProxyType({}),
+        removed: Mapping[str, Sequence[int] | npt.NDArray[np.int64]] = MappingProxyType({}),
         replaced: Sequence[str] = (),
         source: SourcePin,
         report: IndexReport,
         summary: Mapping[str, str] = MappingProxyType({}),
+        tag: str | None = None,
     ) -> SnapshotPin:
         """Publish in one commit: files added, rows removed (file -> physical rows), files replaced.
 
         Args:
             parent: The snapshot that all this was made for; None for a table without one.
             source, report: The index's after the commit.
-            summary: Provenance, ``nbplat.*``; goes into the snapshot's summary.
+            summary: Provenance, ``nbplat.*``; goes into the snapshot's summary. ``nbplat.job`` names whose commit it
+                is; ``nbplat.step`` is ``build``, ``increment``, ``correct`` or ``compact``.
+            tag: Keeps the new snapshot from being expired.
 
         Raises:
             Conflict: ``index.moved``, the present snapshot is another than `parent`. A commit that was made already
@@ -285,8 +315,28 @@ class IndexTables(Protocol):
     def files(self, pin: SnapshotPin, bucket: int | None = None) -> tuple[IndexFile, ...]:
         """Data files of a snapshot, of one bucket or of all: the base first, then the added runs in their order."""
 
+    def parts(self, pin: SnapshotPin, bucket: int | None = None) -> tuple[SourcePart, ...]:
+        """How any process reads the files of `files`, in their order; removed rows are left out by the reader."""
+
     def rows(self, pin: SnapshotPin, bucket: int, columns: Sequence[str]) -> tuple[pa.Table, ...]:
         """Rows of a bucket, one sorted table a file, in the order of `files`, removed rows left out."""
 
     def drop(self, name: str) -> None:
         """Drop the table with its files; nothing happens when there is none."""
+
+
+class VocabTables(Protocol):
+    """Frozen vocabularies, in the table ``<index>__vocab``; only ever appended to, a version in one commit."""
+
+    def store(self, index: str, version: str, features: Mapping[str, pa.Table]) -> None:
+        """Keep the vocabularies of a version; nothing happens when it is there.
+
+        Args:
+            index: Table name of the index.
+            version: Names the content of all of them; letters and digits.
+            features: Feature -> ``id`` (int64), ``value`` (text; None for an id that stands for no value) and
+                ``count`` (int64).
+        """
+
+    def load(self, index: str, version: str) -> Mapping[str, pa.Table] | None:
+        """The vocabularies of a version by feature, rows in the order of their ids; None when it was never stored."""

@@ -1,0 +1,112 @@
+"""From selections to the rows themselves: expanded, merged, cut to length, turned, taken as lists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from .events import Events, Selection
+
+__all__ = ["Ragged", "cut", "expand", "flat", "lists", "merge", "turned"]
+
+
+class Ragged(NamedTuple):
+    """A list of rows for each example.
+
+    Attributes:
+        positions: ``int64[...]``, rows of the `Events`.
+        offsets: ``int64[examples + 1]`` into `positions`; an empty list where an example has nothing.
+    """
+
+    positions: Any
+    offsets: Any
+
+
+def flat(
+    events: Events,
+    selections: Sequence[Selection],
+    *,
+    order: str = "newest_first",
+    limit: int | None = None,
+    truncate: str = "oldest",
+) -> Ragged:
+    """The rows of each example in the order a model reads them; several selections are merged by time.
+
+    Args:
+        selections: At least one; those of different types are merged by time, then type name, then place.
+        order: ``newest_first`` or ``oldest_first``.
+        limit: How many rows at most; None: all.
+        truncate: Which go beyond that: ``oldest`` or ``newest``.
+    """
+    merged = merge(events, [expand(each) for each in selections])
+    if limit is not None:
+        merged = cut(merged, limit, truncate)
+    return turned(merged) if order == "newest_first" else merged
+
+
+def expand(selection: Selection) -> Ragged:
+    """The rows that are selected, oldest first."""
+    counts = selection.hi - selection.lo
+    offsets = np.zeros(len(counts) + 1, dtype=np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    rows = np.arange(offsets[-1]) + np.repeat(selection.lo - offsets[:-1], counts)
+    if not len(selection.skipped):
+        return Ragged(rows, offsets)
+    skips = np.diff(selection.skipped_at)
+    at = selection.skipped + np.repeat(offsets[:-1] - selection.lo, skips)
+    stay = np.ones(len(rows), dtype=bool)
+    stay[at] = False
+    offsets[1:] -= np.cumsum(skips)
+    return Ragged(rows[stay], offsets)
+
+
+def merge(events: Events, parts: Sequence[Ragged]) -> Ragged:
+    """Several lists an example as one: by time, then type, then place, oldest first."""
+    if len(parts) == 1:
+        return parts[0]
+    counts = sum(np.diff(part.offsets) for part in parts)
+    offsets = np.zeros(len(counts) + 1, dtype=np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    rows = np.concatenate([part.positions for part in parts])
+    example = np.concatenate([np.repeat(np.arange(len(counts)), np.diff(part.offsets)) for part in parts])
+    order = np.lexsort((rows, events.time_us[rows], example))
+    return Ragged(rows[order], offsets)
+
+
+def cut(ragged: Ragged, limit: int, truncate: str = "oldest") -> Ragged:
+    """At most `limit` rows an example, of lists that are oldest first."""
+    counts = np.diff(ragged.offsets)
+    kept = np.minimum(counts, limit)
+    if bool((kept == counts).all()):
+        return ragged
+    first = ragged.offsets[:-1] + (counts - kept if truncate == "oldest" else 0)
+    offsets = np.zeros(len(counts) + 1, dtype=np.int64)
+    np.cumsum(kept, out=offsets[1:])
+    return Ragged(ragged.positions[np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], kept)], offsets)
+
+
+def turned(ragged: Ragged) -> Ragged:
+    """Each list the other way round."""
+    offsets = ragged.offsets
+    # Place p of a list [a, b) takes a + b - 1 - p.
+    mirror = np.repeat(offsets[:-1] + offsets[1:] - 1, np.diff(offsets)) - np.arange(offsets[-1])
+    return Ragged(ragged.positions[mirror], offsets)
+
+
+def lists(values: Any, positions: Any, offsets: Any) -> pa.LargeListArray:
+    """A column's values as a list an example.
+
+    Args:
+        values: Array or chunked array, a value an event.
+        positions: Rows of `values`.
+        offsets: ``int64[examples + 1]`` into `positions`.
+    """
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    taken = values.take(pa.array(positions))
+    if isinstance(taken, pa.ChunkedArray):
+        taken = pa.concat_arrays(taken.chunks) if taken.num_chunks else pa.array([], taken.type)
+    return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), taken)
