@@ -11,7 +11,7 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 
 from .failure import KernelError, of_store
-from .project import Names, constant, matching, project
+from .project import Names, constant, matching, project, without_ids
 from .storage import filesystem
 from .task import FileTask
 
@@ -89,7 +89,7 @@ def live_chunks(
         _check_rows(reader.metadata, file)
         schema = reader.schema_arrow
         if by_name:
-            schema = pa.schema([pa.field(field.name, field.type) for field in schema])
+            schema = pa.schema([without_ids(field) for field in schema])
         found = matching(schema, columns, names)
         sizes = [reader.metadata.row_group(number).num_rows for number in range(reader.metadata.num_row_groups)]
         first, end = file.get("groups") or (0, len(sizes))

@@ -76,8 +76,10 @@ def _imports(file: Path, node: ast.AST, *, lazy: bool) -> Iterator[Imported]:
             module = child.module
             if child.level:
                 # Code for other interpreters travels under a name that its zip decides.
-                assert file.parent.name == "remote", f"{file}:{child.lineno}: a relative import; write the full name"
-                module = f"nbplat.remote.{child.module}" if child.module else "nbplat.remote"
+                package = file.relative_to(ROOT).parts[:-1]
+                assert package[:2] == ("nbplat", "remote"), f"{file}:{child.lineno}: relative; write the full name"
+                package = package[: len(package) - child.level + 1]
+                module = ".".join((*package, child.module) if child.module else package)
             for alias in child.names:
                 yield Imported(file, child.lineno, f"{module}.{alias.name}", lazy)
         else:

@@ -16,9 +16,9 @@ __all__ = ["index_location", "write_index_file"]
 ROW_GROUP_ROWS = 128 * 1024
 
 
-def index_location(out: str, bucket: int, unit: str, fence: int) -> str:
-    """Where a unit's data file of a bucket goes; unit and fence are in the name, so that tries never meet."""
-    return f"{out.rstrip('/')}/{BUCKET}={bucket}/{unit}-{fence}.parquet"
+def index_location(out: str, bucket: int, stem: str, unit: str, fence: int) -> str:
+    """Where a unit's data file of a bucket goes; plan, unit and fence are in the name, so that tries never meet."""
+    return f"{out.rstrip('/')}/{BUCKET}={bucket}/{stem}-{unit}-{fence}.parquet"
 
 
 def write_index_file(
@@ -40,7 +40,7 @@ def write_index_file(
     with written_file(location, storage) as sink:
         with pq.ParquetWriter(
             sink,
-            numbered(schema),
+            _with_ids(schema),
             compression="zstd",
             compression_level=1,
             write_page_index=True,
@@ -54,3 +54,8 @@ def write_index_file(
                 rows += table.num_rows
         size = sink.tell()
     return rows, size
+
+
+def _with_ids(schema: pa.Schema) -> pa.Schema:
+    """The schema with field ids: the table's own where it has them, else in order, as a new table numbers them."""
+    return schema if b"PARQUET:field_id" in (schema.field(0).metadata or {}) else numbered(schema)

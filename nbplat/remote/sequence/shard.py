@@ -49,8 +49,8 @@ def _sharded(task: ShardTask) -> tuple[list[dict[str, Any]], dict[str, Any]]:
                 spill["path"], task["spilled"], bucket, recipe["buckets"], spill["rounds"], only=only
             )
 
-    rows = sum(spill["rows"][bucket] for spill in task["spills"])
-    size = sum(spill["bytes"][bucket] for spill in task["spills"])
+    rows = sum(spill["rows"] for spill in task["spills"])
+    size = sum(spill["bytes"] for spill in task["spills"])
     ranges = entity_ranges(batches, recipe, rows, size, task["memory_bytes"] // WORKING)
     return _written(task, bucket, ranges)
 
@@ -82,6 +82,6 @@ def _written(task: ShardTask, bucket: int, ranges: Iterator[pa.Table]) -> tuple[
             tallies.append(tally)
             yield to_stored(events, bucket, schema)
 
-    path = index_location(task["out"], bucket, task["unit"], task["fence"])
+    path = index_location(task["out"], bucket, task["stem"], task["unit"], task["fence"])
     rows, size = write_index_file(path, task["storage"], schema, stored())
     return [{"path": path, "bucket": bucket, "rows": rows, "file_bytes": size}], add(tallies)

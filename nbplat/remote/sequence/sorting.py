@@ -43,7 +43,8 @@ def sort_events(rows: pa.Table, recipe: Recipe) -> tuple[Events, dict[str, Any]]
         passes=passes(rows, recipe["conditions"]) if recipe["conditions"] else None,
         dedupe=recipe["dedupe"],
     )
-    events = found.events(rows.select(recipe["columns"]))
+    schema = pa.ipc.read_schema(pa.py_buffer(recipe["schema"]))
+    events = found.events(rows.select(recipe["columns"]).cast(schema))
     _count(tally, events, found.counts)
     return events, tally
 

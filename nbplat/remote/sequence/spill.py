@@ -60,13 +60,13 @@ class SpillWriter:
         ends = np.cumsum(np.bincount(bucket, minlength=self._buckets))
         rows = pa.concat_tables(self._rows)
         self._rows, self._bucket, self._held = [], [], 0
-        start = 0
-        for number, end in enumerate(ends.tolist()):
-            batch = _one_batch(rows.take(pa.array(order[start:end])))
-            self._sink.write_batch(batch)
-            self.rows[number] += batch.num_rows
-            self.bytes[number] += batch.nbytes
-            start = end
+        batch = _one_batch(rows.take(pa.array(order)))
+        del rows
+        for number, (start, end) in enumerate(zip([0, *ends.tolist()], ends.tolist())):
+            mine = batch.slice(start, end - start)
+            self._sink.write_batch(mine)
+            self.rows[number] += mine.num_rows
+            self.bytes[number] += mine.nbytes
         self.rounds += 1
 
 

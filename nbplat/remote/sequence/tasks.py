@@ -88,9 +88,9 @@ class ShardTask(TypedDict):
     """Sort the events of one bucket and write them as one data file of the index.
 
     Attributes:
-        unit, fence: They name the data file.
+        unit, fence, stem: They name the data file; the stem is the plan's.
         bucket: Which one; -1: all of them, read from `parts` without spill files.
-        spills: Path and rounds of each spill file that has rows of the bucket.
+        spills: ``path``, ``rounds``, and of the bucket ``rows`` and ``bytes``, of each spill file that has rows of it.
         parts: What `source_part.read_part` reads, when there are no spill files.
         recipe: See `Recipe`.
         stored: Serialized Arrow schema of the data file (see `stored_rows`).
@@ -102,6 +102,7 @@ class ShardTask(TypedDict):
 
     unit: str
     fence: int
+    stem: str
     bucket: int
     spills: list[dict[str, Any]]
     parts: list[dict[str, Any]]
