@@ -39,35 +39,40 @@ class Chosen(NamedTuple):
 def chosen_examples(stages: Sequence[Staged], count: int) -> list[Chosen]:
     """Examples spread evenly from the shortest to the heaviest history, of different users where there are enough."""
     lengths = np.concatenate([stage.before.sum(axis=0) for stage in stages]) if stages else np.empty(0, np.int64)
-    rows = len(lengths)
-    if not rows or count < 1:
+    if not len(lengths) or count < 1:
         return []
     stage_of = np.repeat(np.arange(len(stages)), [len(stage.places) for stage in stages])
     place_of = np.concatenate([np.arange(len(stage.places)) for stage in stages])
     who = np.concatenate([stage.entity.astype(np.int64) for stage in stages])
     as_of = np.concatenate([stage.as_of_us for stage in stages])
-    order = np.lexsort((as_of, who, stage_of, lengths))
-    # The heaviest comes first to the draw: its user must not be used up by a lighter example.
-    targets = np.unique(np.rint(np.linspace(0, rows - 1, min(count, rows))).astype(int))[::-1]
-    used: set[tuple[int, int]] = set()
+    order = np.lexsort((place_of, as_of, who, stage_of, lengths))
+    # Empty histories stay in the batch, but one in ten strips says all there is to say of them.
+    empty = int((lengths == 0).sum())
+    order = order[max(empty - max(count // 10, 1), 0) :] if empty < len(lengths) else order
+    user = stage_of[order] * (int(who.max()) + 2) + who[order]
+    found = []
+    for target, at in _spread(user, min(count, len(order))):
+        share = target / max(len(order) - 1, 1)
+        kind = "short" if share < 1 / 3 else "median" if share < 2 / 3 else "long"
+        kind = "heaviest" if target == len(order) - 1 else kind
+        found.append(Chosen(kind, int(stage_of[order[at]]), int(place_of[order[at]])))
+    return found
+
+
+def _spread(user: npt.NDArray[np.int64], count: int) -> list[tuple[int, int]]:
+    """Places spread evenly, as wanted and as taken: the next smaller one where the user was taken already."""
+    rows = len(user)
+    targets = np.unique(np.rint(np.linspace(0, rows - 1, count)).astype(int))
+    used: set[int] = set()
     taken: set[int] = set()
     found = []
-    for target in targets:
-        near = range(int(target), max(int(target) - rows // (2 * len(targets)) - 1, -1), -1)
-        at = next(
-            (
-                each
-                for each in near
-                if each not in taken and (int(stage_of[order[each]]), int(who[order[each]])) not in used
-            ),
-            int(target),
-        )
-        example = int(order[at])
+    # The heaviest comes first to the draw: its user must not be used up by a lighter example.
+    for target in targets[::-1].tolist():
+        near = range(target, max(target - rows // (2 * len(targets)) - 1, -1), -1)
+        at = next((each for each in near if each not in taken and int(user[each]) not in used), target)
         taken.add(at)
-        used.add((int(stage_of[example]), int(who[example])))
-        share = target / max(rows - 1, 1)
-        kind = "heaviest" if target == rows - 1 else "short" if share < 1 / 3 else "median" if share < 2 / 3 else "long"
-        found.append(Chosen(kind, int(stage_of[example]), int(place_of[example])))
+        used.add(int(user[at]))
+        found.append((target, at))
     return found[::-1]
 
 
