@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ..failure import KernelError
+from nbplat.remote.failure import KernelError
+
 from .hashing import bucket_of
 from .screen import screen, screened_schema
 from .tally import add

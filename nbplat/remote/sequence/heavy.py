@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ..failure import KernelError
+from nbplat.remote.failure import KernelError
+
 from .order import ordering
 from .tasks import Recipe
 

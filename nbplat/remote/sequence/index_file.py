@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..numbering import numbered
+from nbplat.remote.numbering import numbered
+
 from .spill import written_file
 from .stored_rows import BUCKET, TIME
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ..failure import failed
+from nbplat.remote.failure import failed
+
 from .hashing import bucket_of
 from .screen import screen, screened_schema
 from .source_part import read_part

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..failure import KernelError
+from nbplat.remote.failure import KernelError
+
 from .stored_rows import SEEN, TIME
 from .tally import new_tally
 from .tasks import Recipe

@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..failure import failed
+from nbplat.remote.failure import failed
+
 from .direct import rows_by_bucket, screen_all
 from .heavy import WORKING, entity_ranges
 from .index_file import index_location, write_index_file

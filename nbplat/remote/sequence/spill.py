@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.fs
 
-from ..failure import KernelError
-from ..storage import filesystem
+from nbplat.remote.failure import KernelError
+from nbplat.remote.storage import filesystem
+
 from .tasks import SpillFile
 
 __all__ = ["SpillWriter", "read_bucket", "spill_location", "write_spill", "written_file"]
