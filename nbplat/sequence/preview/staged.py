@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from nbplat.remote.sequence.events import Events
 from nbplat.remote.sequence.gather import Ragged, cut, expand, merge, turned
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from nbplat.remote.sequence.events import Rule
+    from nbplat.sequence.enrich import Joined
 
-__all__ = ["Budget", "Staged", "lengths_of", "looked", "read", "staged"]
+__all__ = ["Budget", "Read", "Staged", "lengths_of", "read", "staged"]
 
 
 class Budget(NamedTuple):
@@ -119,13 +121,19 @@ def _fewer(found: list[Read], most: int) -> list[Read]:
     return thin
 
 
-def staged(definition: Definition, index: Index, examples: Examples, each: Read) -> Staged:
-    """Take the examples of one bucket through retrieving, selecting and sizing."""
+def staged(
+    definition: Definition, index: Index, examples: Examples, each: Read, joined: Mapping[str, Joined]
+) -> Staged:
+    """Take the examples of one bucket through retrieving, selecting and sizing.
+
+    Args:
+        joined: Tables of the enrichments at reading, by name.
+    """
     rules = rules_of(definition, index.record)
     found = select_events(each.events, rules, definition, examples, each.bucket, each.places)
     retrieved = tuple(expand(selection) for selection in found.selections)
     kept = tuple(
-        _nearest(rule, rows, each.events, examples, each.places)
+        _nearest(definition, rule, rows, each.events, examples.take(each.places), joined)
         for rule, rows in zip(definition.events, retrieved, strict=True)
     )
     return Staged(
@@ -154,15 +162,35 @@ def lengths_of(definition: Definition) -> tuple[int, ...]:
 
 
 def _nearest(
-    rule: EventRule, rows: Ragged, events: Events, examples: Examples, places: npt.NDArray[np.int64]
+    definition: Definition,
+    rule: EventRule,
+    rows: Ragged,
+    events: Events,
+    examples: Examples,
+    joined: Mapping[str, Joined],
 ) -> Ragged:
     if rule.select is None:
         return rows
     from nbplat.remote.sequence.nearest import nearest, vectors
 
-    ours = vectors(events.rows.column(rule.select.column), rule.select.column)
-    theirs = vectors(examples.take(places).rows.column(rule.select.to), rule.select.to)
-    return nearest(rows, ours, theirs, rule.select.count).kept
+    theirs = vectors(examples.rows.column(rule.select.to), rule.select.to)
+    if rule.select.column in events.rows.column_names:
+        ours = vectors(events.rows.column(rule.select.column), rule.select.column)
+        return nearest(rows, ours, theirs, rule.select.count).kept
+    # What is joined at reading may differ between two examples that see one event: a vector a candidate.
+    table = joined[rule.select.column].table
+    as_of = definition.as_of
+    cutoff = np.repeat(examples.as_of_us - as_of.gap_us, np.diff(rows.offsets))
+    at = table.rows(
+        table.keys(events.rows)[rows.positions],
+        events.time_us[rows.positions],
+        None if as_of.at == "end" else cutoff,
+        strict=as_of.strict,
+    )
+    held = table.values.rows.column(joined[rule.select.column].column).take(pa.array(at, mask=at < 0))
+    numbered = Ragged(np.arange(len(rows.positions)), rows.offsets)
+    kept = nearest(numbered, vectors(held, rule.select.column), theirs, rule.select.count).kept
+    return Ragged(rows.positions[kept.positions], kept.offsets)
 
 
 def _sized(definition: Definition, events: Events, kept: tuple[Ragged, ...]) -> tuple[Ragged, ...]:
