@@ -53,14 +53,14 @@ def expand(selection: Selection) -> Ragged:
     offsets = np.zeros(len(counts) + 1, dtype=np.int64)
     np.cumsum(counts, out=offsets[1:])
     rows = np.arange(offsets[-1]) + np.repeat(selection.lo - offsets[:-1], counts)
-    if not len(selection.skipped):
-        return Ragged(rows, offsets)
-    skips = np.diff(selection.skipped_at)
-    at = selection.skipped + np.repeat(offsets[:-1] - selection.lo, skips)
-    stay = np.ones(len(rows), dtype=bool)
-    stay[at] = False
-    offsets[1:] -= np.cumsum(skips)
-    return Ragged(rows[stay], offsets)
+    if len(selection.skipped):
+        skips = np.diff(selection.skipped_at)
+        at = selection.skipped + np.repeat(offsets[:-1] - selection.lo, skips)
+        stay = np.ones(len(rows), dtype=bool)
+        stay[at] = False
+        offsets[1:] -= np.cumsum(skips)
+        rows = rows[stay]
+    return Ragged(rows if selection.among is None else selection.among[rows], offsets)
 
 
 def merge(events: Events, parts: Sequence[Ragged]) -> Ragged:
