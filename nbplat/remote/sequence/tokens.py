@@ -35,8 +35,8 @@ PAD_ID, UNKNOWN_ID, FIRST_ID = 0, 1, 2
 
 UNIT_US = {"s": 1_000_000, "ms": 1_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
 
-# Bits of a value's order that one pass over the values looks at; fewer once they fall into many groups.
-_DIGITS = (16, 12, 12, 12, 12)
+# Counters that one pass over the values may use, 8 bytes each.
+_COUNTERS_LOG2 = 20
 _MIX = 0x9E3779B97F4A7C15
 
 
@@ -177,7 +177,8 @@ def quantile_edges(read: Callable[[], Iterable[Any]], count: int) -> Any:
 
     The j-th edge is the value at place ``j * rows // count`` of the sorted values (from 0), equal edges are one.
     Exact, and independent of the order of rows and parts: the values are counted by a few bits of their order at a
-    time, so that any number of rows needs the same small memory; they are read five times.
+    time, so that any number of rows needs the same small memory; they are read four times for up to 16 parts, eight
+    times for 10,000.
 
     Args:
         read: Gives the column in parts, afresh at every call; nulls and NaN do not count.
@@ -190,9 +191,10 @@ def quantile_edges(read: Callable[[], Iterable[Any]], count: int) -> Any:
     # Each rank's digits so far; ranks that share them are counted together.
     prefix = np.zeros(0, np.uint64)
     shift = 64
-    for bits in _DIGITS:
-        shift -= bits
+    while shift:
         groups, group_of = np.unique(prefix, return_inverse=True)
+        bits = min(16, _COUNTERS_LOG2 - len(groups).bit_length(), shift)
+        shift -= bits
         counts = np.zeros((max(len(groups), 1), 1 << bits), np.int64)
         for part in read():
             _count_digits(counts, groups, _sortable(part), bits, shift)

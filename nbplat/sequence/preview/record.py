@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
 
+from nbplat.sequence.preview.figures import share_text
 from nbplat.sequence.preview.leak_record import LeakPanel
 from nbplat.sequence.preview.model_record import ModelView
 
@@ -95,12 +96,12 @@ class Looked:
         return self.examples == self.of_examples
 
     def text(self) -> str:
-        """``12 of 64 buckets, 18 % of the examples``; ``all 2,000 examples``."""
+        """``12 of 64 buckets, 18 % of the examples (180 of 1,000)``; ``all 2,000 examples``."""
         if self.whole:
             return f"all {self.of_examples:,} examples"
-        share = self.examples / self.of_examples
+        share = share_text(self.examples, self.of_examples)
         return (
-            f"{self.buckets:,} of {self.of_buckets:,} buckets, {share:.0%} of the examples"
+            f"{self.buckets:,} of {self.of_buckets:,} buckets, {share} of the examples"
             f" ({self.examples:,} of {self.of_examples:,})"
         )
 
