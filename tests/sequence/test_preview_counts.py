@@ -184,7 +184,7 @@ def _at_cap(preview: SequencePreview, place: int) -> int:
 
 def test_strips_say_the_same_as_the_counts(tmp_path):
     """Strips hold every event of their examples with its reason, both ends, and as many tokens from the future."""
-    definition, made, told, examples = looked_at("loose", 1, tmp_path)
+    _, made, told, examples = looked_at("loose", 1, tmp_path)
 
     preview = preview_of(made.bound, made.index, made.examples, everything=True, count=30)
 
