@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nbplat.sequence.definition import Definition
-from nbplat.sequence.preview.staged import lengths_of
 
 Row = Mapping[str, Any]
 SECOND = 1_000_000
@@ -46,7 +45,7 @@ def tell(definition: Definition, events: Sequence[Row], user: Any, instant: int)
         lists = [sorted(every, key=lambda row: (row["at"], row["kind"], row["id"]))]
     else:
         lists = [retrieved[rule.event_type] for rule in definition.events]
-    for rows, length in zip(lists, lengths_of(definition), strict=True):
+    for rows, length in zip(lists, _lengths(definition), strict=True):
         for row in rows:
             told.reasons[row["row"]] = "cut_by_size"
         sized = rows[-length:] if definition.size.truncate == "oldest" else rows[:length]
@@ -55,6 +54,12 @@ def tell(definition: Definition, events: Sequence[Row], user: Any, instant: int)
         ids = [row["row"] for row in sized]
         told.tokens.append(ids[::-1] if definition.size.order == "newest_first" else ids)
     return told
+
+
+def _lengths(definition: Definition) -> list[int]:
+    if definition.layout == "mixed":
+        return [definition.size.length or sum(rule.last for rule in definition.events)]
+    return [definition.size.lengths.get(rule.event_type, rule.last) for rule in definition.events]
 
 
 def _why(rule: Any, row: Row, instant: int, cutoff: int, strict: bool, end: bool) -> str:

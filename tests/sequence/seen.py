@@ -69,7 +69,9 @@ def bound_of(definition: Definition, source: FrameSource, tables: Mapping[str, F
     first = [*definition.entity, definition.type, definition.time, definition.arrival, *definition.id]
     columns = tuple(dict.fromkeys(name for name in (*first, *sorted(set(named) - added)) if name is not None))
     fields = [source.schema.field(name) for name in columns]
-    fields += [pa.field(each.name, tables[each.table].schema.field(each.column).type) for each in definition.enrich_index]
+    fields += [
+        pa.field(each.name, tables[each.table].schema.field(each.column).type) for each in definition.enrich_index
+    ]
     record = {"types": list(types), "conditions": list(conditions), "source": definition.source}
     return Bound(
         declared=definition,

@@ -173,9 +173,7 @@ def test_the_funnel_and_the_panel_add_up_what_plain_python_finds(name, seed, tmp
     assert sum(unknown for *_, unknown in flags) == checks["arrival"].count
     assert sum(late or unknown for _, late, unknown in flags) == preview.leak.future
     assert len({number for number, late, unknown in flags if late or unknown}) == preview.leak.examples_touched
-    ties = sum(
-        rows[row]["at"] == at for (_, at), each in zip(examples, told, strict=True) for row in each.reasons
-    )
+    ties = sum(rows[row]["at"] == at for (_, at), each in zip(examples, told, strict=True) for row in each.reasons)
     assert ties == (checks["boundary"].of or 0)
 
 
@@ -186,7 +184,7 @@ def _at_cap(preview: SequencePreview, place: int) -> int:
 
 def test_strips_say_the_same_as_the_counts(tmp_path):
     """Strips hold every event of their examples with its reason, both ends, and as many tokens from the future."""
-    definition, made, told, examples = looked_at("loose", 1, tmp_path)
+    _, made, told, examples = looked_at("loose", 1, tmp_path)
 
     preview = preview_of(made.bound, made.index, made.examples, everything=True, count=30)
 
@@ -206,7 +204,9 @@ def test_strips_say_the_same_as_the_counts(tmp_path):
 def test_the_batch_is_what_the_lists_say(tmp_path):
     """The model's view holds the real array: order, pad side, mask and types."""
     definition, made, told, examples = looked_at("per_type", 2, tmp_path)
-    definition = replace(definition, features=(Feature("amount", "number", "amount", (("fill", 0.0), ("type", "float32"))),))
+    definition = replace(
+        definition, features=(Feature("amount", "number", "amount", (("fill", 0.0), ("type", "float32"))),)
+    )
     made = replace(made, bound=replace(made.bound, definition=definition, feature_columns=("amount",)))
 
     preview = preview_of(made.bound, made.index, made.examples, everything=True)

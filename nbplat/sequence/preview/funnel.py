@@ -24,14 +24,14 @@ class Cells(NamedTuple):
     tokens: int
 
     @property
-    def count(self) -> int:
+    def cells(self) -> int:
         """Cells of one feature."""
         return self.examples * sum(self.lengths)
 
     @property
     def padding(self) -> float:
         """Share of them that is padding; 0 of nothing."""
-        return 1 - self.tokens / self.count if self.count else 0.0
+        return 1 - self.tokens / self.cells if self.cells else 0.0
 
 
 def build_steps(report: IndexReport) -> tuple[Step, ...]:
@@ -64,7 +64,7 @@ def reading_steps(
     truncated = f"{share_text(cut, cells.examples)} of the examples truncated"
     steps.append(Step("size", rows, cells.tokens, _why(counts, ("cut_by_size",)), truncated))
     shape = " and ".join(f"[{cells.examples:,}, {length:,}]" for length in cells.lengths)
-    padded = f"{shape}: {share_text(cells.count - cells.tokens, cells.count)} of {cells.count:,} cells padding"
+    padded = f"{shape}: {share_text(cells.cells - cells.tokens, cells.cells)} of {cells.cells:,} cells padding"
     names = len(definition.features)
     steps.append(Step("featurize", cells.tokens, cells.tokens, (), f"{padded}, {names} features"))
     return tuple(steps)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nbplat.remote.sequence.pad import mask_of
+from nbplat.sequence.batches import Group, groups_of
 from nbplat.sequence.definition import Definition
 from nbplat.sequence.featurize import Encoder
 from nbplat.sequence.preview.encoded import encode
 from nbplat.sequence.preview.model_record import Grid, ModelView
 from nbplat.sequence.preview.seen_tokens import added
-from nbplat.sequence.preview.staged import Staged, lengths_of
+from nbplat.sequence.preview.staged import Staged
 from nbplat.sequence.preview.strips import Chosen
 
 if TYPE_CHECKING:
@@ -39,10 +40,9 @@ def model_views(
     Args:
         names: Their entities, as texts.
     """
-    mixed = definition.layout == "mixed"
     return tuple(
-        _view(definition, stages, chosen, names, encoders, joined, number, length, "" if mixed else rule.event_type)
-        for number, (length, rule) in enumerate(zip(lengths_of(definition), definition.events, strict=False))
+        _view(definition, stages, chosen, names, encoders, joined, number, group)
+        for number, group in enumerate(groups_of(definition))
     )
 
 
@@ -54,9 +54,9 @@ def _view(
     encoders: Sequence[Encoder],
     joined: Mapping[str, Joined],
     number: int,
-    length: int,
-    event_type: str,
+    group: Group,
 ) -> ModelView:
+    length = group.most
     half = _MOST_PLACES // 2
     places = np.arange(length) if length <= _MOST_PLACES else np.r_[:half, length - half : length]
     masks, types = [], []
@@ -76,7 +76,7 @@ def _view(
                 values = np.sqrt((values**2).sum(axis=1))
             grid.append(tuple(_placed(values, mask, 0.0)[places].tolist()))
     return ModelView(
-        event_type=event_type,
+        event_type=group.event_type,
         rows=tuple(names),
         length=length,
         places=tuple(places.tolist()),
@@ -96,7 +96,8 @@ def _rules(stage: Staged, row: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     place = np.full(len(stage.events.types) + 1, -1, np.int64)
     for number, rule in enumerate(stage.rules):
         place[rule.type] = number
-    return place[stage.events.type[row]]
+    found: npt.NDArray[np.int64] = place[stage.events.type[row]]
+    return found
 
 
 def _placed(values: npt.NDArray[np.generic], mask: npt.NDArray[np.bool_], fill: float) -> npt.NDArray[np.float64]:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from nbplat.clock import Clock, SystemClock
+from nbplat.sequence.batches import groups_of
 from nbplat.sequence.bound import Bound
 from nbplat.sequence.definition import Definition
 from nbplat.sequence.examples import Examples
@@ -30,7 +31,7 @@ from nbplat.sequence.preview.learned import learned_here
 from nbplat.sequence.preview.model import model_views
 from nbplat.sequence.preview.record import SequencePreview
 from nbplat.sequence.preview.seen_tokens import seen_tokens
-from nbplat.sequence.preview.staged import Budget, lengths_of, read, staged
+from nbplat.sequence.preview.staged import Budget, read, staged
 from nbplat.sequence.preview.strips import Chosen, chosen_examples, strip_of
 
 if TYPE_CHECKING:
@@ -131,7 +132,11 @@ def seen_preview(
     made = encoders(definition, fitted)
     counts, boundary = count_pairs(definition, sight)
     hits = hits_of(definition, sight.tokens)
-    cells = Cells(sight.looked.examples, lengths_of(definition), sum(len(each.row) for each in sight.tokens))
+    cells = Cells(
+        sight.looked.examples,
+        tuple(group.most for group in groups_of(definition)),
+        sum(len(each.row) for each in sight.tokens),
+    )
     shown = shown_columns(definition, index)
     strips = tuple(
         strip_of(definition, examples, sight.stages[each.stage], each, shown, joined, _DRAWN) for each in chosen
@@ -158,7 +163,7 @@ def seen_preview(
         strips=strips,
         models=model_views(definition, sight.stages, chosen, [strip.entity for strip in strips], made, joined),
         padding=cells.padding,
-        tokens_bytes=cells.count * sum(token_bytes(each) for each in made),
+        tokens_bytes=cells.cells * sum(token_bytes(each) for each in made),
         defaults=definition.defaults,
         warnings=_warnings(bound, index, sight, joined),
         seconds=clock.monotonic_s() - started,

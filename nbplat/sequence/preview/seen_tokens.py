@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from nbplat.remote.sequence.enriching import FROM
 from nbplat.sequence.definition import Definition
 from nbplat.sequence.preview.staged import Staged
+from nbplat.sequence.token_reader import cutoffs
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -96,7 +97,7 @@ def _read_added(
 ) -> Added:
     table, as_of = from_.table, definition.as_of
     keys = table.keys(stage.events.rows)[row]
-    cutoff = None if as_of.at == "end" else (stage.as_of_us - as_of.gap_us)[example]
+    cutoff = None if as_of.at == "end" else cutoffs(definition, stage.as_of_us)[example]
     at = table.rows(keys, stage.events.time_us[row], cutoff, strict=as_of.strict)
     known = at >= 0
     values = _one(table.values.rows.column(from_.column).take(pa.array(at, mask=~known)))

@@ -6,15 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from nbplat.remote.sequence.events import Events
 from nbplat.remote.sequence.gather import Ragged, cut, expand, merge, turned
-from nbplat.sequence.definition import MAX_LAST, Definition, EventRule
+from nbplat.sequence.batches import groups_of
+from nbplat.sequence.definition import Definition
 from nbplat.sequence.examples import Examples
 from nbplat.sequence.ports import Index
 from nbplat.sequence.preview.record import Looked
 from nbplat.sequence.select import rules_of, select_events
+from nbplat.sequence.token_reader import nearest_kept
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from nbplat.remote.sequence.events import Rule
     from nbplat.sequence.enrich import Joined
 
-__all__ = ["Budget", "Read", "Staged", "lengths_of", "read", "staged"]
+__all__ = ["Budget", "Read", "Staged", "read", "staged"]
 
 
 class Budget(NamedTuple):
@@ -133,8 +134,8 @@ def staged(
     found = select_events(each.events, rules, definition, examples, each.bucket, each.places)
     retrieved = tuple(expand(selection) for selection in found.selections)
     kept = tuple(
-        _nearest(definition, rule, rows, each.events, examples.take(each.places), joined)
-        for rule, rows in zip(definition.events, retrieved, strict=True)
+        each if isinstance(each, Ragged) else rows
+        for each, rows in zip(nearest_kept(found, definition, examples, joined), retrieved, strict=True)
     )
     return Staged(
         places=each.places,
@@ -149,53 +150,10 @@ def staged(
     )
 
 
-def lengths_of(definition: Definition) -> tuple[int, ...]:
-    """L of each list: one in a mixed layout, one a rule otherwise."""
-    size = definition.size
-    own = tuple(rule.last if rule.select is None else min(rule.select.count, rule.last) for rule in definition.events)
-    if definition.layout == "mixed":
-        return (size.length or min(sum(own), MAX_LAST),)
-    return tuple(
-        size.lengths.get(rule.event_type) or size.length or most
-        for rule, most in zip(definition.events, own, strict=True)
-    )
-
-
-def _nearest(
-    definition: Definition,
-    rule: EventRule,
-    rows: Ragged,
-    events: Events,
-    examples: Examples,
-    joined: Mapping[str, Joined],
-) -> Ragged:
-    if rule.select is None:
-        return rows
-    from nbplat.remote.sequence.nearest import nearest, vectors
-
-    theirs = vectors(examples.rows.column(rule.select.to), rule.select.to)
-    if rule.select.column in events.rows.column_names:
-        ours = vectors(events.rows.column(rule.select.column), rule.select.column)
-        return nearest(rows, ours, theirs, rule.select.count).kept
-    # What is joined at reading may differ between two examples that see one event: a vector a candidate.
-    table = joined[rule.select.column].table
-    as_of = definition.as_of
-    cutoff = np.repeat(examples.as_of_us - as_of.gap_us, np.diff(rows.offsets))
-    at = table.rows(
-        table.keys(events.rows)[rows.positions],
-        events.time_us[rows.positions],
-        None if as_of.at == "end" else cutoff,
-        strict=as_of.strict,
-    )
-    held = table.values.rows.column(joined[rule.select.column].column).take(pa.array(at, mask=at < 0))
-    numbered = Ragged(np.arange(len(rows.positions)), rows.offsets)
-    kept = nearest(numbered, vectors(held, rule.select.column), theirs, rule.select.count).kept
-    return Ragged(rows.positions[kept.positions], kept.offsets)
-
-
 def _sized(definition: Definition, events: Events, kept: tuple[Ragged, ...]) -> tuple[Ragged, ...]:
     lists = (merge(events, kept),) if definition.layout == "mixed" else kept
-    cut_ = tuple(
-        cut(each, length, definition.size.truncate) for each, length in zip(lists, lengths_of(definition), strict=True)
-    )
-    return tuple(turned(each) for each in cut_) if definition.size.order == "newest_first" else cut_
+    sized = []
+    for each, group in zip(lists, groups_of(definition), strict=True):
+        short = cut(each, group.most, definition.size.truncate)
+        sized.append(turned(short) if definition.size.order == "newest_first" else short)
+    return tuple(sized)
