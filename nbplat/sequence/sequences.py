@@ -18,7 +18,7 @@ from nbplat.sequence.examples import Examples, read_examples
 from nbplat.sequence.memory_index import index_in_memory
 from nbplat.sequence.parse import parse_definition
 from nbplat.sequence.plan import SequencePlan, choose_buckets, held_bytes, index_name, plan_build
-from nbplat.sequence.ports import Conditions, EventSource, EventSources, Index, IndexState, IndexTables
+from nbplat.sequence.ports import Conditions, EventSource, EventSources, Index, IndexState, IndexTables, SourcePin
 from nbplat.sequence.recipe import index_schema, recipe_of
 from nbplat.sequence.states import ALL_RUNS, KIND, LIVE_STATES, SequenceState, SequenceStep
 from nbplat.sequence.stored_index import StoredIndex
@@ -59,11 +59,19 @@ class Sequences:
 
     # -- definitions -------------------------------------------------------------------------------
 
-    def bind(self, definition: Definition, *, variant: str | None = None, examples: str | None = None) -> Bound:
+    def bind(
+        self,
+        definition: Definition,
+        *,
+        variant: str | None = None,
+        examples: str | None = None,
+        source: SourcePin | None = None,
+    ) -> Bound:
         """Hold a definition against what it names; see `nbplat.sequence.bind.bind`.
 
         Args:
             examples: What the examples are read from; None leaves them unchecked.
+            source: That very state of the events; None: the present one.
 
         Raises:
             NotFound: the source, the examples or a table that enriches is not there.
@@ -71,7 +79,7 @@ class Sequences:
         """
         return bind(
             definition,
-            self.sources.open(definition.source).schema,
+            self.sources.open(definition.source, source).schema,
             None if examples is None else self.sources.open(examples).schema,
             {name: self.sources.open(name).schema for name in tables_of(definition)},
             self.conditions,

@@ -59,7 +59,8 @@ class Work:
 
     def _from_nothing(self, run: Run, definition: Definition, plan: SequencePlan, context: StepContext) -> None:
         sequences = self.sequences
-        bound = sequences.bind(definition)
+        # A frame is not there by name in this process, but its rows are kept under their pin.
+        bound = sequences.bind(definition, source=plan.source)
         recipe = sequences.recipe(bound, plan.buckets)
         state = sequences.tables.create(
             plan.table,

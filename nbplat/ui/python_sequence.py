@@ -98,16 +98,16 @@ class Sequence:
     @classmethod
     def from_file(cls, path: str | Path, **more: Any) -> Sequence:
         """Read a definition from a file, ``sequences/home.yaml``; its name is the file's, or its key ``name``."""
-        from nbplat.ui.definition_file import read_definition_file
+        from nbplat.sequence.definition_file import read_file
 
-        return cls._of(read_definition_file(path), **more)
+        return cls._of(read_file(path), **more)
 
     @classmethod
-    def from_json(cls, record: str | Mapping[str, Any], name: str | None = None, **more: Any) -> Sequence:
+    def from_json(cls, text: str, **more: Any) -> Sequence:
         """Read what `to_json` wrote."""
-        from nbplat.sequence.write import from_json
+        from nbplat.sequence.definition_json import from_json
 
-        return cls._of(from_json(record, name), **more)
+        return cls._of(from_json(text), **more)
 
     @classmethod
     def _of(
@@ -130,7 +130,7 @@ class Sequence:
 
     def to_json(self) -> str:
         """The canonical record with every default filled in, and the name."""
-        from nbplat.sequence.write import to_json
+        from nbplat.sequence.definition_json import to_json
 
         return to_json(self._definition)
 
