@@ -60,6 +60,12 @@ class Place:
         """With the frames as they are now."""
         return self.platform.sequences_of(self.frames)
 
+    def opened(
+        self, definition: Definition, variant: str | None, on: str, carry: Collection[str] = ()
+    ) -> tuple[Opened, Examples]:
+        """A definition, or one of its variants, with its index, and the examples that it is held against."""
+        return self.sequences.opened(definition, on, variant=variant, carry=carry)
+
     def named(self, value: Any, default: str) -> str:
         """The name under which a table, a path or a DataFrame is opened; a DataFrame gets the `default` one."""
         if isinstance(value, str):
