@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nbplat.errors import RequestError, SetupError
 from nbplat.remote.sequence.tokens import hash_ids
 from nbplat.sequence.batches import Batches, groups_of
-from nbplat.sequence.definition import AsOf, Definition, Enrichment, EventRule, Feature, Size
+from nbplat.sequence.definition import AsOf, Definition, Enrichment, EventRule, Feature, Nearest, Size
+from nbplat.sequence.final_lists import final_lists
 from nbplat.sequence.vocab import fit
 from tests.sequence.oracle import Past
 from tests.sequence.token_world import (
@@ -235,3 +239,159 @@ def _check_lists(definition: Definition, batch: pa.RecordBatch, expected: list[A
         for name in ("title", "category__raw"):
             got = batch[group.prefix + name].to_pylist()
             assert [[token["raw"][name] for token in tokens] for tokens in lists] == got
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(events=st.lists(EVENT, max_size=25), definition=definitions(), moment=st.none() | st.integers(0, 11))
+def test_final_lists_are_the_histories_of_all_entities(
+    tmp_path: Path, events: list[Any], definition: Definition, moment: int | None
+) -> None:
+    """Every entity of the index once; without a moment all its events count, with one the as-of rule holds."""
+    world = World(tmp_path, _table(events, EVENTS), {"items": _table([], ITEMS)})
+    index, joined = world.index(definition, types=KINDS), world.joined(definition)
+    fitted = fit(definition, index, "v1", joined)
+    users = sorted(user for (user,) in pasts(world, definition, KINDS))
+    last = max((time for _, time, *_ in events), default=0)
+    asked = replace(definition, as_of=replace(definition.as_of, at="end" if moment is None else "example"))
+    expected = expected_lists(world, asked, examples_of([(user, moment or 0) for user in users]), KINDS)
+    found = {}
+    for batch in final_lists(index, definition, fitted=fitted, joined=joined, at_us=moment, rows=2):
+        assert batch.num_rows <= 2
+        for row in batch.to_pylist():
+            assert row["user"] not in found
+            found[row["user"]] = row
+    assert users == sorted(found)
+    for user, groups in zip(users, expected, strict=True):
+        for group in groups_of(definition):
+            mine = groups[group.event_type]
+            assert [each.row["title"] for each in mine] == found[user][f"{group.prefix}title"]
+            ages = [((last if moment is None else moment) - each.time) / 1e6 for each in mine]
+            assert np.allclose(ages, found[user][f"{group.prefix}age_s"])
+
+
+WORLD_EVENTS = [("ann", at, "view", at % 5, float(at), "t", [float(at), 1.0]) for at in range(8)]
+PLAIN = Definition(
+    "home", "events", ("user",), "ts", (EventRule("view", 3),), time_unit="us", type="kind", features=FEATURES[:9]
+)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path, _table(WORLD_EVENTS, EVENTS), {"items": _table([], ITEMS)})
+
+
+def _batches(world: World, definition: Definition, asked: list[Any], **options: Any) -> Batches:
+    index, joined = world.index(definition, types=KINDS), world.joined(definition)
+    fitted = fit(definition, index, "v1", joined)
+    carried = options.pop("carried", {"row": list(range(len(asked)))})
+    return Batches(
+        index, definition, examples_of(asked, **carried), fitted=fitted, joined=joined, folder=world.folder, **options
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"format": "numpi"}, r"batches\.option.*did you mean numpy"),
+        ({"order": "random"}, r"batches\.option"),
+        ({"pad_to": "most"}, r"batches\.option"),
+        ({"rows": 0}, r"batches\.option: rows 0 is below 1"),
+        ({"columns": ["itemid"]}, r"batches\.column.*did you mean item_id"),
+        ({"carried": {"age": [1]}}, r"batches\.clash.*'age'"),
+        ({"carried": {"mask": [1]}}, r"batches\.clash.*'mask'"),
+    ],
+)
+def test_what_cannot_be_batched_is_refused(world: World, options: dict[str, Any], message: str) -> None:
+    """Unknown options and columns, and names that are there twice, before anything is read."""
+    with pytest.raises(RequestError, match=message):
+        _batches(world, PLAIN, [("ann", 5)], **options)
+
+
+def test_torch_is_asked_for_when_batches_are_made(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it cannot be imported, the fix names the extra."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(SetupError, match=r"batches\.torch.*nbplat\[torch\]"):
+        _batches(world, PLAIN, [("ann", 5)], format="torch")
+
+
+def test_torch_gets_tensors(world: World) -> None:
+    """Numbers and the mask are tensors of the same types and values; texts stay arrays."""
+    torch = pytest.importorskip("torch")
+    asked = [("ann", 5), ("bob", 5)]
+    arrays = next(iter(_batches(world, PLAIN, asked)))
+    for name, tensor in next(iter(_batches(world, PLAIN, asked, format="torch"))).items():
+        if arrays[name].dtype.kind in "biuf":
+            assert torch.equal(torch.from_numpy(arrays[name]), tensor)
+    loader = torch.utils.data.DataLoader(_batches(world, PLAIN, asked, format="torch"), batch_size=None)
+    assert 1 == len(list(loader))
+
+
+def test_a_seed_shuffles_and_an_epoch_shuffles_again(world: World) -> None:
+    """The same seed gives the same order, another epoch another one; every example is there once."""
+    asked = [("ann", at % 9) for at in range(40)]
+
+    def order(batches: Batches, epoch: int = 0) -> list[int]:
+        batches.set_epoch(epoch)
+        return [row for batch in batches for row in batch["row"].tolist()]
+
+    for how in ("examples", "bucket"):
+        first = _batches(world, PLAIN, asked, rows=7, order=how, seed=3)
+        assert order(first) == order(_batches(world, PLAIN, asked, rows=7, order=how, seed=3))
+        assert order(first) != order(first, epoch=1)
+        assert list(range(40)) == sorted(order(first, epoch=1)) != order(first)
+
+
+def test_chosen_columns_are_all_that_is_made(world: World) -> None:
+    """A batch of one feature holds it, the mask, the length and the columns of the examples."""
+    batch = next(iter(_batches(world, PLAIN, [("ann", 5)], columns=["amount"])))
+    assert ["amount", "mask", "length", "user", "label_ts", "row"] == list(batch)
+    assert [[4.0, 3.0, 2.0]] == batch["amount"].tolist()
+    shown = next(iter(_batches(world, PLAIN, [("ann", 5)], columns=["ts"], format="arrow")))
+    assert ["user", "label_ts", "row", "ts"] == shown.schema.names
+    assert [4, 3, 2] == shown["ts"].cast(pa.large_list(pa.int64())).to_pylist()[0]
+
+
+def test_the_pandas_form_holds_an_array_a_row(world: World) -> None:
+    """One row an example, lists without padding."""
+    frame = next(iter(_batches(world, PLAIN, [("ann", 2), ("bob", 5)], format="pandas")))
+    assert [[1.0, 0.0], []] == [list(row) for row in frame["amount"]]
+    assert [2, 0] == [len(row) for row in frame["ts"]]
+
+
+def test_batches_are_asked_for_by_number(world: World) -> None:
+    """A batch is the same by number as in turn; scratch files are gone when they are closed."""
+    batches = _batches(world, PLAIN, [("ann", at) for at in range(7)], rows=3, keep_bytes=0)
+    assert 3 == len(batches)
+    for number, batch in enumerate(batches):
+        assert batch["amount"].tolist() == batches[number]["amount"].tolist()
+    with pytest.raises(IndexError):
+        batches[3]
+    assert list(world.folder.glob("nbplat-tokens-*"))
+    batches.close()
+    assert not list(world.folder.glob("nbplat-tokens-*"))
+
+
+@pytest.mark.parametrize("source", ["events", "event_time", "request_time"])
+def test_nearest_keeps_the_largest_products(tmp_path: Path, source: str) -> None:
+    """Of the last five the two whose vectors point most the example's way, oldest first as told."""
+    items = [(at, 0, None, [float(at % 3), float(at)]) for at in range(5)] + [(4, 6, None, [-9.0, -9.0])]
+    world = World(tmp_path, _table(WORLD_EVENTS, EVENTS), {"items": _table(items, ITEMS)})
+    column = "vec" if source == "events" else "emb"
+    enrich = () if source == "events" else (Enrichment("emb", "items", "emb", source, (("item", "item"),), "since"),)
+    definition = replace(
+        PLAIN,
+        events=(EventRule("view", 5, select=Nearest(column, 2, "query")),),
+        features=(FEATURES[7],),
+        enrich_read=enrich,
+        size=Size(order="oldest_first"),
+    )
+    query = [[0.0, 1.0], [0.0, -1.0], None, [1.0, 0.0]]
+    asked = [("ann", 7)] * 4
+    batch = next(iter(_batches(world, definition, asked, carried={"query": query})))
+    # Events 2 to 6 are retrieved; as of 7 item 4 has another vector, but not yet when event 4 happened.
+    by_second = {"events": [5.0, 6.0], "event_time": [3.0, 4.0], "request_time": [2.0, 3.0]}[source]
+    by_less = {"events": [5.0, 6.0], "event_time": [5.0, 6.0], "request_time": [4.0, 5.0]}[source]
+    by_first = {"events": [5.0, 6.0], "event_time": [2.0, 6.0], "request_time": [2.0, 6.0]}[source]
+    expected = [by_second, by_less, [], by_first]
+    got = [row[mask].tolist() for row, mask in zip(batch["amount"], batch["mask"], strict=True)]
+    assert expected == got
