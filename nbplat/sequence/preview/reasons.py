@@ -55,9 +55,7 @@ def pairs_of(definition: Definition, stage: Staged, chosen: npt.NDArray[np.int64
     return [_block(definition, stage, part, first) for part in np.split(chosen, np.unique(cuts)) if len(part)]
 
 
-def _block(
-    definition: Definition, stage: Staged, chosen: npt.NDArray[np.int64], first: npt.NDArray[np.int64]
-) -> Pairs:
+def _block(definition: Definition, stage: Staged, chosen: npt.NDArray[np.int64], first: npt.NDArray[np.int64]) -> Pairs:
     events = stage.events
     code = stage.entity[chosen]
     start = np.where(code >= 0, first[code], 0)

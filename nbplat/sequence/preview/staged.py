@@ -168,7 +168,6 @@ def _nearest(
 def _sized(definition: Definition, events: Events, kept: tuple[Ragged, ...]) -> tuple[Ragged, ...]:
     lists = (merge(events, kept),) if definition.layout == "mixed" else kept
     cut_ = tuple(
-        cut(each, length, definition.size.truncate)
-        for each, length in zip(lists, lengths_of(definition), strict=True)
+        cut(each, length, definition.size.truncate) for each, length in zip(lists, lengths_of(definition), strict=True)
     )
     return tuple(turned(each) for each in cut_) if definition.size.order == "newest_first" else cut_
