@@ -205,7 +205,7 @@ class Sequence:
             other = self.variant(compare) if isinstance(compare, str) else compare
             other._place.frames.update(self._place.frames)
             theirs, _ = other._open(on if on is not None else self._on)
-            shown = opened.compare(theirs, examples, count=count, clock=clock)
+            shown = opened.compare(theirs, examples, count=count, clock=clock, everything=everything)
         self._view = PreviewView(shown)
         return self._view
 
@@ -225,7 +225,7 @@ class Sequence:
             ``per_type`` one a type, ``click__amount``), in the declared order and at most as long as declared.
         """
         opened, examples = self._open(on, carry)
-        return opened.lists(examples)
+        return opened.reading.lists(examples)
 
     def batches(self, on: Any = None, *, carry: ListOf[str] = (), **options: Any) -> Batches:
         """Padded batches, made when they are asked for; see `nbplat.sequence.batches.Batches`.
@@ -235,7 +235,7 @@ class Sequence:
             options: ``rows``, ``format`` (numpy, torch, arrow, pandas), ``order``, ``seed``, ``pad_to``, ``columns``.
         """
         opened, examples = self._open(on, carry)
-        return opened.batches(examples, **options)
+        return opened.reading.batches(examples, **options)
 
     def to_torch(self, on: Any = None, *, carry: ListOf[str] = (), **options: Any) -> Batches:
         """`batches` of tensors; ``DataLoader(sequence.to_torch(), batch_size=None)`` takes them.
