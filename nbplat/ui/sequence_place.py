@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import re
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbplat.config import load_config
-from nbplat.errors import NotFound, RequestError, did_you_mean
+from nbplat.errors import RequestError
 
 if TYPE_CHECKING:
     from nbplat.compose import Platform
     from nbplat.sequence.definition import Definition
+    from nbplat.sequence.examples import Examples
     from nbplat.sequence.opened import Opened
-    from nbplat.sequence.sequences import Sequences
     from nbplat.ui.desk import Desk
+    from nbplat.ui.sequence_desk import SequenceDesk
 
-__all__ = ["Place", "frame_of"]
+__all__ = ["Place", "frames_in", "located", "placed"]
+
+_TABLE_OR_FRAME = re.compile(r"\w+(\.\w+)*\Z", re.ASCII)
+_URL = re.compile(r"\w+://")
 
 
 class Place:
@@ -26,13 +33,11 @@ class Place:
     Args:
         desk: Where durable jobs run; None asks the service, which is started on demand.
         platform: The platform to read with; None opens one of its own at the first question.
+        frames: Name -> DataFrame that definitions and examples may name.
     """
 
     def __init__(
-        self,
-        desk: Desk | None = None,
-        platform: Platform | None = None,
-        frames: Mapping[str, Any] | None = None,
+        self, desk: Desk | None = None, platform: Platform | None = None, frames: Mapping[str, Any] | None = None
     ) -> None:
         self.frames: dict[str, Any] = dict(frames or {})
         self._desk, self._given = desk, platform
@@ -55,21 +60,35 @@ class Place:
 
         return self._desk or open_desk(self.platform.config)
 
-    @property
-    def sequences(self) -> Sequences:
-        """With the frames as they are now."""
-        return self.platform.sequences_of(self.frames)
+    def ledger(self, *names: str | None) -> SequenceDesk:
+        """Where a request is made: the desk, or this process when it names a DataFrame, which only this process has.
+
+        Raises:
+            RequestError: ``sequence.frame_away``: a DataFrame is named, and the service is on another machine.
+        """
+        framed = next((name for name in names if name in self.frames), None)
+        if framed is None:
+            return self.desk.sequences
+        if self.platform.config.service_url:
+            raise RequestError(
+                "sequence.frame_away",
+                f"{framed!r} is a DataFrame of this notebook, and the service is at {self.platform.config.service_url}",
+                fix="write it into a table, and name that",
+            )
+        from nbplat.ui.sequence_desk import LocalSequences
+
+        return LocalSequences(self.platform, self.frames)
 
     def opened(
-        self, definition: Definition, variant: str | None, on: str, carry: Collection[str] = ()
+        self, definition: Definition, variant: str | None, on: str, carry: Sequence[str] = ()
     ) -> tuple[Opened, Examples]:
         """A definition, or one of its variants, with its index, and the examples that it is held against."""
-        return self.sequences.opened(definition, on, variant=variant, carry=carry)
+        return self.platform.sequences_of(self.frames).opened(definition, on, variant=variant, carry=carry)
 
     def named(self, value: Any, default: str) -> str:
         """The name under which a table, a path or a DataFrame is opened; a DataFrame gets the `default` one."""
-        if isinstance(value, str):
-            return value
+        if isinstance(value, str | Path):
+            return located(str(value))
         name, number = default, 1
         while name in self.frames and self.frames[name] is not value:
             number += 1
@@ -78,6 +97,28 @@ class Place:
         return name
 
 
-def frame_of(name: str, namespace: Mapping[str, Any]) -> Any:
-    """The notebook's variable of that name, when the name can be one; None when there is none."""
-    return namespace.get(name) if name.isidentifier() and not name.startswith("_") else None
+def placed(definition: Definition) -> Definition:
+    """The definition with the path of its source made absolute: a build runs in a process with another folder."""
+    source = located(definition.source)
+    return definition if source == definition.source else replace(definition, source=source)
+
+
+def located(name: str) -> str:
+    """A path made absolute; tables, names of DataFrames and URLs as they are."""
+    if _URL.match(name) or (_TABLE_OR_FRAME.match(name) and not name.endswith(".parquet")):
+        return name
+    return str(Path(name).expanduser().absolute())
+
+
+def frames_in(namespace: Mapping[str, Any], *names: str | None) -> dict[str, Any]:
+    """The notebook's DataFrames by variable, and whatever else bears one of `names`."""
+    return {
+        name: value
+        for name, value in namespace.items()
+        if name in names or (not name.startswith("_") and _is_frame(value))
+    }
+
+
+def _is_frame(value: Any) -> bool:
+    # A class has the attribute as well, and is no frame.
+    return not isinstance(value, type) and (hasattr(value, "__arrow_c_stream__") or hasattr(value, "__dataframe__"))
