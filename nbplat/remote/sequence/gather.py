@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from .events import Events, Selection
-from .rank import packed, signed
+from .packed_sort import sort_runs
 
 __all__ = ["Mixing", "Ragged", "cut", "expand", "flat", "lists", "merge", "mixing", "turned"]
 
@@ -44,12 +44,8 @@ def mixing(events: Events) -> Mixing:
     kind = np.int32 if count < 1 << 31 else np.int64
     if not count:
         return Mixing(np.empty(0, kind), np.empty(0, kind))
-    # Rows of one entity and time are by type and place already: a stable order keeps them so.
-    together = packed([events.entity.astype(np.uint64), signed(events.time_us)])
-    if together is None:
-        row = np.lexsort((events.time_us, events.entity))
-    else:
-        row = np.argsort(together.keys, kind="stable")
+    # An entity's types are runs by time; rows of one time are by type and place already, and stay so.
+    row = sort_runs([events.entity, events.time_us])
     row = row.astype(kind)
     rank = np.empty_like(row)
     rank[row] = np.arange(count, dtype=kind)
