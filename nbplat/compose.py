@@ -124,10 +124,11 @@ class Platform:
         from nbplat.adapters.iceberg.publisher import IcebergPublisher
         from nbplat.adapters.iceberg.tables import IcebergTables
         from nbplat.adapters.interpreter.bodies import ChildBodies
-        from nbplat.adapters.local.runner import LocalRunner, local_slots
+        from nbplat.adapters.local.farm import LocalFarm, local_slots
         from nbplat.adapters.parquet.splicer import ParquetSplicer
         from nbplat.adapters.parquet.staged import StagedParquet
         from nbplat.backfill.cost import prices_of
+        from nbplat.backfill.pieces import Pieces
         from nbplat.backfill.run import Backfills
 
         cores = self.config.threads or os.cpu_count() or 1
@@ -135,7 +136,7 @@ class Platform:
             store=self.store,
             tables=IcebergTables(self.catalog),
             engine=self.engines.local,
-            runners={"local": LocalRunner(local_slots(cores, self.config.memory_bytes))},
+            runners={"local": Pieces(LocalFarm(local_slots(cores, self.config.memory_bytes)))},
             engines=self.engines,
             bodies=ChildBodies(self.config.home / "remote", self.config.python_seconds),
             writer=StagedParquet(self.files, self._staged_root),

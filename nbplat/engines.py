@@ -1,4 +1,4 @@
-"""The engines beside `local` that staging runs on, assembled when they are asked for; what `--engine` names."""
+"""The engines that work runs on, assembled when they are asked for; what `--engine` names."""
 
 from __future__ import annotations
 
@@ -11,25 +11,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbplat.config import Config
-from nbplat.errors import SetupError
+from nbplat.errors import RequestError, SetupError, did_you_mean
 from nbplat.terms import SnapshotPin
 
 if TYPE_CHECKING:
     from nbplat.adapters.ray.cluster import RaySettings
+    from nbplat.adapters.ray.farm import RayFarm
+    from nbplat.adapters.spark.farm import SparkFarm
     from nbplat.adapters.spark.host import SparkHost
     from nbplat.adapters.spark.lane import SqlLane
     from nbplat.adapters.spark.session import SparkSettings
     from nbplat.backfill.plan import BackfillPlan
     from nbplat.backfill.ports import Engine, Runner
+    from nbplat.job.farm import Farm
 
-__all__ = ["Engines"]
+__all__ = ["FARMS", "Engines"]
+
+# Engines that have a task farm.
+FARMS = ("local", "ray", "spark")
 
 # A plan that reads less is over before Java's second compiler would pay.
 _SMALL_BYTES = 256 << 20
 
 
 class Engines:
-    """Implements `nbplat.backfill.ports.Engines`.
+    """Implements `nbplat.backfill.ports.Engines` and `nbplat.job.farm.Farms`.
 
     Args:
         local: The engine of the local SQL subset; Ray runs the same queries.
@@ -59,22 +65,37 @@ class Engines:
 
     def check(self, plan: BackfillPlan, staged: str) -> None:
         """Return when the plan's engine is installed here and its workers reach the table's files."""
-        if plan.engine == "ray":
-            from nbplat.adapters.ray.cluster import check_ray, is_here
+        tables = plan.engine == "spark" and plan.python is None
+        self._check(plan.engine, f"the files of {plan.base.table}", plan.units[0].path, "staged files", staged, tables)
 
-            check_ray()
-            if not is_here(address := self._ray_settings().address):
-                self._check_reach(plan, staged, "Ray", address, "ray.address (RAY_ADDRESS)")
-        elif plan.engine == "spark":
-            from nbplat.adapters.spark.jars import check_java, check_pyspark, iceberg_jar
-            from nbplat.adapters.spark.session import is_local
+    def check_farm(self, engine: str, reads: str, writes: str) -> None:
+        """See `nbplat.job.farm.Farms`."""
+        if engine not in FARMS:
+            fix = f"{did_you_mean(engine, FARMS)}; engines are {', '.join(FARMS)}"
+            raise RequestError("engine.unknown", f"there is no engine {engine!r}", fix=fix)
+        self._check(engine, "the source's files", reads, "files of the result", writes, tables=False)
 
-            check_pyspark()
-            check_java()
-            if plan.python is None:
-                iceberg_jar(self.config)
-            if not is_local(master := self.config.spark_master):
-                self._check_reach(plan, staged, "Spark", master, "spark.master")
+    @contextmanager
+    def farm(self, engine: str, what: str, say: Callable[[str], None]) -> Iterator[Farm]:
+        """See `nbplat.job.farm.Farms`."""
+        if engine == "local":
+            from nbplat.adapters.local.farm import LocalFarm, local_slots
+
+            yield LocalFarm(local_slots(self.config.threads or os.cpu_count() or 1, self.config.memory_bytes))
+            return
+        made: RayFarm | SparkFarm
+        if engine == "ray":
+            from nbplat.adapters.ray.farm import RayFarm
+
+            made = RayFarm(self._ray_settings(), say=say)
+        else:
+            from nbplat.adapters.spark.farm import SparkFarm
+
+            made = SparkFarm(self.spark_host(what, tables=False), say=say)
+        try:
+            yield made
+        finally:
+            made.close()
 
     @contextmanager
     def runner(self, plan: BackfillPlan, folder: Path, say: Callable[[str], None]) -> Iterator[Runner]:
@@ -83,17 +104,16 @@ class Engines:
         Args:
             folder: For what lasts as long as the block.
         """
-        from nbplat.adapters.ray.runner import RayRunner
-        from nbplat.adapters.spark.runner import SparkPieces, SparkSql
+        from nbplat.backfill.pieces import Pieces
 
-        made: RayRunner | SparkPieces | SparkSql
-        if plan.engine == "ray":
-            made = RayRunner(self._ray_settings(), say=say)
-        elif plan.python is not None:
-            made = SparkPieces(self.spark_host("stage", tables=False), say=say)
-        else:
-            host = self.spark_host("stage", quick=plan.read_bytes < _SMALL_BYTES)
-            made = SparkSql(host, lambda: self._lane(plan, folder), say=say)
+        if plan.engine != "spark" or plan.python is not None:
+            with self.farm(plan.engine, "stage", say) as farm:
+                yield Pieces(farm)
+            return
+        from nbplat.adapters.spark.whole_window import SparkSql
+
+        host = self.spark_host("stage", quick=plan.read_bytes < _SMALL_BYTES)
+        made = SparkSql(host, lambda: self._lane(plan, folder), say=say)
         try:
             yield made
         finally:
@@ -155,20 +175,45 @@ class Engines:
             bundle=lambda: write_bundle(str(self.config.home / "remote")),
         )
 
-    def _check_reach(self, plan: BackfillPlan, staged: str, engine: str, where: str, key: str) -> None:
-        """Refuse a cluster elsewhere when the files lie on this machine."""
+    def _check(self, engine: str, read: str, reads: str, written: str, writes: str, tables: bool) -> None:
+        """Refuse an engine that is not here, and a cluster elsewhere when the files lie on this machine.
+
+        Args:
+            read, written: What is read and written, in words.
+            tables: Whether Spark itself reads tables.
+        """
+        if engine == "ray":
+            from nbplat.adapters.ray.cluster import check_ray, is_here
+
+            check_ray()
+            name, key, where = "Ray", "ray.address (RAY_ADDRESS)", self._ray_settings().address
+            here = is_here(where)
+        elif engine == "spark":
+            from nbplat.adapters.spark.jars import check_java, check_pyspark, iceberg_jar
+            from nbplat.adapters.spark.session import is_local
+
+            check_pyspark()
+            check_java()
+            if tables:
+                iceberg_jar(self.config)
+            name, key, where = "Spark", "spark.master", self.config.spark_master
+            here = is_local(where)
+        else:
+            return
+        if here:
+            return
         if not self.config.catalog:
             lies, fix = "the embedded catalog's tables lie on this machine", "set catalog.name to a catalog whose "
             fix += f"warehouse every worker reaches (S3), or unset {key}"
-        elif _on_disk(plan.units[0].path):
-            lies = f"the files of {plan.base.table} lie on a disk of this machine"
+        elif _on_disk(reads):
+            lies = f"{read} lie on a disk of this machine"
             fix = f"move the table to a warehouse that every worker reaches (S3), or unset {key}"
-        elif _on_disk(staged):
-            lies = f"staged files would lie on a disk of this machine ({staged})"
-            fix = f"keep staged files in a place that every worker reaches, or unset {key}"
+        elif _on_disk(writes):
+            lies = f"{written} would lie on a disk of this machine ({writes})"
+            fix = f"keep {written} in a place that every worker reaches, or unset {key}"
         else:
             return
-        raise SetupError("engine.reach", f"{lies}, and {engine} runs at {where}", fix=fix)
+        raise SetupError("engine.reach", f"{lies}, and {name} runs at {where}", fix=fix)
 
 
 def _on_disk(location: str) -> bool:

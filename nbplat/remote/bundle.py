@@ -9,6 +9,7 @@ import pkgutil
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 __all__ = ["bundle_bytes", "write_bundle"]
@@ -20,11 +21,9 @@ _PARENT = b""
 
 
 def bundle_bytes() -> bytes:
-    """A zip of every module here, runnable by ``python -I``; equal bytes for equal sources."""
+    """A zip of every module here, at any depth, runnable by ``python -I``; equal bytes for equal sources."""
     files = {"__main__.py": _MAIN, "nbplat/__init__.py": _PARENT}
-    for module in pkgutil.iter_modules(sys.modules[_PACKAGE].__path__):
-        files[f"nbplat/remote/{module.name}.py"] = _source(f"{module.name}.py")
-    files["nbplat/remote/__init__.py"] = _source("__init__.py")
+    files.update((f"nbplat/remote/{name}", _source(name)) for name in _modules("", sys.modules[_PACKAGE].__path__))
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(files):
@@ -62,6 +61,17 @@ def _holds(path: Path, data: bytes) -> bool:
         return path.stat().st_uid == os.getuid() and path.read_bytes() == data
     except OSError:
         return False
+
+
+def _modules(folder: str, paths: Iterable[str]) -> Iterator[str]:
+    """Source files of a package and of those inside it, by their path in this one."""
+    yield f"{folder}__init__.py"
+    for module in pkgutil.iter_modules(paths):
+        inside = f"{folder}{module.name}"
+        if module.ispkg:
+            yield from _modules(f"{inside}/", [f"{path}/{module.name}" for path in paths])
+        else:
+            yield f"{inside}.py"
 
 
 def _source(name: str) -> bytes:

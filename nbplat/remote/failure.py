@@ -7,10 +7,10 @@ import re
 import sys
 import traceback
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["KernelError", "failed", "of_store", "record_of"]
+__all__ = ["KernelError", "attempt", "failed", "of_store", "record_of"]
 
 # How Arrow's client words what a store answered.
 _STORE = re.compile(r"AWS Error ([A-Z_ ]+?) ?(?:\(|during)")
@@ -121,7 +121,16 @@ def failed(unit: Mapping[str, Any], exc: BaseException) -> dict[str, Any]:
     """The result of a unit that failed.
 
     Args:
-        unit: A `task.FileTask`; an error without a place gets the file's path.
+        unit: A task of one unit, e.g. a `task.FileTask`; an error without a place gets its ``path``, if it has one.
     """
     record = record_of(exc)
-    return {"unit": unit["unit"], "fence": unit["fence"], "error": {**record, "where": record["where"] or unit["path"]}}
+    where = record["where"] or unit.get("path", "")
+    return {"unit": unit["unit"], "fence": unit["fence"], "error": {**record, "where": where}}
+
+
+def attempt(work: Callable[[Any], Any], failed: Callable[[Any, Exception], Any], task: Any) -> Any:
+    """Do a task; what it raises becomes its result. Nothing is raised but what ends a process."""
+    try:
+        return work(task)
+    except Exception as exc:  # noqa: BLE001 - every failure becomes the record of a unit
+        return failed(task, exc)

@@ -17,7 +17,7 @@ from .read import BaseRows, read_live
 from .task import FileTask, Task
 from .write import staged_bytes, write_staged
 
-__all__ = ["DOUBLED_KEYS", "OTHER_KEYS", "filled", "probe", "stage", "staged_columns"]
+__all__ = ["DOUBLED_KEYS", "OTHER_KEYS", "failed_files", "filled", "probe", "stage", "staged_columns"]
 
 DOUBLED_KEYS = "the table holds keys more than once"
 OTHER_KEYS = "choose --key columns that identify a row"
@@ -46,10 +46,15 @@ def stage(task: Task) -> list[dict[str, Any]]:
     try:
         computed = list(_computed(task, results))
     except Exception as exc:  # noqa: BLE001 - every failure becomes the record of a unit
-        return [failed(file, exc) for file in task["files"]]
+        return failed_files(task, exc)
     for file, columns, groups, positions, seconds in computed:
         results[file["unit"]] = written(task, file, columns, groups, positions, seconds)
     return [results[file["unit"]] for file in task["files"]]
+
+
+def failed_files(task: Task, exc: Exception) -> list[dict[str, Any]]:
+    """The results of a task that failed as a whole."""
+    return [failed(file, exc) for file in task["files"]]
 
 
 def probe(task: Task) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-__all__ = ["Names", "constant", "field_id", "matching", "project"]
+__all__ = ["Names", "constant", "field_id", "matching", "project", "without_ids"]
 
 Names = Mapping[int, Sequence[str]]
 
@@ -36,6 +36,25 @@ def matching(have: Iterable[pa.Field], want: Iterable[pa.Field], names: Names) -
         if match is not None:
             found[field.name] = match
     return found
+
+
+def without_ids(field: pa.Field) -> pa.Field:
+    """The field without Parquet field ids at any level, so that names decide."""
+    return pa.field(field.name, _bare_type(field.type), field.nullable)
+
+
+def _bare_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_struct(kind):
+        return pa.struct([without_ids(kind.field(number)) for number in range(kind.num_fields)])
+    if pa.types.is_list(kind):
+        return pa.list_(without_ids(kind.value_field))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(without_ids(kind.value_field))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(without_ids(kind.value_field), kind.list_size)
+    if pa.types.is_map(kind):
+        return pa.map_(without_ids(kind.key_field), without_ids(kind.item_field), kind.keys_sorted)
+    return kind
 
 
 def constant(value: Any, kind: pa.DataType, rows: int) -> pa.ChunkedArray:

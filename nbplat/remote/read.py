@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,11 +11,11 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 
 from .failure import KernelError, of_store
-from .project import Names, constant, matching, project
+from .project import Names, constant, matching, project, without_ids
 from .storage import filesystem
 from .task import FileTask
 
-__all__ = ["BaseRows", "open_parquet", "read_live"]
+__all__ = ["BaseRows", "live_chunks", "open_parquet", "read_live"]
 
 
 class BaseRows(NamedTuple):
@@ -51,13 +51,7 @@ def read_live(
     """
     with open_parquet(file["path"], storage) as reader:
         metadata = reader.metadata
-        if metadata.num_rows != file["rows"]:
-            raise KernelError(
-                "stage.rows",
-                f"the file holds {metadata.num_rows} rows, planned were {file['rows']}",
-                fix="plan the run again",
-                where=file["path"],
-            )
+        _check_rows(metadata, file)
         found = matching(reader.schema_arrow, columns, names)
         wanted = [field.name for field in found.values()]
         try:
@@ -66,10 +60,71 @@ def read_live(
         except (pa.ArrowInvalid, OSError) as exc:
             raise _damaged(file["path"], exc) from exc
         groups = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
-    table = _in_form(raw, file, columns, found, names)
+    table = _in_form(raw, file, columns, found, names, file["rows"])
     if not file["deleted"]:
         return BaseRows(table, None, groups)
     return _without(table, np.frombuffer(file["deleted"], dtype="<i8"), groups, file["path"])
+
+
+def live_chunks(
+    file: Mapping[str, Any],
+    columns: pa.Schema,
+    names: Names,
+    storage: Mapping[str, str],
+    chunk_rows: int,
+    *,
+    by_name: bool = False,
+) -> Iterator[pa.Table]:
+    """Read what `read_live` reads, at most so many rows at a time.
+
+    Args:
+        file: ``path``, ``rows``, ``constants`` and ``deleted`` of a `task.FileTask`; ``groups``, when it is there,
+            the row groups ``[first, end)`` to read.
+        by_name: Columns are found by their names, whatever ids the file has, and need not be there.
+
+    Raises:
+        KernelError: as `read_live`; ``file.type`` for a column that is of another type in this file.
+    """
+    with open_parquet(file["path"], storage) as reader:
+        _check_rows(reader.metadata, file)
+        schema = reader.schema_arrow
+        if by_name:
+            schema = pa.schema([without_ids(field) for field in schema])
+        found = matching(schema, columns, names)
+        sizes = [reader.metadata.row_group(number).num_rows for number in range(reader.metadata.num_row_groups)]
+        first, end = file.get("groups") or (0, len(sizes))
+        deleted = np.frombuffer(file.get("deleted", b""), dtype="<i8")
+        _check_deleted(deleted, sum(sizes), file["path"])
+        at = sum(sizes[:first])
+        for raw, rows in _batches(reader, found, range(first, end), sum(sizes[first:end]), chunk_rows, file["path"]):
+            table = _in_form(raw, file, columns, found, names, rows)
+            gone = deleted[slice(*np.searchsorted(deleted, (at, at + rows)))] - at
+            if len(gone):
+                live = np.ones(rows, dtype=bool)
+                live[gone] = False
+                table = table.filter(pa.array(live)) if table.num_columns else table.slice(0, int(live.sum()))
+            at += rows
+            if table.num_rows:
+                yield table
+
+
+def _batches(
+    reader: pq.ParquetFile, found: Mapping[str, pa.Field], groups: range, rows: int, chunk_rows: int, path: str
+) -> Iterator[tuple[pa.Table | None, int]]:
+    """Tables of the columns that the file has, with their rows; None for a file that has none of them."""
+    wanted = [field.name for field in found.values()]
+    if not wanted or not rows:
+        yield from ((None, min(chunk_rows, rows - start)) for start in range(0, rows, chunk_rows))
+        return
+    batches = reader.iter_batches(chunk_rows, row_groups=list(groups), columns=wanted, use_threads=False)
+    while True:
+        try:
+            batch = next(batches, None)
+        except (pa.ArrowInvalid, OSError) as exc:
+            raise _damaged(path, exc) from exc
+        if batch is None:
+            return
+        yield pa.Table.from_batches([batch]), batch.num_rows
 
 
 def open_parquet(location: str, storage: Mapping[str, str]) -> pq.ParquetFile:
@@ -98,6 +153,16 @@ def open_parquet(location: str, storage: Mapping[str, str]) -> pq.ParquetFile:
         raise _damaged(location, exc) from exc
 
 
+def _check_rows(metadata: pq.FileMetaData, file: Mapping[str, Any]) -> None:
+    if metadata.num_rows != file["rows"]:
+        raise KernelError(
+            "stage.rows",
+            f"the file holds {metadata.num_rows} rows, planned were {file['rows']}",
+            fix="plan the run again",
+            where=file["path"],
+        )
+
+
 def _damaged(location: str, exc: Exception) -> KernelError:
     if isinstance(exc, OSError) and (refused := of_store(exc)) is not None:
         return refused
@@ -111,20 +176,21 @@ def _damaged(location: str, exc: Exception) -> KernelError:
 
 def _in_form(
     raw: pa.Table | None,
-    file: FileTask,
+    file: Mapping[str, Any],
     columns: pa.Schema,
     found: Mapping[str, pa.Field],
     names: Names,
+    rows: int,
 ) -> pa.Table:
     arrays = []
     for field in columns:
         if raw is not None and field.name in found:
             source = found[field.name]
-            arrays.append(project(raw.column(source.name), source, field, names))
+            arrays.append(_projected(raw.column(source.name), source, field, names, file["path"]))
         elif field.name in file["constants"]:
-            arrays.append(constant(file["constants"][field.name], field.type, file["rows"]))
+            arrays.append(constant(file["constants"][field.name], field.type, rows))
         elif field.nullable:
-            arrays.append(pa.chunked_array([pa.nulls(file["rows"], field.type)], field.type))
+            arrays.append(pa.chunked_array([pa.nulls(rows, field.type)], field.type))
         else:
             raise KernelError(
                 "file.column",
@@ -134,20 +200,42 @@ def _in_form(
             )
     # A required column is required of the table, not of what a query makes of it.
     plain = [pa.field(field.name, field.type) for field in columns]
-    return pa.table(arrays, schema=pa.schema(plain)) if arrays else pa.table({}).slice(0, 0)
+    return pa.table(arrays, schema=pa.schema(plain)) if arrays else _bare(rows)
 
 
 def _without(table: pa.Table, deleted: Any, groups: Sequence[int], path: str) -> BaseRows:
-    if len(deleted) and (deleted[0] < 0 or deleted[-1] >= sum(groups)):
-        raise KernelError(
-            "file.deletes",
-            f"a delete names row {int(deleted[-1])} of a file of {sum(groups)} rows",
-            fix="plan the run again",
-            where=path,
-        )
+    _check_deleted(deleted, sum(groups), path)
     live = np.ones(sum(groups), dtype=bool)
     live[deleted] = False
     ends = np.cumsum([0, *groups])
     gone = np.diff(np.searchsorted(deleted, ends))
     positions = np.flatnonzero(live).astype(np.int64)
     return BaseRows(table.take(pa.array(positions)), positions, [rows - int(n) for rows, n in zip(groups, gone)])
+
+
+def _check_deleted(deleted: Any, rows: int, path: str) -> None:
+    if len(deleted) and (deleted[0] < 0 or deleted[-1] >= rows):
+        raise KernelError(
+            "file.deletes",
+            f"a delete names row {int(deleted[-1])} of a file of {rows} rows",
+            fix="plan the run again",
+            where=path,
+        )
+
+
+def _bare(rows: int) -> pa.Table:
+    """A table of so many rows and no columns."""
+    return pa.table({"": pa.nulls(rows)}).select([])
+
+
+def _projected(values: pa.ChunkedArray, have: pa.Field, want: pa.Field, names: Names, path: str) -> pa.ChunkedArray:
+    try:
+        return project(values, have, want, names)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as exc:
+        raise KernelError(
+            "file.type",
+            f"the column {want.name!r} is {have.type} in this file and {want.type} in the others: "
+            f"{str(exc).splitlines()[0]}",
+            fix="write the file again in the type of the others",
+            where=path,
+        ) from None

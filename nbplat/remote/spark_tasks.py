@@ -1,38 +1,40 @@
-"""What Spark's Python workers run: whole pieces of staging, or rows that Spark has computed.
+"""What Spark's Python workers run: a whole task, or rows that Spark has computed.
 
-Both are callables for ``mapInArrow`` that give one column ``record`` of JSON text, an object per file. An error
-is a record as well: one that is raised would end the worker and its imports with it.
+All are callables for ``mapInArrow`` that give one column ``record`` of JSON text, a task's result or an object per
+file. An error is a record as well: one that is raised would end the worker and its imports with it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from .deliver import POSITION, Delivery
-from .kernel import stage
+from .failure import attempt
 from .task import Task
 
-__all__ = ["POSITION", "RECORD", "UNIT", "StagePieces", "WriteEmpty", "WriteRows"]
+__all__ = ["POSITION", "RECORD", "UNIT", "RunTask", "WriteEmpty", "WriteRows"]
 
 RECORD = "record string"
 UNIT = "nb__unit"
 
 
-class StagePieces:
+class RunTask:
     """Runs one task per partition, whatever rows the partition has."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, work: Callable[[Any], Any], failed: Callable[[Any, Exception], Any], task: Any) -> None:
+        self._work = work
+        self._failed = failed
         self._task = task
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for _ in batches:
             pass
-        yield _records(stage(self._task))
+        yield _records([attempt(self._work, self._failed, self._task)])
 
 
 class WriteRows:
@@ -85,5 +87,5 @@ def _by_unit(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.Table]
         yield unit, pa.Table.from_batches(held)
 
 
-def _records(results: list[dict[str, Any]]) -> pa.RecordBatch:
+def _records(results: list[Any]) -> pa.RecordBatch:
     return pa.record_batch({"record": [json.dumps(result) for result in results]})

@@ -140,7 +140,7 @@ def frames_kept(desk: Desk, frames: Mapping[str, Any], *, dry_run: bool) -> Iter
 
     After a dry run, and after a request that failed, no table is left that was not there before.
     """
-    from nbplat.backfill.frames import read_frame
+    from nbplat.terms.frame import read_frame
 
     fresh: list[str] = []
     tables: dict[str, str] = {}

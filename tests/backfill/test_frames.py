@@ -12,9 +12,10 @@ import pyarrow as pa
 import pytest
 
 from nbplat.backfill.explain import explain_plan
-from nbplat.backfill.frames import frame_table, read_frame
+from nbplat.backfill.frames import frame_table
 from nbplat.backfill.spec import BackfillSpec
 from nbplat.errors import RequestError
+from nbplat.terms.frame import read_frame
 from nbplat.ui.desk import LocalDesk
 from nbplat.ui.python import Local
 from tests.fixtures.lakehouse import ORDERS, Lake

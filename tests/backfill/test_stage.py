@@ -117,9 +117,10 @@ def test_a_long_piece_keeps_its_units(alone: Lake) -> None:
 
     from dataclasses import replace
 
-    from nbplat.adapters.local.runner import LocalRunner
+    from nbplat.adapters.local.farm import LocalFarm
+    from nbplat.backfill.pieces import Pieces
 
-    backfills = replace(alone.backfills, runners={"local": LocalRunner(1, long)}, lease_ms=short["lease_ms"])
+    backfills = replace(alone.backfills, runners={"local": Pieces(LocalFarm(1), long)}, lease_ms=short["lease_ms"])
     store = alone.platform.store
     job = store.claim_job("w", lease_ms=60_000)
     assert job is not None

@@ -1,4 +1,4 @@
-"""Runs pieces of staging as Ray tasks."""
+"""Runs tasks as Ray tasks."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ from types import ModuleType
 from typing import Any
 
 from nbplat.adapters.ray.cluster import RaySettings, cluster
-from nbplat.remote.failure import KernelError, failed
-from nbplat.remote.kernel import stage
-from nbplat.remote.task import Task
+from nbplat.job.farm import named
+from nbplat.remote.failure import KernelError, attempt
+from nbplat.remote.failure import failed as failed_unit
 
-__all__ = ["RayRunner"]
+__all__ = ["RayFarm"]
 
 # How long one wait for a result lasts; between two the caller's thread can be interrupted.
 _WAIT_S = 1.0
 
 
-class RayRunner:
-    """The ``ray`` engine's runner.
+class RayFarm:
+    """Implements `nbplat.job.farm.Farm`.
 
     The cluster is reached at the first question and let go by `close`.
     """
 
     name = "ray"
-    whole = False
 
     def __init__(self, settings: RaySettings, *, say: Callable[[str], None]) -> None:
         self._settings = settings
@@ -38,14 +37,20 @@ class RayRunner:
         """CPUs of the cluster: a task takes one."""
         return max(int(self._ray.cluster_resources().get("CPU", 1)), 1)
 
-    def run(self, tasks: Iterator[Task]) -> Iterator[list[dict[str, Any]]]:
-        """Keep `slots` tasks in flight; yield each task's results as it ends.
+    def run(
+        self,
+        work: Callable[[Any], Any],
+        tasks: Iterator[Any],
+        *,
+        failed: Callable[[Any, Exception], Any] | None = None,
+    ) -> Iterator[Any]:
+        """See the port.
 
-        Ray tries a task once more when its worker died under it; a second death is the error of its files.
+        Ray tries a task once more when its worker died under it; a second death is the task's error.
         """
-        ray, slots = self._ray, self.slots
-        piece = ray.remote(num_cpus=1, max_retries=1, retry_exceptions=False)(stage)
-        running: dict[Any, Task] = {}
+        ray, slots, failed = self._ray, self.slots, failed or failed_unit
+        piece = ray.remote(num_cpus=1, max_retries=1, retry_exceptions=False)(attempt)
+        running: dict[Any, Any] = {}
         more = True
         try:
             while more or running:
@@ -54,11 +59,11 @@ class RayRunner:
                     if task is None:
                         more = False
                     else:
-                        running[piece.remote(task)] = task
+                        running[piece.remote(work, failed, task)] = task
                 if running:
                     ended, _ = ray.wait(list(running), num_returns=1, timeout=_WAIT_S)
                     for reference in ended:
-                        yield self._result(ray, reference, running.pop(reference))
+                        yield self._result(ray, reference, running.pop(reference), failed)
         except GeneratorExit:
             if running:
                 ray.wait(list(running), num_returns=len(running))
@@ -69,7 +74,7 @@ class RayRunner:
             raise
 
     def close(self) -> None:
-        """Let go of the cluster; one that was started for this runner ends."""
+        """Let go of the cluster; one that was started for this farm ends."""
         self._module = None
         self._stack.close()
 
@@ -82,13 +87,12 @@ class RayRunner:
             self._say(f"Ray {self._module.__version__} on {where}: {cpus} CPUs")
         return self._module
 
-    def _result(self, ray: ModuleType, reference: Any, task: Task) -> list[dict[str, Any]]:
+    def _result(self, ray: ModuleType, reference: Any, task: Any, failed: Callable[[Any, Exception], Any]) -> Any:
         try:
-            result: list[dict[str, Any]] = ray.get(reference)
+            return ray.get(reference)
         except ray.exceptions.RayError as exc:
-            self._say(f"Ray lost the task of {', '.join(file['unit'] for file in task['files'])}: {_first(exc)}")
-            return [failed(file, _died(exc)) for file in task["files"]]
-        return result
+            self._say(f"Ray lost the task of {named(task)}: {_first(exc)}")
+            return failed(task, _died(exc))
 
 
 def _died(exc: Exception) -> KernelError:

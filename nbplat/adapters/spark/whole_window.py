@@ -1,76 +1,26 @@
-"""Runs pieces of staging on Spark: kernel tasks one by one, or a SQL body over the whole window at once."""
+"""Stages a SQL body with Spark SQL, over the whole window at once."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
 from nbplat.adapters.spark.failures import record_of
+from nbplat.adapters.spark.farm import collected
 from nbplat.adapters.spark.host import SparkHost
 from nbplat.adapters.spark.lane import SqlLane, delivered
 from nbplat.adapters.spark.progress import watched
 from nbplat.remote.align import OWN_KEYS
 from nbplat.remote.failure import KernelError
-from nbplat.remote.spark_tasks import POSITION, RECORD, UNIT, StagePieces, WriteEmpty, WriteRows
+from nbplat.remote.spark_tasks import POSITION, RECORD, UNIT, WriteEmpty, WriteRows
 from nbplat.remote.task import Task
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-__all__ = ["SparkPieces", "SparkSql"]
+__all__ = ["SparkSql"]
 
 _SHOWN = 5
-
-
-class SparkPieces:
-    """Runs `nbplat.remote.kernel.stage` in Spark's Python workers, a piece a task."""
-
-    name = "spark"
-    whole = False
-
-    def __init__(self, host: SparkHost, *, say: Callable[[str], None]) -> None:
-        self._host = host
-        self._say = say
-
-    @property
-    def slots(self) -> int:
-        """Cores of the master."""
-        return max(self._host.session(self._say).sparkContext.defaultParallelism, 1)
-
-    def run(self, tasks: Iterator[Task]) -> Iterator[list[dict[str, Any]]]:
-        """Keep `slots` pieces in flight, each a Spark job of one task; yield each piece's results as it ends."""
-        session, slots = self._host.session(self._say), self.slots
-        running: dict[Future[list[dict[str, Any]]], Task] = {}
-        more = True
-        with (
-            watched(session.sparkContext, "nbplat", self._say),
-            ThreadPoolExecutor(slots, thread_name_prefix="nbplat-spark") as pool,
-        ):
-            while more or running:
-                while more and len(running) < slots:
-                    task = next(tasks, None)
-                    if task is None:
-                        more = False
-                    else:
-                        running[pool.submit(self._piece, session, task)] = task
-                ended, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in ended:
-                    del running[future]
-                    yield future.result()
-
-    def close(self) -> None:
-        """End the session."""
-        self._host.close()
-
-    def _piece(self, session: SparkSession, task: Task) -> list[dict[str, Any]]:
-        units = ", ".join(file["unit"] for file in task["files"])
-        session.sparkContext.setJobGroup("nbplat", f"stage {units}", interruptOnCancel=True)
-        try:
-            return _collected(session.range(0, 1, 1, 1).mapInArrow(StagePieces(task), RECORD))
-        except Exception as exc:  # noqa: BLE001 - a lost worker or session is these files' error
-            return _all_failed(task, range(len(task["files"])), exc)
 
 
 class SparkSql:
@@ -111,7 +61,7 @@ class SparkSql:
         try:
             rows = delivered(session, lane, task, chosen)
             self._say(f"Spark SQL over {len(chosen)} files: {rows.told}")
-            results = _collected(_without_keys(rows.frame).mapInArrow(WriteRows(task), RECORD))
+            results = collected(_without_keys(rows.frame).mapInArrow(WriteRows(task), RECORD))
         except Exception as exc:  # noqa: BLE001 - becomes the files' own error
             failures = _all_failed(task, chosen, exc)
             if len(chosen) == 1 or not lane.row_wise or failures[0]["error"]["kind"] != "DataError":
@@ -128,7 +78,7 @@ class SparkSql:
             units = session.createDataFrame([(index,) for index in silent], f"{UNIT} int").repartition(
                 self._parts(session)
             )
-            results += _collected(units.mapInArrow(WriteEmpty(task), RECORD))
+            results += collected(units.mapInArrow(WriteEmpty(task), RECORD))
         return results
 
     def _parts(self, session: SparkSession) -> int:
@@ -151,10 +101,6 @@ def _extra(frame: DataFrame, task: Task) -> KernelError:
         f"the body returns {lost.count()} rows whose keys base does not have, e.g. {shown}",
         fix=OWN_KEYS,
     )
-
-
-def _collected(frame: DataFrame) -> list[dict[str, Any]]:
-    return [json.loads(row["record"]) for row in frame.collect()]
 
 
 def _all_failed(task: Task, chosen: Sequence[int], exc: Exception) -> list[dict[str, Any]]:

@@ -1,0 +1,139 @@
+"""A DataFrame as a source of events, pinned by its content."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nbplat.errors import NotFound, RequestError, did_you_mean
+from nbplat.sequence.ports import SourcePart, SourcePin
+from nbplat.terms import content_hash, file_location
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["FrameSource"]
+
+_CHUNK_ROWS = 1 << 17
+
+# Chunks of one part that another process reads.
+_PART_CHUNKS = 16
+
+
+class FrameSource:
+    """Implements `nbplat.sequence.ports.EventSource`; see `nbplat.terms.frame.read_frame` for what can be one.
+
+    Args:
+        name: What the notebook calls it.
+        frame: Its rows; they are not copied.
+        folder: Where `parts` keeps them, as one Arrow file named by the content; made when needed.
+
+    Raises:
+        RequestError: ``frame.column``: two columns of one name, or one of a type that has no plain form.
+    """
+
+    def __init__(self, name: str, frame: pa.Table, folder: Path) -> None:
+        twice = [column for column in frame.column_names if frame.column_names.count(column) > 1]
+        if twice:
+            raise RequestError(
+                "frame.column",
+                f"the frame {name!r} has the column {twice[0]!r} more than once",
+                fix="give each column one name",
+            )
+        self._name = name
+        self._rows = frame.replace_schema_metadata(None)
+        self._folder = folder
+
+    @cached_property
+    def pin(self) -> SourcePin:
+        """A hash of the values in their order; types that say the same (widths, chunks, dictionaries) do not count."""
+        from nbplat.remote.failure import KernelError
+        from nbplat.remote.sequence.content import content_digest
+
+        try:
+            return SourcePin("frame", self._name, content_digest(self._rows))
+        except KernelError as exc:
+            raise RequestError(
+                "frame.column", f"the frame {self._name!r} cannot be read: {exc.message}", fix=exc.fix
+            ) from None
+
+    @property
+    def schema(self) -> pa.Schema:
+        """See the port."""
+        return self._rows.schema
+
+    @property
+    def rows(self) -> int:
+        """Exact."""
+        return int(self._rows.num_rows)
+
+    @property
+    def bytes(self) -> int:
+        """In memory."""
+        return int(self._rows.nbytes)
+
+    @cached_property
+    def parts(self) -> tuple[SourcePart, ...]:
+        """Batches of the stored file; written at the first question, unless it is there."""
+        location = file_location(self._stored())
+        batches = -(-self.rows // _CHUNK_ROWS)
+        parts = []
+        for first in range(0, batches, _PART_CHUNKS):
+            end = min(first + _PART_CHUNKS, batches)
+            rows = min(end * _CHUNK_ROWS, self.rows) - first * _CHUNK_ROWS
+            task = {"kind": "ipc", "path": location, "storage": {}, "batches": (first, end)}
+            parts.append(SourcePart(f"{self.pin.identity[:16]}-{first}", rows, self.bytes * rows // self.rows, task))
+        return tuple(parts)
+
+    def read(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """See the port."""
+        missing = [name for name in columns if name not in self.schema.names]
+        if missing:
+            raise NotFound(
+                "column.unknown",
+                f"the frame {self._name!r} has no column {missing[0]!r}",
+                fix=did_you_mean(missing[0], self.schema.names),
+            )
+        wanted = self._rows.select(list(columns))
+        for start in range(0, self.rows, _CHUNK_ROWS):
+            yield wanted.slice(start, _CHUNK_ROWS)
+
+    def added_since(self, pin: SourcePin) -> tuple[SourcePart, ...] | None:
+        """See the port: a frame of other content is another frame."""
+        return () if pin == self.pin else None
+
+    def _stored(self) -> Path:
+        import pyarrow as pa
+
+        # Equal values may come in other types, which the parts keep.
+        types = content_hash({"types": str(self.schema)})
+        path = self._folder / f"{self.pin.identity[:32]}-{types[:8]}.arrow"
+        if path.exists():
+            return path
+        self._folder.mkdir(parents=True, exist_ok=True)
+        handle, fresh = tempfile.mkstemp(dir=self._folder, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as out, pa.ipc.new_file(out, self._plain.schema) as writer:
+                for start in range(0, self.rows, _CHUNK_ROWS):
+                    # One batch a chunk, so that a part is a range of them.
+                    for batch in self._plain.slice(start, _CHUNK_ROWS).combine_chunks().to_batches():
+                        writer.write_batch(batch)
+            Path(fresh).replace(path)
+        finally:
+            Path(fresh).unlink(missing_ok=True)
+        return path
+
+    @property
+    def _plain(self) -> pa.Table:
+        """With dictionaries decoded: an Arrow file holds one dictionary a column, and chunks may have their own."""
+        import pyarrow as pa
+
+        fields = [
+            field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
+            for field in self.schema
+        ]
+        return self._rows.cast(pa.schema(fields))
