@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from nbplat.sequence.preview import SequencePreview, Strip, Token
+from nbplat.sequence.early_preview import SequencePreview, Strip, Token
 
 __all__ = ["explain_html", "explain_preview"]
 

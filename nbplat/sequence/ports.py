@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Conditions",
     "EventSource",
+    "EventSources",
     "Index",
     "IndexFile",
     "IndexState",
@@ -124,6 +125,21 @@ class EventSource(Protocol):
 
     def added_since(self, pin: SourcePin) -> tuple[SourcePart, ...] | None:
         """Parts that hold the rows added since `pin`; None when the source was not only appended to since."""
+
+
+class EventSources(Protocol):
+    """Finds what a definition names."""
+
+    def open(self, name: str, pin: SourcePin | None = None) -> EventSource:
+        """A table (``retail.events``), a path or glob of Parquet files, or a frame that was given by name.
+
+        Args:
+            pin: That very state; None: the present one.
+
+        Raises:
+            NotFound: there is no such table, file or frame.
+            Conflict: the pinned state is gone: the snapshot expired, a file changed, another frame under the name.
+        """
 
 
 class Conditions(Protocol):

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nbplat.errors import RequestError, did_you_mean
-from nbplat.sequence.preview import Step
+from nbplat.sequence.early_preview import Step
 from nbplat.sequence.spec import SequenceSpec
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from nbplat.clock import Clock, SystemClock
 from nbplat.errors import DataError, RequestError, did_you_mean
 from nbplat.sequence.asof import AsOfRanges, leaked_tokens, ranges_as_of
+from nbplat.sequence.early_preview import Leak, SequencePreview, Step, Strip, Token, TypeSummary
 from nbplat.sequence.ports import RowSource
-from nbplat.sequence.preview import Leak, SequencePreview, Step, Strip, Token, TypeSummary
 from nbplat.sequence.retrieve import SequenceIndex, build_index, time_us
 from nbplat.sequence.spec import SequenceSpec
 

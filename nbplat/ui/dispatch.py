@@ -14,7 +14,7 @@ from nbplat.ui import template
 from nbplat.ui.call import Call, Where
 from nbplat.ui.help import cell_prog, line_prog
 from nbplat.ui.nouns import NOUNS, PLATFORM, find_noun, find_verb
-from nbplat.ui.options import Noun, Surface, Verb
+from nbplat.ui.options import BODY_FLAGS, Body, Noun, Surface, Verb
 from nbplat.ui.parse import HelpAsked, parse
 from nbplat.ui.render.result import Result
 from nbplat.ui.verbs import HANDLERS, resolve
@@ -117,41 +117,47 @@ def _body(
         return None
     kind, file = _kind(verb, options)
     if file is not None and cell is not None:
-        raise RequestError("usage.body", f"two bodies: the cell and --{kind} {file}", fix="give one")
+        raise RequestError("usage.body", f"two bodies: the cell and {BODY_FLAGS[kind]} {file}", fix="give one")
     text = cell if file is None else _read(file, kind, where)
     if text is None or not text.strip():
         if verb.body_required:
-            mend = f"give --{kind} FILE" + ("" if where == "cli" else f", or write it in a cell: %%{prog.lstrip('%')}")
+            mend = f"give {BODY_FLAGS[kind]} FILE" + (
+                "" if where == "cli" else f", or write it in a cell: %%{prog.lstrip('%')}"
+            )
             raise RequestError("usage.body", f"{prog} needs a body ({kind})", fix=mend)
         return None
     # The braces of a Python body are its own.
     return text if kind == "python" else template.render(text, values, what="the body")
 
 
-def _kind(verb: Verb, options: SimpleNamespace) -> tuple[str, str | None]:
+def _kind(verb: Verb, options: SimpleNamespace) -> tuple[Body, str | None]:
     """The language of the body, and the file that holds it; None when the cell does."""
     file, python_file = getattr(options, "body_file", None), getattr(options, "python_file", None)
     if python_file is not None:
         if file is not None:
             raise RequestError(
-                "usage.body", f"two bodies: --{verb.body} {file} and --python {python_file}", fix="give one"
+                "usage.body", f"two bodies: {BODY_FLAGS[verb.body]} {file} and --python {python_file}", fix="give one"
             )
         options.lang = "python"
         return "python", python_file
     if getattr(options, "lang", None) != "python":
         return verb.body, file
     if file is not None:
-        raise RequestError("usage.body", f"--{verb.body} {file} is no Python body", fix=f"write --python {file}")
+        raise RequestError(
+            "usage.body", f"{BODY_FLAGS[verb.body]} {file} is no Python body", fix=f"write --python {file}"
+        )
     return "python", None
 
 
-def _read(file: str, kind: str, where: Where) -> str:
+def _read(file: str, kind: Body, where: Where) -> str:
     if file == "-":
         if where != "cli":
-            raise RequestError("usage.body", "a notebook has no standard input", fix=f"give --{kind} a file")
+            raise RequestError("usage.body", "a notebook has no standard input", fix=f"give {BODY_FLAGS[kind]} a file")
         return sys.stdin.read()
     try:
         return Path(file).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
-        raise RequestError("usage.body", f"--{kind} {file} cannot be read: {reason}", fix="give a text file") from None
+        raise RequestError(
+            "usage.body", f"{BODY_FLAGS[kind]} {file} cannot be read: {reason}", fix="give a text file"
+        ) from None

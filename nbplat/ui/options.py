@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 __all__ = [
+    "BODY_FLAGS",
     "COMMON",
     "DRY_RUN",
     "JSON",
@@ -99,8 +100,7 @@ class Verb:
         summary: One sentence without a period; the first line of the help.
         options: Flags, in the order they are shown.
         positionals: Positional arguments, in order.
-        body: What the cell below the magic's line holds; on the CLI a file, named by ``--sql``, ``--yaml`` or
-            ``--python``.
+        body: What the cell below the magic's line holds; on the CLI a file, named by `BODY_FLAGS`.
         body_required: False where the verb also works without a body.
         example: A line or a cell to copy; empty when there is none.
         surfaces: Where it can be used.
@@ -128,7 +128,7 @@ class Verb:
         return (
             Option(
                 "body_file",
-                (f"--{self.body}",),
+                (BODY_FLAGS[self.body],),
                 "path",
                 f"read the {_BODY_WORDS[self.body]} from a file instead of the cell; - is standard input",
                 metavar="FILE",
@@ -166,6 +166,9 @@ class Noun:
     def verbs_on(self, surface: Surface) -> tuple[Verb, ...]:
         return tuple(verb for verb in self.verbs if surface in verb.surfaces)
 
+
+BODY_FLAGS: dict[Body, str] = {"sql": "--sql", "yaml": "--file", "python": "--python"}
+"""The flag that names the file of a body."""
 
 _BODY_WORDS: dict[Body, str] = {"sql": "SELECT", "yaml": "definition", "python": "Python body"}
 

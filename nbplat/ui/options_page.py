@@ -15,7 +15,7 @@ _HEAD = """# Options
 
 A magic's line and the command line take the same options: `%backfill promote spend_90d --dry-run` in a notebook is
 `nbplat backfill promote spend_90d --dry-run` in a shell. A cell magic takes its body from the cell, the command line
-from a file (`--sql FILE`, `--yaml FILE`, `--python FILE`; `-` is standard input).
+from a file (`--sql FILE`, `--file FILE`, `--python FILE`; `-` is standard input).
 
 In a notebook, `{{ name }}` in the line or the body is the notebook's value (Jinja, strict, sandboxed; a Python body is
 taken as it is, it sees the notebook's variables by itself). IPython's own `$name` and `{name}` are left alone.

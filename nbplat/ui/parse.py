@@ -158,7 +158,8 @@ def _settle_names(verb: Verb, found: dict[str, Any], prog: str) -> dict[str, Any
         if word and flag and word != flag:
             raise RequestError("usage.name", f"two names: {word!r} and --name {flag!r}", fix="give one")
         found["name"] = word or flag
-        if not found["name"]:
+        # A definition in a file may name itself, or is named by its file.
+        if not found["name"] and not (verb.body == "yaml" and found.get("body_file")):
             raise RequestError("usage.name", f"{prog} needs a name", fix=f"write it first: {prog} my_name …")
     return found
 

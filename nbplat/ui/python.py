@@ -11,7 +11,7 @@ from nbplat.ui.desk import Desk, LocalDesk, open_desk
 from nbplat.ui.render.result import Result
 
 if TYPE_CHECKING:
-    from nbplat.sequence.preview import SequencePreview
+    from nbplat.sequence.early_preview import SequencePreview
     from nbplat.training.run import TrainingResult
 
 __all__ = ["Local", "backfill", "local", "sequence", "training_join"]

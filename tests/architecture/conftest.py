@@ -75,11 +75,11 @@ def _imports(file: Path, node: ast.AST, *, lazy: bool) -> Iterator[Imported]:
         elif isinstance(child, ast.ImportFrom):
             module = child.module
             if child.level:
-                # Code for other interpreters travels under a name that its zip decides.
-                package = file.relative_to(ROOT).parts[:-1]
-                assert package[:2] == ("nbplat", "remote"), f"{file}:{child.lineno}: relative; write the full name"
-                package = package[: len(package) - child.level + 1]
-                module = ".".join((*package, child.module) if child.module else package)
+                # Code for other interpreters travels with its package; siblings there are named by a dot.
+                package = "nbplat" + ".".join(file.parts[:-1]).rpartition("nbplat")[2]
+                beside = package.startswith("nbplat.remote") and child.level == 1
+                assert beside, f"{file}:{child.lineno}: a relative import; write the full name"
+                module = f"{package}.{child.module}" if child.module else package
             for alias in child.names:
                 yield Imported(file, child.lineno, f"{module}.{alias.name}", lazy)
         else:

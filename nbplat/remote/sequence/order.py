@@ -48,8 +48,8 @@ class Counts(NamedTuple):
     def plus(self, other: Counts) -> Counts:
         """Of both together."""
         types = {name: self.types.get(name, 0) + other.types.get(name, 0) for name in (*self.types, *other.types)}
-        numbers: list[Any] = [a + b for a, b in zip(tuple(self)[:-1], tuple(other)[:-1])]
-        return Counts(*numbers, types=dict(sorted(types.items())))
+        sums: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in self._fields[:-1]}
+        return Counts(**sums, types=dict(sorted(types.items())))
 
 
 class Ordering(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
-__all__ = ["Recipe", "ScatterTask", "ShardTask", "SpillFile"]
+__all__ = ["AmendTask", "Recipe", "ScatterTask", "ShardTask", "SpillFile"]
 
 
 class Recipe(TypedDict):
@@ -88,9 +88,9 @@ class ShardTask(TypedDict):
     """Sort the events of one bucket and write them as one data file of the index.
 
     Attributes:
-        unit, fence: They name the data file.
+        unit, fence, stem: They name the data file; the stem is the plan's.
         bucket: Which one; -1: all of them, read from `parts` without spill files.
-        spills: Path and rounds of each spill file that has rows of the bucket.
+        spills: ``path``, ``rounds``, and of the bucket ``rows`` and ``bytes``, of each spill file that has rows of it.
         parts: What `source_part.read_part` reads, when there are no spill files.
         recipe: See `Recipe`.
         stored: Serialized Arrow schema of the data file (see `stored_rows`).
@@ -102,12 +102,47 @@ class ShardTask(TypedDict):
 
     unit: str
     fence: int
+    stem: str
     bucket: int
     spills: list[dict[str, Any]]
     parts: list[dict[str, Any]]
     recipe: Recipe
     stored: bytes
     spilled: dict[str, str]
+    out: str
+    storage: dict[str, str]
+    memory_bytes: int
+
+
+class AmendTask(TypedDict):
+    """Bring the stored events of one bucket to what the source says.
+
+    Attributes:
+        unit, fence: They name the data file and the change file.
+        bucket: Which one.
+        spills: Spill files with the fresh rows of the source: what was added to it, and all whose time is in `window`.
+        runs: What `source_part.read_part` reads: the data files of the bucket in the index, base first.
+        window: Of which stored events the source has to have a copy: those from the first to before the second moment,
+            microseconds since 1970 UTC, None without an end. None altogether: of none; the source was only added to.
+        recipe: See `Recipe`.
+        stored: Serialized Arrow schema of the data file (see `stored_rows`).
+        scratch: Folder of the change file; a location.
+        scratched: Options to open the spill files and the change file with.
+        out: Folder of the data file; a location.
+        storage: Options to open `out` with.
+        memory_bytes: What this task may hold.
+    """
+
+    unit: str
+    fence: int
+    bucket: int
+    spills: list[SpillFile]
+    runs: list[dict[str, Any]]
+    window: tuple[int | None, int | None] | None
+    recipe: Recipe
+    stored: bytes
+    scratch: str
+    scratched: dict[str, str]
     out: str
     storage: dict[str, str]
     memory_bytes: int

@@ -16,7 +16,7 @@ from nbplat.ui.render.table import fields_html, fields_text, table_html, table_t
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from nbplat.sequence.preview import SequencePreview
+    from nbplat.sequence.early_preview import SequencePreview
     from nbplat.sequence.spec import SequenceSpec
 
 __all__ = ["SequenceHandle", "list_definitions", "preview", "sequence_of", "show"]

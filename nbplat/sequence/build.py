@@ -1,0 +1,215 @@
+"""Build an index: deal the source's rows to buckets, sort bucket by bucket, publish all in one commit.
+
+Workers only write files; the catalog is touched at the beginning, to make the table, and at the end. After a kill only
+the units in flight are done again: finished ones stand in the ledger with their files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nbplat.job import JobStore, StepContext
+from nbplat.job.farm import Farm
+from nbplat.job.unit_work import UnitWork
+from nbplat.remote.sequence.direct import refuse_early
+from nbplat.remote.sequence.scatter import scatter
+from nbplat.remote.sequence.shard import shard
+from nbplat.remote.sequence.tally import add
+from nbplat.remote.sequence.tasks import Recipe, ScatterTask, ShardTask
+from nbplat.sequence.failures import our_errors
+from nbplat.sequence.plan import SequencePlan
+from nbplat.sequence.ports import EventSource, IndexFile, IndexTables
+from nbplat.sequence.recipe import stored_schema_of
+from nbplat.sequence.report import report_of
+from nbplat.terms import Files, Progress, SnapshotPin
+
+__all__ = ["Builder", "build_folder", "spill_root", "sweep_build"]
+
+_DIRECT = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """Builds one index from nothing.
+
+    Attributes:
+        source: At the plan's pin.
+        scope: First part of the units' scopes in the ledger; another for every plan.
+        scratch: Folder for spill files that every worker reaches; a location.
+        scratch_storage: Options to open it with.
+        memory_bytes: What the tasks of this machine may hold together.
+        lease_ms, max_attempts: Of a unit.
+        retry: Command that goes on.
+    """
+
+    plan: SequencePlan
+    recipe: Recipe
+    record: Mapping[str, Any]
+    source: EventSource
+    tables: IndexTables
+    farm: Farm
+    store: JobStore
+    files: Files
+    scope: str
+    scratch: str
+    scratch_storage: Mapping[str, str]
+    memory_bytes: int
+    lease_ms: int
+    max_attempts: int
+    retry: str
+
+    def run(self, context: StepContext, provenance: Mapping[str, str]) -> SnapshotPin:
+        """Do every unit that is not done yet, then publish.
+
+        Raises:
+            NbplatError: the first unit's error, when units failed for good.
+            Conflict: ``job.stopped``; ``index.moved``, something else was published meanwhile.
+            JobPaused: a person asked to pause.
+        """
+        board = _Board(context, self.plan.units)
+        spilled = {} if self.plan.direct else self._scatter(context, board)
+        with our_errors():
+            refuse_early(add(each["tally"] for each in spilled.values()), self.recipe)
+        sharded = self._shard(context, board, spilled)
+        files = tuple(IndexFile(**file) for _, unit in sorted(sharded.items()) for file in unit["files"])
+        tally = add([*(each["tally"] for each in spilled.values()), *(each["tally"] for each in sharded.values())])
+        size = sum(file.file_bytes for file in files)
+        pin = self.tables.publish(
+            self.plan.table,
+            None,
+            added=files,
+            source=self.plan.source,
+            report=report_of(tally, self.recipe, self.plan.source.name, size),
+            summary=provenance,
+        )
+        sweep_build(self.files, self.scratch, self.tables.folder(self.plan.table), self.plan, {f.path for f in files})
+        return pin
+
+    def _scatter(self, context: StepContext, board: _Board) -> dict[str, Mapping[str, Any]]:
+        parts = {part.id: part for part in self.source.parts}
+        units = {unit.id: unit for unit in self.plan.scatter}
+
+        def make(unit: str, fence: int) -> ScatterTask:
+            return ScatterTask(
+                unit=unit,
+                fence=fence,
+                parts=[dict(parts[part].task) for part in units[unit].parts],
+                recipe=self.recipe,
+                out=self.scratch,
+                storage=dict(self.scratch_storage),
+                memory_bytes=self._task_bytes,
+            )
+
+        work = self._work(context, "scatter", "parts of the source")
+        return work.run(self.farm, scatter, list(units), make, finished=board.scattered, known=board.known)
+
+    def _shard(
+        self, context: StepContext, board: _Board, spilled: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, Mapping[str, Any]]:
+        schema = stored_schema_of(self.recipe).serialize().to_pybytes()
+        spills = [dict(each["spill"]) for _, each in sorted(spilled.items())]
+        names = [_DIRECT] if self.plan.direct else [f"b{bucket:04d}" for bucket in range(self.plan.buckets)]
+        folder, storage = self.tables.folder(self.plan.table), dict(self.tables.storage(self.plan.table))
+        parts = [dict(part.task) for part in self.source.parts] if self.plan.direct else []
+
+        def make(unit: str, fence: int) -> ShardTask:
+            bucket = -1 if unit == _DIRECT else int(unit[1:])
+            return ShardTask(
+                unit=unit,
+                fence=fence,
+                stem=_stem(self.plan),
+                bucket=bucket,
+                spills=[_of_bucket(each, bucket) for each in spills if each["rows"][bucket]],
+                parts=parts,
+                recipe=self.recipe,
+                stored=schema,
+                spilled=dict(self.scratch_storage),
+                out=folder,
+                storage=storage,
+                memory_bytes=self.memory_bytes if self.plan.direct else self._task_bytes,
+            )
+
+        work = self._work(context, "shard", "buckets")
+        return work.run(self.farm, shard, names, make, finished=board.sharded, known=board.known)
+
+    @property
+    def _task_bytes(self) -> int:
+        return self.memory_bytes // max(self.farm.slots, 1) if self.farm.name == "local" else self.memory_bytes
+
+    def _work(self, context: StepContext, stage: str, what: str) -> UnitWork:
+        return UnitWork(
+            store=self.store,
+            context=context,
+            scope=f"{self.scope}/{stage}",
+            lease_ms=self.lease_ms,
+            max_attempts=self.max_attempts,
+            what=what,
+            retry=self.retry,
+        )
+
+
+def _of_bucket(spill: Mapping[str, Any], bucket: int) -> dict[str, Any]:
+    return {
+        "path": spill["path"],
+        "rounds": spill["rounds"],
+        "rows": spill["rows"][bucket],
+        "bytes": spill["bytes"][bucket],
+    }
+
+
+class _Board:
+    """What a person sees of a build while it runs."""
+
+    def __init__(self, context: StepContext, units: int) -> None:
+        self._report, self._units, self._done = context.report, units, 0
+
+    def known(self, done: int) -> None:
+        """Units that an earlier try has done."""
+        self._done += done
+        self._show()
+
+    def scattered(self, unit: str, result: Mapping[str, Any]) -> None:
+        rows = sum(result["spill"]["rows"])
+        self._one(f"{unit}: {rows:,} events of {result['tally']['read']:,} rows dealt to buckets, {result['ms']} ms")
+
+    def sharded(self, unit: str, result: Mapping[str, Any]) -> None:
+        size = sum(file["file_bytes"] for file in result["files"])
+        self._one(f"{unit}: {result['tally']['rows']:,} events sorted, {size:,} bytes, {result['ms']} ms")
+
+    def _one(self, line: str) -> None:
+        self._report.log(line)
+        self._done += 1
+        self._show()
+
+    def _show(self) -> None:
+        self._report.progress(Progress(self._done, self._units, "units"))
+
+
+def build_folder(root: str, run_id: str, plan: SequencePlan) -> str:
+    """Folder of a plan's spill files below `root`."""
+    return f"{root.rstrip('/')}/{run_id.replace('@', '-')}/{_stem(plan)}"
+
+
+def spill_root(tables: IndexTables, table: str) -> str:
+    """Folder of spill files beside a table, where workers on other machines reach it."""
+    return f"{tables.folder(table).rpartition('/')[0]}/spill"
+
+
+def sweep_build(files: Files, scratch: str, folder: str | None, plan: SequencePlan, keep: set[str]) -> None:
+    """Remove the spill files of a plan, and data files of its tries that were not published.
+
+    Args:
+        folder: Of the table's data files; None: there is no table.
+        keep: Locations that the table names.
+    """
+    for file in files.list(scratch):
+        files.delete(file.location)
+    for file in files.list(folder) if folder is not None else ():
+        if file.location.rpartition("/")[2].startswith(f"{_stem(plan)}-") and file.location not in keep:
+            files.delete(file.location)
+
+
+def _stem(plan: SequencePlan) -> str:
+    return plan.plan_hash[:12]

@@ -1,0 +1,109 @@
+"""An index in memory: for sources small enough, and for previews before anything is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from nbplat.remote.sequence.tasks import Recipe
+from nbplat.sequence.failures import our_errors
+from nbplat.sequence.index_report import IndexReport
+from nbplat.sequence.ports import EventSource, SourcePin
+from nbplat.sequence.report import report_of
+from nbplat.terms import SnapshotPin
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from nbplat.remote.sequence.events import Events
+
+__all__ = ["MemoryIndex", "index_in_memory", "place_in_buckets"]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryIndex:
+    """Implements `nbplat.sequence.ports.Index`."""
+
+    record: Mapping[str, Any]
+    report: IndexReport
+    source: SourcePin
+    schema: pa.Schema
+    types: tuple[str, ...]
+    buckets: int
+    entity: tuple[str, ...]
+    sorted: tuple[Events, ...]
+
+    @property
+    def pin(self) -> SnapshotPin | None:
+        """See the port."""
+        return None
+
+    def bucket_of(self, entity: pa.Table) -> npt.NDArray[np.int32]:
+        """See the port."""
+        return place_in_buckets(entity, [self.schema.field(name).type for name in self.entity], self.buckets)
+
+    def events(self, bucket: int, columns: Sequence[str]) -> Events:
+        """See the port."""
+        found = self.sorted[bucket]
+        return found._replace(rows=found.rows.select(list(columns)))
+
+
+def place_in_buckets(entity: pa.Table, types: Sequence[pa.DataType], buckets: int) -> npt.NDArray[np.int32]:
+    """See `Index.bucket_of`; `types` are those that the entity columns have in the index."""
+    from nbplat.remote.sequence.hashing import bucket_of
+
+    columns = []
+    for column, kind in zip(entity.columns, types, strict=True):
+        # A value that has no counterpart in the index belongs to no entity of it: any bucket answers so.
+        columns.append(column if column.type == kind else _cast(column, kind))
+    found: npt.NDArray[np.int32] = bucket_of(pa.table(columns, names=entity.column_names), buckets)
+    return np.maximum(found, 0)
+
+
+def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    try:
+        return column.cast(kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return pa.chunked_array([pa.nulls(len(column), kind)])
+
+
+def index_in_memory(
+    record: Mapping[str, Any], recipe: Recipe, source: EventSource, *, limit_bytes: int | None = None
+) -> MemoryIndex:
+    """Read a source and sort its events.
+
+    Args:
+        record: The index record.
+        recipe: Its `buckets` are dealt in memory, to bound what one question touches.
+        limit_bytes: Of rows held, in memory; None: no limit.
+
+    Raises:
+        RequestError: ``sequence.too_big``, the source has more.
+        DataError: times that cannot be read; ``sequence.early``.
+    """
+    from nbplat.remote.sequence.direct import rows_by_bucket, screen_all
+    from nbplat.remote.sequence.sorting import sort_events
+    from nbplat.remote.sequence.tally import add
+
+    with our_errors():
+        rows, screened = screen_all(source.read(recipe["read"]), recipe, limit_bytes=limit_bytes)
+        events, tallies = [], [screened]
+        for mine in rows_by_bucket(rows, recipe):
+            sorted_, tally = sort_events(mine, recipe)
+            events.append(sorted_)
+            tallies.append(tally)
+    size = sum(each.rows.nbytes + 8 * len(each.time_us) for each in events)
+    return MemoryIndex(
+        record=record,
+        report=report_of(add(tallies), recipe, source.pin.name, size),
+        source=source.pin,
+        schema=pa.ipc.read_schema(pa.py_buffer(recipe["schema"])),
+        types=tuple(recipe["types"]),
+        buckets=recipe["buckets"],
+        entity=tuple(recipe["entity"]),
+        sorted=tuple(events),
+    )
