@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from nbplat.remote.sequence.events import Events, Selection
 from nbplat.remote.sequence.gather import Ragged, expand
-from nbplat.remote.sequence.rank import packed, signed
 from nbplat.sequence.definition import Definition, EventRule
 from nbplat.sequence.enrich import Joined, ReadTable
 from nbplat.sequence.examples import Examples
@@ -223,7 +222,4 @@ def _merged_order(events: Events) -> npt.NDArray[np.int64]:
     """Places by entity, then time, then type, then place."""
     if not len(events.time_us):
         return np.empty(0, np.int64)
-    keys = packed([events.entity.astype(np.uint64), signed(events.time_us)])
-    if keys is None:
-        return np.lexsort((events.time_us, events.entity))
-    return np.argsort(keys.keys, kind="stable")
+    return np.lexsort((events.time_us, events.entity))
