@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nbplat.errors import NotFound, RequestError, did_you_mean
@@ -17,6 +17,7 @@ from nbplat.sequence.enrich import enrich_tasks
 from nbplat.sequence.examples import Examples, read_examples
 from nbplat.sequence.memory_index import index_in_memory
 from nbplat.sequence.parse import parse_definition
+from nbplat.sequence.pinned_sources import PinnedSources
 from nbplat.sequence.plan import SequencePlan, choose_buckets, held_bytes, index_name, plan_build
 from nbplat.sequence.ports import (
     Conditions,
@@ -70,19 +71,11 @@ class Sequences:
 
     # -- definitions -------------------------------------------------------------------------------
 
-    def bind(
-        self,
-        definition: Definition,
-        *,
-        variant: str | None = None,
-        examples: str | None = None,
-        source: SourcePin | None = None,
-    ) -> Bound:
+    def bind(self, definition: Definition, *, variant: str | None = None, examples: str | None = None) -> Bound:
         """Hold a definition against what it names; see `nbplat.sequence.bind.bind`.
 
         Args:
             examples: What the examples are read from; None leaves them unchecked.
-            source: That very state of the events; None: the present one.
 
         Raises:
             NotFound: the source, the examples or a table that enriches is not there.
@@ -90,7 +83,7 @@ class Sequences:
         """
         return bind(
             definition,
-            self.sources.open(definition.source, source).schema,
+            self.sources.open(definition.source).schema,
             None if examples is None else self.sources.open(examples).schema,
             {name: self.sources.open(name).schema for name in tables_of(definition)},
             self.conditions,
@@ -152,6 +145,9 @@ class Sequences:
     def find_index(self, bound: Bound, *, snapshot_id: int | None = None) -> StoredIndex | None:
         """The built index of a definition; None when none was published.
 
+        A table or files may have gained rows since (see `moved`); an index over a frame is found for those very rows
+        only, since another frame may have the name by now.
+
         Args:
             snapshot_id: An older state of it.
 
@@ -160,7 +156,7 @@ class Sequences:
         """
         for name in self._names(bound):
             state = self.tables.state(name, snapshot_id)
-            if state is not None and state.report is not None:
+            if state is not None and state.report is not None and self._of_these_rows(state):
                 return StoredIndex(self.tables, state)
         return None
 
@@ -281,6 +277,10 @@ class Sequences:
         folder = self.tables.folder(plan.table) if state is not None else None
         sweep_build(self.files, build_folder(root, job.run_id, plan), folder, plan, kept)
 
+    def pinned(self, pins: Mapping[str, SourcePin]) -> Sequences:
+        """The same, but sources of these names are read at these states."""
+        return replace(self, sources=PinnedSources(self.sources, pins))
+
     def recipe(self, bound: Bound, buckets: int) -> Recipe:
         """What workers are told; see `nbplat.sequence.recipe.recipe_of`."""
         tasks = enrich_tasks(bound.index_enrichments, self.enriching(bound), bound.definition)
@@ -300,6 +300,10 @@ class Sequences:
             "source": None if source is None else source.record(),
             "report": None if report is None else report.record(),
         }
+
+    def _of_these_rows(self, state: IndexState) -> bool:
+        source = state.source
+        return source is None or source.kind != "frame" or self.sources.open(source.name).pin == source
 
     def _scope(self, run: Run, plan: SequencePlan) -> str:
         """First part of the scopes of a build's units.
