@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from nbplat.errors import Conflict, InternalError
 from nbplat.job import Run, StepContext
 from nbplat.job.farm import Farm
+from nbplat.sequence.amend_plan import AmendPlan
+from nbplat.sequence.amendments import AMENDS, Amendments
 from nbplat.sequence.build import Builder, build_folder, spill_root
 from nbplat.sequence.definition import Definition
 from nbplat.sequence.plan import SequencePlan
@@ -33,11 +35,21 @@ class Work:
     def do(self, context: StepContext) -> dict[str, Any]:
         """Do one job; safe to repeat after a kill at any point."""
         run = self.sequences.store.run(KIND, context.job.run_id)
+        if AMENDS in context.job.params:
+            return self._amend(run, context)
         match SequenceStep(context.job.kind):
             case SequenceStep.BUILD:
                 return self._build(run, context)
             case step:
                 raise InternalError("job.kind", f"no step is called {step!r}", fix="upgrade nbplat")
+
+    def _amend(self, run: Run, context: StepContext) -> dict[str, Any]:
+        definition = self.sequences.definition(run)
+        plan = AmendPlan.from_record(context.job.params[AMENDS])
+        index_version = self.sequences.bind(definition).index_version
+        return Amendments(self.sequences).do(
+            run, context, self._provenance(run, definition, plan, index_version, context)
+        )
 
     def _build(self, run: Run, context: StepContext) -> dict[str, Any]:
         sequences = self.sequences
@@ -94,7 +106,7 @@ class Work:
                 max_attempts=sequences.unit_attempts,
                 retry=f"%sequence build {definition.name} goes on with what is left",
             )
-            builder.run(context, self._provenance(run, definition, plan, context))
+            builder.run(context, self._provenance(run, definition, plan, plan.index_version, context))
 
     def _scratch(self, run: Run, plan: SequencePlan, farm: Farm) -> tuple[str, dict[str, str]]:
         """Where spill files go, and how to open it: here, or beside the table where other machines sort."""
@@ -104,7 +116,7 @@ class Work:
         return build_folder(spill_root(tables, plan.table), run.id, plan), dict(tables.storage(plan.table))
 
     def _provenance(
-        self, run: Run, definition: Definition, plan: SequencePlan, context: StepContext
+        self, run: Run, definition: Definition, plan: SequencePlan | AmendPlan, index_version: str, context: StepContext
     ) -> Mapping[str, str]:
         """Goes into the snapshot's summary, so that the ledger can be rebuilt from the tables."""
         enrich = {f"nbplat.source.{name}": str(pin.table.snapshot_id) for name, pin in plan.enrich.items() if pin.table}
@@ -113,7 +125,7 @@ class Work:
             "nbplat.run": run.id,
             "nbplat.step": "build",
             "nbplat.definition": definition.version,
-            "nbplat.index-version": plan.index_version,
+            "nbplat.index-version": index_version,
             "nbplat.plan": plan.plan_hash,
             "nbplat.engine": plan.engine,
             "nbplat.source-identity": plan.source.identity,
