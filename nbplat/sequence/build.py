@@ -83,6 +83,7 @@ class Builder:
             source=self.plan.source,
             report=report_of(tally, self.recipe, self.plan.source.name, size),
             summary=provenance,
+            tag=f"nbplat-{context.job.run_id.replace('@', '-')}-{_stem(self.plan)}",
         )
         sweep_build(self.files, self.scratch, self.tables.folder(self.plan.table), self.plan, {f.path for f in files})
         return pin
