@@ -71,6 +71,8 @@ class Work:
             state = sequences.tables.state(plan.table)
         if state is None or state.report is None:
             raise Conflict("index.gone", f"{plan.table} was dropped while it was built", fix="build it again")
+        # Also what a try left that was killed right after it published.
+        sequences.sweep(context.job)
         outputs = sequences.index_outputs(state)
         sequences.store.move_run(
             KIND, run.id, SequenceState.BUILT, frm=[SequenceState.BUILDING, SequenceState.KEPT], outputs=outputs
@@ -119,7 +121,6 @@ class _First:
                 tables=sequences.tables,
                 farm=farm,
                 store=sequences.store,
-                files=sequences.files,
                 scope=str(context.job.params["scope"]),
                 scratch=scratch,
                 scratch_storage=storage,
