@@ -273,3 +273,20 @@ def _narrow(source: EventSource, changed: Window | None) -> Conflict:
         f"{source.pin.name} was changed outside of the window as well: from {first} to before {last}",
         fix=f"give --from {first} --to {last}, or leave both out to correct everything",
     )
+
+
+def explain_amendment(plan: AmendPlan) -> Iterator[str]:
+    """Lines that tell what bringing an index up to date, or correcting it, will compare."""
+    yield f"sequence {plan.name}, definition {plan.version[:12]}, index {plan.index.table}"
+    if plan.reason:
+        yield plan.reason
+    what = {
+        "increment": "what was added",
+        "window": "the events of a window, and what was added",
+        "everything": "every event",
+    }[plan.kind]
+    rows = sum(unit.rows for unit in plan.units)
+    yield f"compares {what}: at most {rows:,} rows of {plan.source.name}, {plan.read_bytes:,} bytes"
+    if plan.source.table is not None and plan.before.table is not None:
+        yield f"  from snapshot {plan.before.table.snapshot_id} to {plan.source.table.snapshot_id}"
+    yield f"on {plan.engine}: {len(plan.units)} unit{'s' * (len(plan.units) != 1)} of the source, {plan.buckets} of the index"
