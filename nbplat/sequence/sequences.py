@@ -222,6 +222,8 @@ class Sequences:
         stored = self.find_index(bound)
         if stored is not None and stored.source == self.sources.open(definition.source).pin:
             return self.keep(definition, owner=owner), None
+        if stored is not None:
+            return self._bring_up(bound, owner=owner, engine=engine)
         plan = self.plan(bound, engine=engine)
         run = self.keep(definition, owner=owner)
         # A frame lives in this process only: its parts are stored now.
@@ -233,6 +235,15 @@ class Sequences:
         draft = JobDraft(SequenceStep.BUILD, run.id, params)
         return run, self.store.submit(draft, kind_of_run=KIND, owner=owner)[0]
 
+    def _bring_up(self, bound: Bound, *, owner: str, engine: str) -> tuple[Run, Job | None]:
+        """The index is built, and its source has moved."""
+        from nbplat.sequence.amendments import Amendments
+
+        amendments = Amendments(self)
+        plan = amendments.plan_increment(bound, engine=engine)
+        run = self.keep(bound.declared, owner=owner)
+        return run, None if plan is None else amendments.submit(run, plan, SequenceStep.BUILD, owner=owner)
+
     def run_step(self, context: StepContext) -> dict[str, Any]:
         """Do one job of a sequence; safe to repeat after a kill at any point."""
         from nbplat.sequence.work import Work
@@ -240,7 +251,12 @@ class Sequences:
         return Work(self).do(context)
 
     def sweep(self, job: Job) -> None:
-        """Remove the spill files of a build that ended or was cancelled, and its data files that were not published."""
+        """Remove the spill files of a job that ended or was cancelled, and its data files that were not published."""
+        if "amend" in job.params:
+            from nbplat.sequence.amendments import Amendments
+
+            Amendments(self).sweep(job)
+            return
         if job.kind != SequenceStep.BUILD:
             return
         plan = SequencePlan.from_record(job.params["plan"])
