@@ -85,6 +85,7 @@ class Builder:
             source=self.plan.source,
             report=report_of(tally, self.recipe, self.plan.source.name, size),
             summary=provenance,
+            tag=f"nbplat-{context.job.run_id.replace('@', '-')}-{_stem(self.plan)}",
         )
 
     def _scatter(self, context: StepContext, board: _Board) -> dict[str, Mapping[str, Any]]:
