@@ -19,7 +19,16 @@ from nbplat.sequence.memory_index import index_in_memory
 from nbplat.sequence.parse import parse_definition
 from nbplat.sequence.pinned_sources import PinnedSources
 from nbplat.sequence.plan import SequencePlan, choose_buckets, held_bytes, index_name, plan_build
-from nbplat.sequence.ports import Conditions, EventSource, EventSources, Index, IndexState, IndexTables, SourcePin
+from nbplat.sequence.ports import (
+    Conditions,
+    EventSource,
+    EventSources,
+    Index,
+    IndexState,
+    IndexTables,
+    SourcePin,
+    VocabTables,
+)
 from nbplat.sequence.recipe import index_schema, recipe_of
 from nbplat.sequence.states import ALL_RUNS, KIND, LIVE_STATES, SequenceState, SequenceStep
 from nbplat.sequence.stored_index import StoredIndex
@@ -27,6 +36,7 @@ from nbplat.sequence.write import to_yaml
 from nbplat.terms import Files, RunId
 
 if TYPE_CHECKING:
+    from nbplat.sequence.opened import Opened
     from nbplat.remote.sequence.tasks import Recipe
 
 __all__ = ["Sequences"]
@@ -48,6 +58,7 @@ class Sequences:
     store: JobStore
     sources: EventSources
     tables: IndexTables
+    vocabularies: VocabTables
     conditions: Conditions
     farms: Farms
     files: Files
@@ -175,6 +186,25 @@ class Sequences:
             )
         recipe = self.recipe(bound, choose_buckets(source.rows, held, limit))
         return index_in_memory(bound.index_record, recipe, source, limit_bytes=limit)
+
+    def opened(
+        self, definition: Definition, on: str, *, variant: str | None = None, carry: Sequence[str] = ()
+    ) -> tuple[Opened, Examples]:
+        """A definition, or one of its variants, ready to be read, and examples to read it for.
+
+        Args:
+            on: Table, path or frame of the examples.
+            carry: Columns of the examples to take along.
+
+        Raises:
+            NbplatError: what `bind`, `open` and `examples` raise.
+        """
+        from nbplat.sequence.opened import Opened
+
+        bound = self.bind(definition, variant=variant, examples=on)
+        index = self.open(bound)
+        moved = index.pin is not None and self.sources.open(definition.source).pin != index.source
+        return Opened(self, bound, index, moved), self.examples(bound.definition, on, carry)
 
     def moved(self, index: Index) -> bool:
         """True when the source has other rows by now than the index was built from."""
