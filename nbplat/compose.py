@@ -43,6 +43,9 @@ _VERSIONS_OF = ("nbplat", "duckdb", "pyarrow", "pyiceberg")
 # DuckDB cannot bind, let alone spill, in less; the plan's groups follow the configured limit all the same.
 _ENGINE_FLOOR_BYTES = 64 << 20
 
+# Chunks of rows and the buckets that they are dealt to need some room.
+_INDEX_FLOOR_BYTES = 1 << 20
+
 # Optional, and named in the provenance of the runs that used them.
 _ENGINE_PACKAGES = ("pyspark", "ray")
 
@@ -237,7 +240,7 @@ class Platform:
             files=self.files,
             spill=file_location(self.config.home / "spill" / "sequence"),
             slots=local_slots(self.config.threads or os.cpu_count() or 1, self.config.memory_bytes),
-            memory_bytes=self.config.memory_bytes,
+            memory_bytes=max(self.config.memory_bytes, _INDEX_FLOOR_BYTES),
             lease_ms=int(self.config.lease_seconds * 1000),
             unit_attempts=self.config.unit_attempts,
             versions={name: version(name) for name in _VERSIONS_OF} | _installed(_ENGINE_PACKAGES),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nbplat.errors import NotFound, RequestError, did_you_mean
@@ -17,8 +17,9 @@ from nbplat.sequence.enrich import enrich_tasks
 from nbplat.sequence.examples import Examples, read_examples
 from nbplat.sequence.memory_index import index_in_memory
 from nbplat.sequence.parse import parse_definition
+from nbplat.sequence.pinned_sources import PinnedSources
 from nbplat.sequence.plan import SequencePlan, choose_buckets, held_bytes, index_name, plan_build
-from nbplat.sequence.ports import Conditions, EventSource, EventSources, Index, IndexState, IndexTables
+from nbplat.sequence.ports import Conditions, EventSource, EventSources, Index, IndexState, IndexTables, SourcePin
 from nbplat.sequence.recipe import index_schema, recipe_of
 from nbplat.sequence.states import ALL_RUNS, KIND, LIVE_STATES, SequenceState, SequenceStep
 from nbplat.sequence.stored_index import StoredIndex
@@ -133,6 +134,9 @@ class Sequences:
     def find_index(self, bound: Bound, *, snapshot_id: int | None = None) -> StoredIndex | None:
         """The built index of a definition; None when none was published.
 
+        A table or files may have gained rows since (see `moved`); an index over a frame is found for those very rows
+        only, since another frame may have the name by now.
+
         Args:
             snapshot_id: An older state of it.
 
@@ -141,7 +145,7 @@ class Sequences:
         """
         for name in self._names(bound):
             state = self.tables.state(name, snapshot_id)
-            if state is not None and state.report is not None:
+            if state is not None and state.report is not None and self._of_these_rows(state):
                 return StoredIndex(self.tables, state)
         return None
 
@@ -243,6 +247,10 @@ class Sequences:
         folder = self.tables.folder(plan.table) if state is not None else None
         sweep_build(self.files, build_folder(root, job.run_id, plan), folder, plan, kept)
 
+    def pinned(self, pins: Mapping[str, SourcePin]) -> Sequences:
+        """The same, but sources of these names are read at these states."""
+        return replace(self, sources=PinnedSources(self.sources, pins))
+
     def recipe(self, bound: Bound, buckets: int) -> Recipe:
         """What workers are told; see `nbplat.sequence.recipe.recipe_of`."""
         tasks = enrich_tasks(bound.index_enrichments, self.enriching(bound), bound.definition)
@@ -262,6 +270,10 @@ class Sequences:
             "source": None if source is None else source.record(),
             "report": None if report is None else report.record(),
         }
+
+    def _of_these_rows(self, state: IndexState) -> bool:
+        source = state.source
+        return source is None or source.kind != "frame" or self.sources.open(source.name).pin == source
 
     def _scope(self, run: Run, plan: SequencePlan) -> str:
         """First part of the scopes of a build's units.

@@ -47,7 +47,8 @@ class Work:
             run = sequences.store.move_run(KIND, run.id, SequenceState.BUILDING, frm=[SequenceState.KEPT])
         state = sequences.tables.state(plan.table)
         if state is None or state.report is None:
-            self._from_nothing(run, definition, plan, context)
+            pins = {definition.source: plan.source, **plan.enrich}
+            _First(sequences.pinned(pins), run, definition, plan).build(context)
             state = sequences.tables.state(plan.table)
         if state is None or state.report is None:
             raise Conflict("index.gone", f"{plan.table} was dropped while it was built", fix="build it again")
@@ -57,8 +58,22 @@ class Work:
         )
         return outputs
 
-    def _from_nothing(self, run: Run, definition: Definition, plan: SequencePlan, context: StepContext) -> None:
-        sequences = self.sequences
+
+@dataclass(frozen=True, slots=True)
+class _First:
+    """The first build of an index.
+
+    Attributes:
+        sequences: Whose sources are read as the plan pinned them.
+    """
+
+    sequences: Sequences
+    run: Run
+    definition: Definition
+    plan: SequencePlan
+
+    def build(self, context: StepContext) -> None:
+        sequences, definition, plan = self.sequences, self.definition, self.plan
         bound = sequences.bind(definition)
         recipe = sequences.recipe(bound, plan.buckets)
         state = sequences.tables.create(
@@ -76,7 +91,7 @@ class Work:
                 fix=f"run it again: %sequence build {definition.name}",
             )
         with sequences.farms.farm(plan.engine, "index", context.report.log) as farm:
-            scratch, storage = self._scratch(run, plan, farm)
+            scratch, storage = self._scratch(farm)
             builder = Builder(
                 plan=plan,
                 recipe=recipe,
@@ -94,19 +109,18 @@ class Work:
                 max_attempts=sequences.unit_attempts,
                 retry=f"%sequence build {definition.name} goes on with what is left",
             )
-            builder.run(context, self._provenance(run, definition, plan, context))
+            builder.run(context, self._provenance(context))
 
-    def _scratch(self, run: Run, plan: SequencePlan, farm: Farm) -> tuple[str, dict[str, str]]:
+    def _scratch(self, farm: Farm) -> tuple[str, dict[str, str]]:
         """Where spill files go, and how to open it: here, or beside the table where other machines sort."""
-        tables = self.sequences.tables
+        tables, plan = self.sequences.tables, self.plan
         if farm.name == "local":
-            return build_folder(self.sequences.spill, run.id, plan), {}
-        return build_folder(spill_root(tables, plan.table), run.id, plan), dict(tables.storage(plan.table))
+            return build_folder(self.sequences.spill, self.run.id, plan), {}
+        return build_folder(spill_root(tables, plan.table), self.run.id, plan), dict(tables.storage(plan.table))
 
-    def _provenance(
-        self, run: Run, definition: Definition, plan: SequencePlan, context: StepContext
-    ) -> Mapping[str, str]:
+    def _provenance(self, context: StepContext) -> Mapping[str, str]:
         """Goes into the snapshot's summary, so that the ledger can be rebuilt from the tables."""
+        run, definition, plan = self.run, self.definition, self.plan
         enrich = {f"nbplat.source.{name}": str(pin.table.snapshot_id) for name, pin in plan.enrich.items() if pin.table}
         return {
             "nbplat.job": f"{run.id}/{context.job.id}",

@@ -111,7 +111,7 @@ def test_an_example_sees_what_the_oracle_sees(data: st.DataObject) -> None:
             rows, offsets = expand(part(selection, np.array([at])))
             assert [_row(dict(each.row)) for each in answer.events] == [_row(shown[row]) for row in rows]
             assert [0, len(answer.events)] == offsets.tolist()
-            assert (answer.before, answer.after, answer.unseen) == tuple(int(each[at]) for each in selection[4:])
+            assert (answer.before, answer.after, answer.unseen) == tuple(int(each[at]) for each in selection[4:7])
             _check_range(selection, at)
         answer = sequence(history, wanted, order=question.order, limit=question.limit, truncate=question.truncate)
         rows = mixed.positions[mixed.offsets[at] : mixed.offsets[at + 1]]
