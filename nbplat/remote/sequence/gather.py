@@ -107,7 +107,8 @@ def merge(events: Events, parts: Sequence[Ragged], mixed: Mixing | None = None) 
     bits = len(mixed.row).bit_length()
     kind: Any = np.uint32 if bits + len(counts).bit_length() <= 32 else np.uint64
     keys = (example.astype(kind) << kind(bits)) | mixed.rank[rows].astype(kind)
-    keys.sort()
+    # Each part is one run by example and rank: numpy's stable sort of wide integers merges runs.
+    keys.sort(kind="stable")
     return Ragged(mixed.row[keys & kind((1 << bits) - 1)].astype(np.int64), offsets)
 
 
