@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from nbplat.job.farm import Farm
 from nbplat.sequence.build import Builder, build_folder, spill_root
 from nbplat.sequence.definition import Definition
 from nbplat.sequence.plan import SequencePlan
+from nbplat.sequence.provenance import provenance
 from nbplat.sequence.recipe import stored_schema_of
 from nbplat.sequence.states import KIND, SequenceState, SequenceStep
 
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from nbplat.sequence.sequences import Sequences
 
 __all__ = ["Work"]
-
-# Packages that only the builds of one engine name in their provenance.
-_ENGINE_OF = {"pyspark": "spark", "ray": "ray"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +70,7 @@ class _First:
     plan: SequencePlan
 
     def build(self, context: StepContext) -> None:
-        sequences, definition, plan = self.sequences, self.definition, self.plan
+        sequences, run, definition, plan = self.sequences, self.run, self.definition, self.plan
         bound = sequences.bind(definition)
         recipe = sequences.recipe(bound, plan.buckets)
         state = sequences.tables.create(
@@ -109,7 +106,21 @@ class _First:
                 max_attempts=sequences.unit_attempts,
                 retry=f"%sequence build {definition.name} goes on with what is left",
             )
-            builder.run(context, self._provenance(context))
+            builder.run(
+                context,
+                provenance(
+                    run,
+                    context,
+                    definition,
+                    step="build",
+                    index_version=plan.index_version,
+                    plan_hash=plan.plan_hash,
+                    engine=plan.engine,
+                    source=plan.source,
+                    enrich=plan.enrich,
+                    versions=sequences.versions,
+                ),
+            )
 
     def _scratch(self, farm: Farm) -> tuple[str, dict[str, str]]:
         """Where spill files go, and how to open it: here, or beside the table where other machines sort."""
@@ -117,25 +128,3 @@ class _First:
         if farm.name == "local":
             return build_folder(self.sequences.spill, self.run.id, plan), {}
         return build_folder(spill_root(tables, plan.table), self.run.id, plan), dict(tables.storage(plan.table))
-
-    def _provenance(self, context: StepContext) -> Mapping[str, str]:
-        """Goes into the snapshot's summary, so that the ledger can be rebuilt from the tables."""
-        run, definition, plan = self.run, self.definition, self.plan
-        enrich = {f"nbplat.source.{name}": str(pin.table.snapshot_id) for name, pin in plan.enrich.items() if pin.table}
-        return {
-            "nbplat.job": f"{run.id}/{context.job.id}",
-            "nbplat.run": run.id,
-            "nbplat.step": "build",
-            "nbplat.definition": definition.version,
-            "nbplat.index-version": plan.index_version,
-            "nbplat.plan": plan.plan_hash,
-            "nbplat.engine": plan.engine,
-            "nbplat.source-identity": plan.source.identity,
-            **({"nbplat.source-snapshot-id": str(plan.source.table.snapshot_id)} if plan.source.table else {}),
-            **enrich,
-            **{
-                f"nbplat.version.{name}": version
-                for name, version in self.sequences.versions.items()
-                if _ENGINE_OF.get(name, plan.engine) == plan.engine
-            },
-        }
