@@ -36,8 +36,8 @@ from nbplat.sequence.write import to_yaml
 from nbplat.terms import Files, RunId
 
 if TYPE_CHECKING:
-    from nbplat.sequence.opened import Opened
     from nbplat.remote.sequence.tasks import Recipe
+    from nbplat.sequence.opened import Opened
 
 __all__ = ["Sequences"]
 

@@ -43,19 +43,20 @@ class Work:
     def _amend(self, run: Run, context: StepContext) -> dict[str, Any]:
         definition = self.sequences.definition(run)
         plan = AmendPlan.from_record(context.job.params[AMENDS])
+        sequences = self.sequences.pinned({definition.source: plan.source, **plan.enrich})
         told = provenance(
             run,
             context,
             definition,
-            step=plan.kind,
-            index_version=str(run.outputs["index_version"]),
+            step="increment" if plan.kind == "increment" else "correct",
+            index_version=sequences.bind(definition).index_version,
             plan_hash=plan.plan_hash,
             engine=plan.engine,
             source=plan.source,
             enrich=plan.enrich,
-            versions=self.sequences.versions,
+            versions=sequences.versions,
         )
-        return Amendments(self.sequences).do(run, context, told)
+        return Amendments(sequences).do(run, context, told)
 
     def _build(self, run: Run, context: StepContext) -> dict[str, Any]:
         sequences = self.sequences
