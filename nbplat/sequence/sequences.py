@@ -36,8 +36,8 @@ from nbplat.sequence.write import to_yaml
 from nbplat.terms import Files, RunId
 
 if TYPE_CHECKING:
-    from nbplat.sequence.opened import Opened
     from nbplat.remote.sequence.tasks import Recipe
+    from nbplat.sequence.opened import Opened
 
 __all__ = ["Sequences"]
 
@@ -281,7 +281,7 @@ class Sequences:
         return Work(self).do(context)
 
     def sweep(self, job: Job) -> None:
-        """Remove the spill files of a build that ended or was cancelled, and its data files that were not published."""
+        """Remove the spill files of a job that ended or was cancelled, and its data files that were not published."""
         if "amend" in job.params:
             from nbplat.sequence.amendments import Amendments
 
