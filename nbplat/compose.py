@@ -222,6 +222,7 @@ class Platform:
         from nbplat.adapters.duckdb.conditions import DuckDBConditions
         from nbplat.adapters.iceberg.catalog import storage_options
         from nbplat.adapters.iceberg.index_tables import IcebergIndexTables
+        from nbplat.adapters.iceberg.vocab_tables import IcebergVocabTables
         from nbplat.adapters.local.farm import local_slots
         from nbplat.event_sources import NamedSources
         from nbplat.sequence.sequences import Sequences
@@ -235,6 +236,7 @@ class Platform:
                 self.config.home / "frames",
             ),
             tables=IcebergIndexTables(self.catalog),
+            vocabularies=IcebergVocabTables(self.catalog),
             conditions=DuckDBConditions(),
             farms=self.engines,
             files=self.files,

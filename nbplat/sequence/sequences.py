@@ -11,7 +11,7 @@ from nbplat.job import Job, JobDraft, JobState, JobStore, Run, RunDraft, StepCon
 from nbplat.job.farm import Farms
 from nbplat.sequence.bind import bind, tables_of
 from nbplat.sequence.bound import Bound
-from nbplat.sequence.build import build_folder, spill_root, sweep_build
+from nbplat.sequence.build import STAGES, build_folder, spill_root, sweep_build
 from nbplat.sequence.definition import Definition
 from nbplat.sequence.enrich import enrich_tasks
 from nbplat.sequence.examples import Examples, read_examples
@@ -19,7 +19,16 @@ from nbplat.sequence.memory_index import index_in_memory
 from nbplat.sequence.parse import parse_definition
 from nbplat.sequence.pinned_sources import PinnedSources
 from nbplat.sequence.plan import SequencePlan, choose_buckets, held_bytes, index_name, plan_build
-from nbplat.sequence.ports import Conditions, EventSource, EventSources, Index, IndexState, IndexTables, SourcePin
+from nbplat.sequence.ports import (
+    Conditions,
+    EventSource,
+    EventSources,
+    Index,
+    IndexState,
+    IndexTables,
+    SourcePin,
+    VocabTables,
+)
 from nbplat.sequence.recipe import index_schema, recipe_of
 from nbplat.sequence.states import ALL_RUNS, KIND, LIVE_STATES, SequenceState, SequenceStep
 from nbplat.sequence.stored_index import StoredIndex
@@ -28,6 +37,7 @@ from nbplat.terms import Files, RunId
 
 if TYPE_CHECKING:
     from nbplat.remote.sequence.tasks import Recipe
+    from nbplat.sequence.opened import Opened
 
 __all__ = ["Sequences"]
 
@@ -48,6 +58,7 @@ class Sequences:
     store: JobStore
     sources: EventSources
     tables: IndexTables
+    vocabularies: VocabTables
     conditions: Conditions
     farms: Farms
     files: Files
@@ -176,6 +187,25 @@ class Sequences:
         recipe = self.recipe(bound, choose_buckets(source.rows, held, limit))
         return index_in_memory(bound.index_record, recipe, source, limit_bytes=limit)
 
+    def opened(
+        self, definition: Definition, on: str, *, variant: str | None = None, carry: Sequence[str] = ()
+    ) -> tuple[Opened, Examples]:
+        """A definition, or one of its variants, ready to be read, and examples to read it for.
+
+        Args:
+            on: Table, path or frame of the examples.
+            carry: Columns of the examples to take along.
+
+        Raises:
+            NbplatError: what `bind`, `open` and `examples` raise.
+        """
+        from nbplat.sequence.opened import Opened
+
+        bound = self.bind(definition, variant=variant, examples=on)
+        index = self.open(bound)
+        moved = index.pin is not None and self.sources.open(definition.source).pin != index.source
+        return Opened(self, bound, index, moved), self.examples(bound.definition, on, carry)
+
     def moved(self, index: Index) -> bool:
         """True when the source has other rows by now than the index was built from."""
         return self.sources.open(index.source.name).pin != index.source
@@ -222,13 +252,27 @@ class Sequences:
         stored = self.find_index(bound)
         if stored is not None and stored.source == self.sources.open(definition.source).pin:
             return self.keep(definition, owner=owner), None
+        if stored is not None:
+            return self._bring_up(bound, owner=owner, engine=engine)
         plan = self.plan(bound, engine=engine)
         run = self.keep(definition, owner=owner)
         # A frame lives in this process only: its parts are stored now.
         _ = self.sources.open(definition.source, plan.source).parts if plan.source.kind == "frame" else ()
-        params = {"plan": plan.record(), "engine": engine, "scope": self._scope(run, plan)}
+        scope = self._scope(run, plan)
+        for stage in STAGES:
+            self.store.reset_failed_units(f"{scope}/{stage}")
+        params = {"plan": plan.record(), "engine": engine, "scope": scope}
         draft = JobDraft(SequenceStep.BUILD, run.id, params)
         return run, self.store.submit(draft, kind_of_run=KIND, owner=owner)[0]
+
+    def _bring_up(self, bound: Bound, *, owner: str, engine: str) -> tuple[Run, Job | None]:
+        """The index is built, and its source has moved."""
+        from nbplat.sequence.amendments import Amendments
+
+        amendments = Amendments(self)
+        plan = amendments.plan_increment(bound, engine=engine)
+        run = self.keep(bound.declared, owner=owner)
+        return run, None if plan is None else amendments.submit(run, plan, SequenceStep.BUILD, owner=owner)
 
     def run_step(self, context: StepContext) -> dict[str, Any]:
         """Do one job of a sequence; safe to repeat after a kill at any point."""
@@ -237,7 +281,12 @@ class Sequences:
         return Work(self).do(context)
 
     def sweep(self, job: Job) -> None:
-        """Remove the spill files, and the data files that were not published, of a build that was cancelled."""
+        """Remove the spill files of a job that ended or was cancelled, and its data files that were not published."""
+        if "amend" in job.params:
+            from nbplat.sequence.amendments import Amendments
+
+            Amendments(self).sweep(job)
+            return
         if job.kind != SequenceStep.BUILD:
             return
         plan = SequencePlan.from_record(job.params["plan"])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nbplat.remote.sequence.content import content_digest
 from nbplat.remote.sequence.dedupe import NEVER
 from nbplat.remote.sequence.events import Events
-from nbplat.remote.sequence.gather import expand, flat
+from nbplat.remote.sequence.gather import expand, flat, mixing
 from nbplat.remote.sequence.hashing import bucket_of, row_hash
 from nbplat.remote.sequence.order import merge_sorted
 from nbplat.remote.sequence.ranges import locate, part, select
@@ -92,6 +92,7 @@ def test_an_example_sees_what_the_oracle_sees(data: st.DataObject) -> None:
     case = data.draw(cases())
     question = data.draw(questions(case))
     events, _ = case.ordered()
+    among = data.draw(st.booleans())
     found = select(
         events,
         question.kernel_rules(events.types),
@@ -100,8 +101,16 @@ def test_an_example_sees_what_the_oracle_sees(data: st.DataObject) -> None:
         strict=question.strict,
         gap_us=question.gap,
         end=question.end,
+        among=among,
     )
-    mixed = flat(events, found, order=question.order, limit=question.limit, truncate=question.truncate)
+    mixed = flat(
+        events,
+        found,
+        mixed=data.draw(st.none() | st.just(mixing(events))),
+        order=question.order,
+        limit=question.limit,
+        truncate=question.truncate,
+    )
     past = _oracle(case)
     shown = events.rows.to_pylist()
     for at, (example, as_of) in enumerate(zip(question.examples.to_pylist(), question.as_of, strict=True)):
@@ -113,6 +122,7 @@ def test_an_example_sees_what_the_oracle_sees(data: st.DataObject) -> None:
             assert [0, len(answer.events)] == offsets.tolist()
             assert (answer.before, answer.after, answer.unseen) == tuple(int(each[at]) for each in selection[4:7])
             _check_range(selection, at)
+            assert among or selection.among is None
         answer = sequence(history, wanted, order=question.order, limit=question.limit, truncate=question.truncate)
         rows = mixed.positions[mixed.offsets[at] : mixed.offsets[at + 1]]
         assert [_row(dict(each.row)) for each in answer] == [_row(shown[row]) for row in rows]
