@@ -11,7 +11,7 @@ from nbplat.sequence.bound import Bound
 from nbplat.sequence.ports import EventSource, IndexState, SourcePart, SourcePin
 from nbplat.terms import SnapshotPin, content_hash
 
-__all__ = ["AmendPlan", "AmendUnit", "EVERYTHING", "plan_correction", "plan_increment"]
+__all__ = ["EVERYTHING", "AmendPlan", "AmendUnit", "amend_units", "plan_correction", "plan_increment"]
 
 EVERYTHING = (None, None)
 Window = tuple[int | None, int | None]
@@ -145,7 +145,7 @@ def plan_increment(
         return None
     added = source.added_since(before)
     if added is not None:
-        return replace(base, units=tuple(_units(added, "all", slots))) if added else None
+        return replace(base, units=tuple(amend_units(added, "all", slots))) if added else None
     window = _changed(bound, source, before) or EVERYTHING
     why = f"{source.pin.name} was not only appended to since the index was made of it"
     return _over(bound, base, source, window, (), slots, reason=why)
@@ -217,12 +217,12 @@ def _over(
 ) -> AmendPlan:
     if window == EVERYTHING:
         return replace(
-            base, kind="everything", window=window, units=tuple(_units(source.parts, "all", slots)), reason=reason
+            base, kind="everything", window=window, units=tuple(amend_units(source.parts, "all", slots)), reason=reason
         )
     definition = bound.declared
     inside = source.parts_within(definition.time, window, definition.time_unit)
-    units = [*_units(inside, "inside", slots)]
-    units += _units(added, "outside", slots, first=len(units))
+    units = [*amend_units(inside, "inside", slots)]
+    units += amend_units(added, "outside", slots, first=len(units))
     copies = definition.dedupe in ("first", "last") and bool(definition.id)
     return replace(base, kind="window", window=window, defer=copies, units=tuple(units), reason=reason)
 
@@ -237,7 +237,7 @@ def _covers(window: Window, changed: Window) -> bool:
     return begins and (end is None or (last is not None and last <= end))
 
 
-def _units(parts: Sequence[SourcePart], side: str, slots: int, first: int = 0) -> Iterator[AmendUnit]:
+def amend_units(parts: Sequence[SourcePart], side: str, slots: int, first: int = 0) -> Iterator[AmendUnit]:
     """Parts in their order, about as many bytes in each unit."""
     total = sum(part.bytes for part in parts)
     target = max(min(total // (slots * 4), _UNIT_BYTES), 1)

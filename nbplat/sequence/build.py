@@ -25,7 +25,7 @@ from nbplat.sequence.recipe import stored_schema_of
 from nbplat.sequence.report import report_of
 from nbplat.terms import Files, Progress, SnapshotPin
 
-__all__ = ["Builder", "build_folder", "sweep_build"]
+__all__ = ["Builder", "build_folder", "spill_root", "sweep_build"]
 
 _DIRECT = "all"
 
@@ -192,16 +192,21 @@ def build_folder(root: str, run_id: str, plan: SequencePlan) -> str:
     return f"{root.rstrip('/')}/{run_id.replace('@', '-')}/{_stem(plan)}"
 
 
-def sweep_build(files: Files, scratch: str, folder: str, plan: SequencePlan, keep: set[str]) -> None:
+def spill_root(tables: IndexTables, table: str) -> str:
+    """Folder of spill files beside a table, where workers on other machines reach it."""
+    return f"{tables.folder(table).rpartition('/')[0]}/spill"
+
+
+def sweep_build(files: Files, scratch: str, folder: str | None, plan: SequencePlan, keep: set[str]) -> None:
     """Remove the spill files of a plan, and data files of its tries that were not published.
 
     Args:
-        folder: Of the table's data files.
+        folder: Of the table's data files; None: there is no table.
         keep: Locations that the table names.
     """
     for file in files.list(scratch):
         files.delete(file.location)
-    for file in files.list(folder):
+    for file in files.list(folder) if folder is not None else ():
         if file.location.rpartition("/")[2].startswith(f"{_stem(plan)}-") and file.location not in keep:
             files.delete(file.location)
 

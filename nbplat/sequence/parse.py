@@ -14,12 +14,13 @@ from nbplat.sequence.yaml_nodes import yaml_node
 __all__ = ["from_keys", "parse_definition"]
 
 
-def parse_definition(text: str, name: str | None = None) -> Definition:
+def parse_definition(text: str, name: str | None = None, *, otherwise: str | None = None) -> Definition:
     """Read the YAML of a cell or file; docs/sequence-definition.md has every key.
 
     Args:
         text: At most 256 KiB.
         name: Lower-case identifier; None: the text has the key ``name``.
+        otherwise: The name of a text without that key.
 
     Raises:
         RequestError: not YAML, an unknown, missing or doubled key, or a value that is not possible; `where` has its
@@ -27,7 +28,10 @@ def parse_definition(text: str, name: str | None = None) -> Definition:
     """
     if name is not None:
         check_name(name)
-    return _read(yaml_node(text), name)
+    root = yaml_node(text)
+    if otherwise is not None and name is None and not (root.kind == "map" and "name" in root.value):
+        name = otherwise
+    return _read(root, name)
 
 
 def from_keys(name: str, /, **keys: Any) -> Definition:

@@ -121,7 +121,9 @@ def _body(
     text = cell if file is None else _read(file, kind, where)
     if text is None or not text.strip():
         if verb.body_required:
-            mend = f"give {BODY_FLAGS[kind]} FILE" + ("" if where == "cli" else f", or write it in a cell: %%{prog.lstrip('%')}")
+            mend = f"give {BODY_FLAGS[kind]} FILE" + (
+                "" if where == "cli" else f", or write it in a cell: %%{prog.lstrip('%')}"
+            )
             raise RequestError("usage.body", f"{prog} needs a body ({kind})", fix=mend)
         return None
     # The braces of a Python body are its own.
@@ -141,7 +143,9 @@ def _kind(verb: Verb, options: SimpleNamespace) -> tuple[Body, str | None]:
     if getattr(options, "lang", None) != "python":
         return verb.body, file
     if file is not None:
-        raise RequestError("usage.body", f"{BODY_FLAGS[verb.body]} {file} is no Python body", fix=f"write --python {file}")
+        raise RequestError(
+            "usage.body", f"{BODY_FLAGS[verb.body]} {file} is no Python body", fix=f"write --python {file}"
+        )
     return "python", None
 
 
@@ -154,4 +158,6 @@ def _read(file: str, kind: Body, where: Where) -> str:
         return Path(file).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
-        raise RequestError("usage.body", f"{BODY_FLAGS[kind]} {file} cannot be read: {reason}", fix="give a text file") from None
+        raise RequestError(
+            "usage.body", f"{BODY_FLAGS[kind]} {file} cannot be read: {reason}", fix="give a text file"
+        ) from None

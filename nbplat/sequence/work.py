@@ -1,0 +1,139 @@
+"""Working: what each job of a sequence does, and how it moves the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nbplat.errors import Conflict, InternalError
+from nbplat.job import Run, StepContext
+from nbplat.job.farm import Farm
+from nbplat.sequence.amend_plan import AmendPlan
+from nbplat.sequence.amendments import AMENDS, Amendments
+from nbplat.sequence.build import Builder, build_folder, spill_root
+from nbplat.sequence.definition import Definition
+from nbplat.sequence.plan import SequencePlan
+from nbplat.sequence.recipe import stored_schema_of
+from nbplat.sequence.states import KIND, SequenceState, SequenceStep
+
+if TYPE_CHECKING:
+    from nbplat.sequence.sequences import Sequences
+
+__all__ = ["Work"]
+
+# Packages that only the builds of one engine name in their provenance.
+_ENGINE_OF = {"pyspark": "spark", "ray": "ray"}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Does jobs with the parts of `sequences`."""
+
+    sequences: Sequences
+
+    def do(self, context: StepContext) -> dict[str, Any]:
+        """Do one job; safe to repeat after a kill at any point."""
+        run = self.sequences.store.run(KIND, context.job.run_id)
+        if AMENDS in context.job.params:
+            return self._amend(run, context)
+        match SequenceStep(context.job.kind):
+            case SequenceStep.BUILD:
+                return self._build(run, context)
+            case step:
+                raise InternalError("job.kind", f"no step is called {step!r}", fix="upgrade nbplat")
+
+    def _amend(self, run: Run, context: StepContext) -> dict[str, Any]:
+        definition = self.sequences.definition(run)
+        plan = AmendPlan.from_record(context.job.params[AMENDS])
+        index_version = self.sequences.bind(definition).index_version
+        return Amendments(self.sequences).do(
+            run, context, self._provenance(run, definition, plan, index_version, context)
+        )
+
+    def _build(self, run: Run, context: StepContext) -> dict[str, Any]:
+        sequences = self.sequences
+        definition = sequences.definition(run)
+        plan = SequencePlan.from_record(context.job.params["plan"])
+        if run.state == SequenceState.KEPT:
+            run = sequences.store.move_run(KIND, run.id, SequenceState.BUILDING, frm=[SequenceState.KEPT])
+        state = sequences.tables.state(plan.table)
+        if state is None or state.report is None:
+            self._from_nothing(run, definition, plan, context)
+            state = sequences.tables.state(plan.table)
+        if state is None or state.report is None:
+            raise Conflict("index.gone", f"{plan.table} was dropped while it was built", fix="build it again")
+        outputs = sequences.index_outputs(state)
+        sequences.store.move_run(
+            KIND, run.id, SequenceState.BUILT, frm=[SequenceState.BUILDING, SequenceState.KEPT], outputs=outputs
+        )
+        return outputs
+
+    def _from_nothing(self, run: Run, definition: Definition, plan: SequencePlan, context: StepContext) -> None:
+        sequences = self.sequences
+        bound = sequences.bind(definition)
+        recipe = sequences.recipe(bound, plan.buckets)
+        state = sequences.tables.create(
+            plan.table,
+            stored_schema_of(recipe),
+            record=bound.index_record,
+            buckets=plan.buckets,
+            sort=[*definition.entity, "nb_type", "nb_time", *definition.id],
+            properties={"nbplat.sequence": definition.name, "nbplat.index-version": bound.index_version},
+        )
+        if state.buckets != plan.buckets:
+            raise Conflict(
+                "index.buckets",
+                f"{plan.table} was made with {state.buckets} buckets meanwhile, planned were {plan.buckets}",
+                fix=f"run it again: %sequence build {definition.name}",
+            )
+        with sequences.farms.farm(plan.engine, "index", context.report.log) as farm:
+            scratch, storage = self._scratch(run, plan, farm)
+            builder = Builder(
+                plan=plan,
+                recipe=recipe,
+                record=bound.index_record,
+                source=sequences.sources.open(definition.source, plan.source),
+                tables=sequences.tables,
+                farm=farm,
+                store=sequences.store,
+                files=sequences.files,
+                scope=str(context.job.params["scope"]),
+                scratch=scratch,
+                scratch_storage=storage,
+                memory_bytes=sequences.memory_bytes,
+                lease_ms=sequences.lease_ms,
+                max_attempts=sequences.unit_attempts,
+                retry=f"%sequence build {definition.name} goes on with what is left",
+            )
+            builder.run(context, self._provenance(run, definition, plan, plan.index_version, context))
+
+    def _scratch(self, run: Run, plan: SequencePlan, farm: Farm) -> tuple[str, dict[str, str]]:
+        """Where spill files go, and how to open it: here, or beside the table where other machines sort."""
+        tables = self.sequences.tables
+        if farm.name == "local":
+            return build_folder(self.sequences.spill, run.id, plan), {}
+        return build_folder(spill_root(tables, plan.table), run.id, plan), dict(tables.storage(plan.table))
+
+    def _provenance(
+        self, run: Run, definition: Definition, plan: SequencePlan | AmendPlan, index_version: str, context: StepContext
+    ) -> Mapping[str, str]:
+        """Goes into the snapshot's summary, so that the ledger can be rebuilt from the tables."""
+        enrich = {f"nbplat.source.{name}": str(pin.table.snapshot_id) for name, pin in plan.enrich.items() if pin.table}
+        return {
+            "nbplat.job": f"{run.id}/{context.job.id}",
+            "nbplat.run": run.id,
+            "nbplat.step": "build",
+            "nbplat.definition": definition.version,
+            "nbplat.index-version": index_version,
+            "nbplat.plan": plan.plan_hash,
+            "nbplat.engine": plan.engine,
+            "nbplat.source-identity": plan.source.identity,
+            **({"nbplat.source-snapshot-id": str(plan.source.table.snapshot_id)} if plan.source.table else {}),
+            **enrich,
+            **{
+                f"nbplat.version.{name}": version
+                for name, version in self.sequences.versions.items()
+                if _ENGINE_OF.get(name, plan.engine) == plan.engine
+            },
+        }
