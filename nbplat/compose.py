@@ -43,6 +43,9 @@ _VERSIONS_OF = ("nbplat", "duckdb", "pyarrow", "pyiceberg")
 # DuckDB cannot bind, let alone spill, in less; the plan's groups follow the configured limit all the same.
 _ENGINE_FLOOR_BYTES = 64 << 20
 
+# Chunks of rows and the buckets that they are dealt to need some room.
+_INDEX_FLOOR_BYTES = 1 << 20
+
 # Optional, and named in the provenance of the runs that used them.
 _ENGINE_PACKAGES = ("pyspark", "ray")
 
@@ -219,6 +222,7 @@ class Platform:
         from nbplat.adapters.duckdb.conditions import DuckDBConditions
         from nbplat.adapters.iceberg.catalog import storage_options
         from nbplat.adapters.iceberg.index_tables import IcebergIndexTables
+        from nbplat.adapters.iceberg.vocab_tables import IcebergVocabTables
         from nbplat.adapters.local.farm import local_slots
         from nbplat.event_sources import NamedSources
         from nbplat.sequence.sequences import Sequences
@@ -232,12 +236,13 @@ class Platform:
                 self.config.home / "frames",
             ),
             tables=IcebergIndexTables(self.catalog),
+            vocabularies=IcebergVocabTables(self.catalog),
             conditions=DuckDBConditions(),
             farms=self.engines,
             files=self.files,
             spill=file_location(self.config.home / "spill" / "sequence"),
             slots=local_slots(self.config.threads or os.cpu_count() or 1, self.config.memory_bytes),
-            memory_bytes=self.config.memory_bytes,
+            memory_bytes=max(self.config.memory_bytes, _INDEX_FLOOR_BYTES),
             lease_ms=int(self.config.lease_seconds * 1000),
             unit_attempts=self.config.unit_attempts,
             versions={name: version(name) for name in _VERSIONS_OF} | _installed(_ENGINE_PACKAGES),

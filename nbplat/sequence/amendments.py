@@ -142,8 +142,7 @@ class Amendments:
 
     def _publish(self, amender: Amender, compared: Compared, run: Run, provenance: Mapping[str, str]) -> None:
         tag = f"nbplat-{run.id.replace('@', '-')}-{amender.plan.plan_hash[:12]}"
-        step = "correct" if amender.plan.kind != "increment" else "increment"
-        amender.publish(compared, {**provenance, "nbplat.step": step}, tag)
+        amender.publish(compared, provenance, tag)
 
     def _publish_outputs(self, run: Run, state: IndexState, diff: dict[str, Any]) -> dict[str, Any]:
         outputs = self.sequences.index_outputs(state)

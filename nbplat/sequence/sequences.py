@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nbplat.errors import NotFound, RequestError, did_you_mean
@@ -11,14 +11,24 @@ from nbplat.job import Job, JobDraft, JobState, JobStore, Run, RunDraft, StepCon
 from nbplat.job.farm import Farms
 from nbplat.sequence.bind import bind, tables_of
 from nbplat.sequence.bound import Bound
-from nbplat.sequence.build import build_folder, spill_root, sweep_build
+from nbplat.sequence.build import STAGES, build_folder, spill_root, sweep_build
 from nbplat.sequence.definition import Definition
 from nbplat.sequence.enrich import enrich_tasks
 from nbplat.sequence.examples import Examples, read_examples
 from nbplat.sequence.memory_index import index_in_memory
 from nbplat.sequence.parse import parse_definition
+from nbplat.sequence.pinned_sources import PinnedSources
 from nbplat.sequence.plan import SequencePlan, choose_buckets, held_bytes, index_name, plan_build
-from nbplat.sequence.ports import Conditions, EventSource, EventSources, Index, IndexState, IndexTables
+from nbplat.sequence.ports import (
+    Conditions,
+    EventSource,
+    EventSources,
+    Index,
+    IndexState,
+    IndexTables,
+    SourcePin,
+    VocabTables,
+)
 from nbplat.sequence.recipe import index_schema, recipe_of
 from nbplat.sequence.states import ALL_RUNS, KIND, LIVE_STATES, SequenceState, SequenceStep
 from nbplat.sequence.stored_index import StoredIndex
@@ -27,6 +37,7 @@ from nbplat.terms import Files, RunId
 
 if TYPE_CHECKING:
     from nbplat.remote.sequence.tasks import Recipe
+    from nbplat.sequence.opened import Opened
 
 __all__ = ["Sequences"]
 
@@ -47,6 +58,7 @@ class Sequences:
     store: JobStore
     sources: EventSources
     tables: IndexTables
+    vocabularies: VocabTables
     conditions: Conditions
     farms: Farms
     files: Files
@@ -133,6 +145,9 @@ class Sequences:
     def find_index(self, bound: Bound, *, snapshot_id: int | None = None) -> StoredIndex | None:
         """The built index of a definition; None when none was published.
 
+        A table or files may have gained rows since (see `moved`); an index over a frame is found for those very rows
+        only, since another frame may have the name by now.
+
         Args:
             snapshot_id: An older state of it.
 
@@ -141,7 +156,7 @@ class Sequences:
         """
         for name in self._names(bound):
             state = self.tables.state(name, snapshot_id)
-            if state is not None and state.report is not None:
+            if state is not None and state.report is not None and self._of_these_rows(state):
                 return StoredIndex(self.tables, state)
         return None
 
@@ -171,6 +186,25 @@ class Sequences:
             )
         recipe = self.recipe(bound, choose_buckets(source.rows, held, limit))
         return index_in_memory(bound.index_record, recipe, source, limit_bytes=limit)
+
+    def opened(
+        self, definition: Definition, on: str, *, variant: str | None = None, carry: Sequence[str] = ()
+    ) -> tuple[Opened, Examples]:
+        """A definition, or one of its variants, ready to be read, and examples to read it for.
+
+        Args:
+            on: Table, path or frame of the examples.
+            carry: Columns of the examples to take along.
+
+        Raises:
+            NbplatError: what `bind`, `open` and `examples` raise.
+        """
+        from nbplat.sequence.opened import Opened
+
+        bound = self.bind(definition, variant=variant, examples=on)
+        index = self.open(bound)
+        moved = index.pin is not None and self.sources.open(definition.source).pin != index.source
+        return Opened(self, bound, index, moved), self.examples(bound.definition, on, carry)
 
     def moved(self, index: Index) -> bool:
         """True when the source has other rows by now than the index was built from."""
@@ -224,7 +258,10 @@ class Sequences:
         run = self.keep(definition, owner=owner)
         # A frame lives in this process only: its parts are stored now.
         _ = self.sources.open(definition.source, plan.source).parts if plan.source.kind == "frame" else ()
-        params = {"plan": plan.record(), "engine": engine, "scope": self._scope(run, plan)}
+        scope = self._scope(run, plan)
+        for stage in STAGES:
+            self.store.reset_failed_units(f"{scope}/{stage}")
+        params = {"plan": plan.record(), "engine": engine, "scope": scope}
         draft = JobDraft(SequenceStep.BUILD, run.id, params)
         return run, self.store.submit(draft, kind_of_run=KIND, owner=owner)[0]
 
@@ -244,7 +281,7 @@ class Sequences:
         return Work(self).do(context)
 
     def sweep(self, job: Job) -> None:
-        """Remove the spill files, and the data files that were not published, of a build that was cancelled."""
+        """Remove the spill files of a job that ended or was cancelled, and its data files that were not published."""
         if "amend" in job.params:
             from nbplat.sequence.amendments import Amendments
 
@@ -258,6 +295,10 @@ class Sequences:
         root = self.spill if plan.engine == "local" else spill_root(self.tables, plan.table)
         folder = self.tables.folder(plan.table) if state is not None else None
         sweep_build(self.files, build_folder(root, job.run_id, plan), folder, plan, kept)
+
+    def pinned(self, pins: Mapping[str, SourcePin]) -> Sequences:
+        """The same, but sources of these names are read at these states."""
+        return replace(self, sources=PinnedSources(self.sources, pins))
 
     def recipe(self, bound: Bound, buckets: int) -> Recipe:
         """What workers are told; see `nbplat.sequence.recipe.recipe_of`."""
@@ -278,6 +319,10 @@ class Sequences:
             "source": None if source is None else source.record(),
             "report": None if report is None else report.record(),
         }
+
+    def _of_these_rows(self, state: IndexState) -> bool:
+        source = state.source
+        return source is None or source.kind != "frame" or self.sources.open(source.name).pin == source
 
     def _scope(self, run: Run, plan: SequencePlan) -> str:
         """First part of the scopes of a build's units.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from nbplat.sequence.amendments import AMENDS, Amendments
 from nbplat.sequence.build import Builder, build_folder, spill_root
 from nbplat.sequence.definition import Definition
 from nbplat.sequence.plan import SequencePlan
+from nbplat.sequence.provenance import provenance
 from nbplat.sequence.recipe import stored_schema_of
 from nbplat.sequence.states import KIND, SequenceState, SequenceStep
 
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from nbplat.sequence.sequences import Sequences
 
 __all__ = ["Work"]
-
-# Packages that only the builds of one engine name in their provenance.
-_ENGINE_OF = {"pyspark": "spark", "ray": "ray"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +43,20 @@ class Work:
     def _amend(self, run: Run, context: StepContext) -> dict[str, Any]:
         definition = self.sequences.definition(run)
         plan = AmendPlan.from_record(context.job.params[AMENDS])
-        index_version = self.sequences.bind(definition).index_version
-        return Amendments(self.sequences).do(
-            run, context, self._provenance(run, definition, plan, index_version, context)
+        sequences = self.sequences.pinned({definition.source: plan.source, **plan.enrich})
+        told = provenance(
+            run,
+            context,
+            definition,
+            step="increment" if plan.kind == "increment" else "correct",
+            index_version=sequences.bind(definition).index_version,
+            plan_hash=plan.plan_hash,
+            engine=plan.engine,
+            source=plan.source,
+            enrich=plan.enrich,
+            versions=sequences.versions,
         )
+        return Amendments(sequences).do(run, context, told)
 
     def _build(self, run: Run, context: StepContext) -> dict[str, Any]:
         sequences = self.sequences
@@ -59,18 +66,35 @@ class Work:
             run = sequences.store.move_run(KIND, run.id, SequenceState.BUILDING, frm=[SequenceState.KEPT])
         state = sequences.tables.state(plan.table)
         if state is None or state.report is None:
-            self._from_nothing(run, definition, plan, context)
+            pins = {definition.source: plan.source, **plan.enrich}
+            _First(sequences.pinned(pins), run, definition, plan).build(context)
             state = sequences.tables.state(plan.table)
         if state is None or state.report is None:
             raise Conflict("index.gone", f"{plan.table} was dropped while it was built", fix="build it again")
+        # Also what a try left that was killed right after it published.
+        sequences.sweep(context.job)
         outputs = sequences.index_outputs(state)
         sequences.store.move_run(
             KIND, run.id, SequenceState.BUILT, frm=[SequenceState.BUILDING, SequenceState.KEPT], outputs=outputs
         )
         return outputs
 
-    def _from_nothing(self, run: Run, definition: Definition, plan: SequencePlan, context: StepContext) -> None:
-        sequences = self.sequences
+
+@dataclass(frozen=True, slots=True)
+class _First:
+    """The first build of an index.
+
+    Attributes:
+        sequences: Whose sources are read as the plan pinned them.
+    """
+
+    sequences: Sequences
+    run: Run
+    definition: Definition
+    plan: SequencePlan
+
+    def build(self, context: StepContext) -> None:
+        sequences, run, definition, plan = self.sequences, self.run, self.definition, self.plan
         bound = sequences.bind(definition)
         recipe = sequences.recipe(bound, plan.buckets)
         state = sequences.tables.create(
@@ -88,7 +112,7 @@ class Work:
                 fix=f"run it again: %sequence build {definition.name}",
             )
         with sequences.farms.farm(plan.engine, "index", context.report.log) as farm:
-            scratch, storage = self._scratch(run, plan, farm)
+            scratch, storage = self._scratch(farm)
             builder = Builder(
                 plan=plan,
                 recipe=recipe,
@@ -97,7 +121,6 @@ class Work:
                 tables=sequences.tables,
                 farm=farm,
                 store=sequences.store,
-                files=sequences.files,
                 scope=str(context.job.params["scope"]),
                 scratch=scratch,
                 scratch_storage=storage,
@@ -106,34 +129,25 @@ class Work:
                 max_attempts=sequences.unit_attempts,
                 retry=f"%sequence build {definition.name} goes on with what is left",
             )
-            builder.run(context, self._provenance(run, definition, plan, plan.index_version, context))
+            builder.run(
+                context,
+                provenance(
+                    run,
+                    context,
+                    definition,
+                    step="build",
+                    index_version=plan.index_version,
+                    plan_hash=plan.plan_hash,
+                    engine=plan.engine,
+                    source=plan.source,
+                    enrich=plan.enrich,
+                    versions=sequences.versions,
+                ),
+            )
 
-    def _scratch(self, run: Run, plan: SequencePlan, farm: Farm) -> tuple[str, dict[str, str]]:
+    def _scratch(self, farm: Farm) -> tuple[str, dict[str, str]]:
         """Where spill files go, and how to open it: here, or beside the table where other machines sort."""
-        tables = self.sequences.tables
+        tables, plan = self.sequences.tables, self.plan
         if farm.name == "local":
-            return build_folder(self.sequences.spill, run.id, plan), {}
-        return build_folder(spill_root(tables, plan.table), run.id, plan), dict(tables.storage(plan.table))
-
-    def _provenance(
-        self, run: Run, definition: Definition, plan: SequencePlan | AmendPlan, index_version: str, context: StepContext
-    ) -> Mapping[str, str]:
-        """Goes into the snapshot's summary, so that the ledger can be rebuilt from the tables."""
-        enrich = {f"nbplat.source.{name}": str(pin.table.snapshot_id) for name, pin in plan.enrich.items() if pin.table}
-        return {
-            "nbplat.job": f"{run.id}/{context.job.id}",
-            "nbplat.run": run.id,
-            "nbplat.step": "build",
-            "nbplat.definition": definition.version,
-            "nbplat.index-version": index_version,
-            "nbplat.plan": plan.plan_hash,
-            "nbplat.engine": plan.engine,
-            "nbplat.source-identity": plan.source.identity,
-            **({"nbplat.source-snapshot-id": str(plan.source.table.snapshot_id)} if plan.source.table else {}),
-            **enrich,
-            **{
-                f"nbplat.version.{name}": version
-                for name, version in self.sequences.versions.items()
-                if _ENGINE_OF.get(name, plan.engine) == plan.engine
-            },
-        }
+            return build_folder(self.sequences.spill, self.run.id, plan), {}
+        return build_folder(spill_root(tables, plan.table), self.run.id, plan), dict(tables.storage(plan.table))

@@ -63,7 +63,7 @@ def letters(types: Sequence[str]) -> dict[str, str]:
     """A distinct lower-case letter or digit for each type: of its name where one is free; ``#`` when all are used."""
     found: dict[str, str] = {}
     spare = "abcdefghijklmnopqrstuvwxyz0123456789"
-    for name in types:
+    for name in dict.fromkeys(types):
         own = [each for each in name.lower() if each in spare]
         found[name] = next((each for each in (*own, *spare) if each not in found.values()), "#")
     return found

@@ -40,7 +40,8 @@ def model_html(view: ModelView, preview: SequencePreview, chars: Mapping[str, st
     more = f" {len(view.grids) - len(shown)} more features are in the record." if len(view.grids) > len(shown) else ""
     return (
         f"<h4>{escape(title)}: [{len(view.rows)}, {view.length}], {view.order.replace('_', ' ')}, padded on the"
-        f" {view.pad}{cut}</h4><div class=d>A letter is a token, _ is padding.{more}</div><pre>{mask}</pre>{features}"
+        f" {view.pad}{cut}</h4><div class=d>A letter is a token, _ is padding.{more}</div><pre>{mask}</pre>"
+        f'<div class="m r">{features}</div>'
     )
 
 

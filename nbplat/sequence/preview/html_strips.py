@@ -14,6 +14,9 @@ from nbplat.sequence.preview.signs import legend, sign
 __all__ = ["Look", "strip_html", "strips_html"]
 
 
+_AFTER = 6
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """How much of each token is written.
@@ -51,7 +54,7 @@ def strips_html(preview: SequencePreview, chars: Mapping[str, str], look: Look, 
     more = f'<div class="d">{left} more strips are in the record</div>' if left else ""
     return (
         f"<h4>Strips: oldest to newest, the bar is the instant</h4><div>{types}</div>"
-        f'<div class="d">filled: the model sees it; framed in red and in capitals: from the future; hollow:'
+        f'<div class="d">filled: the model sees it; red and in capitals: from the future; hollow:'
         f' {reasons or "none"}</div><table class="t"><thead><tr><th scope="col">history<th scope="col">'
         f'{escape(" · ".join(_entity(preview)))}<th scope="col">as of<th scope="col" class="n">tokens'
         f'<th scope="col" class="n">leaks<th scope="col" class="n">before the instant<th scope="col">after</thead>'
@@ -116,7 +119,7 @@ def _kept(strip: Strip, limit: int) -> Iterator[tuple[Token | None, int, bool]]:
     omitted = dict(strip.omitted)
     tokens = strip.tokens
     split = next((at for at, token in enumerate(tokens) if token.time_us >= strip.as_of_us), len(tokens))
-    after = min(len(tokens) - split, max(limit // 8, 2))
+    after = min(len(tokens) - split, _AFTER)
     before = min(split, limit - after)
     first = max(before // 10, 1) if before < split else 0
     drawn = {*range(first), *range(split - before + first, split + after), len(tokens) - 1}
