@@ -1,16 +1,18 @@
-"""Sequences as a person meets them: every verb by command line, magic and Python, through the service and its worker."""
+"""Sequences as a person meets them: every verb by command line, magic and Python, with the service and its worker."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
 import re
+from collections.abc import Iterator
 
 import nbformat
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
-from tests.fixtures.product import Product
+from tests.fixtures.product import Product, product_folder
 
 pytestmark = [pytest.mark.process, pytest.mark.kernel]
 
@@ -31,6 +33,15 @@ variants:
 LEAKING = HISTORY.replace("gap: 5m", "strict: false").replace("arrival: ingest_ts\n", "")
 
 
+@pytest.fixture(scope="module")
+def retail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    """The demo tables, with the memory of an ordinary machine."""
+    settings = {"limits.threads": 2, "limits.lease_seconds": 5}
+    with product_folder(tmp_path_factory.mktemp("sequences"), settings) as product:
+        product.run("demo", "init")
+        yield product
+
+
 def cells(*sources: str) -> nbformat.NotebookNode:
     """A notebook of these cells, the extension loaded."""
     return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(s) for s in ("%load_ext nbplat", *sources)])
@@ -43,7 +54,7 @@ def shown(notebook: nbformat.NotebookNode) -> str:
 
 
 def test_the_life_of_a_sequence_by_the_command_line(retail: Product) -> None:
-    """Preview, list, show, plan, build, build again, diff, correct, export: each says what is, and a plan does nothing."""
+    """Preview, list, show, plan, build, diff and export say what is; a plan does nothing, a second build neither."""
     (retail.folder / "sequences").mkdir(exist_ok=True)
     (retail.folder / "sequences" / "life.yaml").write_text(HISTORY)
     seen = retail.run("sequence", "preview", "--file", "sequences/life.yaml", "--on", "retail.train", "--preview", "3")
@@ -61,7 +72,9 @@ def test_the_life_of_a_sequence_by_the_command_line(retail: Product) -> None:
     assert ("build", 47_673) == (plan["kind"], plan["plan"]["rows"])
     assert before == retail.picture()
 
-    assert re.search(r"^life@1 built 47,673 events 576 entities$", retail.run("sequence", "build", "life").out, re.M)
+    assert re.search(
+        r"^life@1 built 47,673 events 576 entities$", retail.run("sequence", "build", "life").out, re.MULTILINE
+    )
     assert "nothing to do" in retail.run("sequence", "build", "life", "--dry-run").out
     assert "present source" in retail.run("sequence", "build", "life").out
     jobs = retail.json("job", "list", "--run", "life@1")
@@ -88,8 +101,6 @@ def test_late_events_are_corrected_with_the_difference_first(retail: Product) ->
         events = table.scan().to_arrow()
         day = pa.scalar(dt.datetime(2011, 11, 7, tzinfo=dt.UTC), pa.timestamp("us", tz="UTC"))
         end = pa.scalar(dt.datetime(2011, 11, 8, tzinfo=dt.UTC), pa.timestamp("us", tz="UTC"))
-        import pyarrow.compute as pc
-
         late = pc.and_(pc.greater_equal(events["event_ts"], day), pc.less(events["event_ts"], end))
         platform.catalog.create_namespace_if_not_exists("late")
         own = platform.catalog.create_table("late.events", table.schema())
@@ -207,7 +218,7 @@ def test_dataframes_and_python_in_a_notebook(retail: Product) -> None:
 def test_a_wrong_cell_is_one_short_red_block(retail: Product) -> None:
     """A cell with a mistake ends with our error, its line, column and mend, and nothing is kept."""
     wrong = cells("%%sequence wrong --on retail.train\n" + HISTORY.replace("within", "withn"))
-    with pytest.raises(Exception, match="sequence.key"):
+    with pytest.raises(Exception, match=r"sequence\.key"):
         retail.execute(wrong)
     (output,) = [each for each in wrong.cells[-1].outputs if each.output_type == "error"]
     plain = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(output.traceback)).splitlines()
