@@ -36,8 +36,9 @@ from nbplat.sequence.write import to_yaml
 from nbplat.terms import Files, RunId
 
 if TYPE_CHECKING:
-    from nbplat.sequence.opened import Opened
     from nbplat.remote.sequence.tasks import Recipe
+    from nbplat.sequence.export import ExportTables
+    from nbplat.sequence.opened import Opened
 
 __all__ = ["Sequences"]
 
@@ -59,6 +60,7 @@ class Sequences:
     sources: EventSources
     tables: IndexTables
     vocabularies: VocabTables
+    exports: ExportTables
     conditions: Conditions
     farms: Farms
     files: Files

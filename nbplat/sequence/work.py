@@ -10,6 +10,7 @@ from nbplat.job import Run, StepContext
 from nbplat.job.farm import Farm
 from nbplat.sequence.build import Builder, build_folder, spill_root
 from nbplat.sequence.definition import Definition
+from nbplat.sequence.exports import Exports
 from nbplat.sequence.plan import SequencePlan
 from nbplat.sequence.provenance import provenance
 from nbplat.sequence.recipe import stored_schema_of
@@ -33,6 +34,8 @@ class Work:
         match SequenceStep(context.job.kind):
             case SequenceStep.BUILD:
                 return self._build(run, context)
+            case SequenceStep.EXPORT:
+                return Exports(self.sequences).do(run, context)
             case step:
                 raise InternalError("job.kind", f"no step is called {step!r}", fix="upgrade nbplat")
 
