@@ -52,7 +52,7 @@ def test_an_exported_sequence_is_a_source_of_a_backfill(demo: Lake) -> None:
     assert (run.id, definition.version) == (snapshot.summary["nbplat.run"], snapshot.summary["nbplat.definition"])
     local = Local(LocalDesk(platform))
     sql = """
-        SELECT base.example_id, COALESCE(r.amount[0], 0.0) AS newest_amount, SIZE(r.amount) AS recent_count
+        SELECT base.example_id, COALESCE(GET(r.amount, 0), 0.0D) AS newest_amount, SIZE(r.amount) AS recent_count
         FROM base LEFT JOIN retail.train_recent r ON base.example_id = r.example_id
     """
     local.backfill("recent", table="retail.train", sql=sql)
