@@ -7,7 +7,7 @@ amendment goes on where it stopped; what was compared is published later without
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nbplat.job import JobStore, StepContext
@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-__all__ = ["Amender", "Compared", "sweep_amendment"]
+__all__ = ["AMEND_STAGES", "Amender", "Compared", "amendment_folder", "sweep_amendment"]
+
+AMEND_STAGES = ("scatter", "amend", "again-scatter", "again")
+"""What units an amendment has in the ledger: the last part of their scopes."""
 
 Results = Mapping[str, Mapping[str, Any]]
 
@@ -113,12 +116,10 @@ class Amender:
         """
         plan = self.plan
         added = tuple(IndexFile(**file) for _, unit in sorted(compared.units.items()) for file in unit["files"])
-        folder = self.tables.folder(plan.index.table)
         if compared.diff.empty and plan.before == plan.source:
-            sweep_amendment(self.files, self.scratch, folder, plan, set())
             return plan.index
         size = sum(file.file_bytes for file in (*self.tables.files(plan.index), *added))
-        pin = self.tables.publish(
+        return self.tables.publish(
             plan.index.table,
             plan.index.snapshot_id,
             added=added,
@@ -128,8 +129,6 @@ class Amender:
             summary=provenance,
             tag=tag,
         )
-        sweep_amendment(self.files, self.scratch, folder, plan, {file.path for file in added})
-        return pin
 
     def changes(self, compared: Compared) -> Iterator[pa.Table]:
         """Every event that differs; see `nbplat.remote.sequence.change_file.write_changes`."""
@@ -137,6 +136,12 @@ class Amender:
 
         for _, unit in sorted(compared.units.items()):
             yield read_changes(unit["changes"]["path"], self.scratch_storage)
+
+    def forget_spills(self) -> None:
+        """Remove the spill files; what was compared stays, to be published later."""
+        for file in self.files.list(self.scratch):
+            if not file.location.endswith((".changes.arrow", ".again.arrow")):
+                self.files.delete(file.location)
 
     # -- units -------------------------------------------------------------------------------------
 
@@ -157,7 +162,7 @@ class Amender:
         def make(unit: str, fence: int) -> ScatterTask:
             sieve = self._sieve(by_id[unit].side, again)
             return ScatterTask(
-                unit=f"{stage}-{unit}",
+                unit=unit,
                 fence=fence,
                 parts=[{**tasks[part], **({"sieve": sieve} if sieve else {})} for part in by_id[unit].parts],
                 recipe=self.recipe,
@@ -221,9 +226,10 @@ class Amender:
         if not found:
             return {}
         again = [found[unit] for unit in sorted(found)]
-        parts = amend_units(self.source.parts, "all", max(self.farm.slots, 1))
+        whole = amend_units(self.source.parts, "all", max(self.farm.slots, 1))
+        parts = [replace(unit, id=f"again-{unit.id}") for unit in whole]
         tasks = {part.id: part.task for part in self.source.parts}
-        spilled = self._scatter(context, "again-scatter", list(parts), tasks, again)
+        spilled = self._scatter(context, "again-scatter", parts, tasks, again)
         return self._amend(context, "again", spilled, sorted(int(u.rpartition("b")[2]) for u in found), again)
 
     def _work(self, context: StepContext, stage: str, what: str) -> UnitWork:
@@ -276,16 +282,21 @@ class Amender:
         return removed
 
 
-def sweep_amendment(files: Files, scratch: str, folder: str, plan: AmendPlan, keep: set[str]) -> None:
+def amendment_folder(root: str, run_id: str, plan: AmendPlan) -> str:
+    """Folder of a plan's scratch files below `root`."""
+    return f"{root.rstrip('/')}/{run_id.replace('@', '-')}/{plan.plan_hash[:12]}"
+
+
+def sweep_amendment(files: Files, scratch: str, folder: str | None, plan: AmendPlan, keep: set[str]) -> None:
     """Remove the scratch files of a plan, and data files of its tries that were not published.
 
     Args:
-        folder: Of the table's data files.
+        folder: Of the table's data files; None: there is no table.
         keep: Locations that the table names.
     """
     for file in files.list(scratch):
         files.delete(file.location)
-    for file in files.list(folder):
+    for file in files.list(folder) if folder is not None else ():
         if file.location.rpartition("/")[2].startswith(f"{plan.plan_hash[:12]}-") and file.location not in keep:
             files.delete(file.location)
 

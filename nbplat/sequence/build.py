@@ -25,7 +25,10 @@ from nbplat.sequence.recipe import stored_schema_of
 from nbplat.sequence.report import report_of
 from nbplat.terms import Files, Progress, SnapshotPin
 
-__all__ = ["Builder", "build_folder", "spill_root", "sweep_build"]
+__all__ = ["STAGES", "Builder", "build_folder", "spill_root", "sweep_build"]
+
+STAGES = ("scatter", "shard")
+"""Last parts of the scopes of a build's units."""
 
 _DIRECT = "all"
 
@@ -51,7 +54,6 @@ class Builder:
     tables: IndexTables
     farm: Farm
     store: JobStore
-    files: Files
     scope: str
     scratch: str
     scratch_storage: Mapping[str, str]
@@ -76,16 +78,15 @@ class Builder:
         files = tuple(IndexFile(**file) for _, unit in sorted(sharded.items()) for file in unit["files"])
         tally = add([*(each["tally"] for each in spilled.values()), *(each["tally"] for each in sharded.values())])
         size = sum(file.file_bytes for file in files)
-        pin = self.tables.publish(
+        return self.tables.publish(
             self.plan.table,
             None,
             added=files,
             source=self.plan.source,
             report=report_of(tally, self.recipe, self.plan.source.name, size),
             summary=provenance,
+            tag=f"nbplat-{context.job.run_id.replace('@', '-')}-{_stem(self.plan)}",
         )
-        sweep_build(self.files, self.scratch, self.tables.folder(self.plan.table), self.plan, {f.path for f in files})
-        return pin
 
     def _scatter(self, context: StepContext, board: _Board) -> dict[str, Mapping[str, Any]]:
         parts = {part.id: part for part in self.source.parts}

@@ -229,7 +229,7 @@ def _rule(reading: Reading, event_type: str, node: Node) -> EventRule:
 
 
 def _where(reading: Reading, path: tuple[str, ...], node: Node) -> str:
-    text = reading.text(node, path, _CONDITION)
+    text = reading.text(node, path, _CONDITION, lines=True)
     reading.small(node, path, _CONDITION, where_columns, code="where")
     return text.strip()
 
@@ -303,6 +303,8 @@ def _features(reading: Reading, keys: _Keys, definition: Definition) -> tuple[Fe
     given: _Keys = {}
     if "features" in keys:
         given = reading.names(keys["features"].node, ("features",), "features")
+    elif definition.layout != "mixed":
+        reading.default(("features",), "none")
     found = tuple(read_feature(reading, name, entry.node) for name, entry in given.items())
     if definition.layout != "mixed" or any(each.column == definition.type for each in found):
         return found
@@ -337,7 +339,7 @@ def _as_of(reading: Reading, keys: _Keys) -> AsOf:
 def _check_roles(definition: Definition, reading: Reading) -> None:
     """One column cannot be two of entity, time, arrival and type."""
     roles = [*((("entity", name), name) for name in definition.entity), (("time",), definition.time)]
-    roles += [(("arrival",), definition.arrival)] if definition.arrival is not None else []
+    roles += [(("arrival", "column"), definition.arrival)] if definition.arrival is not None else []
     roles += [(("type",), definition.type)]
     taken: dict[str, str] = {}
     for path, column in roles:

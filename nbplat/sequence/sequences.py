@@ -11,7 +11,7 @@ from nbplat.job import Job, JobDraft, JobState, JobStore, Run, RunDraft, StepCon
 from nbplat.job.farm import Farms
 from nbplat.sequence.bind import bind, tables_of
 from nbplat.sequence.bound import Bound
-from nbplat.sequence.build import build_folder, spill_root, sweep_build
+from nbplat.sequence.build import STAGES, build_folder, spill_root, sweep_build
 from nbplat.sequence.definition import Definition
 from nbplat.sequence.enrich import enrich_tasks
 from nbplat.sequence.examples import Examples, read_examples
@@ -254,13 +254,27 @@ class Sequences:
         stored = self.find_index(bound)
         if stored is not None and stored.source == self.sources.open(definition.source).pin:
             return self.keep(definition, owner=owner), None
+        if stored is not None:
+            return self._bring_up(bound, owner=owner, engine=engine)
         plan = self.plan(bound, engine=engine)
         run = self.keep(definition, owner=owner)
         # A frame lives in this process only: its parts are stored now.
         _ = self.sources.open(definition.source, plan.source).parts if plan.source.kind == "frame" else ()
-        params = {"plan": plan.record(), "engine": engine, "scope": self._scope(run, plan)}
+        scope = self._scope(run, plan)
+        for stage in STAGES:
+            self.store.reset_failed_units(f"{scope}/{stage}")
+        params = {"plan": plan.record(), "engine": engine, "scope": scope}
         draft = JobDraft(SequenceStep.BUILD, run.id, params)
         return run, self.store.submit(draft, kind_of_run=KIND, owner=owner)[0]
+
+    def _bring_up(self, bound: Bound, *, owner: str, engine: str) -> tuple[Run, Job | None]:
+        """The index is built, and its source has moved."""
+        from nbplat.sequence.amendments import Amendments
+
+        amendments = Amendments(self)
+        plan = amendments.plan_increment(bound, engine=engine)
+        run = self.keep(bound.declared, owner=owner)
+        return run, None if plan is None else amendments.submit(run, plan, SequenceStep.BUILD, owner=owner)
 
     def run_step(self, context: StepContext) -> dict[str, Any]:
         """Do one job of a sequence; safe to repeat after a kill at any point."""
@@ -269,7 +283,12 @@ class Sequences:
         return Work(self).do(context)
 
     def sweep(self, job: Job) -> None:
-        """Remove the spill files, and the data files that were not published, of a build that was cancelled."""
+        """Remove the spill files of a job that ended or was cancelled, and its data files that were not published."""
+        if "amend" in job.params:
+            from nbplat.sequence.amendments import Amendments
+
+            Amendments(self).sweep(job)
+            return
         if job.kind != SequenceStep.BUILD:
             return
         plan = SequencePlan.from_record(job.params["plan"])

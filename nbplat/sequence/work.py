@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nbplat.errors import Conflict, InternalError
 from nbplat.job import Run, StepContext
 from nbplat.job.farm import Farm
+from nbplat.sequence.amendments import AMENDS, Amendments
 from nbplat.sequence.build import Builder, build_folder, spill_root
 from nbplat.sequence.definition import Definition
 from nbplat.sequence.exports import Exports
@@ -31,6 +32,8 @@ class Work:
     def do(self, context: StepContext) -> dict[str, Any]:
         """Do one job; safe to repeat after a kill at any point."""
         run = self.sequences.store.run(KIND, context.job.run_id)
+        if AMENDS in context.job.params:
+            return Amendments(self.sequences).do(run, context)
         match SequenceStep(context.job.kind):
             case SequenceStep.BUILD:
                 return self._build(run, context)
@@ -52,6 +55,8 @@ class Work:
             state = sequences.tables.state(plan.table)
         if state is None or state.report is None:
             raise Conflict("index.gone", f"{plan.table} was dropped while it was built", fix="build it again")
+        # Also what a try left that was killed right after it published.
+        sequences.sweep(context.job)
         outputs = sequences.index_outputs(state)
         sequences.store.move_run(
             KIND, run.id, SequenceState.BUILT, frm=[SequenceState.BUILDING, SequenceState.KEPT], outputs=outputs
@@ -100,7 +105,6 @@ class _First:
                 tables=sequences.tables,
                 farm=farm,
                 store=sequences.store,
-                files=sequences.files,
                 scope=str(context.job.params["scope"]),
                 scratch=scratch,
                 scratch_storage=storage,

@@ -8,16 +8,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from nbplat.errors import RequestError
-from nbplat.ui.sequence_place import Place
+from nbplat.ui.sequence_place import Place, Subject, placed
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from nbplat.sequence.batches import Batches
     from nbplat.sequence.definition import Definition
-    from nbplat.sequence.examples import Examples
-    from nbplat.sequence.opened import Opened
     from nbplat.ui.render.result import Result
     from nbplat.ui.sequence_view import PreviewView
 
@@ -59,28 +56,13 @@ class Sequence:
     ) -> None:
         from nbplat.sequence.parse import from_keys
 
-        held = dict(frames)
-        if not isinstance(source, str):
-            held["events"] = source
-            source = "events"
+        place = self._new_place(frames)
         given = {key: value for key, value in keys.items() if value is not None}
-        self._settle(from_keys(name, source=source, entity=entity, time=time, events=events, **given), held, on)
-
-    def _settle(
-        self,
-        definition: Definition,
-        frames: Mapping[str, Any],
-        on: Any,
-        *,
-        variant: str | None = None,
-        place: Place | None = None,
-        view: PreviewView | None = None,
-    ) -> None:
-        self._definition, self._variant = definition, variant
-        self._place = place or Place()
-        self._place.frames.update(frames)
-        self._on = None if on is None else self._place.named(on, "examples")
-        self._view = view
+        source = place.named(source, "events")
+        self.subject = Subject(from_keys(name, source=source, entity=entity, time=time, events=events, **given), place)
+        self._view: PreviewView | None = None
+        if on is not None:
+            self.subject.examples(on)
 
     # -- other forms -------------------------------------------------------------------------------
 
@@ -94,73 +76,93 @@ class Sequence:
         """
         from nbplat.sequence.parse import parse_definition
 
-        return cls._of(parse_definition(text, name), **more)
+        return cls._read(parse_definition(text, name), **more)
 
     @classmethod
     def from_file(cls, path: str | Path, **more: Any) -> Sequence:
         """Read a definition from a file, ``sequences/home.yaml``; its name is the file's, or its key ``name``."""
         from nbplat.sequence.definition_file import read_file
 
-        return cls._of(read_file(path), **more)
+        return cls._read(read_file(path), **more)
 
     @classmethod
     def from_json(cls, text: str, **more: Any) -> Sequence:
         """Read what `to_json` wrote."""
         from nbplat.sequence.definition_json import from_json
 
-        return cls._of(from_json(text), **more)
+        return cls._read(from_json(text), **more)
 
     @classmethod
-    def _of(
-        cls,
-        definition: Definition,
-        *,
-        on: Any = None,
-        frames: Mapping[str, Any] = MappingProxyType({}),
-        **more: Any,
-    ) -> Sequence:
+    def of(cls, subject: Subject, view: PreviewView | None = None) -> Sequence:
+        """A sequence of what was declared elsewhere; `view` is what it shows."""
         made = cls.__new__(cls)
-        made._settle(definition, frames, on, **more)
+        made.__dict__.update(subject=subject, _view=view)
         return made
+
+    @classmethod
+    def kept(cls, ref: str, **more: Any) -> Sequence:
+        """A definition that was kept: ``home`` for the newest of that name, or ``home@2``; with its last examples.
+
+        Raises:
+            NotFound: nothing is kept under the name.
+        """
+        from nbplat.sequence.parse import parse_definition
+
+        seen = cls._new_place({}).kept.show(ref)
+        return cls._read(parse_definition(seen["text"], seen["name"]), **{"on": seen["on"], **more})
+
+    @classmethod
+    def _new_place(cls, frames: Mapping[str, Any]) -> Place:
+        """Where a new one works; `nb.local()` has its own."""
+        return Place(frames=frames)
+
+    @classmethod
+    def _read(
+        cls, definition: Definition, on: Any = None, frames: Mapping[str, Any] = MappingProxyType({})
+    ) -> Sequence:
+        subject = Subject(placed(definition), cls._new_place(frames))
+        if on is not None:
+            subject.examples(on)
+        return cls.of(subject)
 
     def to_yaml(self) -> str:
         """The text that reads as this definition; only what is not the default is written."""
         from nbplat.sequence.write import to_yaml
 
-        return to_yaml(self._definition, name=True)
+        return to_yaml(self.definition, name=True)
 
     def to_json(self) -> str:
         """The canonical record with every default filled in, and the name."""
         from nbplat.sequence.definition_json import to_json
 
-        return to_json(self._definition)
+        return to_json(self.definition)
 
     # -- what it is --------------------------------------------------------------------------------
 
     @property
     def name(self) -> str:
         """Its name; not part of the version."""
-        return self._definition.name
+        return self.definition.name
 
     @property
     def definition(self) -> Definition:
         """The record."""
-        return self._definition
+        return self.subject.definition
 
     @property
     def version(self) -> str:
         """SHA-256 of the definition with its variants, without its name; of a variant that of the variant alone."""
-        return self._alone.version
+        return self.subject.alone.version
 
     @property
     def defaults(self) -> tuple[str, ...]:
         """What was not written and is taken."""
-        return self._alone.defaults
+        return self.subject.alone.defaults
 
     @property
     def variants(self) -> tuple[str, ...]:
         """Names of the declared variants."""
-        return tuple(self._definition.variants)
+        return tuple(self.definition.variants)
 
     def variant(self, name: str) -> Sequence:
         """One variant; it shares the index with the definition.
@@ -168,16 +170,7 @@ class Sequence:
         Raises:
             RequestError: there is no such variant.
         """
-        from nbplat.sequence.variants import variant
-
-        variant(self._definition, name)
-        return self._of(self._definition, on=self._on, variant=name, place=self._place)
-
-    @property
-    def _alone(self) -> Definition:
-        from nbplat.sequence.variants import variant
-
-        return self._definition if self._variant is None else variant(self._definition, self._variant)
+        return self.of(self.subject.of(name))
 
     # -- looking -----------------------------------------------------------------------------------
 
@@ -195,23 +188,15 @@ class Sequence:
         Raises:
             NbplatError: what does not fit, with its line or path.
         """
-        from nbplat.ui.sequence_view import PreviewView
+        from nbplat.ui.sequence_view import viewed
 
-        opened, examples = self._open(on)
-        clock = self._place.platform.clock
-        if compare is None:
-            shown = opened.preview(examples, count=count, clock=clock, everything=everything)
-        else:
-            other = self.variant(compare) if isinstance(compare, str) else compare
-            other._place.frames.update(self._place.frames)
-            theirs, _ = other._open(on if on is not None else self._on)
-            shown = opened.compare(theirs, examples, count=count, clock=clock, everything=everything)
-        self._view = PreviewView(shown)
+        other = compare.subject if isinstance(compare, Sequence) else compare
+        self._view = viewed(self.subject, on, count=count, compare=other, everything=everything)
         return self._view
 
     def ranges(self, on: Any = None) -> pa.Table:
         """What each example selects, as places in the index; see `nbplat.sequence.opened.Opened.ranges`."""
-        opened, examples = self._open(on)
+        opened, examples = self.subject.open(on)
         return opened.ranges(examples)
 
     def features(self, on: Any = None, *, carry: ListOf[str] = ()) -> pa.Table:
@@ -224,7 +209,7 @@ class Sequence:
             Entity, as-of time and `carry`; then for each feature and each column of ``show`` a list (of the layout
             ``per_type`` one a type, ``click__amount``), in the declared order and at most as long as declared.
         """
-        opened, examples = self._open(on, carry)
+        opened, examples = self.subject.open(on, carry)
         return opened.reading.lists(examples)
 
     def batches(self, on: Any = None, *, carry: ListOf[str] = (), **options: Any) -> Batches:
@@ -234,7 +219,7 @@ class Sequence:
             carry: Columns of the examples to take along, such as the label.
             options: ``rows``, ``format`` (numpy, torch, arrow, pandas), ``order``, ``seed``, ``pad_to``, ``columns``.
         """
-        opened, examples = self._open(on, carry)
+        opened, examples = self.subject.open(on, carry)
         return opened.reading.batches(examples, **options)
 
     def to_torch(self, on: Any = None, *, carry: ListOf[str] = (), **options: Any) -> Batches:
@@ -260,8 +245,8 @@ class Sequence:
         from nbplat.ui.handlers.sequence_steps import build_plan, built
 
         if dry_run:
-            return build_plan(self._place, self._definition, engine)
-        return built(self._place, self._definition, engine, wait=wait, show=show)
+            return build_plan(self.subject, engine)
+        return built(self.subject, engine, wait=wait, show=show)
 
     def correct(
         self,
@@ -282,7 +267,7 @@ class Sequence:
         from nbplat.ui.handlers.sequence_steps import corrected
 
         request = {"start": start, "end": end, "publish": publish, "engine": engine}
-        return corrected(self._place, self._definition, request, wait=wait, show=show)
+        return corrected(self.subject, request, wait=wait, show=show)
 
     def export(
         self,
@@ -290,60 +275,46 @@ class Sequence:
         on: Any = None,
         *,
         file: str | Path | None = None,
+        replace: bool = False,
         wait: bool = True,
         show: Any = lambda _result: None,
     ) -> Result:
-        """Write the sequences as lists into a table, or with `file` the definition as YAML."""
+        """Write the sequences as lists into a table, or with `file` the definition as YAML.
+
+        Args:
+            to: ``namespace.table``; an earlier export of this sequence is replaced, another table is not.
+            replace: Take the place of any table of that name.
+        """
         from nbplat.ui.handlers.sequence_steps import exported, exported_file
 
         if file is not None:
-            return exported_file(self._definition, file)
-        return exported(
-            self._place, self._definition, self._variant, to, self._examples_name(on), wait=wait, show=show
-        )
+            return exported_file(self.definition, file)
+        self.subject.examples(on)
+        return exported(self.subject, to, replace=replace, wait=wait, show=show)
 
     def diff(self, other: Sequence | None = None) -> Result:
         """What differs from another definition, or (None) between this one and its index."""
         from nbplat.ui.handlers.sequence_diff import definitions_result, index_result
 
-        if other is not None:
-            return definitions_result(other._label, other._alone, self._label, self._alone)
-        return index_result(self._place, self._definition)
+        if other is None:
+            return index_result(self.subject)
+        theirs, mine = other.subject, self.subject
+        return definitions_result(theirs.label, theirs.alone, mine.label, mine.alone)
 
     def keep(self) -> str:
         """Keep the definition in the ledger, under its name and version; returns its id, ``home@1``."""
         from nbplat.ui.handlers.sequence_steps import kept
 
-        return str(kept(self._place, self._definition, self._on)["id"])
-
-    # -- inside ------------------------------------------------------------------------------------
-
-    def _open(self, on: Any, carry: ListOf[str] = ()) -> tuple[Opened, Examples]:
-        return self._place.opened(self._definition, self._variant, self._examples_name(on), carry)
-
-    def _examples_name(self, on: Any) -> str:
-        if on is not None:
-            self._on = self._place.named(on, "examples")
-        if self._on is None:
-            raise RequestError(
-                "sequence.on",
-                f"{self.name} was given no examples",
-                fix="name the table, path or DataFrame of examples: on=…",
-            )
-        return self._on
-
-    @property
-    def _label(self) -> str:
-        return self.name if self._variant is None else f"{self.name}.{self._variant}"
+        return str(kept(self.subject)["id"])
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and (self.name, self._alone) == (other.name, other._alone)
+        return isinstance(other, Sequence) and (self.name, self.subject.alone) == (other.name, other.subject.alone)
 
     def __hash__(self) -> int:
         return hash((self.name, self.version))
 
     def __repr__(self) -> str:
-        return f"<Sequence {self._label} {self.version[:12]}>"
+        return f"<Sequence {self.subject.label} {self.version[:12]}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         """Its last preview; before that its keys."""
@@ -351,4 +322,4 @@ class Sequence:
             return self._view.bundle()
         from nbplat.ui.handlers.sequence_result import definition_result
 
-        return definition_result(self._label, self._definition, self._variant).bundle()
+        return definition_result(self.subject).bundle()

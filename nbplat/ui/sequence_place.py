@@ -1,11 +1,11 @@
-"""Where a sequence of the notebook works: one platform in this process, its DataFrames, and the desk of durable jobs."""
+"""Where a sequence works: one platform in this process, the notebook's DataFrames, and the desk of durable jobs."""
 
 from __future__ import annotations
 
 import re
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nbplat.ui.desk import Desk
     from nbplat.ui.sequence_desk import SequenceDesk
 
-__all__ = ["Place", "frames_in", "located", "placed"]
+__all__ = ["Place", "Subject", "frames_in", "located", "placed"]
 
 _TABLE_OR_FRAME = re.compile(r"\w+(\.\w+)*\Z", re.ASCII)
 _URL = re.compile(r"\w+://")
@@ -60,30 +60,31 @@ class Place:
 
         return self._desk or open_desk(self.platform.config)
 
-    def ledger(self, *names: str | None) -> SequenceDesk:
-        """Where a request is made: the desk, or this process when it names a DataFrame, which only this process has.
+    @property
+    def kept(self) -> SequenceDesk:
+        """Where definitions are kept and read: in this process, which needs no service, or by a team's service."""
+        if self._desk is None and self.platform.config.service_url:
+            return self.desk.sequences
+        from nbplat.ui.sequence_desk import LocalSequences
+
+        return LocalSequences(self.platform, self.frames)
+
+    def queue(self, *names: str | None) -> tuple[Desk, SequenceDesk]:
+        """Where a job is watched, and where it is asked for: by the desk, or here when it names a DataFrame.
 
         Raises:
             RequestError: ``sequence.frame_away``: a DataFrame is named, and the service is on another machine.
         """
         framed = next((name for name in names if name in self.frames), None)
-        if framed is None:
-            return self.desk.sequences
-        if self.platform.config.service_url:
+        url = self.platform.config.service_url
+        if framed is not None and self._desk is None and url:
             raise RequestError(
                 "sequence.frame_away",
-                f"{framed!r} is a DataFrame of this notebook, and the service is at {self.platform.config.service_url}",
+                f"{framed!r} is a DataFrame of this notebook, and the service is at {url}",
                 fix="write it into a table, and name that",
             )
-        from nbplat.ui.sequence_desk import LocalSequences
-
-        return LocalSequences(self.platform, self.frames)
-
-    def opened(
-        self, definition: Definition, variant: str | None, on: str, carry: Sequence[str] = ()
-    ) -> tuple[Opened, Examples]:
-        """A definition, or one of its variants, with its index, and the examples that it is held against."""
-        return self.platform.sequences_of(self.frames).opened(definition, on, variant=variant, carry=carry)
+        desk = self.desk
+        return desk, self.kept if framed is not None else desk.sequences
 
     def named(self, value: Any, default: str) -> str:
         """The name under which a table, a path or a DataFrame is opened; a DataFrame gets the `default` one."""
@@ -95,6 +96,66 @@ class Place:
             name = f"{default}_{number}"
         self.frames[name] = value
         return name
+
+
+@dataclass(slots=True)
+class Subject:
+    """What is worked on: a definition, or one of its variants, with what is at hand for it.
+
+    Attributes:
+        definition: With all its variants.
+        place: Where it works.
+        variant: None is the definition itself.
+        on: Name of the examples of the last time; None: there were none yet.
+    """
+
+    definition: Definition
+    place: Place
+    variant: str | None = None
+    on: str | None = None
+
+    @property
+    def alone(self) -> Definition:
+        """The definition, or the variant without the others."""
+        from nbplat.sequence.variants import variant
+
+        return self.definition if self.variant is None else variant(self.definition, self.variant)
+
+    @property
+    def label(self) -> str:
+        """``home``, or ``home.short``."""
+        return self.definition.name if self.variant is None else f"{self.definition.name}.{self.variant}"
+
+    def of(self, variant: str | None) -> Subject:
+        """One of its variants, at the same place.
+
+        Raises:
+            RequestError: there is no such variant.
+        """
+        chosen = replace(self, variant=variant)
+        _ = chosen.alone
+        return chosen
+
+    def examples(self, on: Any = None) -> str:
+        """The name of the examples that are meant, remembered for the next time.
+
+        Raises:
+            RequestError: ``sequence.on``: none were ever named.
+        """
+        if on is not None:
+            self.on = self.place.named(on, "examples")
+        if self.on is None:
+            raise RequestError(
+                "sequence.on",
+                f"{self.label} was given no examples",
+                fix="name a table, a path or a DataFrame of the notebook: --on (in Python on=)",
+            )
+        return self.on
+
+    def open(self, on: Any = None, carry: Sequence[str] = ()) -> tuple[Opened, Examples]:
+        """Its index and tables, and the examples."""
+        sequences = self.place.platform.sequences_of(self.place.frames)
+        return sequences.opened(self.definition, self.examples(on), variant=self.variant, carry=carry)
 
 
 def placed(definition: Definition) -> Definition:

@@ -94,6 +94,8 @@ class _Bucket:
 
     def __init__(self, task: AmendTask, schema: pa.Schema) -> None:
         self._task, self._schema, self._recipe = task, schema, task["recipe"]
+        # As rows that were read have it: what a table requires is not required of what is made of it.
+        self._plain = pa.schema([pa.field(field.name, field.type) for field in schema])
         self.tally, self.fresh = new_tally(), new_tally()
         self._deferred: list[Any] = []
         self._keys = self._read_keys()
@@ -103,7 +105,7 @@ class _Bucket:
         met = []
         for rows in self._fresh():
             events, tally = sort_events(rows, self._recipe)
-            fresh = to_stored(events, self._task["bucket"], self._schema)
+            fresh = to_stored(events, self._task["bucket"], self._schema).cast(self._plain)
             self.fresh = add([self.fresh, tally])
             self.tally["dropped"] += rows.num_rows
             met.append(np.unique(entity_hashes(fresh, self._recipe)))
@@ -185,7 +187,6 @@ class _Bucket:
         if old is None:
             found, rows = Difference(none, np.arange(new.num_rows), none, none), new.slice(0, 0)
         else:
-            new = new.cast(old.rows.schema)
             found, rows = difference(old.rows, new, recipe["entity"], recipe["id"]), old.rows
         if self._task["defer"] and len(found.gone):
             found = self._without_losers(rows, new, found)
