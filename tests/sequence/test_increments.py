@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from nbplat.sequence import compact
 from tests.fixtures.lakehouse import Lake
 from tests.sequence.days import SOURCE, Days, definition, events, us
 
@@ -137,3 +138,24 @@ def test_a_changed_day_is_compared(days: Days) -> None:
     assert "was not only appended to" in diff["reason"]
     assert [us(3), us(9) + 1] == diff["window"]
     assert fresh(days, **BY_ID) == days.content(of)
+
+
+def test_many_runs_are_compacted(days: Days, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bucket of too many runs is written as one file in a commit of its own; content and older snapshots stay."""
+    monkeypatch.setattr(compact, "MOST_RUNS", 3)
+    keys = {**WITH_ARRIVAL, "dedupe": "last"}
+    of = definition(**keys)
+    days.start(events([{"user": "a", "day": 9, "id": 0}]))
+    days.build(of)
+    pins, contents = [days.pin(of)], [days.content(of)]
+    for day in range(4):
+        days.add(events([{"user": user, "day": day, "id": n, "seen": 9 + day} for n, user in enumerate("ab")]))
+        days.build(of)
+        pins.append(days.pin(of))
+        contents.append(days.content(of))
+    table = days.lake.table(pins[0].table)
+    operations = [snapshot.summary.operation.value for snapshot in table.snapshots()]  # type: ignore[union-attr]
+    assert ["append", "overwrite", "overwrite", "overwrite", "replace", "overwrite"] == operations
+    assert 2 == len(days.index(of).tables.files(days.pin(of)))
+    assert contents == [days.content(of, pin.snapshot_id) for pin in pins]
+    assert fresh(days, **keys) == contents[-1]

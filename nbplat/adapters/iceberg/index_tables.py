@@ -14,7 +14,7 @@ from nbplat.adapters.iceberg.deletes import DeletedRows
 from nbplat.adapters.iceberg.event_source import file_tasks, read_part_whole
 from nbplat.adapters.iceberg.index_snapshot import write_index_snapshot
 from nbplat.adapters.iceberg.live import LiveFile
-from nbplat.adapters.iceberg.manifests import Manifests
+from nbplat.adapters.iceberg.manifests import Manifests, garbage_later
 from nbplat.adapters.iceberg.refs import MAIN, history, set_ref
 from nbplat.adapters.iceberg.scan import check_pin, pinned_files, pinned_schema
 from nbplat.errors import Conflict, NotFound
@@ -158,6 +158,16 @@ class IcebergIndexTables:
     def rows(self, pin: SnapshotPin, bucket: int, columns: Sequence[str]) -> tuple[pa.Table, ...]:
         """See the port."""
         return tuple(read_part_whole(part.task, columns) for part in self.parts(pin, bucket))
+
+    def held(self, name: str) -> frozenset[str]:
+        """See the port; each manifest is read once."""
+        table = self._find(name)
+        if table is None:
+            return frozenset()
+        found = {m.manifest_path: m for each in table.metadata.snapshots for m in each.manifests(table.io)}
+        with garbage_later():
+            entries = Manifests(table.io).entries(list(found.values()))
+            return frozenset(entry.data_file.file_path for each in entries for entry in each)
 
     def drop(self, name: str) -> None:
         """See the port."""
