@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nbplat.adapters.iceberg.arrow_schema import arrow_schema
 from nbplat.adapters.iceberg.catalog import load_table, pin_of, storage_options
 from nbplat.adapters.iceberg.deletes import DeletedRows
-from nbplat.adapters.iceberg.event_source import file_tasks, read_part_whole
+from nbplat.adapters.iceberg.event_source import file_tasks, read_rows
 from nbplat.adapters.iceberg.index_snapshot import write_index_snapshot
 from nbplat.adapters.iceberg.live import LiveFile
 from nbplat.adapters.iceberg.manifests import Manifests, garbage_later
@@ -157,7 +157,15 @@ class IcebergIndexTables:
 
     def rows(self, pin: SnapshotPin, bucket: int, columns: Sequence[str]) -> tuple[pa.Table, ...]:
         """See the port."""
-        return tuple(read_part_whole(part.task, columns) for part in self.parts(pin, bucket))
+        import pyarrow as pa
+
+        def whole(part: SourcePart) -> pa.Table:
+            fields = [pa.field(name, schema.field(name).type) for name in columns]
+            chunks = read_rows(part.task, columns, max(part.rows, 1))
+            return pa.concat_tables([pa.schema(fields).empty_table(), *chunks])
+
+        schema = arrow_schema(pinned_schema(self._at(pin).table, pin).fields)
+        return tuple(whole(part) for part in self.parts(pin, bucket))
 
     def held(self, name: str) -> frozenset[str]:
         """See the port; each manifest is read once."""
