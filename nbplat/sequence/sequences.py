@@ -291,7 +291,7 @@ class Sequences:
             return
         plan = SequencePlan.from_record(job.params["plan"])
         state = self.tables.state(plan.table)
-        kept = set() if state is None else {file.path for file in self.tables.files(state.pin)}
+        kept = self.tables.held(plan.table)
         root = self.spill if plan.engine == "local" else spill_root(self.tables, plan.table)
         folder = self.tables.folder(plan.table) if state is not None else None
         sweep_build(self.files, build_folder(root, job.run_id, plan), folder, plan, kept)
