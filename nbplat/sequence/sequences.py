@@ -11,7 +11,7 @@ from nbplat.job import Job, JobDraft, JobState, JobStore, Run, RunDraft, StepCon
 from nbplat.job.farm import Farms
 from nbplat.sequence.bind import bind, tables_of
 from nbplat.sequence.bound import Bound
-from nbplat.sequence.build import STAGES, build_folder, spill_root, sweep_build
+from nbplat.sequence.build import STAGES, build_stem, spill_root, sweep_build
 from nbplat.sequence.definition import Definition
 from nbplat.sequence.enrich import enrich_tasks
 from nbplat.sequence.examples import Examples, read_examples
@@ -294,7 +294,8 @@ class Sequences:
         kept = set() if state is None else {file.path for file in self.tables.files(state.pin)}
         root = self.spill if plan.engine == "local" else spill_root(self.tables, plan.table)
         folder = self.tables.folder(plan.table) if state is not None else None
-        sweep_build(self.files, build_folder(root, job.run_id, plan), folder, plan, kept)
+        stem = build_stem(job.run_id, plan)
+        sweep_build(self.files, f"{root}/{stem}", folder, stem, kept)
 
     def pinned(self, pins: Mapping[str, SourcePin]) -> Sequences:
         """The same, but sources of these names are read at these states."""
