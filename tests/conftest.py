@@ -37,6 +37,7 @@ _THOROUGH = {
     "test_faults",
     "test_fencing",
     "test_findings_table",
+    "test_index_crash",
     "test_landing",
     "test_odd_tables",
     "test_python_bodies",
