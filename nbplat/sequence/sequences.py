@@ -37,6 +37,7 @@ from nbplat.terms import Files, RunId
 
 if TYPE_CHECKING:
     from nbplat.remote.sequence.tasks import Recipe
+    from nbplat.sequence.export import ExportTables
     from nbplat.sequence.opened import Opened
 
 __all__ = ["Sequences"]
@@ -59,6 +60,7 @@ class Sequences:
     sources: EventSources
     tables: IndexTables
     vocabularies: VocabTables
+    exports: ExportTables
     conditions: Conditions
     farms: Farms
     files: Files

@@ -11,6 +11,7 @@ from nbplat.job.farm import Farm
 from nbplat.sequence.amendments import AMENDS, Amendments
 from nbplat.sequence.build import Builder, build_stem, spill_root
 from nbplat.sequence.definition import Definition
+from nbplat.sequence.exports import Exports
 from nbplat.sequence.plan import SequencePlan
 from nbplat.sequence.provenance import provenance
 from nbplat.sequence.recipe import stored_schema_of
@@ -36,6 +37,8 @@ class Work:
         match SequenceStep(context.job.kind):
             case SequenceStep.BUILD:
                 return self._build(run, context)
+            case SequenceStep.EXPORT:
+                return Exports(self.sequences).do(run, context)
             case step:
                 raise InternalError("job.kind", f"no step is called {step!r}", fix="upgrade nbplat")
 
