@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbplat.errors import Conflict, NotFound, did_you_mean
 from nbplat.sequence.frame_source import FrameSource
+from nbplat.sequence.source_text import source_kind
 from nbplat.terms.frame import read_frame
 
 if TYPE_CHECKING:
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from nbplat.sequence.ports import EventSource, SourcePin
 
 __all__ = ["NamedSources"]
-
-_TABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+\Z")
-_FRAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 class NamedSources:
@@ -46,9 +43,10 @@ class NamedSources:
 
     def open(self, name: str, pin: SourcePin | None = None) -> EventSource:
         """See the port."""
-        if _FRAME.match(name):
+        kind = source_kind(name) if pin is None else pin.kind
+        if kind == "frame":
             return self._frame(name, pin)
-        if _TABLE.match(name) and not name.endswith(".parquet"):
+        if kind == "table":
             from nbplat.adapters.iceberg.event_source import IcebergEventSource
 
             return IcebergEventSource(self._catalog(), name, None if pin is None else pin.table)

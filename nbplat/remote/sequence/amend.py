@@ -14,12 +14,14 @@ import numpy as np
 import pyarrow as pa
 
 from nbplat.remote.failure import failed
+
 from .change_file import Changes, change_location, write_changes
 from .difference import Difference, changed_fields, difference, identity_of
 from .hashing import row_hash
 from .heavy import WORKING, entity_ranges
 from .index_file import index_location, write_index_file
 from .order import ordering
+from .sift import entity_hashes, inside_window, sifted_hashes, write_hashes
 from .sorting import sort_events
 from .spill import read_bucket
 from .stored_rows import SEEN, TIME, TYPE, UNTIL, WHERE, to_stored
@@ -50,7 +52,7 @@ def amend(task: AmendTask) -> dict[str, Any]:
 def _amended(task: AmendTask) -> dict[str, Any]:
     schema = pa.ipc.read_schema(pa.py_buffer(task["stored"]))
     bucket = _Bucket(task, schema)
-    path = index_location(task["out"], task["bucket"], task["unit"], task["fence"])
+    path = index_location(task["out"], task["bucket"], task["stem"], task["unit"], task["fence"])
     location = change_location(task["scratch"], task["unit"], task["fence"])
     with write_changes(location, task["scratched"], schema, task["recipe"]) as changes:
         added = bucket.added(changes)
@@ -59,7 +61,13 @@ def _amended(task: AmendTask) -> dict[str, Any]:
         if first is not None:
             rows, size = write_index_file(path, task["storage"], schema, _chain(first, added))
             files = [{"path": path, "bucket": task["bucket"], "rows": rows, "file_bytes": size}]
-    return {"files": files, "changes": changes.told(), "tally": bucket.tally, "fresh": bucket.fresh}
+    told = {"files": files, "changes": changes.told(), "tally": bucket.tally, "fresh": bucket.fresh}
+    deferred = bucket.deferred()
+    if len(deferred):
+        again = f"{task['scratch'].rstrip('/')}/{task['unit']}-{task['fence']}.again.arrow"
+        write_hashes(again, task["scratched"], deferred)
+        told["again"] = {"path": again, "users": len(deferred)}
+    return told
 
 
 def _chain(first: pa.Table, rest: Iterator[pa.Table]) -> Iterator[pa.Table]:
@@ -86,7 +94,10 @@ class _Bucket:
 
     def __init__(self, task: AmendTask, schema: pa.Schema) -> None:
         self._task, self._schema, self._recipe = task, schema, task["recipe"]
+        # As rows that were read have it: what a table requires is not required of what is made of it.
+        self._plain = pa.schema([pa.field(field.name, field.type) for field in schema])
         self.tally, self.fresh = new_tally(), new_tally()
+        self._deferred: list[Any] = []
         self._keys = self._read_keys()
 
     def added(self, changes: Changes) -> Iterator[pa.Table]:
@@ -94,23 +105,24 @@ class _Bucket:
         met = []
         for rows in self._fresh():
             events, tally = sort_events(rows, self._recipe)
-            fresh = to_stored(events, self._task["bucket"], self._schema)
+            fresh = to_stored(events, self._task["bucket"], self._schema).cast(self._plain)
             self.fresh = add([self.fresh, tally])
             self.tally["dropped"] += rows.num_rows
-            met.append(np.unique(_entity_hash(fresh, self._recipe)))
+            met.append(np.unique(entity_hashes(fresh, self._recipe)))
             added = self._compared(fresh, met[-1], changes)
             if added.num_rows:
                 yield added
-        rest = (
-            np.isin(self._keys.entity, np.concatenate(met), invert=True)
-            if met
-            else np.ones(len(self._keys.entity), bool)
-        )
-        lost = self._keys.inside & rest
+        lost = self._keys.inside.copy()
+        if met:
+            lost &= np.isin(self._keys.entity, np.concatenate(met), invert=True)
         if lost.any():
             # Of these entities the source has nothing: all that is compared has gone.
             old = self._read(lost)
             self._note(old, old.rows.slice(0, 0), changes)
+
+    def deferred(self) -> Any:
+        """``uint64[...]``: hashes of the entities whose whole history has to be looked at."""
+        return np.unique(np.concatenate([np.empty(0, np.uint64), *self._deferred]))
 
     def _fresh(self) -> Iterator[pa.Table]:
         """Screened rows of the source, whole entities at a time, the entities ascending."""
@@ -127,7 +139,7 @@ class _Bucket:
                     only=only,
                 )
 
-        rows, size = (sum(spill[what][task["bucket"]] for spill in task["spills"]) for what in ("rows", "bytes"))
+        rows, size = (sum(spill[what] for spill in task["spills"]) for what in ("rows", "bytes"))
         if rows:
             # Beside the fresh rows the stored ones of the same entities are held, about as many.
             yield from entity_ranges(batches, self._recipe, rows, size, task["memory_bytes"] // (2 * WORKING))
@@ -139,16 +151,14 @@ class _Bucket:
             return _Keys(none, none, np.empty(0, bool))
         names = [*recipe["entity"], TYPE, TIME, *(recipe["id"] if recipe["dedupe"] != "none" else [])]
         keys = read_runs(task["runs"], list(dict.fromkeys(names))).rows
-        at = keys.column(TIME).cast(pa.int64()).to_numpy()
-        inside = np.zeros(len(at), bool)
-        if task["window"] is not None:
-            start, end = task["window"]
-            inside = np.ones(len(at), bool)
-            if start is not None:
-                inside &= at >= start
-            if end is not None:
-                inside &= at < end
-        return _Keys(_entity_hash(keys, recipe), _copy_key(keys, recipe), inside)
+        entity = entity_hashes(keys, recipe)
+        if task["entities"] is not None:
+            inside = np.isin(entity, sifted_hashes(task["entities"], task["scratched"]))
+        elif task["window"] is None:
+            inside = np.zeros(len(entity), bool)
+        else:
+            inside = inside_window(keys.column(TIME).cast(pa.int64()).to_numpy(), task["window"])
+        return _Keys(entity, _copy_key(keys, recipe), inside)
 
     def _compared(self, fresh: pa.Table, entities: Any, changes: Changes) -> pa.Table:
         keys, recipe = self._keys, self._recipe
@@ -177,12 +187,21 @@ class _Bucket:
         if old is None:
             found, rows = Difference(none, np.arange(new.num_rows), none, none), new.slice(0, 0)
         else:
-            new = new.cast(old.rows.schema)
             found, rows = difference(old.rows, new, recipe["entity"], recipe["id"]), old.rows
+        if self._task["defer"] and len(found.gone):
+            found = self._without_losers(rows, new, found)
         gone, come = rows.take(pa.array(found.gone)), new.take(pa.array(found.come))
         changes.take(old, new, found, changed_fields(rows, new, found))
         self._count(gone, come)
         return come.cast(self._schema)
+
+    def _without_losers(self, rows: pa.Table, new: pa.Table, found: Difference) -> Difference:
+        """Leave out the entities that lose an event, and remember them."""
+        before, after = entity_hashes(rows, self._recipe), entity_hashes(new, self._recipe)
+        losers = np.unique(before[found.gone])
+        self._deferred.append(losers)
+        none = np.empty(0, np.int64)
+        return Difference(none, found.come[~np.isin(after[found.come], losers)], none, none)
 
     def _count(self, gone: pa.Table, come: pa.Table) -> None:
         tally = self.tally
@@ -201,18 +220,14 @@ class _Bucket:
 
     def _more_entities(self, gone: pa.Table, come: pa.Table) -> int:
         """Entities that now have events and had none, less those that had some and have none any more."""
-        lost, lost_rows = np.unique(_entity_hash(gone, self._recipe), return_counts=True)
-        new = np.unique(_entity_hash(come, self._recipe))
+        lost, lost_rows = np.unique(entity_hashes(gone, self._recipe), return_counts=True)
+        new = np.unique(entity_hashes(come, self._recipe))
         touched = np.unique(np.concatenate([lost, new]))
         mine = self._keys.entity[np.isin(self._keys.entity, touched)]
         had, rows = np.unique(mine, return_counts=True)
         left = rows.copy()
         left[np.searchsorted(had, lost)] -= lost_rows
         return int(np.isin(new, had, invert=True).sum() - ((left == 0) & ~np.isin(had, new)).sum())
-
-
-def _entity_hash(rows: pa.Table, recipe: Recipe) -> Any:
-    return row_hash(rows.select(recipe["entity"]))
 
 
 def _copy_key(rows: pa.Table, recipe: Recipe) -> Any | None:

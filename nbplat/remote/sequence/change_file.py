@@ -20,7 +20,9 @@ __all__ = ["ADDED", "CHANGED", "REMOVED", "Changes", "change_location", "read_ch
 
 ADDED, REMOVED, CHANGED = "added", "removed", "changed"
 _EXAMPLES = 3
-_OWN = {UNTIL: "(replaced at)", WHERE: "(conditions)"}
+_OWN = {UNTIL: "(replaced at)"}
+# What follows from other columns, which are named.
+_DERIVED = (TIME, SEEN, WHERE)
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
@@ -71,7 +73,7 @@ class Changes:
 
     def take(self, old: StoredRows | None, new: pa.Table, found: Difference, fields: Mapping[str, Any]) -> None:
         """Take in how stored rows differ from new ones (see `difference`); without stored rows all are new."""
-        fields = {self._named(name): differs for name, differs in fields.items() if name not in (TIME, SEEN)}
+        fields = {self._named(name): differs for name, differs in fields.items() if name not in _DERIVED}
         added = np.setdiff1d(found.come, found.now)
         self._write(ADDED, new.take(pa.array(added)), None, None)
         if old is not None:
@@ -118,7 +120,7 @@ class Changes:
         if what != CHANGED:
             side = "now" if what == ADDED else "was"
             for row in self._some(what, rows):
-                values = {name: _text(value) for name, value in row.items() if name not in (BUCKET, TYPE, TIME, SEEN)}
+                values = {name: _text(value) for name, value in row.items() if name not in (BUCKET, TYPE, *_DERIVED)}
                 self._examples[what].append({**self._event(what, row), side: values})
 
     def _show_changed(self, was: pa.Table, now: pa.Table, fields: list[list[str]]) -> None:

@@ -95,6 +95,7 @@ def _with_clocks(raw: pa.Table, recipe: Recipe, tally: dict[str, Any]) -> pa.Tab
             raw.column(recipe["arrival"]), unit=recipe["time_unit"], zone=recipe["zone"], name=recipe["arrival"]
         )
         early = seen < time_us
+        tally["late"] = int((seen > time_us).sum())
         if early.any():
             first = int(np.flatnonzero(early)[0])
             tally["early"] = int(early.sum())

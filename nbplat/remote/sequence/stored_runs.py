@@ -41,7 +41,8 @@ def read_runs(runs: Sequence[Mapping[str, Any]], columns: Sequence[str], keep: A
         columns: At least one.
         keep: ``bool[live rows]`` over all runs: which rows to give; None gives all.
     """
-    tables, run, position = [], [], []
+    tables: list[pa.Table] = []
+    run, position = [], []
     start = 0
     for number, part in enumerate(runs):
         places = _live(part)

@@ -16,6 +16,7 @@ _COUNTS = (
     "null_arrival",
     "other_types",
     "early",
+    "late",
     "dropped",
     "equal",
     "tied",
@@ -29,11 +30,11 @@ def new_tally() -> dict[str, Any]:
 
     Of the keys, ``read`` counts rows of the source; ``null_entity``, ``null_type``, ``null_time``, ``null_arrival`` and
     ``other_types`` what was left out, each row once, in this order; ``early`` arrivals before the event, with
-    ``early_example``; ``dropped`` copies that dedupe left out; ``equal`` rows that are equal to another in all
-    declared columns and stayed; ``tied`` events that share entity, type and time with another; ``rows`` and
-    ``entities`` what is in the index; ``first_us`` and ``last_us`` its span, None when it is empty; ``by_type`` its
-    events by type; ``others`` the left-out types' rows by name, the most frequent ones; ``enriched`` by name of an
-    enrichment the events that found a value.
+    ``early_example``, and ``late`` those after it; ``dropped`` copies that dedupe left out; ``equal`` rows that are
+    equal to another in all declared columns and stayed; ``tied`` events that share entity, type and time with another;
+    ``rows`` and ``entities`` what is in the index; ``first_us`` and ``last_us`` its span, None when it is empty;
+    ``by_type`` its events by type; ``others`` the left-out types' rows by name, the most frequent ones; ``enriched`` by
+    name of an enrichment the events that found a value.
     """
     return {
         **dict.fromkeys(_COUNTS, 0),

@@ -17,7 +17,7 @@ class Measure:
     Attributes:
         name: ``tokens``, ``padding`` and so on.
         left, right: The two values; None where one does not say.
-        unit: ``tokens``, ``bytes``, ``s`` or ``%``.
+        unit: ``tokens``, ``per example``, ``bytes``, ``s`` or ``%`` (of 1).
     """
 
     name: str

@@ -88,6 +88,8 @@ def measure_texts(measure: Measure) -> tuple[str, str, str]:
             return bytes_text(int(value))
         if measure.unit == "s":
             return seconds_text(value)
+        if measure.unit == "per example":
+            return f"{value:,.1f}"
         return f"{100 * value:.1f} %" if measure.unit == "%" else f"{value:,.0f}"
 
     return measure.name, shown(measure.left), shown(measure.right)

@@ -19,7 +19,10 @@ def charts_html(preview: SequencePreview, chars: Mapping[str, str]) -> str:
     ]
     drawn.append(_figure(preview.staleness, ""))
     shares = _shares("Enrichment hits", preview.hits) + _shares("In the vocabulary", preview.vocab)
-    return f'<h4>Over {escape(preview.looked.text())}</h4><div class="m">{"".join(drawn)}{shares}</div>'
+    return (
+        f'<h4>Over {escape(preview.looked.text())}</h4><div class="m">{"".join(drawn)}</div>'
+        f'<div class="m r">{shares}</div>'
+    )
 
 
 def _figure(chart: Histogram, note: str) -> str:

@@ -27,16 +27,16 @@ STYLE = (
     ".nbsq .v{border-left:4px solid;padding:2px 0 2px 10px;margin:6px 0}"
     ".nbsq .okv{border-color:var(--g)}.nbsq .leakv{border-color:var(--r)}.nbsq .riskv{border-color:var(--y)}"
     ".nbsq .ok{color:var(--g)}.nbsq .leak{color:var(--r);font-weight:600}.nbsq .risk{color:var(--y);font-weight:600}"
-    ".nbsq .m{display:flex;flex-wrap:wrap;gap:6px 28px}"
+    ".nbsq .m{display:flex;flex-wrap:wrap;gap:6px 28px}.nbsq .m>div{max-width:260px}.nbsq .r>div{max-width:100%}"
     # A strip: one small box a token, narrower where there are many; the instant is the line between two cells.
     ".nbsq .t{width:100%}.nbsq .p{width:88%;max-width:0;padding:2px 3px 2px 0!important}"
     ".nbsq .a{width:12%;max-width:0;padding:2px 0 2px 3px!important;border-left:2px solid!important}"
     ".nbsq .s{display:flex;align-items:center;font:9px/15px ui-monospace,monospace}.nbsq .e{justify-content:flex-end}"
     ".nbsq .s i{flex:0 1 10px;min-width:2px;height:15px;margin-right:1px;text-align:center;font-style:normal;"
-    "color:#fff;border-radius:2px;overflow:hidden;box-sizing:border-box}"
-    ".nbsq .s i.o{background:0 0;color:inherit;opacity:.8;border:1px solid;line-height:12px}"
+    "color:#fff;background-color:var(--m);border-radius:2px;overflow:hidden;box-sizing:border-box}"
+    ".nbsq .s i.o{flex:0 9 8px;background:0 0;color:inherit;opacity:.8;border:1px solid;line-height:12px}"
     ".nbsq .s i.q{color:var(--r);opacity:1;border-style:dashed}"
-    ".nbsq .s i.f{border:2px solid var(--r);line-height:11px;font-weight:700}"
+    ".nbsq .s i.f{background-image:linear-gradient(var(--r) 72%,transparent 0);font-weight:700}"
     ".nbsq .s u{text-decoration:none;opacity:.72;padding:0 3px;flex:none}"
     ".nbsq .y i{flex:none;width:13px}"
     # A chart: columns that stand on their labels.
@@ -49,4 +49,4 @@ STYLE = (
     "color:inherit!important;padding:0!important;overflow-x:auto}"
     ".nbsq pre i{font-style:normal;color:#fff}"
     ".nbsq summary{cursor:pointer}"
-) + "".join(f".nbsq i.t{place}{{background:{colour}}}" for place, colour in enumerate(COLOURS))
+) + "".join(f".nbsq i[class^='{place}']{{background-color:{colour}}}" for place, colour in enumerate(COLOURS))

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from nbplat.remote.sequence.events import Events
 from nbplat.remote.sequence.gather import Ragged, cut, expand, merge, turned
-from nbplat.sequence.definition import MAX_LAST, Definition, EventRule
+from nbplat.sequence.batches import groups_of
+from nbplat.sequence.definition import Definition
 from nbplat.sequence.examples import Examples
 from nbplat.sequence.ports import Index
 from nbplat.sequence.preview.record import Looked
 from nbplat.sequence.select import rules_of, select_events
+from nbplat.sequence.token_reader import nearest_kept
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from nbplat.remote.sequence.events import Rule
+    from nbplat.sequence.enrich import Joined
 
-__all__ = ["Budget", "Staged", "lengths_of", "looked", "read", "staged"]
+__all__ = ["Budget", "Read", "Staged", "read", "staged"]
 
 
 class Budget(NamedTuple):
@@ -119,14 +122,20 @@ def _fewer(found: list[Read], most: int) -> list[Read]:
     return thin
 
 
-def staged(definition: Definition, index: Index, examples: Examples, each: Read) -> Staged:
-    """Take the examples of one bucket through retrieving, selecting and sizing."""
+def staged(
+    definition: Definition, index: Index, examples: Examples, each: Read, joined: Mapping[str, Joined]
+) -> Staged:
+    """Take the examples of one bucket through retrieving, selecting and sizing.
+
+    Args:
+        joined: Tables of the enrichments at reading, by name.
+    """
     rules = rules_of(definition, index.record)
     found = select_events(each.events, rules, definition, examples, each.bucket, each.places)
     retrieved = tuple(expand(selection) for selection in found.selections)
     kept = tuple(
-        _nearest(rule, rows, each.events, examples, each.places)
-        for rule, rows in zip(definition.events, retrieved, strict=True)
+        each if isinstance(each, Ragged) else rows
+        for each, rows in zip(nearest_kept(found, definition, examples, joined), retrieved, strict=True)
     )
     return Staged(
         places=each.places,
@@ -141,33 +150,10 @@ def staged(definition: Definition, index: Index, examples: Examples, each: Read)
     )
 
 
-def lengths_of(definition: Definition) -> tuple[int, ...]:
-    """L of each list: one in a mixed layout, one a rule otherwise."""
-    size = definition.size
-    own = tuple(rule.last if rule.select is None else min(rule.select.count, rule.last) for rule in definition.events)
-    if definition.layout == "mixed":
-        return (size.length or min(sum(own), MAX_LAST),)
-    return tuple(
-        size.lengths.get(rule.event_type) or size.length or most
-        for rule, most in zip(definition.events, own, strict=True)
-    )
-
-
-def _nearest(
-    rule: EventRule, rows: Ragged, events: Events, examples: Examples, places: npt.NDArray[np.int64]
-) -> Ragged:
-    if rule.select is None:
-        return rows
-    from nbplat.remote.sequence.nearest import nearest, vectors
-
-    ours = vectors(events.rows.column(rule.select.column), rule.select.column)
-    theirs = vectors(examples.take(places).rows.column(rule.select.to), rule.select.to)
-    return nearest(rows, ours, theirs, rule.select.count).kept
-
-
 def _sized(definition: Definition, events: Events, kept: tuple[Ragged, ...]) -> tuple[Ragged, ...]:
     lists = (merge(events, kept),) if definition.layout == "mixed" else kept
-    cut_ = tuple(
-        cut(each, length, definition.size.truncate) for each, length in zip(lists, lengths_of(definition), strict=True)
-    )
-    return tuple(turned(each) for each in cut_) if definition.size.order == "newest_first" else cut_
+    sized = []
+    for each, group in zip(lists, groups_of(definition), strict=True):
+        short = cut(each, group.most, definition.size.truncate)
+        sized.append(turned(short) if definition.size.order == "newest_first" else short)
+    return tuple(sized)
