@@ -9,7 +9,7 @@ import logging
 import os
 import platform
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from nbplat.clock import Clock, SystemClock
 from nbplat.config import Config, load_config
 from nbplat.errors import InternalError, NotFound, SetupError
-from nbplat.job import END_STATES, Job, JobStore, Run, RunDraft, StepContext, Unit
+from nbplat.job import END_STATES, Job, JobState, JobStore, Run, RunDraft, StepContext, Unit
 from nbplat.job.inline import work_inline
 from nbplat.terms import Files, content_hash, file_location
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nbplat.demo.load import DemoReport
     from nbplat.engines import Engines
     from nbplat.sequence.ports import RowSource
+    from nbplat.sequence.sequences import Sequences
     from nbplat.training.ports import ModelKit, TrainingSource
 
 __all__ = ["Platform", "open_platform"]
@@ -41,6 +42,9 @@ _VERSIONS_OF = ("nbplat", "duckdb", "pyarrow", "pyiceberg")
 
 # DuckDB cannot bind, let alone spill, in less; the plan's groups follow the configured limit all the same.
 _ENGINE_FLOOR_BYTES = 64 << 20
+
+# Chunks of rows and the buckets that they are dealt to need some room.
+_INDEX_FLOOR_BYTES = 1 << 20
 
 # Optional, and named in the provenance of the runs that used them.
 _ENGINE_PACKAGES = ("pyspark", "ray")
@@ -208,6 +212,42 @@ class Platform:
 
         return IcebergTrainingSource(self.catalog)
 
+    @property
+    def sequences(self) -> Sequences:
+        """Sequences over tables and files."""
+        return self.sequences_of({})
+
+    def sequences_of(self, frames: Mapping[str, Any]) -> Sequences:
+        """Sequences that may name DataFrames of the notebook as well, by `frames`."""
+        from nbplat.adapters.duckdb.conditions import DuckDBConditions
+        from nbplat.adapters.iceberg.catalog import storage_options
+        from nbplat.adapters.iceberg.index_tables import IcebergIndexTables
+        from nbplat.adapters.iceberg.vocab_tables import IcebergVocabTables
+        from nbplat.adapters.local.farm import local_slots
+        from nbplat.event_sources import NamedSources
+        from nbplat.sequence.sequences import Sequences
+
+        return Sequences(
+            store=self.store,
+            sources=NamedSources(
+                lambda: self.catalog,
+                lambda location: storage_options(self.catalog, location),
+                frames,
+                self.config.home / "frames",
+            ),
+            tables=IcebergIndexTables(self.catalog),
+            vocabularies=IcebergVocabTables(self.catalog),
+            conditions=DuckDBConditions(),
+            farms=self.engines,
+            files=self.files,
+            spill=file_location(self.config.home / "spill" / "sequence"),
+            slots=local_slots(self.config.threads or os.cpu_count() or 1, self.config.memory_bytes),
+            memory_bytes=max(self.config.memory_bytes, _INDEX_FLOOR_BYTES),
+            lease_ms=int(self.config.lease_seconds * 1000),
+            unit_attempts=self.config.unit_attempts,
+            versions={name: version(name) for name in _VERSIONS_OF} | _installed(_ENGINE_PACKAGES),
+        )
+
     def rows_of(self, table: str) -> RowSource:
         """Rows of a table at its present snapshot, for sequences."""
         from nbplat.adapters.iceberg.sequence_source import IcebergRows
@@ -269,9 +309,10 @@ class Platform:
 
     def run_step(self, context: StepContext) -> dict[str, Any]:
         """Do the work of one job."""
-        if context.job.kind.startswith("backfill."):
+        if context.job.kind.startswith(("backfill.", "sequence.")):
+            owner = self.backfills if context.job.kind.startswith("backfill.") else self.sequences
             try:
-                return self.backfills.run_step(context)
+                return owner.run_step(context)
             finally:
                 if "engines" in self.__dict__:
                     self.engines.close()
@@ -287,14 +328,31 @@ class Platform:
             if run := left_branch(self.store, job):
                 self._sweep(run)
             settle(self.store, job)
+        elif job.kind.startswith("sequence.") and job.state in END_STATES:
+            from nbplat.sequence.settle import settle as settle_sequence
+
+            if job.state is JobState.CANCELLED:
+                self._sweep_sequence(job)
+            settle_sequence(self.store, job)
 
     def bury(self, job: Job, how: str) -> list[Unit]:
         """Count the try of what a job's process had under way when it died of itself."""
+        if job.kind.startswith("sequence."):
+            from nbplat.sequence.deaths import bury as bury_sequence
+
+            return bury_sequence(self.store, job, how, max_attempts=self.config.unit_attempts)
         if not job.kind.startswith("backfill."):
             return []
         from nbplat.backfill.deaths import bury
 
         return bury(self.store, job, how, max_attempts=self.config.unit_attempts)
+
+    def _sweep_sequence(self, job: Job) -> None:
+        """Take away what a cancelled job of a sequence has left; the next build does it else."""
+        try:
+            self.sequences.sweep(job)
+        except Exception as exc:  # noqa: BLE001 - whatever the catalog's client raises, the run must be settled
+            _log.warning("%s: its files could not be removed: %s", job.run_id, exc)
 
     def _sweep(self, run: Run) -> None:
         """Take away the branch of a promotion that was cancelled or died; the next promotion does it else."""

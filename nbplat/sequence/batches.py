@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -18,12 +19,15 @@ from nbplat.sequence.enrich import Joined
 from nbplat.sequence.examples import Examples
 from nbplat.sequence.featurize import Encoder, encoders
 from nbplat.sequence.ports import Index
+from nbplat.sequence.select import Selected, rules_of, select_events, selected
 from nbplat.sequence.token_reader import TIME_COLUMN, TokenReader, cutoffs, table_column
 from nbplat.sequence.token_store import TokenStore
 from nbplat.sequence.vocab import Fitted
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from nbplat.remote.sequence.events import Events
 
 __all__ = ["ORDERS", "Batches", "Group", "groups_of"]
 
@@ -126,13 +130,13 @@ class Batches:
         self.definition = definition
         self.groups = groups_of(definition)
         self.format, self.order, self.rows, self.seed, self.pad_to = format, order, rows, seed, pad_to
-        self._index, self._examples = index, examples
+        self._index, self.examples = index, examples
         self._keep_bytes, self._folder = keep_bytes, folder
         listed = format in ("arrow", "pandas")
         features, raw = _chosen(definition, encoders(definition, fitted), listed, columns)
         self._reader = TokenReader(definition, features, tuple(raw), joined or {})
         self._raw = raw
-        self._carried = _carried(definition, examples)
+        self.carried = _carried(definition, examples)
         self._tables = {id(table): at for at, table in enumerate(self._reader.tables)}
         self._sides = {each.name: self._side(each) for each in features if each.feature.column in self._reader.joined}
         self._check_names(listed)
@@ -144,20 +148,43 @@ class Batches:
         """Batches of the order ``examples``."""
         if self.order != "examples":
             raise TypeError("how many batches there are by bucket is known when they were made")
-        return -(-len(self._examples) // self.rows)
+        return -(-len(self.examples) // self.rows)
 
     def __iter__(self) -> Iterator[Any]:
         if self.order == "examples":
             for number in range(len(self)):
                 yield self[number]
             return
-        for found, part in self._reader.parts(self._index, self._examples):
-            with closing(self._new_store(keep_bytes=1 << 62)) as store:
-                store.add(part)
-                store.finish()
-                places = self._shuffled(found.examples, found.bucket)
-                for start in range(0, len(places), self.rows):
-                    yield self._batch(store, places[start : start + self.rows])
+        for found in selected(self._index, self.definition, self.examples, self.index_columns):
+            yield from self.of_bucket(found)
+
+    @property
+    def index_columns(self) -> tuple[str, ...]:
+        """Columns of the index that are read."""
+        return self._reader.columns
+
+    def of_events(self, events: Events, bucket: int, examples: Examples) -> Iterator[Any]:
+        """Batches of other examples, all of them of one bucket, whose events are at hand.
+
+        Args:
+            events: With `index_columns`.
+        """
+        mine = copy.copy(self)
+        mine.examples, mine.carried = examples, _carried(self.definition, examples)
+        rules = rules_of(self.definition, self._index.record)
+        places = np.arange(len(examples), dtype=np.int64)
+        yield from mine.of_bucket(select_events(events, rules, self.definition, examples, bucket, places))
+
+    def of_bucket(self, found: Selected) -> Iterator[Any]:
+        """Batches of the examples of one bucket."""
+        # Nothing is left behind: what one bucket holds is in memory already.
+        part = self._reader.part(found, self.examples, compact=False)
+        with closing(self._new_store(keep_bytes=1 << 62)) as store:
+            store.add(part)
+            store.finish()
+            places = self._shuffled(found.examples, found.bucket)
+            for start in range(0, len(places), self.rows):
+                yield self._batch(store, places[start : start + self.rows])
 
     def __getitem__(self, number: int) -> Any:
         """One batch of the order ``examples``; what torch's DataLoader asks for with ``batch_size=None``."""
@@ -165,11 +192,11 @@ class Batches:
             raise IndexError(f"there are {len(self)} batches, {number} is none of them")
         if self._store is None:
             self._store = self._read()
-        start, end = number * self.rows, min((number + 1) * self.rows, len(self._examples))
+        start, end = number * self.rows, min((number + 1) * self.rows, len(self.examples))
         if self.seed is None:
             return self._batch(self._store, np.arange(start, end))
         if self._turn is None:
-            self._turn = self._shuffled(np.arange(len(self._examples)), 0)
+            self._turn = self._shuffled(np.arange(len(self.examples)), 0)
         return self._batch(self._store, self._turn[start:end])
 
     def set_epoch(self, epoch: int) -> None:
@@ -192,7 +219,7 @@ class Batches:
     # -- one batch ---------------------------------------------------------------------------------
 
     def _batch(self, store: TokenStore, places: npt.NDArray[np.int64]) -> Any:
-        carried = {name: column.take(pa.array(places)) for name, column in self._carried.items()}
+        carried = {name: column.take(pa.array(places)) for name, column in self.carried.items()}
         if self.format in ("arrow", "pandas"):
             lists = {name: column for group in self.groups for name, column in self._lists(store, group, places)}
             batch = as_arrow(carried, lists)
@@ -214,7 +241,7 @@ class Batches:
             length=group.most if self.pad_to == "length" else None,
             pad_left=size.pad == "left",
         )
-        as_of = self._examples.as_of_us[places][:, None]
+        as_of = self.examples.as_of_us[places][:, None]
         arrays = {group.prefix + each.name: self._encoded(store, each, at, as_of) for each in self._reader.encoders}
         arrays[f"{group.prefix}mask"] = at != store.rows
         arrays[f"{group.prefix}length"] = counts.astype(np.int32)
@@ -231,7 +258,7 @@ class Batches:
             truncate=size.truncate,
             newest_first=size.order == "newest_first",
         )
-        as_of = np.repeat(self._examples.as_of_us[places], np.diff(found.offsets))
+        as_of = np.repeat(self.examples.as_of_us[places], np.diff(found.offsets))
         offsets = pa.array(found.offsets, pa.int64())
         for name, shown in self._raw.items():
             yield group.prefix + shown, pa.LargeListArray.from_arrays(offsets, self._taken(store, name, found, as_of))
@@ -288,13 +315,13 @@ class Batches:
         ages = {each.name: _NEVER for each in self._reader.encoders if each.is_age}
         keys = {table_column(at): -1 for at in self._tables.values()}
         fills = {TIME_COLUMN: _NEVER, **ages, **keys}
-        return TokenStore(len(self._examples), keep_bytes=keep_bytes, folder=self._folder, fills=fills)
+        return TokenStore(len(self.examples), keep_bytes=keep_bytes, folder=self._folder, fills=fills)
 
     def _read(self) -> TokenStore:
         store = self._new_store(self._keep_bytes)
         try:
-            for _, part in self._reader.parts(self._index, self._examples):
-                store.add(part)
+            for found in selected(self._index, self.definition, self.examples, self.index_columns):
+                store.add(self._reader.part(found, self.examples))
             store.finish()
         except BaseException:
             store.close()
@@ -312,7 +339,7 @@ class Batches:
             inner = [each.name for each in self._reader.encoders]
             inner += list(self._raw.values()) if listed else ["mask", "length"]
             names += [group.prefix + name for name in inner]
-        names += list(self._carried)
+        names += list(self.carried)
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:
             raise RequestError(

@@ -26,6 +26,8 @@ class Bound:
         definition: Of the chosen variant: every enrichment has its `on` and `time`, every embedding its ``size``; the
             `defaults` say which of them were not written.
         variant: Name of the variant; None: the definition itself.
+        version: Of the definition as declared, or of the variant as declared. (`definition` has more filled in, and
+            another version.)
         index_record: What decides the index, as JSON.
         index_version: SHA-256 of `index_record`.
         index_columns: Columns of the events that the index stores, and that break ties and tell exact duplicates:
@@ -45,6 +47,7 @@ class Bound:
     declared: Definition
     definition: Definition
     variant: str | None
+    version: str
     index_record: Mapping[str, Any]
     index_version: str
     index_columns: tuple[str, ...]

@@ -25,7 +25,10 @@ from nbplat.sequence.recipe import stored_schema_of
 from nbplat.sequence.report import report_of
 from nbplat.terms import Files, Progress, SnapshotPin
 
-__all__ = ["Builder", "build_folder", "sweep_build"]
+__all__ = ["STAGES", "Builder", "build_folder", "spill_root", "sweep_build"]
+
+STAGES = ("scatter", "shard")
+"""Last parts of the scopes of a build's units."""
 
 _DIRECT = "all"
 
@@ -51,7 +54,6 @@ class Builder:
     tables: IndexTables
     farm: Farm
     store: JobStore
-    files: Files
     scope: str
     scratch: str
     scratch_storage: Mapping[str, str]
@@ -76,16 +78,15 @@ class Builder:
         files = tuple(IndexFile(**file) for _, unit in sorted(sharded.items()) for file in unit["files"])
         tally = add([*(each["tally"] for each in spilled.values()), *(each["tally"] for each in sharded.values())])
         size = sum(file.file_bytes for file in files)
-        pin = self.tables.publish(
+        return self.tables.publish(
             self.plan.table,
             None,
             added=files,
             source=self.plan.source,
             report=report_of(tally, self.recipe, self.plan.source.name, size),
             summary=provenance,
+            tag=f"nbplat-{context.job.run_id.replace('@', '-')}-{_stem(self.plan)}",
         )
-        sweep_build(self.files, self.scratch, self.tables.folder(self.plan.table), self.plan, {f.path for f in files})
-        return pin
 
     def _scatter(self, context: StepContext, board: _Board) -> dict[str, Mapping[str, Any]]:
         parts = {part.id: part for part in self.source.parts}
@@ -192,16 +193,21 @@ def build_folder(root: str, run_id: str, plan: SequencePlan) -> str:
     return f"{root.rstrip('/')}/{run_id.replace('@', '-')}/{_stem(plan)}"
 
 
-def sweep_build(files: Files, scratch: str, folder: str, plan: SequencePlan, keep: set[str]) -> None:
+def spill_root(tables: IndexTables, table: str) -> str:
+    """Folder of spill files beside a table, where workers on other machines reach it."""
+    return f"{tables.folder(table).rpartition('/')[0]}/spill"
+
+
+def sweep_build(files: Files, scratch: str, folder: str | None, plan: SequencePlan, keep: set[str]) -> None:
     """Remove the spill files of a plan, and data files of its tries that were not published.
 
     Args:
-        folder: Of the table's data files.
+        folder: Of the table's data files; None: there is no table.
         keep: Locations that the table names.
     """
     for file in files.list(scratch):
         files.delete(file.location)
-    for file in files.list(folder):
+    for file in files.list(folder) if folder is not None else ():
         if file.location.rpartition("/")[2].startswith(f"{_stem(plan)}-") and file.location not in keep:
             files.delete(file.location)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from nbplat.sequence.paths import join_path
 from nbplat.terms import content_hash
 
 __all__ = [
@@ -72,6 +73,11 @@ class EventRule:
     where: str | None = None
     select: Nearest | None = None
 
+    @property
+    def most(self) -> int:
+        """How many events it gives at most, the selection included."""
+        return self.last if self.select is None else self.select.count
+
 
 @dataclass(frozen=True, slots=True)
 class Enrichment:
@@ -82,15 +88,16 @@ class Enrichment:
         table: Iceberg table that it comes from.
         column: Its name there.
         at: Which of several values holds: ``event_time``, ``request_time`` (the as-of instant) or ``latest``.
-        on: Pairs of event column and column of `table` that must be equal.
-        time: Column of `table` from which a value holds; None: one row per key, and `at` is ``latest``.
+        on: Pairs of event column and column of `table` that must be equal; empty: not written, and binding tells.
+        time: Column of `table` from which a value holds; None: not written, or, once bound, there is one row per key
+            and `at` is ``latest``.
     """
 
     name: str
     table: str
     column: str
     at: str
-    on: tuple[tuple[str, str], ...]
+    on: tuple[tuple[str, str], ...] = ()
     time: str | None = None
 
 
@@ -124,7 +131,7 @@ class Feature:
         options: By name, sorted; every option of the function is there, with its default where none was written:
             vocab ``min_count``, ``max_size`` (None: no limit); hash ``buckets``; age ``unit`` (``s m h d``); bucket
             ``edges`` (ascending); quantile ``count``; number ``type`` (``float32 float64 int32 int64``), ``fill``;
-            embedding ``size``.
+            embedding ``size`` (None: not written, and binding tells).
     """
 
     name: str
@@ -177,8 +184,9 @@ class Definition:
         layout: ``mixed`` is one sequence of all types by time; ``per_type`` one for each.
         features: In the order written.
         show: Further columns of the events that are carried along.
-        variants: Name -> path -> value, as written: ``{"short": {"size.length": 50}}``; see `variants`.
-        lines: Where each key was written, ``{"events.click.last": "line 2, column 1"}``; empty without a text.
+        variants: Name -> path -> value in its shortest form: ``{"short": {"size.length": 50}}``; see `variants`.
+        lines: Where each key was written, ``{"events.click.last": "line 2, column 1"}``: the value's place, the key's
+            of a mapping; in the Python form the path itself. Empty without either. See `place`.
         defaults: What was not written and is taken, ``("type: event_type",)``.
     """
 
@@ -204,6 +212,17 @@ class Definition:
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
     lines: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), compare=False, repr=False)
     defaults: tuple[str, ...] = field(default=(), compare=False, repr=False)
+
+    def place(self, *path: str) -> str:
+        """Where a key was written, or else the nearest key around it; empty when nothing is known.
+
+        Args:
+            path: Names from the top: ``("events", "click", "last")``.
+        """
+        for end in range(len(path), 0, -1):
+            if found := self.lines.get(join_path(*path[:end])):
+                return found
+        return ""
 
     @property
     def version(self) -> str:
@@ -231,7 +250,7 @@ class Definition:
             "layout": self.layout,
             "size": {**_plain(self.size), "lengths": dict(self.size.lengths)},
             "features": {
-                each.name: {"function": each.function, "column": each.column, **dict(each.options)}
+                each.name: {"function": each.function, "column": each.column, **_options_record(each)}
                 for each in self.features
             },
             "show": list(self.show),
@@ -248,6 +267,10 @@ def _rule_record(rule: EventRule) -> dict[str, Any]:
     record = _plain(rule)
     del record["event_type"]
     return {**record, "select": None if rule.select is None else _plain(rule.select)}
+
+
+def _options_record(feature: Feature) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in feature.options}
 
 
 def _enrichment_record(each: Enrichment) -> dict[str, Any]:

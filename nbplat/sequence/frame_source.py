@@ -106,6 +106,16 @@ class FrameSource:
         """See the port: a frame of other content is another frame."""
         return () if pin == self.pin else None
 
+    def parts_within(
+        self, column: str, window: tuple[int | None, int | None], unit: str | None
+    ) -> tuple[SourcePart, ...]:
+        """See the port: nothing is known of the times of parts."""
+        return self.parts
+
+    def changed_span(self, pin: SourcePin, column: str, unit: str | None) -> tuple[int, int] | None:
+        """See the port: nothing is known of the times of rows."""
+        return None
+
     def _stored(self) -> Path:
         import pyarrow as pa
 

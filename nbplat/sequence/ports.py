@@ -126,6 +126,23 @@ class EventSource(Protocol):
     def added_since(self, pin: SourcePin) -> tuple[SourcePart, ...] | None:
         """Parts that hold the rows added since `pin`; None when the source was not only appended to since."""
 
+    def parts_within(
+        self, column: str, window: tuple[int | None, int | None], unit: str | None
+    ) -> tuple[SourcePart, ...]:
+        """Those of `parts` that can hold rows whose time is in the window; all of them where nothing is known.
+
+        Args:
+            column: A time column.
+            window: From the first to before the second moment, microseconds since 1970 UTC; None without an end.
+            unit: Of integer times, ``s``, ``ms`` or ``us``.
+        """
+
+    def changed_span(self, pin: SourcePin, column: str, unit: str | None) -> tuple[int, int] | None:
+        """The times of all rows that came or went since `pin`, from the first to before the second; None: unknown.
+
+        They may be wider by a day: a clock's zone is not looked at. Arguments as of `parts_within`.
+        """
+
 
 class EventSources(Protocol):
     """Finds what a definition names."""

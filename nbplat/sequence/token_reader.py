@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,15 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from nbplat.remote.sequence.events import Events, Selection
-from nbplat.remote.sequence.gather import Ragged, expand
-from nbplat.remote.sequence.rank import packed, signed
+from nbplat.remote.sequence.gather import Ragged, expand, mixing
 from nbplat.sequence.definition import Definition, EventRule
 from nbplat.sequence.enrich import Joined, ReadTable
 from nbplat.sequence.examples import Examples
 from nbplat.sequence.failures import our_errors
 from nbplat.sequence.featurize import Encoder
-from nbplat.sequence.ports import Index
-from nbplat.sequence.select import Selected, selected
+from nbplat.sequence.select import Selected
 from nbplat.sequence.token_store import Part
 
 if TYPE_CHECKING:
@@ -64,23 +62,17 @@ class TokenReader:
             {id(self.joined[name].table): self.joined[name].table for name in used if name in self.joined}.values()
         )
 
-    def parts(
-        self, index: Index, examples: Examples, places: npt.NDArray[np.int64] | None = None
-    ) -> Iterator[tuple[Selected, Part]]:
-        """Bucket by bucket; every example is in one part."""
-        for found in selected(index, self.definition, examples, self.columns, places=places):
-            yield found, self.part(found, examples)
-
-    def part(self, found: Selected, examples: Examples) -> Part:
-        """Encode what the examples of one bucket see."""
+    def part(self, found: Selected, examples: Examples, *, compact: bool = True) -> Part:
+        """Encode what the examples of one bucket see; with `compact` only that, else all of the bucket's events."""
         kept = nearest_kept(found, self.definition, examples, self.joined)
-        events, kept = _referred(found.events, kept)
+        events = found.events
+        if compact:
+            events, kept = _referred(events, kept)
         rank = None
         if len(kept) > 1 and self.definition.layout == "mixed":
-            order = _merged_order(events)
-            events = _in_order(events, order)
-            rank = np.empty(len(order), np.int64)
-            rank[order] = np.arange(len(order))
+            mixed = mixing(events)
+            events = _in_order(events, mixed.row)
+            rank = mixed.rank.astype(np.int64)
         numbers: dict[str, npt.NDArray[Any]] = {}
         for number, table in enumerate(self.tables):
             keys = table.keys(events.rows)
@@ -223,13 +215,3 @@ def _in_order(events: Events, at: npt.NDArray[np.int64]) -> Events:
         until_us=None,
         passes=None,
     )
-
-
-def _merged_order(events: Events) -> npt.NDArray[np.int64]:
-    """Places by entity, then time, then type, then place."""
-    if not len(events.time_us):
-        return np.empty(0, np.int64)
-    keys = packed([events.entity.astype(np.uint64), signed(events.time_us)])
-    if keys is None:
-        return np.lexsort((events.time_us, events.entity))
-    return np.argsort(keys.keys, kind="stable")

@@ -234,7 +234,8 @@ def _joined(
         lo[mine], hi[mine] = kept.lo + base, kept.hi + base
         skips.append((mine, kept.skipped + base, np.diff(kept.skipped_at)))
     skipped = _ordered_lists(skips, examples)
-    none = np.empty(0, np.int64)
+    # What was seen beside the kept ones is of no use here; this takes no memory.
+    none = np.broadcast_to(np.int64(0), examples)
     return Selection(lo, hi, skipped.offsets, skipped.positions, none, none, none)
 
 

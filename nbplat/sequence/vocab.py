@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -12,6 +13,7 @@ import pyarrow as pa
 
 from nbplat.remote.sequence import tokens
 from nbplat.sequence.definition import Definition, Feature
+from nbplat.sequence.enrich import Joined
 from nbplat.terms import content_hash
 
 if TYPE_CHECKING:
@@ -100,7 +102,7 @@ def fit(
     definition: Definition,
     index: Index,
     index_version: str,
-    columns: Callable[[int, Sequence[str]], pa.Table] | None = None,
+    joined: Mapping[str, Joined] = MappingProxyType({}),
     *,
     stored: VocabTables | None = None,
     table: str = "",
@@ -111,7 +113,8 @@ def fit(
     The event types are not learned: the declared ones, sorted, have the ids from 2, and no other occurs.
 
     Args:
-        columns: Gives columns of all events of a bucket, read-time enrichments included; None: `Index.events`.
+        joined: Enrichments at reading, by name. Of those that the example's moment decides the values at the event's
+            own time are learned from.
         stored: Where vocabularies are kept; None keeps none.
         table: Name of the index table there.
         again: Learn even where something is kept under the key; it is not replaced.
@@ -119,7 +122,7 @@ def fit(
     Returns:
         Every vocabulary that holds: when two learn at once, the one that was kept first.
     """
-    read = columns or (lambda bucket, names: index.events(bucket, names).rows)
+    read = functools.partial(_columns, index, joined)
     found: dict[str, Vocabulary] = {}
     missing: list[Feature] = []
     for feature in definition.features:
@@ -141,6 +144,20 @@ def fit(
         found[feature.name] = vocabulary
     ordered = {feature.name: found[feature.name] for feature in definition.features if feature.name in found}
     return Fitted(definition.version, MappingProxyType(ordered))
+
+
+def _columns(index: Index, joined: Mapping[str, Joined], bucket: int, names: Sequence[str]) -> pa.Table:
+    """Columns of all events of a bucket, those of other tables as they held at the event's time."""
+    keys = [key for name in names if name in joined for key in joined[name].table.on]
+    events = index.events(bucket, tuple(dict.fromkeys([name for name in names if name not in joined] + keys)))
+    rows = events.rows
+    for name in names:
+        if name in joined:
+            table = joined[name].table
+            at = table.rows(table.keys(events.rows), events.time_us, events.time_us, strict=False)
+            values = table.values.rows[joined[name].column]
+            rows = rows.append_column(name, values.take(pa.array(at, mask=at < 0)))
+    return rows.select(list(names))
 
 
 def _declared_types(definition: Definition, index: Index, key: str) -> Vocabulary:

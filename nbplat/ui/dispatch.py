@@ -118,10 +118,15 @@ def _body(
     kind, file = _kind(verb, options)
     if file is not None and cell is not None:
         raise RequestError("usage.body", f"two bodies: the cell and {BODY_FLAGS[kind]} {file}", fix="give one")
+    if kind == "yaml" and file not in (None, "-"):
+        # Its handler reads it: a definition may be named by its file, and a fault is told with file and line.
+        return None
     text = cell if file is None else _read(file, kind, where)
     if text is None or not text.strip():
         if verb.body_required:
-            mend = f"give {BODY_FLAGS[kind]} FILE" + ("" if where == "cli" else f", or write it in a cell: %%{prog.lstrip('%')}")
+            mend = f"give {BODY_FLAGS[kind]} FILE" + (
+                "" if where == "cli" else f", or write it in a cell: %%{prog.lstrip('%')}"
+            )
             raise RequestError("usage.body", f"{prog} needs a body ({kind})", fix=mend)
         return None
     # The braces of a Python body are its own.
@@ -141,7 +146,9 @@ def _kind(verb: Verb, options: SimpleNamespace) -> tuple[Body, str | None]:
     if getattr(options, "lang", None) != "python":
         return verb.body, file
     if file is not None:
-        raise RequestError("usage.body", f"{BODY_FLAGS[verb.body]} {file} is no Python body", fix=f"write --python {file}")
+        raise RequestError(
+            "usage.body", f"{BODY_FLAGS[verb.body]} {file} is no Python body", fix=f"write --python {file}"
+        )
     return "python", None
 
 
@@ -154,4 +161,6 @@ def _read(file: str, kind: Body, where: Where) -> str:
         return Path(file).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
-        raise RequestError("usage.body", f"{BODY_FLAGS[kind]} {file} cannot be read: {reason}", fix="give a text file") from None
+        raise RequestError(
+            "usage.body", f"{BODY_FLAGS[kind]} {file} cannot be read: {reason}", fix="give a text file"
+        ) from None

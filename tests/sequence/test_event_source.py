@@ -165,7 +165,7 @@ def replace(lake: Lake, operation: str) -> None:
     """Write all files of the table into one, as a compaction does, and call it that."""
     with pytest.MonkeyPatch.context() as patch:
         # pyiceberg counts what compactions do, and refuses to.
-        patch.setattr(snapshots, "update_snapshot_summaries", lambda summary, _=None: summary)
+        patch.setattr(snapshots, "update_snapshot_summaries", lambda summary, **_: summary)
         _rewrite(lake.table(CLICKS), Operation(operation))
 
 

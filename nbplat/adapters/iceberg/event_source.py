@@ -14,7 +14,8 @@ from nbplat.adapters.iceberg.live import LiveFile, refuse_unreadable
 from nbplat.adapters.iceberg.manifests import Manifests, garbage_later
 from nbplat.adapters.iceberg.refs import history
 from nbplat.adapters.iceberg.scan import check_pin, pinned_files, pinned_schema
-from nbplat.errors import NotFound, did_you_mean
+from nbplat.adapters.iceberg.time_bounds import NO_ROWS, time_bounds
+from nbplat.errors import Conflict, NotFound, did_you_mean
 from nbplat.sequence.ports import SourcePart, SourcePin
 from nbplat.terms import SnapshotPin, content_hash
 
@@ -103,6 +104,37 @@ class IcebergEventSource:
         refuse_unreadable(added, self._pin.table)
         return self._parts(sorted(added, key=lambda live: live.path))
 
+    def parts_within(
+        self, column: str, window: tuple[int | None, int | None], unit: str | None
+    ) -> tuple[SourcePart, ...]:
+        """See the port; by the bounds in the manifests."""
+        field = pinned_schema(self._table, self._pin).find_field(column)
+        start, end = window
+
+        def meets(live: LiveFile) -> bool:
+            bounds = time_bounds(live.file, field, unit)
+            return bounds is None or ((end is None or bounds[0] < end) and (start is None or bounds[1] > start))
+
+        return self._parts([live for live in self._files if meets(live)])
+
+    def changed_span(self, pin: SourcePin, column: str, unit: str | None) -> tuple[int, int] | None:
+        """See the port; of files that came, went or got other deletes, by the bounds in the manifests."""
+        before = pin.table
+        if before is None:
+            return None
+        try:
+            old = pinned_files(self._table, before, manifests=self._manifests)
+        except Conflict:
+            return None
+        was, now = ({_with_deletes(live): live for live in files} for files in (old, self._files))
+        changed = [*(was[each] for each in was.keys() - now), *(now[each] for each in now.keys() - was)]
+        field = pinned_schema(self._table, self._pin).find_field(column)
+        bounds = [time_bounds(live.file, field, unit) for live in changed]
+        if not bounds or None in bounds:
+            return None
+        known = [each for each in bounds if each is not None and each != NO_ROWS]
+        return (min(first for first, _ in known), max(end for _, end in known)) if known else None
+
     def _added_by(self, snapshot: Snapshot) -> list[LiveFile]:
         """The files that an append added, though a compaction may have replaced them since."""
         own = [each for each in snapshot.manifests(self._table.io) if each.added_snapshot_id == snapshot.snapshot_id]
@@ -177,6 +209,11 @@ def _task(live: LiveFile, deleted: DeletedRows, constants: dict[str, Any], share
         "deleted": deleted.of(live).astype("<i8").tobytes() if live.deletes else b"",
         **shared,
     }
+
+
+def _with_deletes(live: LiveFile) -> tuple[str, frozenset[str]]:
+    """What a file's rows are: its path, and what takes rows out of it."""
+    return live.path, frozenset(each.file.file_path for each in live.deletes)
 
 
 def _operation(snapshot: Snapshot) -> str:

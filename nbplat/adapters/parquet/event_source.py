@@ -130,6 +130,16 @@ class ParquetEventSource:
         old = {file.location for file in before}
         return self._parts_of([number for number, file in enumerate(self._files) if file.location not in old])
 
+    def parts_within(
+        self, column: str, window: tuple[int | None, int | None], unit: str | None
+    ) -> tuple[SourcePart, ...]:
+        """See the port: nothing is known of the times of parts."""
+        return self.parts
+
+    def changed_span(self, pin: SourcePin, column: str, unit: str | None) -> tuple[int, int] | None:
+        """See the port: nothing is known of the times of rows."""
+        return None
+
     def _parts_of(self, numbers: Sequence[int]) -> tuple[SourcePart, ...]:
         shared = {"kind": "parquet", "schema": self.schema.serialize().to_pybytes()}
         return tuple(part for number in numbers for part in self._parts_of_file(number, shared))

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from .hashing import row_hash
-from .rank import rank, signed
+from .rank import rank
 
 __all__ = ["NEVER", "copies", "first_or_last"]
 
@@ -76,7 +76,7 @@ def first_or_last(
         return found, None
     clock = time_us if seen_us is None else seen_us
     hashes = row_hash(rows.select(list(hashed)).take(pa.array(found)))
-    order = np.lexsort((hashes, signed(clock[found]), group))
+    order = np.lexsort((hashes, clock[found], group))
     found, group = found[order], group[order]
     same = group[1:] == group[:-1]
     if how == "first":

@@ -53,16 +53,19 @@ class Rule(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """What one rule selects for each example: the rows ``[lo, hi)`` but the exceptions, oldest first.
+    """What one rule selects for each example: the places ``[lo, hi)`` of `among` but the exceptions, oldest first.
 
     Attributes:
-        lo, hi: ``int64[examples]``, rows of the `Events`; equal where nothing is selected, and the example stays.
-            A selection that is not empty begins and ends with a selected row.
+        lo, hi: ``int64[examples]``; equal where nothing is selected, and the example stays. A range that is not empty
+            begins and ends with a selected event.
         skipped_at: ``int64[examples + 1]``: offsets into `skipped`.
-        skipped: ``int64[...]``: rows inside ``[lo, hi)`` that are not selected, ascending for each example.
+        skipped: ``int64[...]``: places inside ``[lo, hi)`` that are not selected, ascending for each example.
         before: ``int64[examples]``: events that the example may see, those beyond `last` as well.
-        after: ``int64[examples]``: events of the entity and type at or after the cutoff (after it, when not strict).
-        unseen: ``int64[examples]``: events before the cutoff that were not known yet.
+        after: ``int64[examples]``: events at or after the cutoff (after it, when not strict).
+        unseen: ``int64[examples]``: events before the cutoff and not too old that were not known yet.
+        among: ``int64[...]``, ascending: rows of the `Events` that the places count; None: the places are the rows.
+
+    The counts are of the example's entity and the rule's type and condition; each copy of an event counts.
     """
 
     lo: Any
@@ -72,3 +75,4 @@ class Selection(NamedTuple):
     before: Any
     after: Any
     unseen: Any
+    among: Any | None = None

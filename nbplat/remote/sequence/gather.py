@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from .accelerate import compiled
 from .events import Events, Selection
+from .packed_sort import sort_runs
 
-__all__ = ["Ragged", "cut", "expand", "flat", "lists", "merge", "turned"]
+__all__ = ["Mixing", "Ragged", "cut", "expand", "flat", "lists", "merge", "mixing", "turned"]
 
 
 class Ragged(NamedTuple):
@@ -25,10 +27,37 @@ class Ragged(NamedTuple):
     offsets: Any
 
 
+class Mixing(NamedTuple):
+    """The order of events of all types together: entity, time, type, place.
+
+    Attributes:
+        rank: ``int32[rows]`` (int64 for more than 2**31 rows): each row's place in it.
+        row: The same the other way: the row at each place.
+    """
+
+    rank: Any
+    row: Any
+
+
+def mixing(events: Events) -> Mixing:
+    """Sort once what several calls of `flat` merge by."""
+    count = len(events.time_us)
+    kind = np.int32 if count < 1 << 31 else np.int64
+    if not count:
+        return Mixing(np.empty(0, kind), np.empty(0, kind))
+    # An entity's types are runs by time; rows of one time are by type and place already, and stay so.
+    row = sort_runs([events.entity, events.time_us])
+    row = row.astype(kind)
+    rank = np.empty_like(row)
+    rank[row] = np.arange(count, dtype=kind)
+    return Mixing(rank, row)
+
+
 def flat(
     events: Events,
     selections: Sequence[Selection],
     *,
+    mixed: Mixing | None = None,
     order: str = "newest_first",
     limit: int | None = None,
     truncate: str = "oldest",
@@ -37,11 +66,12 @@ def flat(
 
     Args:
         selections: At least one; those of different types are merged by time, then type name, then place.
+        mixed: Of `mixing`; worth its price when many examples or several calls are merged. The result is the same.
         order: ``newest_first`` or ``oldest_first``.
         limit: How many rows at most; None: all.
         truncate: Which go beyond that: ``oldest`` or ``newest``.
     """
-    merged = merge(events, [expand(each) for each in selections])
+    merged = merge(events, [expand(each) for each in selections], mixed)
     if limit is not None:
         merged = cut(merged, limit, truncate)
     return turned(merged) if order == "newest_first" else merged
@@ -53,17 +83,17 @@ def expand(selection: Selection) -> Ragged:
     offsets = np.zeros(len(counts) + 1, dtype=np.int64)
     np.cumsum(counts, out=offsets[1:])
     rows = np.arange(offsets[-1]) + np.repeat(selection.lo - offsets[:-1], counts)
-    if not len(selection.skipped):
-        return Ragged(rows, offsets)
-    skips = np.diff(selection.skipped_at)
-    at = selection.skipped + np.repeat(offsets[:-1] - selection.lo, skips)
-    stay = np.ones(len(rows), dtype=bool)
-    stay[at] = False
-    offsets[1:] -= np.cumsum(skips)
-    return Ragged(rows[stay], offsets)
+    if len(selection.skipped):
+        skips = np.diff(selection.skipped_at)
+        at = selection.skipped + np.repeat(offsets[:-1] - selection.lo, skips)
+        stay = np.ones(len(rows), dtype=bool)
+        stay[at] = False
+        offsets[1:] -= np.cumsum(skips)
+        rows = rows[stay]
+    return Ragged(rows if selection.among is None else selection.among[rows], offsets)
 
 
-def merge(events: Events, parts: Sequence[Ragged]) -> Ragged:
+def merge(events: Events, parts: Sequence[Ragged], mixed: Mixing | None = None) -> Ragged:
     """Several lists an example as one: by time, then type, then place, oldest first."""
     if len(parts) == 1:
         return parts[0]
@@ -71,9 +101,23 @@ def merge(events: Events, parts: Sequence[Ragged]) -> Ragged:
     offsets = np.zeros(len(counts) + 1, dtype=np.int64)
     np.cumsum(counts, out=offsets[1:])
     rows = np.concatenate([part.positions for part in parts])
+    loop = None if mixed is None else compiled("merge", len(rows))
+    if loop is not None and mixed is not None:
+        sizes = [0, *(len(part.positions) for part in parts[:-1])]
+        begins = np.stack([part.offsets + base for part, base in zip(parts, np.cumsum(sizes))])
+        found = np.empty_like(rows)
+        loop(rows, begins, mixed.rank, found)
+        return Ragged(found, offsets)
     example = np.concatenate([np.repeat(np.arange(len(counts)), np.diff(part.offsets)) for part in parts])
-    order = np.lexsort((rows, events.time_us[rows], example))
-    return Ragged(rows[order], offsets)
+    if mixed is None:
+        order = np.lexsort((rows, events.time_us[rows], example))
+        return Ragged(rows[order], offsets)
+    bits = len(mixed.row).bit_length()
+    kind: Any = np.uint32 if bits + len(counts).bit_length() <= 32 else np.uint64
+    keys = (example.astype(kind) << kind(bits)) | mixed.rank[rows].astype(kind)
+    # Each part is one run by example and rank: numpy's stable sort of wide integers merges runs.
+    keys.sort(kind="stable")
+    return Ragged(mixed.row[keys & kind((1 << bits) - 1)].astype(np.int64), offsets)
 
 
 def cut(ragged: Ragged, limit: int, truncate: str = "oldest") -> Ragged:

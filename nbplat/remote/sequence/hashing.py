@@ -18,7 +18,8 @@ _SECOND = np.uint64(0x94D049BB133111EB)
 _FOLD = np.uint64(0xD6E8FEB86659FD93)
 _SEED = np.uint64(0x243F6A8885A308D3)
 _NULL = np.uint64(0x452821E638D01377)
-_BLOCK = 1 << 15
+# Rows that are hashed together: what is made on the way stays in the cache.
+_ROWS = 1 << 15
 # Words that are taken from all texts alike; what is beyond of the few long ones is taken flat.
 _COLUMNAR_WORDS = 64
 
@@ -48,30 +49,30 @@ def row_hash(table: pa.Table) -> Any:
     Integers count as int64, floats as float64 with one zero and one NaN, times as microseconds, decimals by value,
     dictionaries decoded; null is a value of its own. Names of columns do not count.
     """
-    state = np.full(table.num_rows, _SEED, dtype=np.uint64)
-    for column in table.columns:
-        _fold(state, _hashes(plain(column)))
+    found = np.empty(table.num_rows, dtype=np.uint64)
+    for at in range(0, table.num_rows, _ROWS):
+        _of_rows([plain(column) for column in table.slice(at, _ROWS).columns], found[at : at + _ROWS])
+    return found
+
+
+def _of_rows(columns: list[pa.Array], state: Any) -> Any:
+    state[:] = _SEED
+    for column in columns:
+        hashes = _hashes(column)
+        state ^= hashes
+        state *= _FOLD
+        state ^= state >> np.uint64(32)
     return state
 
 
-def _fold(state: Any, hashes: Any) -> None:
-    for at in range(0, len(state), _BLOCK):
-        part = state[at : at + _BLOCK]
-        part ^= hashes[at : at + _BLOCK]
-        part *= _FOLD
-        part ^= part >> np.uint64(32)
-
-
 def _mixed(values: Any) -> Any:
-    """The finalizer of splitmix64 (Steele, Lea, Flood 2014), in place, in blocks that stay in the cache."""
-    for at in range(0, len(values), _BLOCK):
-        part = values[at : at + _BLOCK]
-        part += _GOLDEN
-        part ^= part >> np.uint64(30)
-        part *= _FIRST
-        part ^= part >> np.uint64(27)
-        part *= _SECOND
-        part ^= part >> np.uint64(31)
+    """The finalizer of splitmix64 (Steele, Lea, Flood 2014), in place."""
+    values += _GOLDEN
+    values ^= values >> np.uint64(30)
+    values *= _FIRST
+    values ^= values >> np.uint64(27)
+    values *= _SECOND
+    values ^= values >> np.uint64(31)
     return values
 
 
@@ -85,9 +86,7 @@ def _hashes(array: pa.Array) -> Any:
     elif pa.types.is_large_list(kind):
         found = _of_lists(array)
     elif pa.types.is_struct(kind):
-        found = row_hash(pa.table(array.flatten(), names=[str(at) for at in range(kind.num_fields)]))
-        if not kind.num_fields:
-            found = np.full(len(array), _SEED, dtype=np.uint64)
+        found = _of_rows([plain(child) for child in array.flatten()], np.empty(len(array), dtype=np.uint64))
     elif pa.types.is_decimal(kind):
         found = _of_decimals(array)
     else:

@@ -22,7 +22,7 @@ WORKING = 4
 def entity_ranges(
     batches: Callable[[list[str] | None], Iterable[pa.RecordBatch]], recipe: Recipe, rows: int, size: int, fits: int
 ) -> Iterator[pa.Table]:
-    """Rows of a bucket in tables of whole entities, the entities ascending from table to table.
+    """Rows of a bucket in tables of whole entities, the entities ascending from table to table; none of an empty one.
 
     Args:
         batches: Reads the bucket, some columns or all (None); each call is a pass.
@@ -32,6 +32,8 @@ def entity_ranges(
     Raises:
         KernelError: ``sequence.heavy_entity``: one entity alone has more.
     """
+    if not rows:
+        return
     if size <= fits:
         yield pa.Table.from_batches(list(batches(None)))
         return

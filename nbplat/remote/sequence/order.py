@@ -11,8 +11,9 @@ import pyarrow as pa
 from .dedupe import first_or_last
 from .events import Events
 from .hashing import row_hash
+from .packed_sort import sort_by
 from .plain import plain
-from .rank import Packed, packed, rank, signed
+from .rank import rank
 
 __all__ = ["Counts", "Ordering", "merge_sorted", "order_events", "ordering"]
 
@@ -278,8 +279,8 @@ def _sorted(
     """
     if not rows.num_rows:
         return np.empty(0, np.int64), np.empty(0, dtype=bool), 0, 0
-    parts = [*(rank(rows[name], name) for name in entity), code.astype(np.uint64), signed(time)]
-    order, new, new_entity = _by_key(parts, len(entity))
+    parts = [*(rank(rows[name], name) for name in entity), code, time]
+    order, new, new_entity = sort_by(parts, len(entity))
     # A row ties when the one before or behind it has the same key.
     ties = ~new
     ties[:-1] |= ~new[1:]
@@ -291,7 +292,8 @@ def _sorted(
     keys = [run]
     for name in id:
         null = few[name].is_null().to_numpy()
-        keys += [null, np.where(null, np.uint64(0), rank(few[name], name))]
+        values = rank(few[name], name)
+        keys += [null, np.where(null, values.dtype.type(0), values)]
     keys.append(row_hash(few.select(list(hashed))))
     inner = np.lexsort(keys[::-1])
     order[at] = order[at][inner]
@@ -308,28 +310,3 @@ def _sorted(
         ties = ~new
         ties[:-1] |= ~new[1:]
     return order, new_entity, int(np.count_nonzero(ties)), int(np.count_nonzero(same))
-
-
-def _by_key(parts: list[Any], entity_parts: int) -> tuple[Any, Any, Any]:
-    """The order by the parts, where a new key begins, and where a new entity does."""
-    together: Packed | None = packed(parts)
-    if together is not None:
-        order = np.argsort(together.keys)
-        keys = together.keys[order]
-        below = sum(together.bits[entity_parts:])
-        entity = keys >> np.uint64(below) if below < 64 else np.zeros_like(keys)
-        return order, _begins(keys), _begins(entity)
-    order = np.lexsort(parts[::-1])
-    new_entity, new = np.zeros((2, len(order)), dtype=bool)
-    for at, part in enumerate(parts):
-        begins = _begins(part[order])
-        new |= begins
-        if at < entity_parts:
-            new_entity |= begins
-    return order, new, new_entity
-
-
-def _begins(keys: Any) -> Any:
-    begins = np.ones(len(keys), dtype=bool)
-    begins[1:] = keys[1:] != keys[:-1]
-    return begins

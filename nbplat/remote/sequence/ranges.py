@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from .dedupe import NEVER
 from .events import Events, Rule, Selection
+from .known import Clocks, Known, bisect, clocks, known, spread
 from .plain import plain
 
 __all__ = ["locate", "part", "select"]
@@ -68,20 +69,19 @@ def _alike(first: pa.Array, second: pa.Array) -> tuple[pa.Array, pa.Array]:
     return first, second.cast(first.type)
 
 
-class _Asked(NamedTuple):
-    """The events that one rule is about, as if there were no others; all arrays are of these.
+class _Held(NamedTuple):
+    """The events for which a condition holds, as if there were no others; the arrays are of these.
 
     Attributes:
-        place: Their rows in the `Events`; None: they are all its rows.
-        start, end: ``int64[examples]``: the example's entity and type are ``[start, end)``.
+        among: Their rows in the `Events`; None: they are all its rows.
+        before: ``int64[rows + 1]``: how many of them stand before each row; None: the row itself.
+        clocks: None: everything was known when it happened, and there are no copies.
     """
 
-    place: Any | None
-    start: Any
-    end: Any
+    among: Any | None
+    before: Any | None
     time_us: Any
-    seen_us: Any | None
-    until_us: Any | None
+    clocks: Clocks | None
 
 
 def select(
@@ -93,6 +93,7 @@ def select(
     strict: bool = True,
     gap_us: int = 0,
     end: bool = False,
+    among: bool = False,
 ) -> list[Selection]:
     """What each rule selects for each example, by binary search.
 
@@ -105,13 +106,38 @@ def select(
         as_of_us: ``int64[examples]``.
         gap_us: From 0.
         end: Every example gets the final history: all events that no later copy replaced; `within` does not count.
+        among: Selections with a condition count only the rows for which it holds (`Selection.among`): what it leaves
+            out is not written down for each example, which matters where it rarely holds.
 
     Returns:
         One a rule.
     """
     code, moment = np.asarray(entity_code), np.asarray(as_of_us, dtype=np.int64)
+    if events.seen_us is None and events.until_us is not None:
+        events = events._replace(seen_us=events.time_us)
     runs = _runs(events)
-    return [_one(events, runs, rule, code, moment, strict, gap_us, end) for rule in rules]
+    # Below the least moment there is nothing; a saturated cutoff must not let in events at that moment.
+    over = moment < _LEAST + gap_us
+    cutoff = np.where(over, _LEAST, moment - np.where(over, 0, gap_us))
+    held: dict[int | None, _Held] = {}
+    found = []
+    for rule in rules:
+        bit = rule.bit if events.passes is not None else None
+        if bit not in held:
+            held[bit] = _held(events, runs, bit, end)
+        mine = held[bit]
+        start, stop = _bounds(runs, rule.type, code)
+        if mine.before is not None:
+            start, stop = mine.before[start], mine.before[stop]
+        low, cut = start, stop
+        if not end:
+            cut = np.where(over, start, bisect(mine.time_us, start, stop, cutoff, not strict))
+            if rule.within_us is not None:
+                low = _young(mine.time_us, start, cut, cutoff, rule.within_us)
+        seen = _all_known(cut) if mine.clocks is None else known(mine.clocks, low, cut, moment, strict)
+        selection = _newest(rule.last, low, seen, stop - cut, mine.among)
+        found.append(selection if among else _in_rows(selection, mine))
+    return found
 
 
 def part(selection: Selection, examples: Any) -> Selection:
@@ -122,16 +148,15 @@ def part(selection: Selection, examples: Any) -> Selection:
     """
     at = selection.skipped_at
     counts = (at[1:] - at[:-1])[examples]
-    skipped_at = np.zeros(len(counts) + 1, dtype=np.int64)
-    np.cumsum(counts, out=skipped_at[1:])
+    skipped_at = _offsets(counts)
     rows = np.arange(skipped_at[-1]) + np.repeat(at[:-1][examples] - skipped_at[:-1], counts)
     lo, hi = selection.lo[examples], selection.hi[examples]
-    shown = (each[examples] for each in selection[4:])
-    return Selection(lo, hi, skipped_at, selection.skipped[rows], *shown)
+    before, after, unseen = (each[examples] for each in selection[4:7])
+    return Selection(lo, hi, skipped_at, selection.skipped[rows], before, after, unseen, selection.among)
 
 
 def _runs(events: Events) -> tuple[Any, Any, Any]:
-    """Where each run of one entity and type begins, its type, and the first run of each entity (and one behind)."""
+    """Where each run of one entity and type begins (and the end), its type, and each entity's first run (and one)."""
     new = np.ones(len(events.entity), dtype=bool)
     new[1:] = (events.entity[1:] != events.entity[:-1]) | (events.type[1:] != events.type[:-1])
     start = np.flatnonzero(new)
@@ -140,143 +165,94 @@ def _runs(events: Events) -> tuple[Any, Any, Any]:
 
 
 def _bounds(runs: tuple[Any, Any, Any], kind: int, code: Any) -> tuple[Any, Any]:
-    """Rows of each example's entity and of one type."""
+    """Rows of each example's entity and of one type; an empty range where there are none."""
     start, types, first = runs
-    known = np.flatnonzero((code >= 0) & (kind >= 0)) if len(types) else np.empty(0, np.int64)
     low, high = np.zeros((2, len(code)), dtype=np.int64)
-    at = _bisect(types, first[code[known]], first[code[known] + 1], np.full(len(known), kind, types.dtype), False)
-    there = (at < first[code[known] + 1]) & (types[np.minimum(at, len(types) - 1)] == kind)
-    low[known[there]], high[known[there]] = start[at[there]], start[at[there] + 1]
+    known_ = np.flatnonzero((code >= 0) & (kind >= 0)) if len(types) else np.empty(0, np.int64)
+    begin, stop = first[code[known_]], first[code[known_] + 1]
+    at = bisect(types, begin, stop, np.full(len(known_), kind, types.dtype), False)
+    there = at < stop
+    there[there] = types[at[there]] == kind
+    low[known_[there]], high[known_[there]] = start[at[there]], start[at[there] + 1]
     return low, high
 
 
-def _bisect(values: Any, low: Any, high: Any, wanted: Any, right: bool) -> Any:
-    """For each question the first place in ``[low, high)`` whose value is not less (`right`: is greater)."""
-    low, high = low.astype(np.int64), high.astype(np.int64)
-    open_ = np.flatnonzero(low < high)
-    while len(open_):
-        middle = (low[open_] + high[open_]) >> 1
-        below = values[middle] <= wanted[open_] if right else values[middle] < wanted[open_]
-        low[open_[below]] = middle[below] + 1
-        high[open_[~below]] = middle[~below]
-        open_ = open_[low[open_] < high[open_]]
-    return low
-
-
-def _asked(events: Events, runs: tuple[Any, Any, Any], rule: Rule, code: Any) -> _Asked:
-    start, end = _bounds(runs, rule.type, code)
-    seen, until = events.seen_us, events.until_us
-    if rule.bit is None or events.passes is None:
-        return _Asked(None, start, end, events.time_us, seen, until)
-    holds = (events.passes >> np.int64(rule.bit)) & np.int64(1) != 0
+def _held(events: Events, runs: tuple[Any, Any, Any], bit: int | None, end: bool) -> _Held:
+    holds = None
+    if bit is not None:
+        holds = (events.passes >> np.int64(bit)) & np.int64(1) != 0
+    if end and events.until_us is not None:
+        final = events.until_us == NEVER
+        holds = final if holds is None else holds & final
+    seen, until = (None, None) if end else (events.seen_us, events.until_us)
+    run = None
+    if seen is not None:
+        run = np.repeat(np.arange(len(runs[1]), dtype=np.int32), np.diff(runs[0]))
+    if holds is None:
+        return _Held(None, None, events.time_us, None if seen is None else clocks(run, seen, until))
+    among = np.flatnonzero(holds)
     before = np.zeros(len(holds) + 1, dtype=np.int64)
     np.cumsum(holds, out=before[1:])
-    place = np.flatnonzero(holds)
-    some = [None if each is None else each[place] for each in (events.time_us, seen, until)]
-    return _Asked(place, before[start], before[end], *some)
+    if seen is None or run is None:
+        return _Held(among, before, events.time_us[among], None)
+    until = None if until is None else until[among]
+    return _Held(among, before, events.time_us[among], clocks(run[among], seen[among], until))
 
 
-def _one(
-    events: Events,
-    runs: tuple[Any, Any, Any],
-    rule: Rule,
-    code: Any,
-    moment: Any,
-    strict: bool,
-    gap_us: int,
-    end: bool,
-) -> Selection:
-    asked = _asked(events, runs, rule, code)
-    if end:
-        low = asked.start
-        cut = high = asked.end
-        owner, hidden = _replaced(asked, low, high, None, strict)
-        unseen = np.zeros(len(code), dtype=np.int64)
-    else:
-        # Below the least moment there is nothing; a saturated cutoff must not let in events at that moment.
-        over = moment < _LEAST + gap_us
-        cutoff = np.where(over, _LEAST, moment - np.where(over, 0, gap_us))
-        cut = np.where(over, asked.start, _bisect(asked.time_us, asked.start, asked.end, cutoff, not strict))
-        low = asked.start
-        if rule.within_us is not None:
-            deep = cutoff < _LEAST + rule.within_us
-            oldest = np.where(deep, _LEAST, cutoff - np.where(deep, 0, rule.within_us))
-            low = np.minimum(_bisect(asked.time_us, asked.start, asked.end, oldest, False), cut)
-        high, owner, hidden, unseen = _known(asked, low, cut, moment, strict)
-    return _selection(asked, rule.last, low, high, owner, hidden, (asked.end - cut, unseen))
+def _young(times: Any, start: Any, cut: Any, cutoff: Any, within_us: int) -> Any:
+    """Where events that are not too old begin."""
+    deep = cutoff < _LEAST + within_us
+    oldest = np.where(deep, _LEAST, cutoff - np.where(deep, 0, within_us))
+    return bisect(times, start, cut, oldest, False)
 
 
-def _known(asked: _Asked, low: Any, cut: Any, moment: Any, strict: bool) -> tuple[Any, Any, Any, Any]:
-    """Of the rows ``[low, cut)`` the end of those known by then, the hidden ones before it, how many are unknown."""
-    if asked.seen_us is None:
-        owner, hidden = _replaced(asked, low, cut, moment, strict)
-        return cut, owner, hidden, np.zeros(len(low), dtype=np.int64)
-    which, rows = _expanded(low, cut)
-    seen, asker = asked.seen_us[rows], moment[which]
-    unknown = seen >= asker if strict else seen > asker
-    unseen = np.bincount(which[unknown], minlength=len(low))
-    if asked.until_us is not None:
-        until = asked.until_us[rows]
-        gone = (until < asker if strict else until <= asker) & (until != NEVER)
-        unknown |= gone
-    return cut, which[unknown], rows[unknown], unseen
+def _all_known(end: Any) -> Known:
+    none = np.empty(0, np.int64)
+    return Known(end, none, none, np.zeros_like(end))
 
 
-def _replaced(asked: _Asked, low: Any, high: Any, moment: Any | None, strict: bool) -> tuple[Any, Any]:
-    """Rows of ``[low, high)`` that a later copy had replaced by the moment (None: ever), with their examples."""
-    if asked.until_us is None:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    which, rows = _expanded(low, high)
-    until = asked.until_us[rows]
-    gone = until != NEVER
-    if moment is not None:
-        gone &= until < moment[which] if strict else until <= moment[which]
-    return which[gone], rows[gone]
-
-
-def _expanded(low: Any, high: Any) -> tuple[Any, Any]:
-    """Every row of every range, and its example."""
-    counts = np.maximum(high - low, 0)
-    which = np.repeat(np.arange(len(counts)), counts)
-    return which, np.arange(len(which)) + np.repeat(low - (np.cumsum(counts) - counts), counts)
-
-
-def _selection(
-    asked: _Asked, last: int, low: Any, high: Any, owner: Any, hidden: Any, shown: tuple[Any, Any]
-) -> Selection:
-    """The newest `last` rows of ``[low, high)`` that are not hidden.
-
-    Args:
-        owner, hidden: The hidden rows of each example, ascending by both.
-    """
-    examples = len(low)
-    hides = np.bincount(owner, minlength=examples)
+def _newest(last: int, low: Any, seen: Known, after: Any, among: Any | None) -> Selection:
+    """The newest `last` places from `low` on that are visible."""
+    high, owner, hidden = seen.end, seen.owner, seen.hidden
+    hides = np.bincount(owner, minlength=len(low))
     visible = high - low - hides
     take = np.minimum(visible, last)
     some = take > 0
-    first = np.cumsum(hides) - hides
-    # Rows visible behind each hidden one: those behind it less the hidden ones among them.
-    behind = (high[owner] - 1 - hidden) - (first[owner] + hides[owner] - 1 - np.arange(len(hidden)))
-    newer = np.bincount(owner[behind < take[owner]], minlength=examples)
-    trailing = np.bincount(owner[behind == 0], minlength=examples)
+    # How many visible ones stand behind each hidden one: all behind it less the hidden ones among them.
+    ends = np.cumsum(hides)
+    behind = (high[owner] - 1 - hidden) - (ends[owner] - 1 - np.arange(len(hidden)))
+    newer = np.bincount(owner[behind < take[owner]], minlength=len(low))
+    trailing = np.bincount(owner[behind == 0], minlength=len(low))
     lo = np.where(some, high - take - newer, 0)
     hi = np.where(some, high - trailing, 0)
     inside = (hidden > lo[owner]) & (hidden < hi[owner])
-    skipped, of = hidden[inside], owner[inside]
-    if asked.place is not None and len(asked.place):
-        place = asked.place
-        lo = np.where(some, place[np.minimum(lo, len(place) - 1)], 0)
-        hi = np.where(some, place[hi - 1] + 1, 0)
-        skipped, of = _gaps(place, lo, hi, place[skipped], of)
-    skipped_at = np.zeros(examples + 1, dtype=np.int64)
-    np.cumsum(np.bincount(of, minlength=examples), out=skipped_at[1:])
-    return Selection(lo, hi, skipped_at, skipped, visible, *shown)
+    skipped_at = _offsets(np.bincount(owner[inside], minlength=len(low)))
+    return Selection(lo, hi, skipped_at, hidden[inside], visible, after, seen.unseen, among)
 
 
-def _gaps(place: Any, lo: Any, hi: Any, skipped: Any, of: Any) -> tuple[Any, Any]:
-    """The skipped rows, and all others of the ranges that the rule is not about; ascending for each example."""
-    which, rows = _expanded(lo, hi)
-    other = place[np.minimum(np.searchsorted(place, rows), len(place) - 1)] != rows
-    rows, which = np.concatenate([rows[other], skipped]), np.concatenate([which[other], of])
-    order = np.lexsort((rows, which))
-    return rows[order], which[order]
+def _in_rows(selection: Selection, held: _Held) -> Selection:
+    """The same selection by rows of the `Events`."""
+    if held.among is None or held.before is None or not len(held.among):
+        return selection._replace(among=None)
+    some = selection.hi > selection.lo
+    lo = np.where(some, held.among[np.minimum(selection.lo, len(held.among) - 1)], 0)
+    hi = np.where(some, held.among[selection.hi - 1] + 1, 0)
+    others = np.flatnonzero(held.before[1:] == held.before[:-1])
+    of, place = _all(spread(lo - held.before[lo], hi - held.before[hi]))
+    owner = np.repeat(np.arange(len(lo)), np.diff(selection.skipped_at))
+    owner, rows = np.concatenate([of, owner]), np.concatenate([others[place], held.among[selection.skipped]])
+    order = np.lexsort((rows, owner)) if len(selection.skipped) else slice(None)
+    skipped_at = _offsets(np.bincount(owner, minlength=len(lo)))
+    return selection._replace(lo=lo, hi=hi, skipped_at=skipped_at, skipped=rows[order], among=None)
+
+
+def _all(parts: Iterator[tuple[Any, Any]]) -> tuple[Any, Any]:
+    none = np.empty(0, np.int64)
+    whole = [(none, none), *parts]
+    return np.concatenate([each for each, _ in whole]), np.concatenate([each for _, each in whole])
+
+
+def _offsets(counts: Any) -> Any:
+    found = np.zeros(len(counts) + 1, dtype=np.int64)
+    np.cumsum(counts, out=found[1:])
+    return found

@@ -9,6 +9,7 @@ from nbplat.remote.failure import failed
 
 from .hashing import bucket_of
 from .screen import screen, screened_schema
+from .sift import sift
 from .source_part import read_part
 from .spill import SpillWriter, spill_location, write_spill
 from .tally import add
@@ -40,7 +41,8 @@ def scatter(task: ScatterTask) -> dict[str, Any]:
                 tallies.append(found.tally)
                 if len(tallies) > 64:
                     tallies[:] = [add(tallies)]
-                writer.take(found.rows, bucket_of(found.rows.select(recipe["entity"]), recipe["buckets"]))
+                rows = sift(found.rows, part, recipe)
+                writer.take(rows, bucket_of(rows.select(recipe["entity"]), recipe["buckets"]))
 
     try:
         location = spill_location(task["out"], task["unit"], task["fence"])

@@ -169,4 +169,6 @@ def _us(column: pa.ChunkedArray) -> Any:
 
 
 def _until(column: pa.ChunkedArray) -> Any:
+    if column.null_count == len(column):
+        return None
     return pc.fill_null(column.cast(pa.int64()), _NEVER).to_numpy()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
-__all__ = ["Recipe", "ScatterTask", "ShardTask", "SpillFile"]
+__all__ = ["AmendTask", "Recipe", "ScatterTask", "ShardTask", "Sieve", "SpillFile"]
 
 
 class Recipe(TypedDict):
@@ -109,6 +109,63 @@ class ShardTask(TypedDict):
     recipe: Recipe
     stored: bytes
     spilled: dict[str, str]
+    out: str
+    storage: dict[str, str]
+    memory_bytes: int
+
+
+class Sieve(TypedDict):
+    """Which rows of a part are wanted; lies in the part's task under ``sieve``.
+
+    Attributes:
+        window: From the first to before the second moment, microseconds since 1970 UTC; None without an end.
+        inside: True takes the rows in the window, False the others.
+        entities: Locations of files of entity hashes (see `sift`): only rows of these, whatever their time; None: all.
+        storage: Options to open them with.
+    """
+
+    window: tuple[int | None, int | None]
+    inside: bool
+    entities: list[str] | None
+    storage: dict[str, str]
+
+
+class AmendTask(TypedDict):
+    """Bring the stored events of one bucket to what the source says.
+
+    Attributes:
+        unit, fence, stem: They name the data file and the change file.
+        bucket: Which one.
+        spills: Spill files with the fresh rows of the source: what was added to it, and all whose time is in `window`.
+        runs: What `source_part.read_part` reads: the data files of the bucket in the index, base first.
+        window: Of which stored events the source has to have a copy: those from the first to before the second moment,
+            microseconds since 1970 UTC, None without an end. None altogether: of none; the source was only added to.
+        entities: Files of entity hashes: every stored event of these has to be in the source, and of no others.
+            None: the window says it.
+        defer: True: of an entity that loses an event nothing is amended; it is named in a file, and the whole of its
+            history has to be looked at, because a copy of that event may lie outside the window.
+        recipe: See `Recipe`.
+        stored: Serialized Arrow schema of the data file (see `stored_rows`).
+        scratch: Folder of the change file; a location.
+        scratched: Options to open the spill files and the change file with.
+        out: Folder of the data file; a location.
+        storage: Options to open `out` with.
+        memory_bytes: What this task may hold.
+    """
+
+    unit: str
+    fence: int
+    stem: str
+    bucket: int
+    spills: list[dict[str, Any]]
+    runs: list[dict[str, Any]]
+    window: tuple[int | None, int | None] | None
+    entities: list[str] | None
+    defer: bool
+    recipe: Recipe
+    stored: bytes
+    scratch: str
+    scratched: dict[str, str]
     out: str
     storage: dict[str, str]
     memory_bytes: int

@@ -44,7 +44,9 @@ _PREVIEW = Verb(
         Option("examples", ("--preview",), "int", "how many examples to show", default=20, metavar="N", at_least=1),
         _VARIANT,
         Option(
-            "compare", ("--compare",), help="show this variant (or definition) beside it, on the same examples",
+            "compare",
+            ("--compare",),
+            help="show this variant (or definition) beside it, on the same examples",
             metavar="VARIANT",
         ),
         Option("build", ("--build",), "flag", "then build the index, as the verb build does"),
@@ -85,15 +87,19 @@ SEQUENCE = Noun(
             (JSON, OUT),
             (
                 _KEPT,
-                Option("other", help="the definition to compare with; left out, the index as it is built", metavar="OTHER"),
+                Option(
+                    "other", help="the definition to compare with; left out, the index as it is built", metavar="OTHER"
+                ),
             ),
             example="%sequence diff history@2 history@1",
         ),
         Verb(
             "correct",
-            "Read days of the source again, show which users and events of the index change, and with --yes publish",
+            "Read days of the source again and show which users and events of the index change; publish that when told to",
             (
-                Option("start", ("--from",), "date", "first moment inside; left out, from the beginning", metavar="DATE"),
+                Option(
+                    "start", ("--from",), "date", "first moment inside; left out, from the beginning", metavar="DATE"
+                ),
                 Option("end", ("--to",), "date", "first moment outside; left out, without an end", metavar="DATE"),
                 _ENGINE,
                 DRY_RUN,
@@ -110,7 +116,12 @@ SEQUENCE = Noun(
             "Write the sequences as lists into a table, or the definition into a file",
             (
                 replace(_ON, help="the examples; left out, those of the last time"),
-                Option("to", ("--to",), help="the table that is made: a row per example, a list per feature", metavar="TABLE"),
+                Option(
+                    "to",
+                    ("--to",),
+                    help="the table that is made: a row per example, a list per feature",
+                    metavar="TABLE",
+                ),
                 Option("file", ("--file",), "path", "write the definition there as YAML", metavar="FILE"),
                 _VARIANT,
                 WAIT,

@@ -1,0 +1,220 @@
+"""An index over days: brought to its present source by a second build, corrected with the difference shown first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nbplat.errors import NotFound
+from nbplat.job import END_STATES, Job, JobDraft, JobState, Run, StepContext
+from nbplat.sequence.amend import AMEND_STAGES, Amender, amendment_folder, sweep_amendment
+from nbplat.sequence.amend_plan import EVERYTHING, AmendPlan, plan_correction, plan_increment
+from nbplat.sequence.build import spill_root
+from nbplat.sequence.definition import Definition
+from nbplat.sequence.index_diff import explain_diff
+from nbplat.sequence.provenance import provenance
+from nbplat.sequence.states import ALL_RUNS, KIND, SequenceState, SequenceStep
+
+if TYPE_CHECKING:
+    from nbplat.sequence.bound import Bound
+    from nbplat.sequence.ports import IndexState
+    from nbplat.sequence.sequences import Sequences
+
+__all__ = ["AMENDS", "Amendments"]
+
+AMENDS = "amend"
+"""Names the plan among the parameters of a job that amends an index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Amendments:
+    """Amends indexes with the parts of `sequences`."""
+
+    sequences: Sequences
+
+    # -- asking ------------------------------------------------------------------------------------
+
+    def plan_increment(self, bound: Bound, *, engine: str = "local") -> AmendPlan | None:
+        """What a second build would do; None when the index is that of the present source.
+
+        Raises:
+            NotFound: ``sequence.not_built``.
+        """
+        sequences = self.sequences
+        return plan_increment(
+            bound,
+            self._state(bound),
+            sequences.sources.open(bound.declared.source),
+            sequences.enriching(bound),
+            engine=engine,
+            memory_bytes=sequences.memory_bytes,
+            slots=sequences.slots,
+        )
+
+    def plan_correction(
+        self, bound: Bound, window: tuple[int | None, int | None] = EVERYTHING, *, engine: str = "local"
+    ) -> AmendPlan:
+        """What a correction would compare.
+
+        Raises:
+            NotFound: ``sequence.not_built``.
+            Conflict: ``sequence.window_narrow``: the source has changed outside of the window.
+        """
+        sequences = self.sequences
+        return plan_correction(
+            bound,
+            self._state(bound),
+            sequences.sources.open(bound.declared.source),
+            sequences.enriching(bound),
+            window=window,
+            engine=engine,
+            memory_bytes=sequences.memory_bytes,
+            slots=sequences.slots,
+        )
+
+    def correct(
+        self,
+        definition: Definition,
+        *,
+        owner: str,
+        window: tuple[int | None, int | None] = EVERYTHING,
+        engine: str = "local",
+        publish: bool = False,
+    ) -> tuple[Run, Job]:
+        """Queue a correction; its result has the difference, and with `publish` the index's new snapshot.
+
+        What a correction compared is published by the next one of the same index, source and window without being
+        compared again.
+
+        Args:
+            window: From the first to before the second moment, microseconds since 1970 UTC; None without an end.
+
+        Raises:
+            NbplatError: as `plan_correction`; nothing is queued then.
+        """
+        plan = self.plan_correction(self.sequences.bind(definition), window, engine=engine)
+        run = self.sequences.keep(definition, owner=owner)
+        return run, self.submit(run, plan, SequenceStep.CORRECT, owner=owner, publish=publish)
+
+    def submit(self, run: Run, plan: AmendPlan, step: SequenceStep, *, owner: str, publish: bool = True) -> Job:
+        """Queue the job of a plan."""
+        # A frame lives in this process only: its parts are stored now.
+        source = plan.source
+        _ = self.sequences.sources.open(source.name, source).parts if source.kind == "frame" else ()
+        scope = self._scope(run, plan)
+        for stage in AMEND_STAGES:
+            self.sequences.store.reset_failed_units(f"{scope}/{stage}")
+        params = {AMENDS: plan.record(), "engine": plan.engine, "scope": scope, "publish": publish}
+        return self.sequences.store.submit(JobDraft(step, run.id, params), kind_of_run=KIND, owner=owner)[0]
+
+    # -- working -----------------------------------------------------------------------------------
+
+    def do(self, run: Run, context: StepContext) -> dict[str, Any]:
+        """Compare, show the difference, publish it where that was asked for; safe to repeat after a kill."""
+        sequences, plan = self.sequences, AmendPlan.from_record(context.job.params[AMENDS])
+        self._sweep_earlier(run, plan)
+        state = sequences.tables.state(plan.index.table)
+        if state is not None and state.summary.get("nbplat.job") == f"{run.id}/{context.job.id}":
+            # This job has published in a try that died behind the commit.
+            self.sweep(context.job)
+            return self._published(run, plan, dict(run.outputs.get("diff") or {}))
+        definition = sequences.definition(run)
+        pinned = sequences.pinned({definition.source: plan.source, **plan.enrich})
+        with self._amender(pinned, run, plan, context) as amender:
+            compared = amender.compare(context)
+            for line in explain_diff(compared.diff):
+                context.report.log(line)
+            diff = compared.diff.record()
+            run = sequences.store.move_run(KIND, run.id, run.state, frm=[run.state], outputs={"diff": diff})
+            if not context.job.params["publish"]:
+                amender.forget_spills()
+                return {"diff": diff, "published": False}
+            told = provenance(
+                run,
+                context,
+                definition,
+                step="increment" if plan.kind == "increment" else "correct",
+                index_version=pinned.bind(definition).index_version,
+                plan_hash=plan.plan_hash,
+                engine=plan.engine,
+                source=plan.source,
+                enrich=plan.enrich,
+                versions=sequences.versions,
+            )
+            amender.publish(compared, told, f"nbplat-{run.id.replace('@', '-')}-{plan.plan_hash[:12]}")
+        self.sweep(context.job)
+        return self._published(run, plan, diff)
+
+    def sweep(self, job: Job) -> None:
+        """Remove what an amendment that was not published has written."""
+        plan = AmendPlan.from_record(job.params[AMENDS])
+        state = self.sequences.tables.state(plan.index.table)
+        kept = set() if state is None else {file.path for file in self.sequences.tables.files(state.pin)}
+        folder = None if state is None else self.sequences.tables.folder(plan.index.table)
+        sweep_amendment(self.sequences.files, self._scratch(job.run_id, plan), folder, plan, kept)
+
+    def _published(self, run: Run, plan: AmendPlan, diff: dict[str, Any]) -> dict[str, Any]:
+        state = self.sequences.tables.state(plan.index.table)
+        if state is None:
+            raise _not_built(plan.name)
+        outputs = self.sequences.index_outputs(state)
+        to, frm = SequenceState.BUILT, [SequenceState(run.state)]
+        self.sequences.store.move_run(KIND, run.id, to, frm=frm, outputs=outputs)
+        return {**outputs, "diff": diff, "published": True}
+
+    @contextmanager
+    def _amender(self, sequences: Sequences, run: Run, plan: AmendPlan, context: StepContext) -> Iterator[Amender]:
+        bound = sequences.bind(sequences.definition(run))
+        state = sequences.tables.state(plan.index.table, plan.index.snapshot_id)
+        if state is None:
+            raise _not_built(plan.name)
+        with sequences.farms.farm(plan.engine, "index", context.report.log) as farm:
+            local = farm.name == "local"
+            yield Amender(
+                plan=plan,
+                recipe=sequences.recipe(bound, plan.buckets),
+                state=state,
+                source=sequences.sources.open(bound.declared.source, plan.source),
+                tables=sequences.tables,
+                farm=farm,
+                store=sequences.store,
+                files=sequences.files,
+                scope=str(context.job.params["scope"]),
+                scratch=self._scratch(run.id, plan),
+                scratch_storage={} if local else dict(sequences.tables.storage(plan.index.table)),
+                memory_bytes=sequences.memory_bytes,
+                lease_ms=sequences.lease_ms,
+                max_attempts=sequences.unit_attempts,
+                retry=f"%sequence {context.job.kind.partition('.')[2]} {plan.name} goes on with what is left",
+            )
+
+    def _scratch(self, run_id: str, plan: AmendPlan) -> str:
+        local = plan.engine == "local"
+        root = self.sequences.spill if local else spill_root(self.sequences.tables, plan.index.table)
+        return amendment_folder(root, run_id, plan)
+
+    def _sweep_earlier(self, run: Run, plan: AmendPlan) -> None:
+        """Drop what corrections compared and nobody published, when another amendment begins."""
+        for job in self.sequences.store.jobs(run_id=run.id, states=END_STATES, limit=ALL_RUNS):
+            if job.kind != SequenceStep.CORRECT or (job.result or {}).get("published"):
+                continue
+            if AmendPlan.from_record(job.params[AMENDS]).plan_hash != plan.plan_hash:
+                self.sweep(job)
+
+    def _scope(self, run: Run, plan: AmendPlan) -> str:
+        """First part of the units' scopes; a plan begins anew after it was cancelled: its files are gone."""
+        jobs = self.sequences.store.jobs(run_id=run.id, states={JobState.CANCELLED}, limit=ALL_RUNS)
+        cancelled = sum(AMENDS in job.params for job in jobs)
+        return f"{run.id}/sequence/{plan.plan_hash[:12]}/{cancelled}"
+
+    def _state(self, bound: Bound) -> IndexState:
+        stored = self.sequences.find_index(bound)
+        if stored is None:
+            raise _not_built(bound.declared.name)
+        return stored.state
+
+
+def _not_built(name: str) -> NotFound:
+    return NotFound("sequence.not_built", f"{name} has no index", fix=f"build it: %sequence build {name}")

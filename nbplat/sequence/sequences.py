@@ -1,0 +1,349 @@
+"""Kept definitions, their indexes, and what is asked of them: keep, plan, build, open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from nbplat.errors import NotFound, RequestError, did_you_mean
+from nbplat.job import Job, JobDraft, JobState, JobStore, Run, RunDraft, StepContext
+from nbplat.job.farm import Farms
+from nbplat.sequence.bind import bind, tables_of
+from nbplat.sequence.bound import Bound
+from nbplat.sequence.build import STAGES, build_folder, spill_root, sweep_build
+from nbplat.sequence.definition import Definition
+from nbplat.sequence.enrich import enrich_tasks
+from nbplat.sequence.examples import Examples, read_examples
+from nbplat.sequence.memory_index import index_in_memory
+from nbplat.sequence.parse import parse_definition
+from nbplat.sequence.pinned_sources import PinnedSources
+from nbplat.sequence.plan import SequencePlan, choose_buckets, held_bytes, index_name, plan_build
+from nbplat.sequence.ports import (
+    Conditions,
+    EventSource,
+    EventSources,
+    Index,
+    IndexState,
+    IndexTables,
+    SourcePin,
+    VocabTables,
+)
+from nbplat.sequence.recipe import index_schema, recipe_of
+from nbplat.sequence.states import ALL_RUNS, KIND, LIVE_STATES, SequenceState, SequenceStep
+from nbplat.sequence.stored_index import StoredIndex
+from nbplat.sequence.write import to_yaml
+from nbplat.terms import Files, RunId
+
+if TYPE_CHECKING:
+    from nbplat.remote.sequence.tasks import Recipe
+    from nbplat.sequence.opened import Opened
+
+__all__ = ["Sequences"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sequences:
+    """Everything one can do with sequences, with the parts that a platform gives.
+
+    Attributes:
+        farms, engine: What builds run on; the default engine.
+        spill: Folder on this machine for what lasts as long as a build; a location.
+        slots: Tasks at a time on this machine.
+        memory_bytes: What one heavy step may hold on this machine.
+        lease_ms, unit_attempts: Of a unit in the ledger.
+        versions: Package -> version, for provenance.
+    """
+
+    store: JobStore
+    sources: EventSources
+    tables: IndexTables
+    vocabularies: VocabTables
+    conditions: Conditions
+    farms: Farms
+    files: Files
+    spill: str
+    slots: int
+    memory_bytes: int
+    lease_ms: int
+    unit_attempts: int
+    versions: Mapping[str, str]
+
+    # -- definitions -------------------------------------------------------------------------------
+
+    def bind(self, definition: Definition, *, variant: str | None = None, examples: str | None = None) -> Bound:
+        """Hold a definition against what it names; see `nbplat.sequence.bind.bind`.
+
+        Args:
+            examples: What the examples are read from; None leaves them unchecked.
+
+        Raises:
+            NotFound: the source, the examples or a table that enriches is not there.
+            RequestError: a column, a type or a condition does not fit; with its line.
+        """
+        return bind(
+            definition,
+            self.sources.open(definition.source).schema,
+            None if examples is None else self.sources.open(examples).schema,
+            {name: self.sources.open(name).schema for name in tables_of(definition)},
+            self.conditions,
+            variant=variant,
+        )
+
+    def keep(self, definition: Definition, *, owner: str, outputs: Mapping[str, Any] | None = None) -> Run:
+        """Keep a definition as a run ``name@n``; an equal one under the same name is the same run.
+
+        A definition that changed is ``name@n+1``; the old one stays as it is, with its index.
+
+        Args:
+            outputs: Merged into the run's outputs.
+
+        Raises:
+            NbplatError: what `bind` raises; nothing is kept then.
+        """
+        bound = self.bind(definition)
+        draft = RunDraft(
+            kind=KIND,
+            name=definition.name,
+            identity=definition.version,
+            state=SequenceState.KEPT,
+            live_states=LIVE_STATES,
+            spec={"definition": to_yaml(definition), "record": definition.record()},
+            plan={},
+            owner=owner,
+        )
+        run, _ = self.store.open_run(draft)
+        found = {"index_version": bound.index_version, **(outputs or {})}
+        stored = self.find_index(bound)
+        if stored is None or run.state != SequenceState.KEPT:
+            return self.store.move_run(KIND, run.id, run.state, frm=[run.state], outputs=found)
+        # Another definition with the same index has built it.
+        found |= self.index_outputs(stored.state)
+        return self.store.move_run(KIND, run.id, SequenceState.BUILT, frm=[SequenceState.KEPT], outputs=found)
+
+    def find(self, name: str) -> Run:
+        """A kept run by id, or the newest of a name.
+
+        Raises:
+            NotFound: there is none.
+        """
+        if "@" in name:
+            return self.store.run(KIND, str(RunId.parse(name)))
+        found = self.store.runs(KIND, name=name, limit=1)
+        if found:
+            return found[0]
+        known = {run.name for run in self.store.runs(KIND, limit=ALL_RUNS)}
+        fix = did_you_mean(name, known) or "no sequence is kept yet: run a %%sequence cell"
+        raise NotFound("sequence.unknown", f"there is no sequence {name!r}", fix=fix)
+
+    def definition(self, run: Run) -> Definition:
+        """What was kept."""
+        return parse_definition(str(run.spec["definition"]), run.name)
+
+    # -- indexes -----------------------------------------------------------------------------------
+
+    def find_index(self, bound: Bound, *, snapshot_id: int | None = None) -> StoredIndex | None:
+        """The built index of a definition; None when none was published.
+
+        A table or files may have gained rows since (see `moved`); an index over a frame is found for those very rows
+        only, since another frame may have the name by now.
+
+        Args:
+            snapshot_id: An older state of it.
+
+        Raises:
+            Conflict: the snapshot is gone.
+        """
+        for name in self._names(bound):
+            state = self.tables.state(name, snapshot_id)
+            if state is not None and state.report is not None and self._of_these_rows(state):
+                return StoredIndex(self.tables, state)
+        return None
+
+    def open(self, bound: Bound, *, snapshot_id: int | None = None) -> Index:
+        """The index to read: the built one, else one in memory when the source is small.
+
+        Raises:
+            RequestError: ``sequence.too_big``, nothing is built and the source is too big for memory.
+            DataError: times that cannot be read; ``sequence.early``.
+            NotFound: ``sequence.no_snapshot``: a snapshot was asked for and nothing is built.
+        """
+        stored = self.find_index(bound, snapshot_id=snapshot_id)
+        if stored is not None:
+            return stored
+        name = bound.declared.name
+        if snapshot_id is not None:
+            raise NotFound("sequence.no_snapshot", f"{name} has no index", fix=f"build it: %sequence build {name}")
+        source = self.sources.open(bound.declared.source)
+        limit = self.memory_bytes // 4
+        held = held_bytes(index_schema(bound), source.rows)
+        if held > limit:
+            raise RequestError(
+                "sequence.too_big",
+                f"{source.pin.name} has up to {source.rows:,} rows, about {held >> 20:,} MB in memory, and"
+                f" {limit >> 20:,} MB may be taken",
+                fix=f"build the index first: %sequence build {name}; or raise limits.memory_bytes",
+            )
+        recipe = self.recipe(bound, choose_buckets(source.rows, held, limit))
+        return index_in_memory(bound.index_record, recipe, source, limit_bytes=limit)
+
+    def opened(
+        self, definition: Definition, on: str, *, variant: str | None = None, carry: Sequence[str] = ()
+    ) -> tuple[Opened, Examples]:
+        """A definition, or one of its variants, ready to be read, and examples to read it for.
+
+        Args:
+            on: Table, path or frame of the examples.
+            carry: Columns of the examples to take along.
+
+        Raises:
+            NbplatError: what `bind`, `open` and `examples` raise.
+        """
+        from nbplat.sequence.opened import Opened
+
+        bound = self.bind(definition, variant=variant, examples=on)
+        index = self.open(bound)
+        moved = index.pin is not None and self.sources.open(definition.source).pin != index.source
+        return Opened(self, bound, index, moved), self.examples(bound.definition, on, carry)
+
+    def moved(self, index: Index) -> bool:
+        """True when the source has other rows by now than the index was built from."""
+        return self.sources.open(index.source.name).pin != index.source
+
+    def examples(
+        self, definition: Definition, name: str, carry: Sequence[str] = (), *, limit: int | None = None
+    ) -> Examples:
+        """Read examples; see `nbplat.sequence.examples.read_examples`."""
+        return read_examples(self.sources.open(name), definition, carry, limit=limit)
+
+    # -- building ----------------------------------------------------------------------------------
+
+    def plan(self, bound: Bound, *, engine: str = "local") -> SequencePlan:
+        """What a build would do; reads metadata only.
+
+        Raises:
+            NbplatError: the engine is unknown or cannot reach the files.
+        """
+        source = self.sources.open(bound.declared.source)
+        state = self.tables.state(index_name(bound.declared.name, bound.index_version))
+        plan = plan_build(
+            bound,
+            source,
+            self.enriching(bound),
+            engine=engine,
+            memory_bytes=self.memory_bytes,
+            slots=self.slots,
+            buckets=None if state is None else state.buckets,
+        )
+        self.farms.check_farm(engine, _reads(source), self.spill if state is None else self.tables.folder(plan.table))
+        return plan
+
+    def build(self, definition: Definition, *, owner: str, engine: str = "local") -> tuple[Run, Job | None]:
+        """Keep a definition and queue the build of its index.
+
+        Returns:
+            The run, and the job: the one that is queued or running already, if there is one; None when the index
+            is built and its source has not changed.
+
+        Raises:
+            NbplatError: as `keep` and `plan`; nothing is queued then.
+        """
+        bound = self.bind(definition)
+        stored = self.find_index(bound)
+        if stored is not None and stored.source == self.sources.open(definition.source).pin:
+            return self.keep(definition, owner=owner), None
+        if stored is not None:
+            return self._bring_up(bound, owner=owner, engine=engine)
+        plan = self.plan(bound, engine=engine)
+        run = self.keep(definition, owner=owner)
+        # A frame lives in this process only: its parts are stored now.
+        _ = self.sources.open(definition.source, plan.source).parts if plan.source.kind == "frame" else ()
+        scope = self._scope(run, plan)
+        for stage in STAGES:
+            self.store.reset_failed_units(f"{scope}/{stage}")
+        params = {"plan": plan.record(), "engine": engine, "scope": scope}
+        draft = JobDraft(SequenceStep.BUILD, run.id, params)
+        return run, self.store.submit(draft, kind_of_run=KIND, owner=owner)[0]
+
+    def _bring_up(self, bound: Bound, *, owner: str, engine: str) -> tuple[Run, Job | None]:
+        """The index is built, and its source has moved."""
+        from nbplat.sequence.amendments import Amendments
+
+        amendments = Amendments(self)
+        plan = amendments.plan_increment(bound, engine=engine)
+        run = self.keep(bound.declared, owner=owner)
+        return run, None if plan is None else amendments.submit(run, plan, SequenceStep.BUILD, owner=owner)
+
+    def run_step(self, context: StepContext) -> dict[str, Any]:
+        """Do one job of a sequence; safe to repeat after a kill at any point."""
+        from nbplat.sequence.work import Work
+
+        return Work(self).do(context)
+
+    def sweep(self, job: Job) -> None:
+        """Remove the spill files of a job that ended or was cancelled, and its data files that were not published."""
+        if "amend" in job.params:
+            from nbplat.sequence.amendments import Amendments
+
+            Amendments(self).sweep(job)
+            return
+        if job.kind != SequenceStep.BUILD:
+            return
+        plan = SequencePlan.from_record(job.params["plan"])
+        state = self.tables.state(plan.table)
+        kept = set() if state is None else {file.path for file in self.tables.files(state.pin)}
+        root = self.spill if plan.engine == "local" else spill_root(self.tables, plan.table)
+        folder = self.tables.folder(plan.table) if state is not None else None
+        sweep_build(self.files, build_folder(root, job.run_id, plan), folder, plan, kept)
+
+    def pinned(self, pins: Mapping[str, SourcePin]) -> Sequences:
+        """The same, but sources of these names are read at these states."""
+        return replace(self, sources=PinnedSources(self.sources, pins))
+
+    def recipe(self, bound: Bound, buckets: int) -> Recipe:
+        """What workers are told; see `nbplat.sequence.recipe.recipe_of`."""
+        tasks = enrich_tasks(bound.index_enrichments, self.enriching(bound), bound.definition)
+        return recipe_of(bound, tasks, buckets)
+
+    def enriching(self, bound: Bound) -> dict[str, EventSource]:
+        """The tables that enrich at index, at their present state."""
+        return {each.table: self.sources.open(each.table) for each in bound.index_enrichments}
+
+    def index_outputs(self, state: IndexState) -> dict[str, Any]:
+        """What a run tells of its index."""
+        report, source = state.report, state.source
+        return {
+            "index": state.pin.table,
+            "snapshot_id": state.pin.snapshot_id,
+            "buckets": state.buckets,
+            "source": None if source is None else source.record(),
+            "report": None if report is None else report.record(),
+        }
+
+    def _of_these_rows(self, state: IndexState) -> bool:
+        source = state.source
+        return source is None or source.kind != "frame" or self.sources.open(source.name).pin == source
+
+    def _scope(self, run: Run, plan: SequencePlan) -> str:
+        """First part of the scopes of a build's units.
+
+        Another plan begins anew, and so does a build after a cancelled one: its spill files are gone.
+        """
+        jobs = self.store.jobs(run_id=run.id, states={JobState.CANCELLED}, limit=ALL_RUNS)
+        cancelled = sum(job.kind == SequenceStep.BUILD for job in jobs)
+        return f"{run.id}/sequence/{plan.plan_hash[:12]}/{cancelled}"
+
+    def _names(self, bound: Bound) -> list[str]:
+        """Tables that may hold the index: under the definition's name, then under others that have built it."""
+        own = index_name(bound.declared.name, bound.index_version)
+        others = [
+            str(run.outputs["index"])
+            for run in self.store.runs(KIND, limit=ALL_RUNS)
+            if run.outputs.get("index_version") == bound.index_version and "index" in run.outputs
+        ]
+        return list(dict.fromkeys([own, *others]))
+
+
+def _reads(source: EventSource) -> str:
+    """Location of one file that tasks read; empty when there is none."""
+    return next((str(part.task.get("path", "")) for part in source.parts), "")

@@ -1,0 +1,139 @@
+"""An index follows its source over days: appends, late days, copies, changed files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fixtures.lakehouse import Lake
+from tests.sequence.days import SOURCE, Days, definition, events, us
+
+BY_ID = {"id": "event_id"}
+WITH_ARRIVAL = {"id": "event_id", "arrival": "ingest_ts"}
+
+
+@pytest.fixture
+def days(tmp_path: Path) -> Iterator[Days]:
+    lake = Lake(tmp_path / "home")
+    yield Days(lake)
+    lake.close()
+
+
+def fresh(days: Days, **keys: Any) -> list[str]:
+    """Content of an index of the same definition that is built at once, under another name."""
+    days.build(definition("fresh", **keys))
+    return days.content(definition("fresh", **keys))
+
+
+def test_a_day_is_added(days: Days) -> None:
+    """A second build adds the events of the files that came since, and rewrites nothing."""
+    of = definition()
+    days.start(events([{"user": "a", "day": 0}, {"user": "b", "day": 1}]))
+    days.build(of)
+    first = days.pin(of)
+    before = {file.path for file in days.index(of).tables.files(first)}
+    days.add(events([{"user": "a", "day": 2}, {"user": "c", "day": 0.5}]))
+    assert days.build(of) is not None
+    expected = [("a", "click", 0.0), ("a", "click", 2.0), ("b", "click", 1.0), ("c", "click", 0.5)]
+    assert expected == sorted(days.events(of))
+    files = {file.path: file.deleted for file in days.index(of).tables.files(days.pin(of))}
+    assert before < set(files)
+    assert {0} == set(files.values())
+    assert days.build(of) is None
+    assert fresh(days) == days.content(of)
+
+
+def test_the_report_goes_on(days: Days) -> None:
+    """After increments the report counts rows, users, types, copies and nulls as a build of everything does."""
+    keys = BY_ID
+    days.start(events([{"user": "a", "day": 0, "id": 1}, {"user": None, "day": 1, "id": 2}]))
+    days.build(definition(**keys))
+    days.add(events([{"user": "a", "day": 0, "id": 1}, {"user": "b", "day": 3, "id": 3, "type": "buy"}]))
+    days.add(events([{"user": "b", "day": 1, "id": 4, "type": "swim"}]))
+    days.build(definition(**keys))
+    fresh(days, **keys)
+    mine, whole = (days.index(definition(name, **keys)).report for name in ("clicks", "fresh"))
+    assert whole.steps == mine.steps
+    for name in ("rows", "entities", "first_us", "last_us", "by_type"):
+        assert getattr(whole, name) == getattr(mine, name)
+
+
+def test_a_late_day_falls_into_place(days: Days) -> None:
+    """Events of a day that comes after later days stand where a build of everything puts them."""
+    of = definition()
+    days.start(events([{"user": "a", "day": 5}]))
+    days.build(of)
+    for day in (3, 4, 1):
+        days.add(events([{"user": "a", "day": day}]))
+        days.build(of)
+    assert [1.0, 3.0, 4.0, 5.0] == [at for _, _, at in days.events(of)]
+    assert fresh(days) == days.content(of)
+
+
+def test_an_earlier_copy_takes_the_place(days: Days) -> None:
+    """With dedupe first a copy that was known earlier but comes later removes the copy that is stored."""
+    keys = {**WITH_ARRIVAL, "dedupe": "first"}
+    of = definition(**keys)
+    days.start(events([{"user": "a", "day": 1, "id": 7, "seen": 5, "amount": 1.0}, {"user": "a", "day": 2, "id": 8}]))
+    days.build(of)
+    days.add(events([{"user": "a", "day": 1, "id": 7, "seen": 3, "amount": 2.0}]))
+    days.add(events([{"user": "a", "day": 1, "id": 8, "seen": 9}]))
+    days.build(of)
+    assert [(4, 1)] == [
+        (sum(file.rows for file in files) + 1, sum(file.deleted for file in files))
+        for files in [days.index(of).tables.files(days.pin(of))]
+    ]
+    assert fresh(days, **keys) == days.content(of)
+
+
+def test_a_later_copy_ends_the_earlier(days: Days) -> None:
+    """With dedupe last and an arrival the stored copy is known only until the new one was."""
+    keys = {**WITH_ARRIVAL, "dedupe": "last"}
+    of = definition(**keys)
+    days.start(events([{"user": "a", "day": 1, "id": 7, "seen": 2}]))
+    days.build(of)
+    days.add(events([{"user": "a", "day": 1, "id": 7, "seen": 6, "amount": 3.0}]))
+    job = days.build(of)
+    assert job is not None
+    assert job.result is not None
+    assert {"(replaced at)": 1} == job.result["diff"]["fields"]
+    index = days.index(of)
+    [until] = [each.until_us for each in (index.events(b, []) for b in range(index.buckets)) if len(each.time_us)]
+    assert us(6) == until[0]
+    assert fresh(days, **keys) == days.content(of)
+
+
+def test_exact_copies_are_dropped_over_days(days: Days) -> None:
+    """With dedupe exact a row that comes again on another day is dropped."""
+    keys = {"dedupe": "exact"}
+    row = {"user": "a", "day": 1, "amount": 2.0}
+    days.start(events([row]))
+    days.build(definition(**keys))
+    days.add(events([row, {**row, "amount": 3.0}]))
+    days.build(definition(**keys))
+    assert 2 == len(days.events(definition(**keys)))
+    assert fresh(days, **keys) == days.content(definition(**keys))
+
+
+def test_a_changed_day_is_compared(days: Days) -> None:
+    """After files of some days were rewritten, a build compares the events of these days, says why, and is right."""
+    of = definition(**BY_ID)
+    days.start(events([{"user": "a", "day": 0, "id": 0}]))
+    for day in range(1, 6):
+        days.add(events([{"user": user, "day": day, "id": 10 * day + n} for n, user in enumerate("abc")]))
+    days.build(of)
+    days.lake.table(SOURCE).delete("event_id == 31")
+    days.add(events([{"user": "d", "day": 9, "id": 99}]))
+    job = days.build(of)
+    assert job is not None
+    assert job.result is not None
+    diff = job.result["diff"]
+    assert ("window", 1, 1, 0, 2) == tuple(
+        diff[name] for name in ("kind", "added", "removed", "changed", "users")
+    ) or diff
+    assert "was not only appended to" in diff["reason"]
+    assert [us(3), us(9) + 1] == diff["window"]
+    assert fresh(days, **BY_ID) == days.content(of)
