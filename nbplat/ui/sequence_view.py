@@ -9,6 +9,7 @@ from nbplat.ui.render.result import Result
 if TYPE_CHECKING:
     from nbplat.sequence.preview import Comparison, SequencePreview
     from nbplat.ui.sequence_place import Subject
+    from nbplat.ui.widgets.sequence_explorer import SequenceExplorer
 
 __all__ = ["PreviewView", "viewed"]
 
@@ -26,6 +27,7 @@ class PreviewView:
 
         self.comparison = shown if isinstance(shown, Comparison) else None
         self.preview = shown.left if isinstance(shown, Comparison) else shown
+        self._explorer: SequenceExplorer | None = None
 
     @property
     def leak(self) -> Any:
@@ -56,8 +58,12 @@ class PreviewView:
         return {"text/plain": self.text, "text/html": self.html, **self.widget_part()}
 
     def widget_part(self) -> dict[str, Any]:
-        """The part that shows the explorer; empty where no widget can live."""
-        return {}
+        """The part that shows the explorer; empty where no widget can live, and for a comparison."""
+        from nbplat.ui.widgets.sequence_explorer import explorer
+
+        if self._explorer is None:
+            self._explorer = explorer(self.comparison or self.preview)
+        return self._explorer.view_part()
 
     def result(self, value: Any) -> Result:
         """As a verb gives it back."""
