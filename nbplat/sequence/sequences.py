@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from nbplat.errors import NotFound, RequestError, did_you_mean
+from nbplat.errors import NbplatError, NotFound, RequestError, did_you_mean
 from nbplat.job import Job, JobDraft, JobState, JobStore, Run, RunDraft, StepContext
 from nbplat.job.farm import Farms
 from nbplat.sequence.bind import bind, tables_of
@@ -36,6 +36,8 @@ from nbplat.sequence.write import to_yaml
 from nbplat.terms import Files, RunId
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from nbplat.remote.sequence.tasks import Recipe
     from nbplat.sequence.export import ExportTables
     from nbplat.sequence.opened import Opened
@@ -85,12 +87,20 @@ class Sequences:
         """
         return bind(
             definition,
-            self.sources.open(definition.source).schema,
-            None if examples is None else self.sources.open(examples).schema,
-            {name: self.sources.open(name).schema for name in tables_of(definition)},
+            self._schema(definition.source, definition.lines.get("source", "")),
+            None if examples is None else self._schema(examples, ""),
+            {name: self._schema(name, _enriches(definition, name)) for name in tables_of(definition)},
             self.conditions,
             variant=variant,
         )
+
+    def _schema(self, name: str, place: str) -> pa.Schema:
+        """Columns of what is named at `place`."""
+        try:
+            return self.sources.open(name).schema
+        except NbplatError as exc:
+            exc.where = exc.where or place
+            raise
 
     def keep(self, definition: Definition, *, owner: str, outputs: Mapping[str, Any] | None = None) -> Run:
         """Keep a definition as a run ``name@n``; an equal one under the same name is the same run.
@@ -345,6 +355,15 @@ class Sequences:
             if run.outputs.get("index_version") == bound.index_version and "index" in run.outputs
         ]
         return list(dict.fromkeys([own, *others]))
+
+
+def _enriches(definition: Definition, table: str) -> str:
+    """Where the first enrichment from a table was written."""
+    for when, found in (("index", definition.enrich_index), ("read", definition.enrich_read)):
+        for each in found:
+            if each.table == table:
+                return definition.lines.get(f"enrich.{when}.{each.name}", "")
+    return ""
 
 
 def _reads(source: EventSource) -> str:
