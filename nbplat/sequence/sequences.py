@@ -247,7 +247,8 @@ class Sequences:
             slots=self.slots,
             buckets=None if state is None else state.buckets,
         )
-        self.farms.check_farm(engine, _reads(source), self.spill if state is None else self.tables.folder(plan.table))
+        # A table that is not made yet has no folder; whether workers reach it is asked again when it is.
+        self.farms.check_farm(engine, _reads(source), "" if state is None else self.tables.folder(plan.table))
         return plan
 
     def build(self, definition: Definition, *, owner: str, engine: str = "local") -> tuple[Run, Job | None]:
@@ -301,12 +302,19 @@ class Sequences:
             return
         if job.kind != SequenceStep.BUILD:
             return
-        plan = SequencePlan.from_record(job.params["plan"])
+        # An earlier try that failed may have had another plan: the source had moved since.
+        for each in self.store.jobs(run_id=job.run_id, limit=ALL_RUNS):
+            if each.kind == SequenceStep.BUILD and "plan" in each.params:
+                self._sweep_plan(job.run_id, SequencePlan.from_record(each.params["plan"]))
+
+    def _sweep_plan(self, run_id: str, plan: SequencePlan) -> None:
         state = self.tables.state(plan.table)
+        if state is None and plan.engine != "local":
+            return  # its spill files would lie beside the table
         kept = set() if state is None else {file.path for file in self.tables.files(state.pin)}
         root = self.spill if plan.engine == "local" else spill_root(self.tables, plan.table)
         folder = self.tables.folder(plan.table) if state is not None else None
-        stem = build_stem(job.run_id, plan)
+        stem = build_stem(run_id, plan)
         sweep_build(self.files, f"{root}/{stem}", folder, stem, kept)
 
     def pinned(self, pins: Mapping[str, SourcePin]) -> Sequences:
