@@ -6,7 +6,7 @@ the units in flight are done again: finished ones stand in the ledger with their
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -201,7 +201,7 @@ def spill_root(tables: IndexTables, table: str) -> str:
     return f"{tables.folder(table).rpartition('/')[0]}/spill"
 
 
-def sweep_build(files: Files, scratch: str, folder: str | None, stem: str, keep: set[str]) -> None:
+def sweep_build(files: Files, scratch: str, folder: str | None, stem: str, keep: Collection[str]) -> None:
     """Remove the spill files of a build, and data files of its tries that were not published.
 
     Args:

@@ -311,7 +311,7 @@ class Sequences:
         state = self.tables.state(plan.table)
         if state is None and plan.engine != "local":
             return  # its spill files would lie beside the table
-        kept = set() if state is None else {file.path for file in self.tables.files(state.pin)}
+        kept = self.tables.held(plan.table)
         root = self.spill if plan.engine == "local" else spill_root(self.tables, plan.table)
         folder = self.tables.folder(plan.table) if state is not None else None
         stem = build_stem(run_id, plan)
