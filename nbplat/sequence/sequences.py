@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,7 @@ class Sequences:
         memory_bytes: What one heavy step may hold on this machine.
         lease_ms, unit_attempts: Of a unit in the ledger.
         versions: Package -> version, for provenance.
+        tensors: Turns the arrays of a batch into tensors.
     """
 
     store: JobStore
@@ -63,6 +64,7 @@ class Sequences:
     tables: IndexTables
     vocabularies: VocabTables
     exports: ExportTables
+    tensors: Callable[[Mapping[str, Any]], dict[str, Any]]
     conditions: Conditions
     farms: Farms
     files: Files
