@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-__all__ = ["Amender", "Compared", "amendment_folder", "sweep_amendment"]
+__all__ = ["AMEND_STAGES", "Amender", "Compared", "amendment_folder", "sweep_amendment"]
+
+AMEND_STAGES = ("scatter", "amend", "again-scatter", "again")
+"""What units an amendment has in the ledger: the last part of their scopes."""
 
 Results = Mapping[str, Mapping[str, Any]]
 
@@ -113,12 +116,10 @@ class Amender:
         """
         plan = self.plan
         added = tuple(IndexFile(**file) for _, unit in sorted(compared.units.items()) for file in unit["files"])
-        folder = self.tables.folder(plan.index.table)
         if compared.diff.empty and plan.before == plan.source:
-            sweep_amendment(self.files, self.scratch, folder, plan, set())
             return plan.index
         size = sum(file.file_bytes for file in (*self.tables.files(plan.index), *added))
-        pin = self.tables.publish(
+        return self.tables.publish(
             plan.index.table,
             plan.index.snapshot_id,
             added=added,
@@ -128,8 +129,6 @@ class Amender:
             summary=provenance,
             tag=tag,
         )
-        sweep_amendment(self.files, self.scratch, folder, plan, {file.path for file in added})
-        return pin
 
     def changes(self, compared: Compared) -> Iterator[pa.Table]:
         """Every event that differs; see `nbplat.remote.sequence.change_file.write_changes`."""

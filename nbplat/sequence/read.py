@@ -339,7 +339,7 @@ def _as_of(reading: Reading, keys: _Keys) -> AsOf:
 def _check_roles(definition: Definition, reading: Reading) -> None:
     """One column cannot be two of entity, time, arrival and type."""
     roles = [*((("entity", name), name) for name in definition.entity), (("time",), definition.time)]
-    roles += [(("arrival",), definition.arrival)] if definition.arrival is not None else []
+    roles += [(("arrival", "column"), definition.arrival)] if definition.arrival is not None else []
     roles += [(("type",), definition.type)]
     taken: dict[str, str] = {}
     for path, column in roles:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from nbplat.errors import Conflict, InternalError
 from nbplat.job import Run, StepContext
 from nbplat.job.farm import Farm
-from nbplat.sequence.amend_plan import AmendPlan
 from nbplat.sequence.amendments import AMENDS, Amendments
 from nbplat.sequence.build import Builder, build_folder, spill_root
 from nbplat.sequence.definition import Definition
@@ -33,30 +32,12 @@ class Work:
         """Do one job; safe to repeat after a kill at any point."""
         run = self.sequences.store.run(KIND, context.job.run_id)
         if AMENDS in context.job.params:
-            return self._amend(run, context)
+            return Amendments(self.sequences).do(run, context)
         match SequenceStep(context.job.kind):
             case SequenceStep.BUILD:
                 return self._build(run, context)
             case step:
                 raise InternalError("job.kind", f"no step is called {step!r}", fix="upgrade nbplat")
-
-    def _amend(self, run: Run, context: StepContext) -> dict[str, Any]:
-        definition = self.sequences.definition(run)
-        plan = AmendPlan.from_record(context.job.params[AMENDS])
-        sequences = self.sequences.pinned({definition.source: plan.source, **plan.enrich})
-        told = provenance(
-            run,
-            context,
-            definition,
-            step="increment" if plan.kind == "increment" else "correct",
-            index_version=sequences.bind(definition).index_version,
-            plan_hash=plan.plan_hash,
-            engine=plan.engine,
-            source=plan.source,
-            enrich=plan.enrich,
-            versions=sequences.versions,
-        )
-        return Amendments(sequences).do(run, context, told)
 
     def _build(self, run: Run, context: StepContext) -> dict[str, Any]:
         sequences = self.sequences

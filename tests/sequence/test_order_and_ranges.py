@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nbplat.remote.sequence import accelerate
+from nbplat.remote.sequence.accelerate import compiled, forced
 from nbplat.remote.sequence.content import content_digest
 from nbplat.remote.sequence.dedupe import NEVER
 from nbplat.remote.sequence.events import Events
@@ -22,7 +25,7 @@ from tests.sequence.oracle import Past, chosen, histories, sequence
 from tests.sequence.oracle import row_hash as hash_of_row
 from tests.sequence.random_events import CONDITIONS, TYPES, VALUES, Case, Question, cases, questions
 
-_MANY = settings(max_examples=300, deadline=None)
+_MANY = settings(max_examples=100, deadline=None)
 
 
 def _plain(value: Any) -> Any:
@@ -86,9 +89,22 @@ def test_events_are_in_the_total_order_of_the_oracle(case: Case) -> None:
 
 
 @given(st.data())
-@_MANY
+@settings(max_examples=250, deadline=None)
 def test_an_example_sees_what_the_oracle_sees(data: st.DataObject) -> None:
     """Ranges and their exceptions hold exactly the visible events, and the counts beside them."""
+    _check_examples(data)
+
+
+@given(st.data())
+@settings(max_examples=100, deadline=None)
+def test_compiled_loops_see_the_same(data: st.DataObject) -> None:
+    """With numba every example sees what the oracle sees."""
+    pytest.importorskip("numba")
+    with forced("1"):
+        _check_examples(data)
+
+
+def _check_examples(data: st.DataObject) -> None:
     case = data.draw(cases())
     question = data.draw(questions(case))
     events, _ = case.ordered()
@@ -230,3 +246,16 @@ def test_a_type_that_no_event_has_gives_empty_lists() -> None:
     (found,) = select(events, question.kernel_rules(events.types), locate(events, question.examples), question.as_of)
     assert [0] == (found.hi - found.lo).tolist()
     assert {TYPES[0]: 1} == counts.types
+
+
+def test_numba_is_loaded_when_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small questions use numpy; many of them together load the compiled loops; the environment can forbid it."""
+    pytest.importorskip("numba")
+    monkeypatch.delenv("NBPLAT_NUMBA", raising=False)
+    monkeypatch.setattr(accelerate, "_state", {"mode": None, "saved": 0.0, "loops": {}})
+    assert compiled("bisect", 1_000) is None
+    monkeypatch.setenv("NBPLAT_NUMBA", "0")
+    assert compiled("bisect", 1 << 40) is None
+    monkeypatch.delenv("NBPLAT_NUMBA")
+    assert compiled("bisect", 1 << 40) is not None
+    assert compiled("bisect", 1) is not None

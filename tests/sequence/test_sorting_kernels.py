@@ -34,7 +34,7 @@ _KEYS = (
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_rows_sort_by_packed_keys_as_by_the_keys(data: st.DataObject) -> None:
     """Whether keys fit into one word, are dealt into pieces, or are compared one after another: the order is theirs."""
     count = data.draw(st.integers(0, 60))
@@ -50,8 +50,7 @@ def test_rows_sort_by_packed_keys_as_by_the_keys(data: st.DataObject) -> None:
     rows = [tuple(int(part[at]) for part in parts) for at in range(count)]
     ordered = [rows[at] for at in found.order]
     assert sorted(range(count), key=lambda at: rows[at]) == stable.tolist()
-    assert sorted(range(count)) == sorted(found.order.tolist())
-    assert sorted(rows) == ordered
+    assert stable.tolist() == found.order.tolist()
     assert [at == 0 or ordered[at] != ordered[at - 1] for at in range(count)] == found.new.tolist()
     assert [
         at == 0 or ordered[at][:first] != ordered[at - 1][:first] for at in range(count)
