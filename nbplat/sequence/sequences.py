@@ -156,7 +156,9 @@ class Sequences:
 
     # -- indexes -----------------------------------------------------------------------------------
 
-    def find_index(self, bound: Bound, *, snapshot_id: int | None = None) -> StoredIndex | None:
+    def find_index(
+        self, bound: Bound, *, snapshot_id: int | None = None, other_rows: bool = False
+    ) -> StoredIndex | None:
         """The built index of a definition; None when none was published.
 
         A table or files may have gained rows since (see `moved`); an index over a frame is found for those very rows
@@ -164,13 +166,14 @@ class Sequences:
 
         Args:
             snapshot_id: An older state of it.
+            other_rows: Also one over another frame of the name: what is to be brought up to date.
 
         Raises:
             Conflict: the snapshot is gone.
         """
         for name in self._names(bound):
             state = self.tables.state(name, snapshot_id)
-            if state is not None and state.report is not None and self._of_these_rows(state):
+            if state is not None and state.report is not None and (other_rows or self._of_these_rows(state)):
                 return StoredIndex(self.tables, state)
         return None
 
@@ -264,7 +267,7 @@ class Sequences:
             NbplatError: as `keep` and `plan`; nothing is queued then.
         """
         bound = self.bind(definition)
-        stored = self.find_index(bound)
+        stored = self.find_index(bound, other_rows=True)
         if stored is not None and stored.source == self.sources.open(definition.source).pin:
             return self.keep(definition, owner=owner), None
         if stored is not None:
