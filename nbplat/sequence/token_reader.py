@@ -204,7 +204,8 @@ def _named(kept: Selection | Ragged, rows: int) -> npt.NDArray[np.bool_]:
         return named
     count = rows if kept.among is None else len(kept.among)
     edges = np.bincount(kept.lo, minlength=count + 1) - np.bincount(kept.hi, minlength=count + 1)
-    return np.cumsum(edges[:-1]) > 0  # type: ignore[no-any-return]
+    inside: npt.NDArray[np.bool_] = np.cumsum(edges[:-1]) > 0
+    return inside
 
 
 def _moved(kept: Selection | Ragged, used: npt.NDArray[np.bool_], before: npt.NDArray[np.int64]) -> Selection | Ragged:

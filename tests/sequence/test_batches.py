@@ -258,7 +258,7 @@ def _check_lists(definition: Definition, batch: pa.RecordBatch, expected: list[A
             assert [[token["raw"][name] for token in tokens] for tokens in lists] == got
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=st.lists(EVENT, max_size=25), definition=definitions(), moment=st.none() | st.integers(0, 11))
 def test_final_lists_are_the_histories_of_all_entities(
     tmp_path: Path, events: list[Any], definition: Definition, moment: int | None
