@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from nbplat.job import Job, JobDraft, JobState, JobStore, Run, RunDraft, StepCon
 from nbplat.job.farm import Farms
 from nbplat.sequence.bind import bind, tables_of
 from nbplat.sequence.bound import Bound
-from nbplat.sequence.build import STAGES, build_folder, spill_root, sweep_build
+from nbplat.sequence.build import STAGES, build_stem, spill_root, sweep_build
 from nbplat.sequence.definition import Definition
 from nbplat.sequence.enrich import enrich_tasks
 from nbplat.sequence.examples import Examples, read_examples
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from nbplat.remote.sequence.tasks import Recipe
+    from nbplat.sequence.export import ExportTables
     from nbplat.sequence.opened import Opened
 
 __all__ = ["Sequences"]
@@ -55,12 +56,15 @@ class Sequences:
         memory_bytes: What one heavy step may hold on this machine.
         lease_ms, unit_attempts: Of a unit in the ledger.
         versions: Package -> version, for provenance.
+        tensors: Turns the arrays of a batch into tensors.
     """
 
     store: JobStore
     sources: EventSources
     tables: IndexTables
     vocabularies: VocabTables
+    exports: ExportTables
+    tensors: Callable[[Mapping[str, Any]], dict[str, Any]]
     conditions: Conditions
     farms: Farms
     files: Files
@@ -248,7 +252,8 @@ class Sequences:
             slots=self.slots,
             buckets=None if state is None else state.buckets,
         )
-        self.farms.check_farm(engine, _reads(source), self.spill if state is None else self.tables.folder(plan.table))
+        # A table that is not made yet has no folder; whether workers reach it is asked again when it is.
+        self.farms.check_farm(engine, _reads(source), "" if state is None else self.tables.folder(plan.table))
         return plan
 
     def build(self, definition: Definition, *, owner: str, engine: str = "local") -> tuple[Run, Job | None]:
@@ -302,12 +307,20 @@ class Sequences:
             return
         if job.kind != SequenceStep.BUILD:
             return
-        plan = SequencePlan.from_record(job.params["plan"])
+        # An earlier try that failed may have had another plan: the source had moved since.
+        for each in self.store.jobs(run_id=job.run_id, limit=ALL_RUNS):
+            if each.kind == SequenceStep.BUILD and "plan" in each.params:
+                self._sweep_plan(job.run_id, SequencePlan.from_record(each.params["plan"]))
+
+    def _sweep_plan(self, run_id: str, plan: SequencePlan) -> None:
         state = self.tables.state(plan.table)
-        kept = set() if state is None else {file.path for file in self.tables.files(state.pin)}
+        if state is None and plan.engine != "local":
+            return  # its spill files would lie beside the table
+        kept = self.tables.held(plan.table)
         root = self.spill if plan.engine == "local" else spill_root(self.tables, plan.table)
         folder = self.tables.folder(plan.table) if state is not None else None
-        sweep_build(self.files, build_folder(root, job.run_id, plan), folder, plan, kept)
+        stem = build_stem(run_id, plan)
+        sweep_build(self.files, f"{root}/{stem}", folder, stem, kept)
 
     def pinned(self, pins: Mapping[str, SourcePin]) -> Sequences:
         """The same, but sources of these names are read at these states."""

@@ -186,8 +186,22 @@ def compared(sequences: Sequences, ref: str, other: str | None) -> dict[str, Any
 
 
 def export(sequences: Sequences, asked: Asked) -> dict[str, Any]:
-    """Queue the writing of the sequences as lists into a table."""
-    raise NotImplementedError
+    """Queue the writing of the sequences as lists into a table; see `nbplat.sequence.exports.Exports.queue`."""
+    from nbplat.sequence.exports import Exports
+
+    if not asked.on or not asked.to:
+        raise RequestError(
+            "sequence.export", "an export needs examples and a table", fix="give --on EXAMPLES and --to NAMESPACE.TABLE"
+        )
+    run, job = Exports(sequences).queue(
+        definition_of(sequences, asked),
+        asked.on,
+        asked.to,
+        owner=asked.owner,
+        variant=asked.variant,
+        carry=asked.carry or None,
+    )
+    return _queued(run, job, [])
 
 
 def changes_of(old: Definition, new: Definition, *, whole: bool) -> list[dict[str, Any]]:
