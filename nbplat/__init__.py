@@ -1,7 +1,7 @@
 """nbplat: feature backfills, user sequences and training joins on Iceberg tables, from a notebook.
 
-``import nbplat as nb`` gives `nb.backfill`, `nb.sequence`, `nb.training_join` and `nb.local`; ``%load_ext nbplat``
-gives the same as magics. Nothing is imported before its first use.
+``import nbplat as nb`` gives `nb.backfill`, `nb.sequence`, `nb.Sequence`, `nb.training_join` and `nb.local`;
+``%load_ext nbplat`` gives the same as magics. Nothing is imported before its first use.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nbplat.errors import NbplatError
     from nbplat.ui.python import backfill, local, sequence, training_join
+    from nbplat.ui.python_sequence import Sequence
 
     __version__: str
 
 __all__ = [
     "NbplatError",
+    "Sequence",
     "__version__",
     "backfill",
     "load_ipython_extension",
@@ -72,6 +74,8 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"nbplat.{name}")
     if name in _FUNCTIONS:
         return getattr(importlib.import_module("nbplat.ui.python"), name)
+    if name == "Sequence":
+        return importlib.import_module("nbplat.ui.python_sequence").Sequence
     if name == "NbplatError":
         return importlib.import_module("nbplat.errors").NbplatError
     if name == "__version__":

@@ -207,7 +207,7 @@ class Engines:
             fix += f"warehouse every worker reaches (S3), or unset {key}"
         elif _on_disk(reads):
             lies = f"{read} lie on a disk of this machine"
-            fix = f"move the table to a warehouse that every worker reaches (S3), or unset {key}"
+            fix = f"move them to a store that every worker reaches (S3), or unset {key}"
         elif _on_disk(writes):
             lies = f"{written} would lie on a disk of this machine ({writes})"
             fix = f"keep {written} in a place that every worker reaches, or unset {key}"

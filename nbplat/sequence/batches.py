@@ -190,14 +190,18 @@ class Batches:
         """One batch of the order ``examples``; what torch's DataLoader asks for with ``batch_size=None``."""
         if not 0 <= number < len(self):
             raise IndexError(f"there are {len(self)} batches, {number} is none of them")
-        if self._store is None:
-            self._store = self._read()
         start, end = number * self.rows, min((number + 1) * self.rows, len(self.examples))
         if self.seed is None:
-            return self._batch(self._store, np.arange(start, end))
+            return self.of_places(np.arange(start, end))
         if self._turn is None:
             self._turn = self._shuffled(np.arange(len(self.examples)), 0)
-        return self._batch(self._store, self._turn[start:end])
+        return self.of_places(self._turn[start:end])
+
+    def of_places(self, places: npt.NDArray[np.int64]) -> Any:
+        """A batch of these examples, in this order; what all examples refer to is held, see `order`."""
+        if self._store is None:
+            self._store = self._read()
+        return self._batch(self._store, places)
 
     def set_epoch(self, epoch: int) -> None:
         """Shuffle in another way from now on; without a seed nothing changes."""
@@ -219,7 +223,7 @@ class Batches:
     # -- one batch ---------------------------------------------------------------------------------
 
     def _batch(self, store: TokenStore, places: npt.NDArray[np.int64]) -> Any:
-        carried = {name: column.take(pa.array(places)) for name, column in self.carried.items()}
+        carried = {name: column.take(pa.array(places, pa.int64())) for name, column in self.carried.items()}
         if self.format in ("arrow", "pandas"):
             lists = {name: column for group in self.groups for name, column in self._lists(store, group, places)}
             batch = as_arrow(carried, lists)

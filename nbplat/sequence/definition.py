@@ -250,7 +250,7 @@ class Definition:
             "layout": self.layout,
             "size": {**_plain(self.size), "lengths": dict(self.size.lengths)},
             "features": {
-                each.name: {"function": each.function, "column": each.column, **dict(each.options)}
+                each.name: {"function": each.function, "column": each.column, **_options_record(each)}
                 for each in self.features
             },
             "show": list(self.show),
@@ -267,6 +267,10 @@ def _rule_record(rule: EventRule) -> dict[str, Any]:
     record = _plain(rule)
     del record["event_type"]
     return {**record, "select": None if rule.select is None else _plain(rule.select)}
+
+
+def _options_record(feature: Feature) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in feature.options}
 
 
 def _enrichment_record(each: Enrichment) -> dict[str, Any]:

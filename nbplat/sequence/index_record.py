@@ -25,14 +25,19 @@ def index_record(parts: Sequence[Definition]) -> dict[str, Any]:
     Returns:
         ``source``, ``entity``, ``time``, ``time_unit``, ``zone``, ``arrival``, ``early``, ``id``, ``dedupe``, ``type``
         as in `Definition.record`; ``types`` and ``conditions`` (the distinct ``where`` texts; the place of one is its
-        bit), both sorted; ``columns`` as `index_columns`; ``enrich``: the enrichments at index by name.
+        bit), both sorted; ``conditions_of`` (text -> the types that it is for, sorted); ``columns`` as
+        `index_columns`; ``enrich``: the enrichments at index by name.
 
     Raises:
         RequestError: more than 63 conditions.
     """
     first = parts[0].record()
     shared = ("source", "entity", "time", "time_unit", "zone", "arrival", "early", "id", "dedupe", "type")
-    conditions = sorted({rule.where for part in parts for rule in part.events if rule.where is not None})
+    of: dict[str, set[str]] = {}
+    for rule in (rule for part in parts for rule in part.events):
+        if rule.where is not None:
+            of.setdefault(rule.where, set()).add(rule.event_type)
+    conditions = sorted(of)
     if len(conditions) > MAX_CONDITIONS:
         raise RequestError(
             "sequence.where",
@@ -43,6 +48,7 @@ def index_record(parts: Sequence[Definition]) -> dict[str, Any]:
         **{name: first[name] for name in shared},
         "types": sorted({rule.event_type for part in parts for rule in part.events}),
         "conditions": conditions,
+        "conditions_of": {where: sorted(of[where]) for where in conditions},
         "columns": list(index_columns(parts)),
         "enrich": {name: each for part in parts for name, each in part.record()["enrich"]["index"].items()},
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from nbplat.errors import RequestError
 from nbplat.sequence.durations import duration_text
 from nbplat.sequence.paths import join_path
 
-__all__ = ["MAX_DEPTH", "Entry", "Node", "fault", "node_of", "plain_value"]
+__all__ = ["MAX_DEPTH", "Entry", "Node", "fault", "node_of"]
 
 # A definition needs five levels; a limit makes every walk over the tree finite and safe to recurse.
 MAX_DEPTH = 32
@@ -127,24 +126,3 @@ def _key(key: Any, path: str) -> str:
     if isinstance(key, int) and not isinstance(key, bool):
         return str(key)
     raise fault("key", f"{path or 'the definition'} has the key {key!r}, which is no text", "give a text", path)
-
-
-def plain_value(node: Node) -> Any:
-    """A tree as JSON values; what is unquoted in YAML is read as YAML 1.2 reads it."""
-    if node.kind == "map":
-        return {name: plain_value(entry.node) for name, entry in node.value.items()}
-    if node.kind == "list":
-        return [plain_value(each) for each in node.value]
-    return node.value if node.kind != "plain" else _scalar(node.value)
-
-
-def _scalar(text: str) -> Any:
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    for number in (int, float):
-        try:
-            read = number(text)
-        except ValueError:
-            continue
-        return read if "_" not in text and math.isfinite(read) else text
-    return text

@@ -218,7 +218,7 @@ def _rule(reading: Reading, event_type: str, node: Node) -> EventRule:
     for name in ("last", "within", "where", "select"):
         if name not in keys:
             reading.default((*path, name), declared=f"events.<type>.{name}")
-    last = reading.whole(keys["last"].node, (*path, "last"), 1, MAX_LAST) if "last" in keys else MAX_LAST
+    last = reading.whole(keys["last"].node, (*path, "last"), 1, MAX_LAST, code="last") if "last" in keys else MAX_LAST
     return EventRule(
         event_type,
         last,
@@ -229,7 +229,7 @@ def _rule(reading: Reading, event_type: str, node: Node) -> EventRule:
 
 
 def _where(reading: Reading, path: tuple[str, ...], node: Node) -> str:
-    text = reading.text(node, path, _CONDITION)
+    text = reading.text(node, path, _CONDITION, lines=True)
     reading.small(node, path, _CONDITION, where_columns, code="where")
     return text.strip()
 
@@ -277,7 +277,7 @@ def _length(reading: Reading, given: _Keys, definition: Definition) -> tuple[int
     if node.kind in ("plain", "text") and node.value == "all":
         return None, {}
     if node.kind != "map":
-        return reading.whole(node, path, 1, MAX_LENGTH), {}
+        return reading.whole(node, path, 1, MAX_LENGTH, code="length"), {}
     if definition.layout == "mixed":
         fix = "write one number, or layout: per_type"
         raise fault("size", "size.length: a mixed sequence has one length", fix, node.place)
@@ -286,7 +286,7 @@ def _length(reading: Reading, given: _Keys, definition: Definition) -> tuple[int
         if event_type not in most:
             message = f"size.length names {event_type!r}, which is no type of events"
             raise fault("size", message, did_you_mean(event_type, most), entry.place)
-        lengths[event_type] = reading.whole(entry.node, (*path, event_type), 1, MAX_LENGTH)
+        lengths[event_type] = reading.whole(entry.node, (*path, event_type), 1, MAX_LENGTH, code="length")
     for event_type in most.keys() - lengths.keys():
         reading.default((*path, event_type), f"{most[event_type]} (all)")
     return None, lengths
@@ -303,6 +303,8 @@ def _features(reading: Reading, keys: _Keys, definition: Definition) -> tuple[Fe
     given: _Keys = {}
     if "features" in keys:
         given = reading.names(keys["features"].node, ("features",), "features")
+    elif definition.layout != "mixed":
+        reading.default(("features",), "none")
     found = tuple(read_feature(reading, name, entry.node) for name, entry in given.items())
     if definition.layout != "mixed" or any(each.column == definition.type for each in found):
         return found
@@ -337,7 +339,7 @@ def _as_of(reading: Reading, keys: _Keys) -> AsOf:
 def _check_roles(definition: Definition, reading: Reading) -> None:
     """One column cannot be two of entity, time, arrival and type."""
     roles = [*((("entity", name), name) for name in definition.entity), (("time",), definition.time)]
-    roles += [(("arrival",), definition.arrival)] if definition.arrival is not None else []
+    roles += [(("arrival", "column"), definition.arrival)] if definition.arrival is not None else []
     roles += [(("type",), definition.type)]
     taken: dict[str, str] = {}
     for path, column in roles:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
@@ -47,6 +48,7 @@ class Reading:
             raise fault("shape", f"{join_path(*path)}: {node.shown} is no mapping", fix, node.place)
         entries: dict[str, Entry] = node.value
         for name, entry in entries.items():
+            _check_printable(name, join_path(*path), entry.place)
             scalar = entry.node.kind != "map"
             self.lines[join_path(*path, name)] = entry.node.place if scalar else entry.place
         return entries
@@ -67,12 +69,18 @@ class Reading:
                 raise fault("key", f"{here} has no key {name!r}", _nearest(name, known), entry.place)
         return self.names(node, path, here)
 
-    def text(self, node: Node, path: Sequence[str], what: str) -> str:
-        """A text that is not blank; without quotes whatever stands there, ``no`` and ``1e3`` as well."""
+    def text(self, node: Node, path: Sequence[str], what: str, *, lines: bool = False) -> str:
+        """A text that is not blank; without quotes whatever stands there, ``no`` and ``1e3`` as well.
+
+        Args:
+            lines: It may have tabs and line breaks.
+        """
         if node.kind not in ("plain", "text") or not node.value.strip():
             fix = f"write {what}" + (", without a list" if node.kind == "list" else "")
             raise fault("value", f"{join_path(*path)}: {node.shown or 'nothing'} is not {what}", fix, node.place)
-        return str(node.value)
+        text = str(node.value)
+        _check_printable(re.sub(r"[\n\r\t]", "", text) if lines else text, join_path(*path), node.place)
+        return text
 
     def texts(self, node: Node, path: Sequence[str], what: str, *, list_only: bool = False) -> tuple[str, ...]:
         """One text, or a list of them; not empty, each once."""
@@ -96,14 +104,14 @@ class Reading:
             )
         return tuple(found)
 
-    def whole(self, node: Node, path: Sequence[str], least: int, most: int) -> int:
+    def whole(self, node: Node, path: Sequence[str], least: int, most: int, *, code: str) -> int:
         """A whole number in ``[least, most]``."""
         number = _whole(node)
         if number is None or not least <= number <= most:
             fix = f"give a whole number from {least} to {most}"
             if node.kind == "text" and node.value.strip().isdigit():
                 fix += ", without quotes"
-            raise fault(path[-1], f"{join_path(*path)}: {node.shown} is not possible", fix, node.place)
+            raise fault(code, f"{join_path(*path)}: {node.shown} is not possible", fix, node.place)
         return number
 
     def truth(self, node: Node, path: Sequence[str]) -> bool:
@@ -137,12 +145,20 @@ class Reading:
 
     def small(self, node: Node, path: Sequence[str], what: str, read: Callable[[str], _T], *, code: str) -> _T:
         """A text with a grammar of its own, read by a function that raises `SmallTextError`."""
-        text = self.text(node, path, what)
+        text = self.text(node, path, what, lines=True)
         try:
             return read(text)
         except SmallTextError as exc:
             message = f"{join_path(*path)}: in {text!r} {exc}"
             raise fault(code, message, f"write {what}", node.at(exc.offset)) from None
+
+
+def _check_printable(text: str, path: str, place: str) -> None:
+    """Refuse what nobody can see: control characters, no-break spaces, halves of surrogate pairs."""
+    for char in text:
+        if not char.isprintable():
+            message = f"{path or 'the definition'}: {text!a} holds the character U+{ord(char):04X}"
+            raise fault("value", message, "take it out, or rename the column", place)
 
 
 def _whole(node: Node) -> int | None:

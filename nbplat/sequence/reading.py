@@ -104,5 +104,5 @@ def open_reading(
     joined = read_tables(definition.enrich_read, tables, definition, keep_bytes=keep_bytes)
     stored = vocabularies if index.pin is not None else None
     table = "" if index.pin is None else index.pin.table
-    fitted = fit(definition, index, bound.index_version, joined, stored=stored, table=table)
+    fitted = fit(definition, index, bound.index_version, joined, stored=stored, table=table, version=bound.version)
     return Reading(definition, index, joined, fitted, keep_bytes, folder)

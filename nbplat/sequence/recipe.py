@@ -49,7 +49,7 @@ def recipe_of(bound: Bound, enrich: Sequence[Mapping[str, Any]], buckets: int) -
         columns=schema.names,
         hashed=sorted(bound.index_columns),
         schema=schema.serialize().to_pybytes(),
-        conditions=[dict(each) for each in bound.prepared],
+        conditions=[{**each, "types": bound.index_record["conditions_of"][each["where"]]} for each in bound.prepared],
         enrich=[dict(each) for each in enrich],
         buckets=buckets,
     )

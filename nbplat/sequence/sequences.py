@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from nbplat.errors import NotFound, RequestError, did_you_mean
+from nbplat.errors import NbplatError, NotFound, RequestError, did_you_mean
 from nbplat.job import Job, JobDraft, JobState, JobStore, Run, RunDraft, StepContext
 from nbplat.job.farm import Farms
 from nbplat.sequence.bind import bind, tables_of
 from nbplat.sequence.bound import Bound
-from nbplat.sequence.build import STAGES, build_folder, spill_root, sweep_build
+from nbplat.sequence.build import STAGES, build_stem, spill_root, sweep_build
 from nbplat.sequence.definition import Definition
 from nbplat.sequence.enrich import enrich_tasks
 from nbplat.sequence.examples import Examples, read_examples
@@ -19,7 +19,16 @@ from nbplat.sequence.memory_index import index_in_memory
 from nbplat.sequence.parse import parse_definition
 from nbplat.sequence.pinned_sources import PinnedSources
 from nbplat.sequence.plan import SequencePlan, choose_buckets, held_bytes, index_name, plan_build
-from nbplat.sequence.ports import Conditions, EventSource, EventSources, Index, IndexState, IndexTables, SourcePin
+from nbplat.sequence.ports import (
+    Conditions,
+    EventSource,
+    EventSources,
+    Index,
+    IndexState,
+    IndexTables,
+    SourcePin,
+    VocabTables,
+)
 from nbplat.sequence.recipe import index_schema, recipe_of
 from nbplat.sequence.states import ALL_RUNS, KIND, LIVE_STATES, SequenceState, SequenceStep
 from nbplat.sequence.stored_index import StoredIndex
@@ -27,7 +36,11 @@ from nbplat.sequence.write import to_yaml
 from nbplat.terms import Files, RunId
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from nbplat.remote.sequence.tasks import Recipe
+    from nbplat.sequence.export import ExportTables
+    from nbplat.sequence.opened import Opened
 
 __all__ = ["Sequences"]
 
@@ -48,6 +61,8 @@ class Sequences:
     store: JobStore
     sources: EventSources
     tables: IndexTables
+    vocabularies: VocabTables
+    exports: ExportTables
     conditions: Conditions
     farms: Farms
     files: Files
@@ -72,12 +87,20 @@ class Sequences:
         """
         return bind(
             definition,
-            self.sources.open(definition.source).schema,
-            None if examples is None else self.sources.open(examples).schema,
-            {name: self.sources.open(name).schema for name in tables_of(definition)},
+            self._schema(definition.source, definition.lines.get("source", "")),
+            None if examples is None else self._schema(examples, ""),
+            {name: self._schema(name, _enriches(definition, name)) for name in tables_of(definition)},
             self.conditions,
             variant=variant,
         )
+
+    def _schema(self, name: str, place: str) -> pa.Schema:
+        """Columns of what is named at `place`."""
+        try:
+            return self.sources.open(name).schema
+        except NbplatError as exc:
+            exc.where = exc.where or place
+            raise
 
     def keep(self, definition: Definition, *, owner: str, outputs: Mapping[str, Any] | None = None) -> Run:
         """Keep a definition as a run ``name@n``; an equal one under the same name is the same run.
@@ -176,6 +199,25 @@ class Sequences:
         recipe = self.recipe(bound, choose_buckets(source.rows, held, limit))
         return index_in_memory(bound.index_record, recipe, source, limit_bytes=limit)
 
+    def opened(
+        self, definition: Definition, on: str, *, variant: str | None = None, carry: Sequence[str] = ()
+    ) -> tuple[Opened, Examples]:
+        """A definition, or one of its variants, ready to be read, and examples to read it for.
+
+        Args:
+            on: Table, path or frame of the examples.
+            carry: Columns of the examples to take along.
+
+        Raises:
+            NbplatError: what `bind`, `open` and `examples` raise.
+        """
+        from nbplat.sequence.opened import Opened
+
+        bound = self.bind(definition, variant=variant, examples=on)
+        index = self.open(bound)
+        moved = index.pin is not None and self.sources.open(definition.source).pin != index.source
+        return Opened(self, bound, index, moved), self.examples(bound.definition, on, carry)
+
     def moved(self, index: Index) -> bool:
         """True when the source has other rows by now than the index was built from."""
         return self.sources.open(index.source.name).pin != index.source
@@ -251,7 +293,7 @@ class Sequences:
         return Work(self).do(context)
 
     def sweep(self, job: Job) -> None:
-        """Remove the spill files of a build that ended or was cancelled, and its data files that were not published."""
+        """Remove the spill files of a job that ended or was cancelled, and its data files that were not published."""
         if "amend" in job.params:
             from nbplat.sequence.amendments import Amendments
 
@@ -264,7 +306,8 @@ class Sequences:
         kept = self.tables.held(plan.table)
         root = self.spill if plan.engine == "local" else spill_root(self.tables, plan.table)
         folder = self.tables.folder(plan.table) if state is not None else None
-        sweep_build(self.files, build_folder(root, job.run_id, plan), folder, plan, kept)
+        stem = build_stem(job.run_id, plan)
+        sweep_build(self.files, f"{root}/{stem}", folder, stem, kept)
 
     def pinned(self, pins: Mapping[str, SourcePin]) -> Sequences:
         """The same, but sources of these names are read at these states."""
@@ -312,6 +355,15 @@ class Sequences:
             if run.outputs.get("index_version") == bound.index_version and "index" in run.outputs
         ]
         return list(dict.fromkeys([own, *others]))
+
+
+def _enriches(definition: Definition, table: str) -> str:
+    """Where the first enrichment from a table was written."""
+    for when, found in (("index", definition.enrich_index), ("read", definition.enrich_read)):
+        for each in found:
+            if each.table == table:
+                return definition.lines.get(f"enrich.{when}.{each.name}", "")
+    return ""
 
 
 def _reads(source: EventSource) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from nbplat.remote.sequence.events import Events, Selection
-from nbplat.remote.sequence.gather import Ragged, expand
+from nbplat.remote.sequence.gather import Ragged, expand, mixing
 from nbplat.sequence.definition import Definition, EventRule
 from nbplat.sequence.enrich import Joined, ReadTable
 from nbplat.sequence.examples import Examples
@@ -70,10 +70,9 @@ class TokenReader:
             events, kept = _referred(events, kept)
         rank = None
         if len(kept) > 1 and self.definition.layout == "mixed":
-            order = _merged_order(events)
-            events = _in_order(events, order)
-            rank = np.empty(len(order), np.int64)
-            rank[order] = np.arange(len(order))
+            mixed = mixing(events)
+            events = _in_order(events, mixed.row)
+            rank = mixed.rank.astype(np.int64)
         numbers: dict[str, npt.NDArray[Any]] = {}
         for number, table in enumerate(self.tables):
             keys = table.keys(events.rows)
@@ -216,10 +215,3 @@ def _in_order(events: Events, at: npt.NDArray[np.int64]) -> Events:
         until_us=None,
         passes=None,
     )
-
-
-def _merged_order(events: Events) -> npt.NDArray[np.int64]:
-    """Places by entity, then time, then type, then place."""
-    if not len(events.time_us):
-        return np.empty(0, np.int64)
-    return np.lexsort((events.time_us, events.entity))

@@ -118,7 +118,10 @@ def _check_path(definition: Definition, name: str, path: _Path, place: str) -> N
         fix = "make it a definition of its own"
         raise fault("variant", f"variant {name} cannot set {shown}: {reason}", fix, place)
     if not any(_fits(path, template) for template in _TEMPLATES):
-        known = {join_path(*own) for template in _TEMPLATES if (own := _concrete(path, template))}
+        known = {
+            join_path(*own[:end]) for t in _TEMPLATES if (own := _concrete(path, t)) for end in range(1, len(own) + 1)
+        }
+        known |= {join_path("events", name) for name in _names(definition, ("events",))}
         raise fault("path", f"variant {name}: there is no key {shown}", did_you_mean(shown, known), place)
     depth = 3 if path[0] == "enrich" else 2
     if len(path) > depth and path[0] in ("events", "features", "enrich"):
@@ -162,10 +165,9 @@ def _applied(definition: Definition, name: str, overrides: _Overrides) -> Defini
     for path, node in overrides.items():
         try:
             _set(root, path, node, overrides)
-        except LookupError:
-            inside = join_path(*path[:-1])
-            message = f"variant {name}: {inside} has no {path[-1]!r} to drop"
-            fix = did_you_mean(path[-1], _names(definition, path[:-1])) or "take the line out"
+        except LookupError as exc:
+            message = f"variant {name}: {join_path(*path[:-1])} has no {path[-1]!r} to drop"
+            fix = did_you_mean(path[-1], exc.args) or "take the line out"
             raise fault("variant", message, fix, node.place) from None
     try:
         made = read_definition(root, definition.name)
@@ -184,7 +186,7 @@ def _applied(definition: Definition, name: str, overrides: _Overrides) -> Defini
 
 
 def _set(root: Node, path: _Path, node: Node, overrides: _Overrides) -> None:
-    """Put a value at a path of the tree, or take what is there away. Raises LookupError: nothing is there to drop."""
+    """Put a value at a path, or take what is there away. Raises LookupError, with what is there: not this."""
     at = root
     for step in path[:-1]:
         entry = at.value.get(step)
@@ -200,7 +202,7 @@ def _set(root: Node, path: _Path, node: Node, overrides: _Overrides) -> None:
         return
     named = path[:-1] in (("events",), ("features",), ("enrich", "index"), ("enrich", "read"))
     if at.value.pop(path[-1], None) is None and named:
-        raise LookupError
+        raise LookupError(*at.value)
     if path[:-1] == ("events",) and ("size", "length") not in overrides:
         # A type that is gone has no length either.
         size = root.value.get("size")

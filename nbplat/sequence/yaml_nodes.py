@@ -53,7 +53,8 @@ def _events(text: str) -> Iterator[yaml.Event]:
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
         place = _place(mark) if mark else ""
-        raise fault("yaml", f"not YAML: {exc.problem or exc.context}", _QUOTE, place) from None
+        begun = f" ({exc.context}, begun at {_place(exc.context_mark)})" if exc.context and exc.context_mark else ""
+        raise fault("yaml", f"not YAML: {exc.problem or exc.context}{begun}", _QUOTE, place) from None
     except yaml.reader.ReaderError as exc:
         before = text[: exc.position]
         place = f"line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))}"

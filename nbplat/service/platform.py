@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nbplat.backfill.frames import Frames
     from nbplat.backfill.run import Backfills
     from nbplat.backfill.spec import BackfillSpec
+    from nbplat.sequence.sequences import Sequences
 
 __all__ = ["Platform", "platform_factory"]
 
@@ -33,6 +34,9 @@ class Platform(Protocol):
 
     @property
     def backfills(self) -> Backfills: ...
+
+    @property
+    def sequences(self) -> Sequences: ...
 
     @property
     def frames(self) -> Frames: ...

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from nbplat.compose import Platform
     from nbplat.ui.client import ServiceClient
+    from nbplat.ui.sequence_desk import SequenceDesk
 
 __all__ = ["Desk", "LocalDesk", "ServiceDesk", "open_desk", "staged_columns"]
 
@@ -28,6 +29,10 @@ class Desk(Protocol):
     """Runs, jobs and logs, wherever they are kept."""
 
     config: Config
+
+    @property
+    def sequences(self) -> SequenceDesk:
+        """What is kept and built of sequences."""
 
     def plan(self, spec: dict[str, Any]) -> dict[str, Any]:
         """Plan a backfill; returns the plan's record."""
@@ -86,6 +91,12 @@ class ServiceDesk:
     def __init__(self, client: ServiceClient, config: Config) -> None:
         self.config = config
         self._client = client
+
+    @property
+    def sequences(self) -> SequenceDesk:
+        from nbplat.ui.sequence_desk import ServiceSequences
+
+        return ServiceSequences(self._client)
 
     def plan(self, spec: dict[str, Any]) -> dict[str, Any]:
         reply = self._client.post("/api/v1/backfills/plan", {"spec": spec}, timeout_s=600)
@@ -158,6 +169,12 @@ class LocalDesk:
     def __init__(self, platform: Platform) -> None:
         self.config = platform.config
         self.platform = platform
+
+    @property
+    def sequences(self) -> SequenceDesk:
+        from nbplat.ui.sequence_desk import LocalSequences
+
+        return LocalSequences(self.platform)
 
     def plan(self, spec: dict[str, Any]) -> dict[str, Any]:
         return self.platform.backfills.plan(self.platform.backfill_spec(spec)).record()

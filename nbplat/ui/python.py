@@ -11,8 +11,9 @@ from nbplat.ui.desk import Desk, LocalDesk, open_desk
 from nbplat.ui.render.result import Result
 
 if TYPE_CHECKING:
-    from nbplat.sequence.early_preview import SequencePreview
     from nbplat.training.run import TrainingResult
+    from nbplat.ui.python_sequence import Sequence as UserSequence
+    from nbplat.ui.sequence_place import Place
 
 __all__ = ["Local", "backfill", "local", "sequence", "training_join"]
 
@@ -125,19 +126,54 @@ def backfill(
     return followed(desk, asked, wait=wait, show=lambda _result: None)
 
 
-def sequence(name: str, definition: str, *, on: str, examples: int = 5) -> SequencePreview:
-    """Retrieve the last events of each type as of each example, and show what a model would see.
+def sequence(
+    name: str,
+    definition: str,
+    *,
+    on: Any,
+    examples: int = 20,
+    compare: str | None = None,
+    frames: Mapping[str, Any] | None = None,
+    place: Place | None = None,
+) -> UserSequence:
+    """Hold a definition against examples, show what a model would see and what leaks, and keep the definition.
 
     Args:
         definition: YAML as in a ``%%sequence`` cell.
-        on: The table of examples.
+        on: The examples: a table, a path or a DataFrame.
         examples: How many to show.
+        compare: A variant to show beside it.
+        frames: Name -> DataFrame that the definition names.
+        place: Where it works; None opens the configured platform.
+
+    Returns:
+        The sequence, which shows its preview.
+
+    Raises:
+        RequestError: what is wrong with the definition, with its line.
     """
-    return local().sequence(name, definition, on=on, examples=examples)
+    from nbplat.sequence.parse import parse_definition
+    from nbplat.ui.handlers.sequence_steps import kept
+    from nbplat.ui.python_sequence import Sequence as Made
+    from nbplat.ui.sequence_place import Place, Subject, placed
+    from nbplat.ui.sequence_view import viewed
+
+    place = place or Place()
+    place.frames.update(frames or {})
+    subject = Subject(placed(parse_definition(definition, name)), place)
+    view = viewed(subject, on, count=examples, compare=compare)
+    kept(subject)
+    return Made.of(subject, view)
 
 
 def training_join(
-    table: str, *, label: str, time: str, stage: tuple[str, ...] | list[str] = (), **options: Any
+    table: str,
+    *,
+    label: str,
+    time: str,
+    stage: tuple[str, ...] | list[str] = (),
+    sequences: tuple[str, ...] | list[str] = (),
+    **options: Any,
 ) -> TrainingResult:
     """Train on a table joined with staged columns, and compare with and without them, before any promotion.
 
@@ -146,9 +182,11 @@ def training_join(
         label: Column to predict, 0 or 1.
         time: Column that orders the split.
         stage: Backfill runs whose staged columns are joined.
+        sequences: Kept sequences whose padded features are joined as columns, as of each row's own time: ``home``,
+            ``home@2``, ``home.short`` for a variant.
         options: As in `nbplat.training.spec.TrainingSpec`, and ``model``: a fresh estimator.
     """
-    return local().training_join(table, label=label, time=time, stage=stage, **options)
+    return local().training_join(table, label=label, time=time, stage=stage, sequences=sequences, **options)
 
 
 def local(**options: Any) -> Local:
@@ -182,11 +220,21 @@ class Local:
             raise AttributeError(f"{type(self).__name__!r} has no attribute {verb!r}")
         return functools.partial(getattr(python_backfill, verb), desk=self._desk)
 
-    def sequence(self, name: str, definition: str, *, on: str, examples: int = 5) -> SequencePreview:
+    def sequence(self, name: str, definition: str, *, on: Any, **options: Any) -> UserSequence:
         """As `nb.sequence`."""
-        from nbplat.ui.handlers.sequence import sequence_of
+        return sequence(name, definition, on=on, place=self._place({}), **options)
 
-        return sequence_of(self.platform, name, definition, on, examples).preview
+    @functools.cached_property
+    def Sequence(self) -> type[UserSequence]:  # noqa: N802 - the class's name
+        """`nb.Sequence` whose sequences work here."""
+        from nbplat.ui.python_sequence import Sequence as Made
+
+        return type("Sequence", (Made,), {"_new_place": staticmethod(self._place), "__doc__": Made.__doc__})
+
+    def _place(self, frames: Mapping[str, Any]) -> Place:
+        from nbplat.ui.sequence_place import Place
+
+        return Place(self._desk, self.platform, frames)
 
     def training_join(
         self, table: str, *, label: str, time: str, stage: tuple[str, ...] | list[str] = (), **options: Any

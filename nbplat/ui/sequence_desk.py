@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nbplat.service import sequence_verbs
+from nbplat.service.sequence_verbs import Asked
 
 if TYPE_CHECKING:
     from nbplat.compose import Platform
+    from nbplat.sequence.sequences import Sequences
     from nbplat.ui.client import ServiceClient
 
 __all__ = ["LocalSequences", "SequenceDesk", "ServiceSequences"]
@@ -19,8 +23,7 @@ _LONG_S = 600
 class SequenceDesk(Protocol):
     """What a person asks about kept definitions.
 
-    A request is a dict with ``name`` and ``definition`` (a record), or with ``name`` alone for a kept one; and if
-    wanted ``frames``, ``engine``, ``on``, ``variant``, ``start`` and ``end``, ``to``.
+    A request holds fields of `nbplat.service.sequence_verbs.Asked`.
     """
 
     def keep(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -81,3 +84,46 @@ class ServiceSequences:
     def _post(self, verb: str, request: dict[str, Any]) -> dict[str, Any]:
         body = {"owner": getpass.getuser(), **request}
         return dict(self._client.post(f"/api/v1/sequences{verb}", body, timeout_s=_LONG_S))
+
+
+class LocalSequences:
+    """Does everything in this process, where DataFrames have names; a queued job is for whoever works on the ledger.
+
+    Args:
+        frames: Name -> DataFrame that definitions and examples may name.
+    """
+
+    def __init__(self, platform: Platform, frames: Mapping[str, Any] = MappingProxyType({})) -> None:
+        self._platform, self._frames = platform, frames
+
+    @property
+    def _sequences(self) -> Sequences:
+        return self._platform.sequences_of(self._frames)
+
+    def keep(self, request: dict[str, Any]) -> dict[str, Any]:
+        return sequence_verbs.keep(self._sequences, _asked(request))
+
+    def list(self, limit: int) -> list[dict[str, Any]]:
+        return sequence_verbs.listed(self._sequences, limit)
+
+    def show(self, ref: str) -> dict[str, Any]:
+        return sequence_verbs.seen(self._sequences, ref)
+
+    def plan(self, request: dict[str, Any]) -> dict[str, Any]:
+        return sequence_verbs.plan(self._sequences, _asked(request))
+
+    def build(self, request: dict[str, Any]) -> dict[str, Any]:
+        return sequence_verbs.build(self._sequences, _asked(request))
+
+    def diff(self, ref: str, other: str | None) -> dict[str, Any]:
+        return sequence_verbs.compared(self._sequences, ref, other)
+
+    def correct(self, request: dict[str, Any]) -> dict[str, Any]:
+        return sequence_verbs.correct(self._sequences, _asked(request))
+
+    def export(self, request: dict[str, Any]) -> dict[str, Any]:
+        return sequence_verbs.export(self._sequences, _asked(request))
+
+
+def _asked(request: dict[str, Any]) -> Asked:
+    return Asked(**{"owner": getpass.getuser(), **request})

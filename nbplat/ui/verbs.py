@@ -31,6 +31,8 @@ HANDLERS: Mapping[tuple[str, str], str] = {
     ("backfill", "plan"): "nbplat.ui.handlers.backfill:run",
     ("backfill", "list"): "nbplat.ui.handlers.backfill:list_runs",
     **_at("sequence", "preview", "show"),
+    **_at("sequence", "build", "correct", "export", module="sequence_steps"),
+    **_at("sequence", "diff", module="sequence_diff"),
     ("sequence", "list"): "nbplat.ui.handlers.sequence:list_definitions",
     ("training", "run"): "nbplat.ui.handlers.training:run",
     ("training", "plan"): "nbplat.ui.handlers.training:run",

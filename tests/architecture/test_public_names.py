@@ -19,6 +19,7 @@ def test_the_public_names_are_these():
     """A new public name is a decision, not an accident."""
     assert [
         "NbplatError",
+        "Sequence",
         "__version__",
         "backfill",
         "load_ipython_extension",

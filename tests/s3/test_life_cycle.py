@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from pyiceberg.utils.config import Config as PyIcebergConfig
 
 from nbplat.adapters.files.s3 import S3Files
 from nbplat.training import TrainingSpec, iter_batches, plan_training
@@ -20,21 +19,9 @@ SQL = "select id, x * 2D as doubled from base"
 
 
 @pytest.fixture
-def shop(s3_server: S3Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
-    """The small shop in a catalog on this machine whose warehouse is a bucket; configured by variables only."""
-    properties = {
-        "URI": f"sqlite:///{tmp_path}/catalog.db",
-        "WAREHOUSE": f"s3://{bucket}/warehouse",
-        "S3__ENDPOINT": s3_server.endpoint,
-        "S3__REGION": "us-east-1",
-        "S3__ACCESS_KEY_ID": ACCESS_KEY,
-        "S3__SECRET_ACCESS_KEY": SECRET_KEY,
-    }
-    for name, value in properties.items():
-        monkeypatch.setenv(f"PYICEBERG_CATALOG__LAKE__{name}", value)
-    # pyiceberg reads the variables once, when it is imported.
-    monkeypatch.setattr("pyiceberg.catalog._ENV_CONFIG", PyIcebergConfig())
-    lake = Lake(tmp_path / "home", **{"catalog.name": "lake"})
+def shop(s3_catalog: dict[str, str], tmp_path: Path) -> Iterator[Lake]:
+    """The small shop on an S3 warehouse."""
+    lake = Lake(tmp_path / "home", **s3_catalog)
     lake.make_shop()
     yield lake
     lake.close()

@@ -167,3 +167,19 @@ def test_what_the_data_makes_impossible_names_the_condition() -> None:
         passes(ROWS, [prepare("ok"), prepare("10 / n > 4")])
     assert "sequence.where_values" == found.value.code
     assert "`10 / n > 4` fails on this data: DIVIDE_BY_ZERO" in found.value.message
+
+
+def test_a_condition_is_computed_for_the_types_that_it_is_for() -> None:
+    """What would fail on an event of another type does not fail the build, and sets no bit there."""
+    rows = pa.table({"kind": ["it's", "view", None, "it's"], "text": ["3", "no number", "7", "1"]})
+    condition = prepare("cast(text as double) > 2", schema=rows.schema)
+    with pytest.raises(KernelError, match=r"sequence\.where_values"):
+        passes(rows, [condition])
+    always = {**prepare("true", schema=rows.schema), "types": ["view"]}
+    mask = passes(rows, [{**condition, "types": ["it's", "sale"]}, always], type="kind")
+    assert [1, 2, 0, 0] == mask.tolist()
+    # A type column may hold numbers: types are their texts.
+    numbered = rows.set_column(0, "kind", pa.array([1, 2, 3, 1]))
+    assert [1, 0, 0, 0] == passes(numbered, [{**condition, "types": ["1"]}], type="kind").tolist()
+    with pytest.raises(KernelError, match=r"sequence\.where_values"):
+        passes(rows, [{**condition, "types": ["view"]}], type="kind")

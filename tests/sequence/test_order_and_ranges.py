@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nbplat.remote.sequence import accelerate
+from nbplat.remote.sequence.accelerate import compiled, forced
 from nbplat.remote.sequence.content import content_digest
 from nbplat.remote.sequence.dedupe import NEVER
 from nbplat.remote.sequence.events import Events
-from nbplat.remote.sequence.gather import expand, flat
+from nbplat.remote.sequence.gather import expand, flat, mixing
 from nbplat.remote.sequence.hashing import bucket_of, row_hash
 from nbplat.remote.sequence.order import merge_sorted
 from nbplat.remote.sequence.ranges import locate, part, select
@@ -22,7 +25,7 @@ from tests.sequence.oracle import Past, chosen, histories, sequence
 from tests.sequence.oracle import row_hash as hash_of_row
 from tests.sequence.random_events import CONDITIONS, TYPES, VALUES, Case, Question, cases, questions
 
-_MANY = settings(max_examples=300, deadline=None)
+_MANY = settings(max_examples=100, deadline=None)
 
 
 def _plain(value: Any) -> Any:
@@ -86,12 +89,26 @@ def test_events_are_in_the_total_order_of_the_oracle(case: Case) -> None:
 
 
 @given(st.data())
-@_MANY
+@settings(max_examples=250, deadline=None)
 def test_an_example_sees_what_the_oracle_sees(data: st.DataObject) -> None:
     """Ranges and their exceptions hold exactly the visible events, and the counts beside them."""
+    _check_examples(data)
+
+
+@given(st.data())
+@settings(max_examples=100, deadline=None)
+def test_compiled_loops_see_the_same(data: st.DataObject) -> None:
+    """With numba every example sees what the oracle sees."""
+    pytest.importorskip("numba")
+    with forced("1"):
+        _check_examples(data)
+
+
+def _check_examples(data: st.DataObject) -> None:
     case = data.draw(cases())
     question = data.draw(questions(case))
     events, _ = case.ordered()
+    among = data.draw(st.booleans())
     found = select(
         events,
         question.kernel_rules(events.types),
@@ -100,8 +117,16 @@ def test_an_example_sees_what_the_oracle_sees(data: st.DataObject) -> None:
         strict=question.strict,
         gap_us=question.gap,
         end=question.end,
+        among=among,
     )
-    mixed = flat(events, found, order=question.order, limit=question.limit, truncate=question.truncate)
+    mixed = flat(
+        events,
+        found,
+        mixed=data.draw(st.none() | st.just(mixing(events))),
+        order=question.order,
+        limit=question.limit,
+        truncate=question.truncate,
+    )
     past = _oracle(case)
     shown = events.rows.to_pylist()
     for at, (example, as_of) in enumerate(zip(question.examples.to_pylist(), question.as_of, strict=True)):
@@ -113,6 +138,7 @@ def test_an_example_sees_what_the_oracle_sees(data: st.DataObject) -> None:
             assert [0, len(answer.events)] == offsets.tolist()
             assert (answer.before, answer.after, answer.unseen) == tuple(int(each[at]) for each in selection[4:7])
             _check_range(selection, at)
+            assert among or selection.among is None
         answer = sequence(history, wanted, order=question.order, limit=question.limit, truncate=question.truncate)
         rows = mixed.positions[mixed.offsets[at] : mixed.offsets[at + 1]]
         assert [_row(dict(each.row)) for each in answer] == [_row(shown[row]) for row in rows]
@@ -220,3 +246,16 @@ def test_a_type_that_no_event_has_gives_empty_lists() -> None:
     (found,) = select(events, question.kernel_rules(events.types), locate(events, question.examples), question.as_of)
     assert [0] == (found.hi - found.lo).tolist()
     assert {TYPES[0]: 1} == counts.types
+
+
+def test_numba_is_loaded_when_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small questions use numpy; many of them together load the compiled loops; the environment can forbid it."""
+    pytest.importorskip("numba")
+    monkeypatch.delenv("NBPLAT_NUMBA", raising=False)
+    monkeypatch.setattr(accelerate, "_state", {"mode": None, "saved": 0.0, "loops": {}})
+    assert compiled("bisect", 1_000) is None
+    monkeypatch.setenv("NBPLAT_NUMBA", "0")
+    assert compiled("bisect", 1 << 40) is None
+    monkeypatch.delenv("NBPLAT_NUMBA")
+    assert compiled("bisect", 1 << 40) is not None
+    assert compiled("bisect", 1) is not None

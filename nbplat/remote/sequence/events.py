@@ -64,7 +64,6 @@ class Selection(NamedTuple):
         after: ``int64[examples]``: events at or after the cutoff (after it, when not strict).
         unseen: ``int64[examples]``: events before the cutoff and not too old that were not known yet.
         among: ``int64[...]``, ascending: rows of the `Events` that the places count; None: the places are the rows.
-            With a condition these are the events for which it holds.
 
     The counts are of the example's entity and the rule's type and condition; each copy of an event counts.
     """

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from .accelerate import compiled
 from .events import Events, Selection
 from .packed_sort import sort_runs
 
@@ -100,6 +101,13 @@ def merge(events: Events, parts: Sequence[Ragged], mixed: Mixing | None = None) 
     offsets = np.zeros(len(counts) + 1, dtype=np.int64)
     np.cumsum(counts, out=offsets[1:])
     rows = np.concatenate([part.positions for part in parts])
+    loop = None if mixed is None else compiled("merge", len(rows))
+    if loop is not None and mixed is not None:
+        sizes = [0, *(len(part.positions) for part in parts[:-1])]
+        begins = np.stack([part.offsets + base for part, base in zip(parts, np.cumsum(sizes))])
+        found = np.empty_like(rows)
+        loop(rows, begins, mixed.rank, found)
+        return Ragged(found, offsets)
     example = np.concatenate([np.repeat(np.arange(len(counts)), np.diff(part.offsets)) for part in parts])
     if mixed is None:
         order = np.lexsort((rows, events.time_us[rows], example))
@@ -107,7 +115,8 @@ def merge(events: Events, parts: Sequence[Ragged], mixed: Mixing | None = None) 
     bits = len(mixed.row).bit_length()
     kind: Any = np.uint32 if bits + len(counts).bit_length() <= 32 else np.uint64
     keys = (example.astype(kind) << kind(bits)) | mixed.rank[rows].astype(kind)
-    keys.sort()
+    # Each part is one run by example and rank: numpy's stable sort of wide integers merges runs.
+    keys.sort(kind="stable")
     return Ragged(mixed.row[keys & kind((1 << bits) - 1)].astype(np.int64), offsets)
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .accelerate import compiled
 from .dedupe import NEVER
 
 __all__ = ["Clocks", "Known", "bisect", "clocks", "known", "spread"]
@@ -111,6 +112,10 @@ def bisect(values: Any, low: Any, high: Any, wanted: Any, right: bool) -> Any:
         wanted: ``[questions]``.
     """
     low, high = low.astype(np.int64), high.astype(np.int64)
+    loop = compiled("bisect", len(low))
+    if loop is not None:
+        loop(values, low, high, wanted, right, low)
+        return low
     open_ = np.flatnonzero(low < high)
     while len(open_):
         middle = (low[open_] + high[open_]) >> 1

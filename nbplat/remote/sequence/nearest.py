@@ -16,6 +16,10 @@ from .plain import plain
 __all__ = ["Nearest", "nearest", "vectors"]
 
 
+# Candidates whose terms are held together.
+_AT_ONCE = 1 << 12
+
+
 class Nearest(NamedTuple):
     """What is kept, and what could not be compared.
 
@@ -62,10 +66,10 @@ def vectors(column: Any, what: str) -> tuple[Any, Any]:
     there = counts.is_valid().to_numpy(zero_copy_only=False)
     found = np.zeros((len(array), size))
     values = numbers.cast(pa.float64()) if numbers.type != pa.float64() else numbers
-    found[there] = values.fill_null(np.nan).to_numpy(zero_copy_only=False).reshape(-1, size)
+    found[there] = values.fill_null(np.nan).to_numpy(zero_copy_only=False).reshape(int(there.sum()), size)
     if values.null_count:
         holes = np.zeros((len(array), size), dtype=bool)
-        holes[there] = values.is_null().to_numpy(zero_copy_only=False).reshape(-1, size)
+        holes[there] = values.is_null().to_numpy(zero_copy_only=False).reshape(int(there.sum()), size)
         there &= ~holes.any(axis=1)
     return found, there
 
@@ -110,8 +114,13 @@ def nearest(candidates: Ragged, of_events: tuple[Any, Any], of_examples: tuple[A
 
 
 def _products(matrix: Any, rows: Any, query: Any, example: Any) -> Any:
-    total = np.zeros(len(rows))
+    found = np.empty(len(rows))
     with np.errstate(invalid="ignore", over="ignore"):
-        for at in range(matrix.shape[1]):
-            total += matrix[rows, at] * query[example, at]
-    return total
+        for begin in range(0, len(rows), _AT_ONCE):
+            at = slice(begin, begin + _AT_ONCE)
+            terms = matrix[rows[at]] * query[example[at]]
+            total = np.zeros(len(terms))
+            for place in range(terms.shape[1]):
+                total += terms[:, place]
+            found[at] = total
+    return found

@@ -21,7 +21,7 @@ class Sorted(NamedTuple):
     """Rows in the order of their keys.
 
     Attributes:
-        order: Integers, the rows; equal ones in no particular order.
+        order: Integers, the rows; equal ones in their own order.
         new: ``bool[rows]`` in that order: the keys differ from those before.
         new_first: The same of the first keys alone.
     """
@@ -169,7 +169,7 @@ def _sorted_words(words: Any, rest: int, cuts: list[int]) -> tuple[Any, Any]:
     """The order of words that are sorted by all but their lowest `rest` bits already, and the sorted words."""
     place = max(1, (len(words) - 1).bit_length())
     if rest + place > 64:
-        order = np.argsort(words)
+        order = np.argsort(words, kind="stable")
         return order, words[order]
     low = np.uint64((1 << rest) - 1)
     keyed = (words & low) << np.uint64(place)

@@ -36,6 +36,8 @@ def plain(column: Any) -> pa.Array:
         return plain(column.cast(kind.value_type))
     if pa.types.is_run_end_encoded(kind):
         return plain(pc.run_end_decode(column))
+    if pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):
+        return _in_order(column)
     target = _target(kind)
     if target is not None:
         return _one(column if kind == target else column.cast(target, safe=False))
@@ -67,8 +69,6 @@ def _target(kind: pa.DataType) -> pa.DataType | None:
         return pa.large_list(pa.field("entries", pa.struct([kind.key_field, kind.item_field])))
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         return pa.large_list(kind.value_field)
-    if types.is_list_view(kind) or types.is_large_list_view(kind):
-        return pa.large_list(kind.value_field)
     return None
 
 
@@ -79,6 +79,15 @@ def _one(column: Any) -> pa.Array:
     if column.num_chunks == 1:
         return column.chunk(0)
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+
+
+def _in_order(column: Any) -> pa.Array:
+    """List views as lists: a cast leaves their offsets as they are, which need not ascend."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    offsets = np.zeros(len(array) + 1, dtype=np.int64)
+    np.cumsum(pc.list_value_length(array).fill_null(0).to_numpy(), out=offsets[1:])
+    mask = array.is_null() if array.null_count else None
+    return pa.LargeListArray.from_arrays(pa.array(offsets), pc.list_flatten(array), mask=mask)
 
 
 def _storage(column: Any) -> Any:

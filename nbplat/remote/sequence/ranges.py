@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from .dedupe import NEVER
 from .events import Events, Rule, Selection
-from .known import Clocks, Known, bisect, clocks, known
+from .known import Clocks, Known, bisect, clocks, known, spread
 from .plain import plain
 
 __all__ = ["locate", "part", "select"]
@@ -93,6 +93,7 @@ def select(
     strict: bool = True,
     gap_us: int = 0,
     end: bool = False,
+    among: bool = False,
 ) -> list[Selection]:
     """What each rule selects for each example, by binary search.
 
@@ -105,6 +106,8 @@ def select(
         as_of_us: ``int64[examples]``.
         gap_us: From 0.
         end: Every example gets the final history: all events that no later copy replaced; `within` does not count.
+        among: Selections with a condition count only the rows for which it holds (`Selection.among`): what it leaves
+            out is not written down for each example, which matters where it rarely holds.
 
     Returns:
         One a rule.
@@ -126,14 +129,14 @@ def select(
         start, stop = _bounds(runs, rule.type, code)
         if mine.before is not None:
             start, stop = mine.before[start], mine.before[stop]
-        if end:
-            seen = _all_known(stop)
-            found.append(_newest(rule.last, start, seen, np.zeros_like(stop), mine.among))
-            continue
-        cut = np.where(over, start, bisect(mine.time_us, start, stop, cutoff, not strict))
-        low = start if rule.within_us is None else _young(mine.time_us, start, cut, cutoff, rule.within_us)
+        low, cut = start, stop
+        if not end:
+            cut = np.where(over, start, bisect(mine.time_us, start, stop, cutoff, not strict))
+            if rule.within_us is not None:
+                low = _young(mine.time_us, start, cut, cutoff, rule.within_us)
         seen = _all_known(cut) if mine.clocks is None else known(mine.clocks, low, cut, moment, strict)
-        found.append(_newest(rule.last, low, seen, stop - cut, mine.among))
+        selection = _newest(rule.last, low, seen, stop - cut, mine.among)
+        found.append(selection if among else _in_rows(selection, mine))
     return found
 
 
@@ -225,6 +228,28 @@ def _newest(last: int, low: Any, seen: Known, after: Any, among: Any | None) -> 
     inside = (hidden > lo[owner]) & (hidden < hi[owner])
     skipped_at = _offsets(np.bincount(owner[inside], minlength=len(low)))
     return Selection(lo, hi, skipped_at, hidden[inside], visible, after, seen.unseen, among)
+
+
+def _in_rows(selection: Selection, held: _Held) -> Selection:
+    """The same selection by rows of the `Events`."""
+    if held.among is None or held.before is None or not len(held.among):
+        return selection._replace(among=None)
+    some = selection.hi > selection.lo
+    lo = np.where(some, held.among[np.minimum(selection.lo, len(held.among) - 1)], 0)
+    hi = np.where(some, held.among[selection.hi - 1] + 1, 0)
+    others = np.flatnonzero(held.before[1:] == held.before[:-1])
+    of, place = _all(spread(lo - held.before[lo], hi - held.before[hi]))
+    owner = np.repeat(np.arange(len(lo)), np.diff(selection.skipped_at))
+    owner, rows = np.concatenate([of, owner]), np.concatenate([others[place], held.among[selection.skipped]])
+    order = np.lexsort((rows, owner)) if len(selection.skipped) else slice(None)
+    skipped_at = _offsets(np.bincount(owner, minlength=len(lo)))
+    return selection._replace(lo=lo, hi=hi, skipped_at=skipped_at, skipped=rows[order], among=None)
+
+
+def _all(parts: Iterator[tuple[Any, Any]]) -> tuple[Any, Any]:
+    none = np.empty(0, np.int64)
+    whole = [(none, none), *parts]
+    return np.concatenate([each for each, _ in whole]), np.concatenate([each for _, each in whole])
 
 
 def _offsets(counts: Any) -> Any:

@@ -40,7 +40,7 @@ def sort_events(rows: pa.Table, recipe: Recipe) -> tuple[Events, dict[str, Any]]
         id=recipe["id"],
         hashed=recipe["hashed"],
         seen_us=seen_us,
-        passes=passes(rows, recipe["conditions"]) if recipe["conditions"] else None,
+        passes=passes(rows, recipe["conditions"], type=recipe["type"]) if recipe["conditions"] else None,
         dedupe=recipe["dedupe"],
     )
     schema = pa.ipc.read_schema(pa.py_buffer(recipe["schema"]))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from nbplat.remote.sequence.events import Events
 from nbplat.sequence.bound import Bound
 from nbplat.sequence.ports import Index
@@ -16,6 +14,7 @@ from nbplat.sequence.vocab import Fitted, fit
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import pyarrow as pa
 
     from nbplat.sequence.enrich import Joined
 
@@ -24,24 +23,7 @@ __all__ = ["learned_here"]
 
 def learned_here(bound: Bound, index: Index, stages: Sequence[Staged], joined: Mapping[str, Joined]) -> Fitted:
     """Learn from these buckets only; a build learns from all."""
-    part = _Part(index, stages)
-
-    def columns(bucket: int, names: Sequence[str]) -> pa.Table:
-        events = stages[bucket].events
-        return pa.table(
-            {
-                name: events.rows[name] if name in events.rows.column_names else _joined(events, joined[name])
-                for name in names
-            }
-        )
-
-    return fit(bound.definition, part, bound.index_version, columns)
-
-
-def _joined(events: Events, of: Joined) -> pa.ChunkedArray:
-    """An enrichment of all events at reading; that of the request time as it stands now."""
-    at = of.table.rows(of.table.keys(events.rows), events.time_us)
-    return of.table.values.rows.column(of.column).take(pa.array(at, mask=at < 0))
+    return fit(bound.definition, _Part(index, stages), bound.index_version, joined)
 
 
 class _Part:

@@ -12,7 +12,7 @@ from nbplat.ui.desk import Desk
 from nbplat.ui.render.progress import progress_html, progress_text
 from nbplat.ui.render.result import Result
 
-__all__ = ["RESTING", "follow", "job_result", "job_title"]
+__all__ = ["RESTING", "follow", "follow_job", "job_result", "job_title"]
 
 # States a run stays in until a person acts.
 RESTING = frozenset({"planned", "rejected", "awaiting_promotion", "promoted", "rolled_back", "superseded", "expired"})
@@ -58,6 +58,20 @@ def follow(
                     fix="look at `%nbplat status`; `nbplat service stop` and any command start it anew",
                 )
             time.sleep(_POLL_S)
+
+
+def follow_job(desk: Desk, job: dict[str, Any], show: Callable[[Result], None]) -> dict[str, Any]:
+    """Wait until one job has ended or is paused; returns its last record.
+
+    Raises:
+        NbplatError: the error of a job that failed.
+    """
+    while True:
+        job = desk.watch(job["id"], lambda record: show(job_result(record)))
+        if job["state"] == "failed" and job["error"]:
+            raise _failure(job)
+        if job["ended"] or job["state"] == "paused":
+            return job
 
 
 def job_title(job: dict[str, Any]) -> str:

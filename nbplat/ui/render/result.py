@@ -3,7 +3,7 @@ from __future__ import annotations
 import html as escape
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = ["JOB_MIME", "Result"]
@@ -21,6 +21,7 @@ class Result:
         html: Self-contained and free of scripts; None shows `text` as it is.
         job: The job's record for `JOB_MIME`; None when there is no job.
         value: What ``--out`` binds and the Python functions return; None binds the result itself.
+        more: Further parts of the display by MIME type, such as a widget.
         data: JSON for ``--json``; None gives the text as a JSON string.
     """
 
@@ -29,6 +30,7 @@ class Result:
     job: Mapping[str, Any] | None = None
     value: Any = None
     data: Any = None
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     def json(self) -> str:
         """`data` as indented JSON; what JSON cannot hold is written as text."""
@@ -42,7 +44,7 @@ class Result:
         parts: dict[str, Any] = {"text/plain": self.text, "text/html": page}
         if self.job is not None:
             parts[JOB_MIME] = dict(self.job)
-        return parts
+        return {**parts, **self.more}
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         return self.bundle()
