@@ -339,6 +339,6 @@ def test_every_error_code_stands_on_the_page() -> None:
 
 
 READERS = (
-    *("nodes yaml_nodes read_value read feature_text feature_options select_text enrich_text variants parse".split()),
+    *("nodes yaml_nodes read_value read read_events read_shape read_times feature_text feature_options select_text enrich_text variants parse".split()),
     *("bind bind_columns bind_enrich bind_features index_record definition_file definition_json".split()),
 )
