@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from nbplat.job import END_STATES, Job, JobDraft, JobState, Run, StepContext
 from nbplat.sequence.amend import AMEND_STAGES, Amender, amendment_folder, sweep_amendment
 from nbplat.sequence.amend_plan import EVERYTHING, AmendPlan, plan_correction, plan_increment
 from nbplat.sequence.build import spill_root
+from nbplat.sequence.compact import Compactor, crowded
 from nbplat.sequence.definition import Definition
 from nbplat.sequence.index_diff import explain_diff
 from nbplat.sequence.provenance import provenance
@@ -116,7 +117,8 @@ class Amendments:
         sequences, plan = self.sequences, AmendPlan.from_record(context.job.params[AMENDS])
         self._sweep_earlier(run, plan)
         state = sequences.tables.state(plan.index.table)
-        if state is not None and state.summary.get("nbplat.job") == f"{run.id}/{context.job.id}":
+        mine = f"{run.id}/{context.job.id}"
+        if state is not None and state.summary.get("nbplat.job") in (mine, f"{mine}/compact"):
             # This job has published in a try that died behind the commit.
             self.sweep(context.job)
             return self._published(run, plan, dict(run.outputs.get("diff") or {}))
@@ -143,7 +145,9 @@ class Amendments:
                 enrich=plan.enrich,
                 versions=sequences.versions,
             )
-            amender.publish(compared, told, f"nbplat-{run.id.replace('@', '-')}-{plan.plan_hash[:12]}")
+            tag = f"nbplat-{run.id.replace('@', '-')}-{plan.plan_hash[:12]}"
+            amender.publish(compared, told, tag)
+            self._compact(amender, context, told, tag)
         self.sweep(context.job)
         return self._published(run, plan, diff)
 
@@ -151,9 +155,34 @@ class Amendments:
         """Remove what an amendment that was not published has written."""
         plan = AmendPlan.from_record(job.params[AMENDS])
         state = self.sequences.tables.state(plan.index.table)
-        kept = set() if state is None else {file.path for file in self.sequences.tables.files(state.pin)}
+        kept = self.sequences.tables.held(plan.index.table)
         folder = None if state is None else self.sequences.tables.folder(plan.index.table)
         sweep_amendment(self.sequences.files, self._scratch(job.run_id, plan), folder, plan, kept)
+
+    def _compact(self, amender: Amender, context: StepContext, told: Mapping[str, str], tag: str) -> None:
+        """Write buckets of too many runs as one file, in a commit of its own."""
+        tables, plan = self.sequences.tables, amender.plan
+        state = tables.state(plan.index.table)
+        buckets = () if state is None else crowded(tables.files(state.pin))
+        if state is None or not buckets:
+            return
+        context.report.log(f"{len(buckets)} buckets of many runs are written as one file each")
+        compactor = Compactor(
+            state=state,
+            recipe=amender.recipe,
+            tables=tables,
+            farm=amender.farm,
+            store=amender.store,
+            scope=amender.scope,
+            stem=plan.plan_hash[:12],
+            memory_bytes=amender.task_bytes,
+            lease_ms=amender.lease_ms,
+            max_attempts=amender.max_attempts,
+            retry=amender.retry,
+        )
+        compactor.run(
+            context, buckets, {**told, "nbplat.job": f"{told['nbplat.job']}/compact", "nbplat.step": "compact"}
+        )
 
     def _published(self, run: Run, plan: AmendPlan, diff: dict[str, Any]) -> dict[str, Any]:
         state = self.sequences.tables.state(plan.index.table)
@@ -210,7 +239,7 @@ class Amendments:
         return f"{run.id}/sequence/{plan.plan_hash[:12]}/{cancelled}"
 
     def _state(self, bound: Bound) -> IndexState:
-        stored = self.sequences.find_index(bound)
+        stored = self.sequences.find_index(bound, other_rows=True)
         if stored is None:
             raise _not_built(bound.declared.name)
         return stored.state

@@ -48,12 +48,15 @@ class SequenceExplorer:
             self._widget = _widget_class()(packed=packed_preview(self.shown))
         return self._widget
 
+    def view_part(self) -> dict[str, Any]:
+        """The part that front ends draw the view from; empty where there can be none."""
+        if self.widget is None:
+            return {}
+        return {_VIEW_MIME: {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}}
+
     def bundle(self) -> dict[str, Any]:
         """The display's parts by MIME type."""
-        parts: dict[str, Any] = {"text/plain": self.text, "text/html": self.html}
-        if (widget := self.widget) is not None:
-            parts[_VIEW_MIME] = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
-        return parts
+        return {"text/plain": self.text, "text/html": self.html, **self.view_part()}
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         return self.bundle()
