@@ -243,6 +243,7 @@ MISFITS = [
     ("arrival: ingest", "column", "line 4, column 10", "did you mean ingest_ts?"),
     ("id: [event_id, itm]", "column", "line 5, column 16", "item_id"),
     ("type: amount", "type", "line 9, column 7", "texts, integers or booleans"),
+    ("type: item_id", "type", "line 7, column 3", "write a whole number"),
     ("type: kind", "column", "line 9, column 7", "known:"),
     ("as_of: {time: lable_ts}", "column", "line 9, column 15", "did you mean label_ts"),
     ("as_of: {time: label}", "time", "line 9, column 15", "an integer. time_unit: ms"),
@@ -259,6 +260,12 @@ MISFITS = [
     ("features: {loose: embedding}", "feature", "line 9, column 19", "write embedding(size=64)"),
     ("features: {vector: embedding(size=9)}", "feature", "line 9, column 20", "write size=8"),
     ("enrich: {read: {country: users.country @ latest}}", "enrich", "line 9, column 26", "country_of_users"),
+    (
+        "enrich: {read: {e: items.emb @ latest, e__from: flat.colour @ latest}}",
+        "enrich",
+        "line 9, column 20",
+        "from when",
+    ),
     ("enrich: {read: {e: itms.category @ latest}}", "enrich", "line 9, column 20", "did you mean lake.items"),
     ("enrich: {read: {e: items.categry @ latest}}", "column", "line 9, column 20", "did you mean category?"),
     ("enrich: {read: {e: users.level @ latest}}", "time", "line 9, column 20", "since of lake.users is a time without"),
@@ -438,3 +445,13 @@ def test_two_columns_of_one_name_are_refused() -> None:
             parse_definition(BASE.replace("event_id", "amount"), "home"),
             EVENTS.append(pa.field("amount", pa.int64())),
         )
+
+
+def test_types_of_integers_and_booleans_are_written_as_their_text() -> None:
+    """The type column may be of numbers or booleans; a type is spelled as a cast to text spells it."""
+    for kind, types in ((pa.int16(), ("404", "-1", "0")), (pa.bool_(), ("true", "false"))):
+        events = EVENTS.set(4, pa.field("event_type", kind))
+        text = BASE.partition("events:")[0] + "events: {" + ", ".join(f"{name}: {{}}" for name in types) + "}\n"
+        assert tuple(sorted(types)) == bind(parse_definition(text, "home"), events).types
+        with pytest.raises(RequestError, match=r"sequence\.type.*line 7, column 3"):
+            bind(parse_definition(BASE, "home"), events)
