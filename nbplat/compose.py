@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from nbplat.engines import Engines
     from nbplat.sequence.ports import RowSource
     from nbplat.sequence.sequences import Sequences
-    from nbplat.training.ports import ModelKit, TrainingSource
+    from nbplat.training.ports import ModelKit, SequenceColumns, TrainingSource
 
 __all__ = ["Platform", "open_platform"]
 
@@ -221,9 +221,11 @@ class Platform:
         """Sequences that may name DataFrames of the notebook as well, by `frames`."""
         from nbplat.adapters.duckdb.conditions import DuckDBConditions
         from nbplat.adapters.iceberg.catalog import storage_options
+        from nbplat.adapters.iceberg.export_tables import IcebergExportTables
         from nbplat.adapters.iceberg.index_tables import IcebergIndexTables
         from nbplat.adapters.iceberg.vocab_tables import IcebergVocabTables
         from nbplat.adapters.local.farm import local_slots
+        from nbplat.adapters.torch.tensors import as_tensors
         from nbplat.event_sources import NamedSources
         from nbplat.sequence.sequences import Sequences
 
@@ -237,6 +239,8 @@ class Platform:
             ),
             tables=IcebergIndexTables(self.catalog),
             vocabularies=IcebergVocabTables(self.catalog),
+            exports=IcebergExportTables(self.catalog),
+            tensors=as_tensors,
             conditions=DuckDBConditions(),
             farms=self.engines,
             files=self.files,
@@ -247,6 +251,13 @@ class Platform:
             unit_attempts=self.config.unit_attempts,
             versions={name: version(name) for name in _VERSIONS_OF} | _installed(_ENGINE_PACKAGES),
         )
+
+    @property
+    def sequence_columns(self) -> SequenceColumns:
+        """Kept sequences as columns of training joins."""
+        from nbplat.sequence_columns import KeptSequences
+
+        return KeptSequences(self.sequences, self.config.home / "frames")
 
     def rows_of(self, table: str) -> RowSource:
         """Rows of a table at its present snapshot, for sequences."""

@@ -17,6 +17,7 @@ from nbplat.backfill.dialect import SUBSET, SubsetEntry
 from nbplat.backfill.types import COLUMN_TYPES
 from nbplat.config import load_config
 from nbplat.job import states as job_states
+from nbplat.sequence.keys import FUNCTIONS, KEYS
 from nbplat.ui.options_page import options_page
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -131,6 +132,26 @@ def _default(value: float | None, unit: str) -> str:
     return "no limit" if value is None else f"{value:,.10g} {unit}".strip()
 
 
+def _sequence_keys() -> list[str]:
+    rows = []
+    for each in KEYS:
+        default = "**required**" if each.default is None else each.default
+        rows.append(f"| `{each.path}` | {each.takes} | {default} | {each.meaning} |")
+    return ["| key | value | default | meaning |", _rule(4), *rows]
+
+
+def _sequence_functions() -> list[str]:
+    rows = []
+    for each in FUNCTIONS:
+        options = (
+            f"`{option.name}`: {option.takes}"
+            + ("" if option.required else f" ({'none' if option.default is None else option.default})")
+            for option in each.options
+        )
+        rows.append(f"| `{each.name}` | {each.columns} | {'; '.join(options)} | {each.meaning} |")
+    return ["| function | columns | options (default) | a token is |", _rule(4), *rows]
+
+
 def _layout() -> list[str]:
     rows = []
     for path in sorted((ROOT / "nbplat").iterdir()):
@@ -167,6 +188,8 @@ BLOCKS: dict[str, Callable[[], list[str]]] = {
     "settings": _settings,
     "layout": _layout,
     "audit-rules": _audit_rules,
+    "sequence-keys": _sequence_keys,
+    "sequence-functions": _sequence_functions,
 }
 
 

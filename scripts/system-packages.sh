@@ -4,9 +4,9 @@
 #
 #   python   Python 3 with venv              to make .tools when there is no uv
 #   java     Java 17 or newer, runtime only  Spark
-#   test     java, PostgreSQL's server       what `make test` needs
+#   test     java, PostgreSQL's server, Chromium   what `make test` needs
 #
-# Known and not needed yet: chromium (browser tests), node (building labextension/).
+# Known and not needed yet: node (building labextension/).
 set -eu
 
 say() { printf '%s\n' "$*" >&2; }
@@ -30,6 +30,13 @@ have_postgresql() {
   return 1
 }
 
+have_chromium() {
+  for program in chromium chromium-browser google-chrome /Applications/Chromium.app/Contents/MacOS/Chromium; do
+    command -v "$program" >/dev/null 2>&1 && return 0
+  done
+  return 1
+}
+
 missing() {
   for thing in "$@"; do
     "have_$thing" || printf '%s ' "$thing"
@@ -43,6 +50,7 @@ apt_names() {
       python) printf 'python3 python3-venv ' ;;
       java) printf 'default-jre-headless ' ;;
       postgresql) printf 'postgresql ' ;;
+      chromium) printf 'chromium ' ;;
     esac
   done
 }
@@ -53,6 +61,7 @@ brew_names() {
       python) printf 'python@3.12 ' ;;
       java) printf 'openjdk ' ;;
       postgresql) printf 'postgresql@17 ' ;;
+      chromium) printf 'chromium ' ;;
     esac
   done
 }
@@ -73,7 +82,7 @@ apt_install() {
 case ${1:-} in
   python) need=$(missing python) ;;
   java) need=$(missing java) ;;
-  test) need=$(missing java postgresql) ;;
+  test) need=$(missing java postgresql chromium) ;;
   *)
     say "usage: system-packages.sh python|java|test"
     exit 2

@@ -10,13 +10,17 @@ import pytest
 # importlib import mode leaves sys.path alone, and `tests.fixtures` must resolve when pytest is not run as a module.
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from tests.fixtures.browser import browser, page, served
 from tests.fixtures.postgres import postgres_server, postgres_url
 from tests.fixtures.service import service_config, shared_client, shared_config, toy_client
 from tests.fixtures.spark import spark, swept
 
 __all__ = [
+    "browser",
+    "page",
     "postgres_server",
     "postgres_url",
+    "served",
     "service_config",
     "shared_client",
     "shared_config",
@@ -37,11 +41,13 @@ _THOROUGH = {
     "test_faults",
     "test_fencing",
     "test_findings_table",
+    "test_index_crash",
     "test_landing",
     "test_odd_tables",
     "test_python_bodies",
     "test_replace",
     "test_rules",
+    "test_sequences_without_nbplat",
     "test_staged_keys",
     "test_types",
     "test_verbs",

@@ -6,7 +6,7 @@ amendment goes on where it stopped; what was compared is published later without
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-__all__ = ["Amender", "Compared", "amendment_folder", "sweep_amendment"]
+__all__ = ["AMEND_STAGES", "Amender", "Compared", "amendment_folder", "sweep_amendment"]
+
+AMEND_STAGES = ("scatter", "amend", "again-scatter", "again", "compact")
+"""What units an amendment has in the ledger: the last part of their scopes."""
 
 Results = Mapping[str, Mapping[str, Any]]
 
@@ -113,12 +116,10 @@ class Amender:
         """
         plan = self.plan
         added = tuple(IndexFile(**file) for _, unit in sorted(compared.units.items()) for file in unit["files"])
-        folder = self.tables.folder(plan.index.table)
         if compared.diff.empty and plan.before == plan.source:
-            sweep_amendment(self.files, self.scratch, folder, plan, set())
             return plan.index
         size = sum(file.file_bytes for file in (*self.tables.files(plan.index), *added))
-        pin = self.tables.publish(
+        return self.tables.publish(
             plan.index.table,
             plan.index.snapshot_id,
             added=added,
@@ -128,8 +129,6 @@ class Amender:
             summary=provenance,
             tag=tag,
         )
-        sweep_amendment(self.files, self.scratch, folder, plan, {file.path for file in added})
-        return pin
 
     def changes(self, compared: Compared) -> Iterator[pa.Table]:
         """Every event that differs; see `nbplat.remote.sequence.change_file.write_changes`."""
@@ -169,7 +168,7 @@ class Amender:
                 recipe=self.recipe,
                 out=self.scratch,
                 storage=dict(self.scratch_storage),
-                memory_bytes=self._task_bytes,
+                memory_bytes=self.task_bytes,
             )
 
         return self._work(context, stage, "parts of the source").run(self.farm, scatter, list(by_id), make)
@@ -215,7 +214,7 @@ class Amender:
                 scratched=dict(self.scratch_storage),
                 out=folder,
                 storage=storage,
-                memory_bytes=self._task_bytes,
+                memory_bytes=self.task_bytes,
             )
 
         names = [f"{stage}-b{bucket:04d}" for bucket in buckets]
@@ -245,7 +244,8 @@ class Amender:
         )
 
     @property
-    def _task_bytes(self) -> int:
+    def task_bytes(self) -> int:
+        """What one task may hold."""
         return self.memory_bytes // max(self.farm.slots, 1) if self.farm.name == "local" else self.memory_bytes
 
     # -- counts ------------------------------------------------------------------------------------
@@ -288,12 +288,12 @@ def amendment_folder(root: str, run_id: str, plan: AmendPlan) -> str:
     return f"{root.rstrip('/')}/{run_id.replace('@', '-')}/{plan.plan_hash[:12]}"
 
 
-def sweep_amendment(files: Files, scratch: str, folder: str | None, plan: AmendPlan, keep: set[str]) -> None:
+def sweep_amendment(files: Files, scratch: str, folder: str | None, plan: AmendPlan, keep: Collection[str]) -> None:
     """Remove the scratch files of a plan, and data files of its tries that were not published.
 
     Args:
         folder: Of the table's data files; None: there is no table.
-        keep: Locations that the table names.
+        keep: Locations that any snapshot of the table names.
     """
     for file in files.list(scratch):
         files.delete(file.location)

@@ -8,10 +8,19 @@ from typing import Any
 
 from nbplat.errors import Conflict, InternalError
 from nbplat.sequence.bound import Bound
+from nbplat.sequence.index_diff import explain_window, iso_moment
 from nbplat.sequence.ports import EventSource, IndexState, SourcePart, SourcePin
 from nbplat.terms import SnapshotPin, content_hash
 
-__all__ = ["EVERYTHING", "AmendPlan", "AmendUnit", "amend_units", "plan_correction", "plan_increment"]
+__all__ = [
+    "EVERYTHING",
+    "AmendPlan",
+    "AmendUnit",
+    "amend_units",
+    "explain_amendment",
+    "plan_correction",
+    "plan_increment",
+]
 
 EVERYTHING = (None, None)
 Window = tuple[int | None, int | None]
@@ -259,8 +268,6 @@ def _published(state: IndexState) -> SourcePin:
 
 
 def _narrow(source: EventSource, changed: Window | None) -> Conflict:
-    from nbplat.sequence.index_diff import iso_moment
-
     if changed is None:
         return Conflict(
             "sequence.window_narrow",
@@ -273,3 +280,23 @@ def _narrow(source: EventSource, changed: Window | None) -> Conflict:
         f"{source.pin.name} was changed outside of the window as well: from {first} to before {last}",
         fix=f"give --from {first} --to {last}, or leave both out to correct everything",
     )
+
+
+def explain_amendment(plan: AmendPlan) -> Iterator[str]:
+    """Lines that tell what an amendment will do."""
+    yield f"sequence {plan.name}, definition {plan.version[:12]}, index {plan.index.table}"
+    yield f"amends snapshot {plan.index.snapshot_id}, made of {_state_of(plan.before)}"
+    if plan.reason:
+        yield plan.reason
+    if plan.kind == "increment":
+        yield f"reads what was added to {_state_of(plan.source)} since"
+    else:
+        yield f"compares {explain_window(plan.window)} with {_state_of(plan.source)}"
+    rows = sum(unit.rows for unit in plan.units)
+    yield f"reads at most {rows:,} rows, {plan.read_bytes:,} bytes, in {len(plan.units)} units on {plan.engine}"
+    if plan.defer:
+        yield "users who lose an event are compared with all of their events: a copy may lie outside of the window"
+
+
+def _state_of(pin: SourcePin) -> str:
+    return f"{pin.name}, snapshot {pin.table.snapshot_id}" if pin.table is not None else pin.name

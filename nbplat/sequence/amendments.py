@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from nbplat.errors import NotFound
 from nbplat.job import END_STATES, Job, JobDraft, JobState, Run, StepContext
-from nbplat.sequence.amend import Amender, Compared, amendment_folder, sweep_amendment
+from nbplat.sequence.amend import AMEND_STAGES, Amender, amendment_folder, sweep_amendment
 from nbplat.sequence.amend_plan import EVERYTHING, AmendPlan, plan_correction, plan_increment
 from nbplat.sequence.build import spill_root
+from nbplat.sequence.compact import Compactor, crowded
 from nbplat.sequence.definition import Definition
 from nbplat.sequence.index_diff import explain_diff
+from nbplat.sequence.provenance import provenance
 from nbplat.sequence.states import ALL_RUNS, KIND, SequenceState, SequenceStep
 
 if TYPE_CHECKING:
@@ -102,57 +104,97 @@ class Amendments:
         # A frame lives in this process only: its parts are stored now.
         source = plan.source
         _ = self.sequences.sources.open(source.name, source).parts if source.kind == "frame" else ()
-        params = {AMENDS: plan.record(), "engine": plan.engine, "scope": self._scope(run, plan), "publish": publish}
+        scope = self._scope(run, plan)
+        for stage in AMEND_STAGES:
+            self.sequences.store.reset_failed_units(f"{scope}/{stage}")
+        params = {AMENDS: plan.record(), "engine": plan.engine, "scope": scope, "publish": publish}
         return self.sequences.store.submit(JobDraft(step, run.id, params), kind_of_run=KIND, owner=owner)[0]
 
     # -- working -----------------------------------------------------------------------------------
 
-    def do(self, run: Run, context: StepContext, provenance: Mapping[str, str]) -> dict[str, Any]:
+    def do(self, run: Run, context: StepContext) -> dict[str, Any]:
         """Compare, show the difference, publish it where that was asked for; safe to repeat after a kill."""
-        plan, params = AmendPlan.from_record(context.job.params[AMENDS]), context.job.params
+        sequences, plan = self.sequences, AmendPlan.from_record(context.job.params[AMENDS])
         self._sweep_earlier(run, plan)
-        state = self.sequences.tables.state(plan.index.table)
-        if state is None:
-            raise _not_built(plan.name)
-        if state.summary.get("nbplat.job") == provenance["nbplat.job"]:
+        state = sequences.tables.state(plan.index.table)
+        mine = f"{run.id}/{context.job.id}"
+        if state is not None and state.summary.get("nbplat.job") in (mine, f"{mine}/compact"):
             # This job has published in a try that died behind the commit.
-            return self._publish_outputs(run, state, dict(run.outputs.get("diff") or {}))
-        with self._amender(run, plan, context) as amender:
+            self.sweep(context.job)
+            return self._published(run, plan, dict(run.outputs.get("diff") or {}))
+        definition = sequences.definition(run)
+        pinned = sequences.pinned({definition.source: plan.source, **plan.enrich})
+        with self._amender(pinned, run, plan, context) as amender:
             compared = amender.compare(context)
             for line in explain_diff(compared.diff):
                 context.report.log(line)
             diff = compared.diff.record()
-            run = self.sequences.store.move_run(KIND, run.id, run.state, frm=[run.state], outputs={"diff": diff})
-            if not params["publish"]:
+            run = sequences.store.move_run(KIND, run.id, run.state, frm=[run.state], outputs={"diff": diff})
+            if not context.job.params["publish"]:
                 amender.forget_spills()
                 return {"diff": diff, "published": False}
-            self._publish(amender, compared, run, provenance)
-        state = self.sequences.tables.state(plan.index.table)
-        if state is None:
-            raise _not_built(plan.name)
-        return self._publish_outputs(run, state, diff)
+            told = provenance(
+                run,
+                context,
+                definition,
+                step="increment" if plan.kind == "increment" else "correct",
+                index_version=pinned.bind(definition).index_version,
+                plan_hash=plan.plan_hash,
+                engine=plan.engine,
+                source=plan.source,
+                enrich=plan.enrich,
+                versions=sequences.versions,
+            )
+            tag = f"nbplat-{run.id.replace('@', '-')}-{plan.plan_hash[:12]}"
+            amender.publish(compared, told, tag)
+            self._compact(amender, context, told, tag)
+        self.sweep(context.job)
+        return self._published(run, plan, diff)
 
     def sweep(self, job: Job) -> None:
         """Remove what an amendment that was not published has written."""
         plan = AmendPlan.from_record(job.params[AMENDS])
         state = self.sequences.tables.state(plan.index.table)
-        kept = set() if state is None else {file.path for file in self.sequences.tables.files(state.pin)}
+        kept = self.sequences.tables.held(plan.index.table)
         folder = None if state is None else self.sequences.tables.folder(plan.index.table)
         sweep_amendment(self.sequences.files, self._scratch(job.run_id, plan), folder, plan, kept)
 
-    def _publish(self, amender: Amender, compared: Compared, run: Run, provenance: Mapping[str, str]) -> None:
-        tag = f"nbplat-{run.id.replace('@', '-')}-{amender.plan.plan_hash[:12]}"
-        amender.publish(compared, provenance, tag)
+    def _compact(self, amender: Amender, context: StepContext, told: Mapping[str, str], tag: str) -> None:
+        """Write buckets of too many runs as one file, in a commit of its own."""
+        tables, plan = self.sequences.tables, amender.plan
+        state = tables.state(plan.index.table)
+        buckets = () if state is None else crowded(tables.files(state.pin))
+        if state is None or not buckets:
+            return
+        context.report.log(f"{len(buckets)} buckets of many runs are written as one file each")
+        compactor = Compactor(
+            state=state,
+            recipe=amender.recipe,
+            tables=tables,
+            farm=amender.farm,
+            store=amender.store,
+            scope=amender.scope,
+            stem=plan.plan_hash[:12],
+            memory_bytes=amender.task_bytes,
+            lease_ms=amender.lease_ms,
+            max_attempts=amender.max_attempts,
+            retry=amender.retry,
+        )
+        compactor.run(
+            context, buckets, {**told, "nbplat.job": f"{told['nbplat.job']}/compact", "nbplat.step": "compact"}
+        )
 
-    def _publish_outputs(self, run: Run, state: IndexState, diff: dict[str, Any]) -> dict[str, Any]:
+    def _published(self, run: Run, plan: AmendPlan, diff: dict[str, Any]) -> dict[str, Any]:
+        state = self.sequences.tables.state(plan.index.table)
+        if state is None:
+            raise _not_built(plan.name)
         outputs = self.sequences.index_outputs(state)
-        store = self.sequences.store
-        store.move_run(KIND, run.id, SequenceState.BUILT, frm=[SequenceState(run.state)], outputs=outputs)
+        to, frm = SequenceState.BUILT, [SequenceState(run.state)]
+        self.sequences.store.move_run(KIND, run.id, to, frm=frm, outputs=outputs)
         return {**outputs, "diff": diff, "published": True}
 
     @contextmanager
-    def _amender(self, run: Run, plan: AmendPlan, context: StepContext) -> Iterator[Amender]:
-        sequences = self.sequences
+    def _amender(self, sequences: Sequences, run: Run, plan: AmendPlan, context: StepContext) -> Iterator[Amender]:
         bound = sequences.bind(sequences.definition(run))
         state = sequences.tables.state(plan.index.table, plan.index.snapshot_id)
         if state is None:
@@ -197,7 +239,7 @@ class Amendments:
         return f"{run.id}/sequence/{plan.plan_hash[:12]}/{cancelled}"
 
     def _state(self, bound: Bound) -> IndexState:
-        stored = self.sequences.find_index(bound)
+        stored = self.sequences.find_index(bound, other_rows=True)
         if stored is None:
             raise _not_built(bound.declared.name)
         return stored.state

@@ -52,7 +52,7 @@ def _roles(part: Definition) -> Iterator[tuple[tuple[str, ...], str]]:
     yield from ((("entity", name), name) for name in part.entity)
     yield ("time",), part.time
     if part.arrival is not None:
-        yield ("arrival",), part.arrival
+        yield ("arrival", "column"), part.arrival
     yield from ((("id", name), name) for name in part.id)
     yield ("type",), part.type
 

@@ -6,7 +6,8 @@ the units in flight are done again: finished ones stand in the ledger with their
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +24,9 @@ from nbplat.sequence.plan import SequencePlan
 from nbplat.sequence.ports import EventSource, IndexFile, IndexTables
 from nbplat.sequence.recipe import stored_schema_of
 from nbplat.sequence.report import report_of
-from nbplat.terms import Files, Progress, SnapshotPin
+from nbplat.terms import Files, Progress, SnapshotPin, content_hash, local_path
 
-__all__ = ["STAGES", "Builder", "build_folder", "spill_root", "sweep_build"]
+__all__ = ["STAGES", "Builder", "build_stem", "spill_root", "sweep_build"]
 
 STAGES = ("scatter", "shard")
 """Last parts of the scopes of a build's units."""
@@ -40,6 +41,7 @@ class Builder:
     Attributes:
         source: At the plan's pin.
         scope: First part of the units' scopes in the ledger; another for every plan.
+        stem: First part of the names of the files, of this run and plan alone.
         scratch: Folder for spill files that every worker reaches; a location.
         scratch_storage: Options to open it with.
         memory_bytes: What the tasks of this machine may hold together.
@@ -55,6 +57,7 @@ class Builder:
     farm: Farm
     store: JobStore
     scope: str
+    stem: str
     scratch: str
     scratch_storage: Mapping[str, str]
     memory_bytes: int
@@ -85,7 +88,7 @@ class Builder:
             source=self.plan.source,
             report=report_of(tally, self.recipe, self.plan.source.name, size),
             summary=provenance,
-            tag=f"nbplat-{context.job.run_id.replace('@', '-')}-{_stem(self.plan)}",
+            tag=f"nbplat-{context.job.run_id.replace('@', '-')}-{self.stem}",
         )
 
     def _scatter(self, context: StepContext, board: _Board) -> dict[str, Mapping[str, Any]]:
@@ -120,7 +123,7 @@ class Builder:
             return ShardTask(
                 unit=unit,
                 fence=fence,
-                stem=_stem(self.plan),
+                stem=self.stem,
                 bucket=bucket,
                 spills=[_of_bucket(each, bucket) for each in spills if each["rows"][bucket]],
                 parts=parts,
@@ -188,9 +191,9 @@ class _Board:
         self._report.progress(Progress(self._done, self._units, "units"))
 
 
-def build_folder(root: str, run_id: str, plan: SequencePlan) -> str:
-    """Folder of a plan's spill files below `root`."""
-    return f"{root.rstrip('/')}/{run_id.replace('@', '-')}/{_stem(plan)}"
+def build_stem(run_id: str, plan: SequencePlan) -> str:
+    """First part of the names of a build's files: two runs that build one index at a time never meet."""
+    return content_hash({"run": run_id, "plan": plan.plan_hash})[:12]
 
 
 def spill_root(tables: IndexTables, table: str) -> str:
@@ -198,19 +201,19 @@ def spill_root(tables: IndexTables, table: str) -> str:
     return f"{tables.folder(table).rpartition('/')[0]}/spill"
 
 
-def sweep_build(files: Files, scratch: str, folder: str | None, plan: SequencePlan, keep: set[str]) -> None:
-    """Remove the spill files of a plan, and data files of its tries that were not published.
+def sweep_build(files: Files, scratch: str, folder: str | None, stem: str, keep: Collection[str]) -> None:
+    """Remove the spill files of a build, and data files of its tries that were not published.
 
     Args:
+        scratch: Folder of the spill files.
         folder: Of the table's data files; None: there is no table.
         keep: Locations that the table names.
     """
     for file in files.list(scratch):
         files.delete(file.location)
+    if scratch.startswith(("/", "file:")):
+        with suppress(OSError):
+            local_path(scratch).rmdir()
     for file in files.list(folder) if folder is not None else ():
-        if file.location.rpartition("/")[2].startswith(f"{_stem(plan)}-") and file.location not in keep:
+        if file.location.rpartition("/")[2].startswith(f"{stem}-") and file.location not in keep:
             files.delete(file.location)
-
-
-def _stem(plan: SequencePlan) -> str:
-    return plan.plan_hash[:12]

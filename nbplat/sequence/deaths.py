@@ -31,6 +31,6 @@ def bury(store: JobStore, job: Job, how: str, *, max_attempts: int) -> list[Unit
     worker = f"{job.id}/{job.fence}"
     return [
         unit
-        for stage in ("scatter", "shard", "amend", "again-scatter", "again")
+        for stage in ("scatter", "shard", "amend", "again-scatter", "again", "compact")
         for unit in store.bury_units(f"{scope}/{stage}", worker, max_attempts=max_attempts, error=error.record())
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from nbplat.errors import NotFound, RequestError, SetupError, did_you_mean
@@ -77,7 +78,8 @@ def write_file(definition: Definition, path: Path | str) -> Path:
         beside.write_text(text, encoding="utf-8")
         beside.replace(path)
     except OSError as exc:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
         fix = "name a file that can be written"
         raise SetupError("sequence.file", f"{path} cannot be written: {exc.strerror}", fix=fix) from None
     return path

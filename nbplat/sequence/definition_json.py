@@ -107,8 +107,8 @@ def _rule(name: str, record: Mapping[str, Any]) -> EventRule:
 
 
 def _enrichment(name: str, record: Mapping[str, Any]) -> Enrichment:
-    ons = tuple((ours, theirs) for ours, theirs in record["on"])
-    return Enrichment(name, **{**record, "on": ons})
+    pairs = tuple((ours, theirs) for ours, theirs in record["on"])
+    return Enrichment(name, **{**record, "on": pairs})
 
 
 def _feature(name: str, record: Mapping[str, Any]) -> Feature:

@@ -18,7 +18,7 @@ from nbplat.terms import Progress, SnapshotPin, TableName
 if TYPE_CHECKING:
     from nbplat.sequence.definition import Definition
 
-__all__ = ["FORMS", "Export", "ExportTables", "export_sequences"]
+__all__ = ["FORMS", "Export", "ExportTables", "check_export", "export_sequences"]
 
 FORMS = ("lists", "padded")
 _ROWS = 1 << 14
@@ -82,6 +82,21 @@ class Export:
         return {**asdict(self), "pin": self.pin.record(), "columns": [list(each) for each in self.columns]}
 
 
+def check_export(name: str, tables: ExportTables, to: str, form: str, *, replace: bool) -> str:
+    """Refuse what cannot be written, before anything is computed; returns what the table is an export of.
+
+    Raises:
+        RequestError: no table name, an unknown form.
+        Conflict: see `ExportTables.check`.
+    """
+    TableName.parse(to)
+    if form not in FORMS:
+        raise RequestError("export.form", f"form {form!r} is not possible", fix=f"give {' or '.join(FORMS)}")
+    owner = f"sequence {name}"
+    tables.check(to, owner, replace=replace)
+    return owner
+
+
 def export_sequences(
     reading: Reading,
     examples: Examples,
@@ -108,11 +123,7 @@ def export_sequences(
         Conflict: see `ExportTables`.
         DataError: there are no examples.
     """
-    TableName.parse(to)
-    if form not in FORMS:
-        raise RequestError("export.form", f"form {form!r} is not possible", fix=f"give {' or '.join(FORMS)}")
-    owner = f"sequence {reading.definition.name}"
-    tables.check(to, owner, replace=replace)
+    owner = check_export(reading.definition.name, tables, to, form, replace=replace)
     if not len(examples):
         raise DataError("sequence.no_examples", "there are no examples", fix="name examples that have rows")
     padded = form == "padded"
@@ -172,7 +183,7 @@ def _provenance(reading: Reading, examples: Examples, form: str) -> dict[str, st
     found = {
         "nbplat.export": form,
         "nbplat.sequence": reading.definition.name,
-        "nbplat.definition": reading.definition.version,
+        "nbplat.definition": reading.fitted.definition,
         "nbplat.features": reading.fitted.version,
         "nbplat.source": index.source.name,
         "nbplat.source-identity": index.source.identity,

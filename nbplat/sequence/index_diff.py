@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["IndexDiff", "diff_of", "explain_diff", "iso_moment"]
+__all__ = ["IndexDiff", "diff_of", "explain_diff", "explain_window", "iso_moment"]
 
 _EXAMPLES = 5
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -121,7 +121,8 @@ def explain_diff(diff: IndexDiff) -> Iterator[str]:
     """Lines for a person, the counts first."""
     if diff.reason:
         yield diff.reason
-    yield f"compared: {_compared(diff)}"
+    what = "what was added to the source" if diff.kind == "increment" else explain_window(diff.window)
+    yield f"compared: {what}"
     if diff.empty:
         yield f"no difference: the index's {diff.rows:,} events are those of the source"
         return
@@ -136,15 +137,14 @@ def explain_diff(diff: IndexDiff) -> Iterator[str]:
         yield f"  {_example(each)}"
 
 
-def _compared(diff: IndexDiff) -> str:
-    if diff.kind == "increment":
-        return "what was added to the source"
-    if diff.window is None or diff.window == (None, None):
+def explain_window(window: tuple[int | None, int | None] | None) -> str:
+    """Which events a window has, in words; None has all."""
+    if window is None or window == (None, None):
         return "every event"
-    start, end = (None if at is None else iso_moment(at) for at in diff.window)
+    start, end = (None if at is None else iso_moment(at) for at in window)
     if start is None:
-        return f"events before {end}"
-    return f"events from {start}" if end is None else f"events from {start} to before {end}"
+        return f"the events before {end}"
+    return f"the events from {start}" if end is None else f"the events from {start} to before {end}"
 
 
 def _example(each: Mapping[str, Any]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nbplat.sequence.definition import MAX_LAST
-from nbplat.sequence.durations import DURATION_FORM
 
 __all__ = ["FUNCTIONS", "KEYS", "MAX_LENGTH", "NUMBER_TYPES", "Function", "Key", "Option", "key", "keys_under"]
 
@@ -169,7 +168,7 @@ KEYS: tuple[Key, ...] = (
         str(MAX_LAST),
         "How many events at most: the newest ones that the example may see.",
     ),
-    Key("events.<type>.within", DURATION_FORM, "any age", "How old at most, before the cutoff."),
+    Key("events.<type>.within", "a duration such as `90d`", "any age", "How old at most, before the cutoff."),
     Key(
         "events.<type>.where",
         "a condition in Spark SQL",
@@ -267,7 +266,7 @@ KEYS: tuple[Key, ...] = (
         "Only events before the cutoff; `false` lets in those at the very moment, which leaks.",
         ("true", "false"),
     ),
-    Key("as_of.gap", DURATION_FORM, "0s", "The cutoff is so long before the example's time."),
+    Key("as_of.gap", "a duration such as `5m`", "0s", "The cutoff is so long before the example's time."),
     Key(
         "as_of.at",
         "`example` or `end`",

@@ -224,12 +224,13 @@ def _scatter_units(parts: Sequence[SourcePart], slots: int) -> Iterator[ScatterU
     total = sum(part.bytes for part in parts)
     target = max(min(total // (slots * 4), _UNIT_BYTES), 1)
     held: list[SourcePart] = []
-    number = 0
+    number = size = 0
     for part in parts:
         held.append(part)
-        if sum(each.bytes for each in held) >= target:
+        size += part.bytes
+        if size >= target:
             yield _unit(number, held)
-            number, held = number + 1, []
+            number, size, held = number + 1, 0, []
     if held:
         yield _unit(number, held)
 

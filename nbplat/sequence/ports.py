@@ -338,6 +338,9 @@ class IndexTables(Protocol):
     def rows(self, pin: SnapshotPin, bucket: int, columns: Sequence[str]) -> tuple[pa.Table, ...]:
         """Rows of a bucket, one sorted table a file, in the order of `files`, removed rows left out."""
 
+    def held(self, name: str) -> frozenset[str]:
+        """Locations of the data files that any snapshot of the table names; none when there is no table."""
+
     def drop(self, name: str) -> None:
         """Drop the table with its files; nothing happens when there is none."""
 

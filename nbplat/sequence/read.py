@@ -218,7 +218,7 @@ def _rule(reading: Reading, event_type: str, node: Node) -> EventRule:
     for name in ("last", "within", "where", "select"):
         if name not in keys:
             reading.default((*path, name), declared=f"events.<type>.{name}")
-    last = reading.whole(keys["last"].node, (*path, "last"), 1, MAX_LAST) if "last" in keys else MAX_LAST
+    last = reading.whole(keys["last"].node, (*path, "last"), 1, MAX_LAST, code="last") if "last" in keys else MAX_LAST
     return EventRule(
         event_type,
         last,
@@ -277,7 +277,7 @@ def _length(reading: Reading, given: _Keys, definition: Definition) -> tuple[int
     if node.kind in ("plain", "text") and node.value == "all":
         return None, {}
     if node.kind != "map":
-        return reading.whole(node, path, 1, MAX_LENGTH), {}
+        return reading.whole(node, path, 1, MAX_LENGTH, code="length"), {}
     if definition.layout == "mixed":
         fix = "write one number, or layout: per_type"
         raise fault("size", "size.length: a mixed sequence has one length", fix, node.place)
@@ -286,7 +286,7 @@ def _length(reading: Reading, given: _Keys, definition: Definition) -> tuple[int
         if event_type not in most:
             message = f"size.length names {event_type!r}, which is no type of events"
             raise fault("size", message, did_you_mean(event_type, most), entry.place)
-        lengths[event_type] = reading.whole(entry.node, (*path, event_type), 1, MAX_LENGTH)
+        lengths[event_type] = reading.whole(entry.node, (*path, event_type), 1, MAX_LENGTH, code="length")
     for event_type in most.keys() - lengths.keys():
         reading.default((*path, event_type), f"{most[event_type]} (all)")
     return None, lengths
@@ -339,7 +339,7 @@ def _as_of(reading: Reading, keys: _Keys) -> AsOf:
 def _check_roles(definition: Definition, reading: Reading) -> None:
     """One column cannot be two of entity, time, arrival and type."""
     roles = [*((("entity", name), name) for name in definition.entity), (("time",), definition.time)]
-    roles += [(("arrival",), definition.arrival)] if definition.arrival is not None else []
+    roles += [(("arrival", "column"), definition.arrival)] if definition.arrival is not None else []
     roles += [(("type",), definition.type)]
     taken: dict[str, str] = {}
     for path, column in roles:

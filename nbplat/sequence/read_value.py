@@ -104,14 +104,14 @@ class Reading:
             )
         return tuple(found)
 
-    def whole(self, node: Node, path: Sequence[str], least: int, most: int) -> int:
+    def whole(self, node: Node, path: Sequence[str], least: int, most: int, *, code: str) -> int:
         """A whole number in ``[least, most]``."""
         number = _whole(node)
         if number is None or not least <= number <= most:
             fix = f"give a whole number from {least} to {most}"
             if node.kind == "text" and node.value.strip().isdigit():
                 fix += ", without quotes"
-            raise fault(path[-1], f"{join_path(*path)}: {node.shown} is not possible", fix, node.place)
+            raise fault(code, f"{join_path(*path)}: {node.shown} is not possible", fix, node.place)
         return number
 
     def truth(self, node: Node, path: Sequence[str]) -> bool:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from nbplat.errors import NotFound, RequestError, did_you_mean
+from nbplat.errors import NbplatError, NotFound, RequestError, did_you_mean
 from nbplat.job import Job, JobDraft, JobState, JobStore, Run, RunDraft, StepContext
 from nbplat.job.farm import Farms
 from nbplat.sequence.bind import bind, tables_of
 from nbplat.sequence.bound import Bound
-from nbplat.sequence.build import STAGES, build_folder, spill_root, sweep_build
+from nbplat.sequence.build import STAGES, build_stem, spill_root, sweep_build
 from nbplat.sequence.definition import Definition
 from nbplat.sequence.enrich import enrich_tasks
 from nbplat.sequence.examples import Examples, read_examples
@@ -36,7 +36,10 @@ from nbplat.sequence.write import to_yaml
 from nbplat.terms import Files, RunId
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from nbplat.remote.sequence.tasks import Recipe
+    from nbplat.sequence.export import ExportTables
     from nbplat.sequence.opened import Opened
 
 __all__ = ["Sequences"]
@@ -53,12 +56,15 @@ class Sequences:
         memory_bytes: What one heavy step may hold on this machine.
         lease_ms, unit_attempts: Of a unit in the ledger.
         versions: Package -> version, for provenance.
+        tensors: Turns the arrays of a batch into tensors.
     """
 
     store: JobStore
     sources: EventSources
     tables: IndexTables
     vocabularies: VocabTables
+    exports: ExportTables
+    tensors: Callable[[Mapping[str, Any]], dict[str, Any]]
     conditions: Conditions
     farms: Farms
     files: Files
@@ -83,12 +89,20 @@ class Sequences:
         """
         return bind(
             definition,
-            self.sources.open(definition.source).schema,
-            None if examples is None else self.sources.open(examples).schema,
-            {name: self.sources.open(name).schema for name in tables_of(definition)},
+            self._schema(definition.source, definition.lines.get("source", "")),
+            None if examples is None else self._schema(examples, ""),
+            {name: self._schema(name, _enriches(definition, name)) for name in tables_of(definition)},
             self.conditions,
             variant=variant,
         )
+
+    def _schema(self, name: str, place: str) -> pa.Schema:
+        """Columns of what is named at `place`."""
+        try:
+            return self.sources.open(name).schema
+        except NbplatError as exc:
+            exc.where = exc.where or place
+            raise
 
     def keep(self, definition: Definition, *, owner: str, outputs: Mapping[str, Any] | None = None) -> Run:
         """Keep a definition as a run ``name@n``; an equal one under the same name is the same run.
@@ -142,7 +156,9 @@ class Sequences:
 
     # -- indexes -----------------------------------------------------------------------------------
 
-    def find_index(self, bound: Bound, *, snapshot_id: int | None = None) -> StoredIndex | None:
+    def find_index(
+        self, bound: Bound, *, snapshot_id: int | None = None, other_rows: bool = False
+    ) -> StoredIndex | None:
         """The built index of a definition; None when none was published.
 
         A table or files may have gained rows since (see `moved`); an index over a frame is found for those very rows
@@ -150,13 +166,14 @@ class Sequences:
 
         Args:
             snapshot_id: An older state of it.
+            other_rows: Also one over another frame of the name: what is to be brought up to date.
 
         Raises:
             Conflict: the snapshot is gone.
         """
         for name in self._names(bound):
             state = self.tables.state(name, snapshot_id)
-            if state is not None and state.report is not None and self._of_these_rows(state):
+            if state is not None and state.report is not None and (other_rows or self._of_these_rows(state)):
                 return StoredIndex(self.tables, state)
         return None
 
@@ -235,7 +252,8 @@ class Sequences:
             slots=self.slots,
             buckets=None if state is None else state.buckets,
         )
-        self.farms.check_farm(engine, _reads(source), self.spill if state is None else self.tables.folder(plan.table))
+        # A table that is not made yet has no folder; whether workers reach it is asked again when it is.
+        self.farms.check_farm(engine, _reads(source), "" if state is None else self.tables.folder(plan.table))
         return plan
 
     def build(self, definition: Definition, *, owner: str, engine: str = "local") -> tuple[Run, Job | None]:
@@ -249,7 +267,7 @@ class Sequences:
             NbplatError: as `keep` and `plan`; nothing is queued then.
         """
         bound = self.bind(definition)
-        stored = self.find_index(bound)
+        stored = self.find_index(bound, other_rows=True)
         if stored is not None and stored.source == self.sources.open(definition.source).pin:
             return self.keep(definition, owner=owner), None
         if stored is not None:
@@ -289,12 +307,20 @@ class Sequences:
             return
         if job.kind != SequenceStep.BUILD:
             return
-        plan = SequencePlan.from_record(job.params["plan"])
+        # An earlier try that failed may have had another plan: the source had moved since.
+        for each in self.store.jobs(run_id=job.run_id, limit=ALL_RUNS):
+            if each.kind == SequenceStep.BUILD and "plan" in each.params:
+                self._sweep_plan(job.run_id, SequencePlan.from_record(each.params["plan"]))
+
+    def _sweep_plan(self, run_id: str, plan: SequencePlan) -> None:
         state = self.tables.state(plan.table)
-        kept = set() if state is None else {file.path for file in self.tables.files(state.pin)}
+        if state is None and plan.engine != "local":
+            return  # its spill files would lie beside the table
+        kept = self.tables.held(plan.table)
         root = self.spill if plan.engine == "local" else spill_root(self.tables, plan.table)
         folder = self.tables.folder(plan.table) if state is not None else None
-        sweep_build(self.files, build_folder(root, job.run_id, plan), folder, plan, kept)
+        stem = build_stem(run_id, plan)
+        sweep_build(self.files, f"{root}/{stem}", folder, stem, kept)
 
     def pinned(self, pins: Mapping[str, SourcePin]) -> Sequences:
         """The same, but sources of these names are read at these states."""
@@ -342,6 +368,15 @@ class Sequences:
             if run.outputs.get("index_version") == bound.index_version and "index" in run.outputs
         ]
         return list(dict.fromkeys([own, *others]))
+
+
+def _enriches(definition: Definition, table: str) -> str:
+    """Where the first enrichment from a table was written."""
+    for when, found in (("index", definition.enrich_index), ("read", definition.enrich_read)):
+        for each in found:
+            if each.table == table:
+                return definition.lines.get(f"enrich.{when}.{each.name}", "")
+    return ""
 
 
 def _reads(source: EventSource) -> str:

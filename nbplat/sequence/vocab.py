@@ -75,7 +75,7 @@ class Fitted:
     """What all features of a definition learned.
 
     Attributes:
-        definition: Version of the definition.
+        definition: Version of the definition as declared.
         by_feature: Feature name -> vocabulary; features that learn nothing are not in it.
     """
 
@@ -107,6 +107,7 @@ def fit(
     stored: VocabTables | None = None,
     table: str = "",
     again: bool = False,
+    version: str | None = None,
 ) -> Fitted:
     """Take what was learned before, and learn the rest from the events of the index.
 
@@ -117,6 +118,7 @@ def fit(
             own time are learned from.
         stored: Where vocabularies are kept; None keeps none.
         table: Name of the index table there.
+        version: Of the definition as it was declared; None: of `definition`.
         again: Learn even where something is kept under the key; it is not replaced.
 
     Returns:
@@ -143,7 +145,7 @@ def fit(
             vocabulary = Vocabulary.from_stored(vocabulary.key, vocabulary.function, kept)
         found[feature.name] = vocabulary
     ordered = {feature.name: found[feature.name] for feature in definition.features if feature.name in found}
-    return Fitted(definition.version, MappingProxyType(ordered))
+    return Fitted(version or definition.version, MappingProxyType(ordered))
 
 
 def _columns(index: Index, joined: Mapping[str, Joined], bucket: int, names: Sequence[str]) -> pa.Table:

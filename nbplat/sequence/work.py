@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from nbplat.errors import Conflict, InternalError
 from nbplat.job import Run, StepContext
 from nbplat.job.farm import Farm
-from nbplat.sequence.amend_plan import AmendPlan
 from nbplat.sequence.amendments import AMENDS, Amendments
-from nbplat.sequence.build import Builder, build_folder, spill_root
+from nbplat.sequence.build import Builder, build_stem, spill_root
 from nbplat.sequence.definition import Definition
+from nbplat.sequence.exports import Exports
 from nbplat.sequence.plan import SequencePlan
 from nbplat.sequence.provenance import provenance
 from nbplat.sequence.recipe import stored_schema_of
@@ -33,30 +33,14 @@ class Work:
         """Do one job; safe to repeat after a kill at any point."""
         run = self.sequences.store.run(KIND, context.job.run_id)
         if AMENDS in context.job.params:
-            return self._amend(run, context)
+            return Amendments(self.sequences).do(run, context)
         match SequenceStep(context.job.kind):
             case SequenceStep.BUILD:
                 return self._build(run, context)
+            case SequenceStep.EXPORT:
+                return Exports(self.sequences).do(run, context)
             case step:
                 raise InternalError("job.kind", f"no step is called {step!r}", fix="upgrade nbplat")
-
-    def _amend(self, run: Run, context: StepContext) -> dict[str, Any]:
-        definition = self.sequences.definition(run)
-        plan = AmendPlan.from_record(context.job.params[AMENDS])
-        sequences = self.sequences.pinned({definition.source: plan.source, **plan.enrich})
-        told = provenance(
-            run,
-            context,
-            definition,
-            step="increment" if plan.kind == "increment" else "correct",
-            index_version=sequences.bind(definition).index_version,
-            plan_hash=plan.plan_hash,
-            engine=plan.engine,
-            source=plan.source,
-            enrich=plan.enrich,
-            versions=sequences.versions,
-        )
-        return Amendments(sequences).do(run, context, told)
 
     def _build(self, run: Run, context: StepContext) -> dict[str, Any]:
         sequences = self.sequences
@@ -67,7 +51,13 @@ class Work:
         state = sequences.tables.state(plan.table)
         if state is None or state.report is None:
             pins = {definition.source: plan.source, **plan.enrich}
-            _First(sequences.pinned(pins), run, definition, plan).build(context)
+            try:
+                _First(sequences.pinned(pins), run, definition, plan).build(context)
+            except Conflict as conflict:
+                # Another definition with this index may have built it from the same rows meanwhile.
+                state = sequences.tables.state(plan.table)
+                if conflict.code != "index.moved" or state is None or state.source != plan.source:
+                    raise
             state = sequences.tables.state(plan.table)
         if state is None or state.report is None:
             raise Conflict("index.gone", f"{plan.table} was dropped while it was built", fix="build it again")
@@ -111,6 +101,7 @@ class _First:
                 f"{plan.table} was made with {state.buckets} buckets meanwhile, planned were {plan.buckets}",
                 fix=f"run it again: %sequence build {definition.name}",
             )
+        sequences.farms.check_farm(plan.engine, "", sequences.tables.folder(plan.table))
         with sequences.farms.farm(plan.engine, "index", context.report.log) as farm:
             scratch, storage = self._scratch(farm)
             builder = Builder(
@@ -122,6 +113,7 @@ class _First:
                 farm=farm,
                 store=sequences.store,
                 scope=str(context.job.params["scope"]),
+                stem=build_stem(run.id, plan),
                 scratch=scratch,
                 scratch_storage=storage,
                 memory_bytes=sequences.memory_bytes,
@@ -147,7 +139,7 @@ class _First:
 
     def _scratch(self, farm: Farm) -> tuple[str, dict[str, str]]:
         """Where spill files go, and how to open it: here, or beside the table where other machines sort."""
-        tables, plan = self.sequences.tables, self.plan
+        tables, plan, stem = self.sequences.tables, self.plan, build_stem(self.run.id, self.plan)
         if farm.name == "local":
-            return build_folder(self.sequences.spill, self.run.id, plan), {}
-        return build_folder(spill_root(tables, plan.table), self.run.id, plan), dict(tables.storage(plan.table))
+            return f"{self.sequences.spill}/{stem}", {}
+        return f"{spill_root(tables, plan.table)}/{stem}", dict(tables.storage(plan.table))

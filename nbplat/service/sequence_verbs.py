@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from nbplat.errors import NbplatError, NotFound, RequestError
@@ -14,7 +15,19 @@ if TYPE_CHECKING:
     from nbplat.sequence.definition import Definition
     from nbplat.sequence.sequences import Sequences
 
-__all__ = ["Asked", "build", "compared", "correct", "definition_of", "export", "keep", "listed", "plan", "seen"]
+__all__ = [
+    "Asked",
+    "build",
+    "changes_of",
+    "compared",
+    "correct",
+    "definition_of",
+    "export",
+    "keep",
+    "listed",
+    "plan",
+    "seen",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +118,7 @@ def plan(sequences: Sequences, asked: Asked) -> dict[str, Any]:
     from nbplat.sequence.plan import explain_plan
 
     bound = sequences.bind(definition_of(sequences, asked))
-    if sequences.find_index(bound) is None:
+    if sequences.find_index(bound, other_rows=True) is None:
         made = sequences.plan(bound, engine=asked.engine)
         return {"kind": "build", "plan": made.record(), "lines": list(explain_plan(made))}
     found = Amendments(sequences).plan_increment(bound, engine=asked.engine)
@@ -150,8 +163,6 @@ def compared(sequences: Sequences, ref: str, other: str | None) -> dict[str, Any
         None) the old one is the definition that built it, and ``index`` is as `seen` has it, with ``present``: what
         bringing it up to date would compare.
     """
-    from nbplat.sequence.definition_diff import diff_definitions
-
     label, definition = _labelled(sequences, ref)
     if other is not None:
         before, old = _labelled(sequences, other)
@@ -164,7 +175,7 @@ def compared(sequences: Sequences, ref: str, other: str | None) -> dict[str, Any
             )
         before = str(index["built_by"])
         old = sequences.definition(sequences.find(before)) if before else definition
-    changes = [{"path": path, "old": was, "new": now} for path, was, now in diff_definitions(old, definition)]
+    changes = changes_of(old, definition, whole="." not in f"{before}{label}")
     return {
         "old": {"label": before, "version": old.version},
         "new": {"label": label, "version": definition.version},
@@ -175,8 +186,31 @@ def compared(sequences: Sequences, ref: str, other: str | None) -> dict[str, Any
 
 
 def export(sequences: Sequences, asked: Asked) -> dict[str, Any]:
-    """Queue the writing of the sequences as lists into a table."""
-    raise NotImplementedError
+    """Queue the writing of the sequences as lists into a table; see `nbplat.sequence.exports.Exports.queue`."""
+    from nbplat.sequence.exports import Exports
+
+    if not asked.on or not asked.to:
+        raise RequestError(
+            "sequence.export", "an export needs examples and a table", fix="give --on EXAMPLES and --to NAMESPACE.TABLE"
+        )
+    run, job = Exports(sequences).queue(
+        definition_of(sequences, asked),
+        asked.on,
+        asked.to,
+        owner=asked.owner,
+        variant=asked.variant,
+        carry=asked.carry or None,
+    )
+    return _queued(run, job, [])
+
+
+def changes_of(old: Definition, new: Definition, *, whole: bool) -> list[dict[str, Any]]:
+    """What two definitions differ in, key by key; without `whole` their variants are left aside."""
+    from nbplat.sequence.definition_diff import diff_definitions
+
+    if not whole:
+        old, new = (replace(each, variants=MappingProxyType({})) for each in (old, new))
+    return [{"path": path, "old": was, "new": now} for path, was, now in diff_definitions(old, new)]
 
 
 def _labelled(sequences: Sequences, ref: str) -> tuple[str, Definition]:

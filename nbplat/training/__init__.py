@@ -2,10 +2,20 @@
 
 from nbplat.training.evaluate import Estimate
 from nbplat.training.explain import explain_plan, explain_result
-from nbplat.training.join import iter_batches
+from nbplat.training.join import iter_batches, open_sequences
 from nbplat.training.plan import Coverage, JoinFile, JoinPlan, StagedUse, plan_training
-from nbplat.training.ports import BaseFile, BaseTable, Model, ModelKit, StagedRuns, TrainingSource
-from nbplat.training.run import TrainingResult, run_training
+from nbplat.training.ports import (
+    BaseFile,
+    BaseTable,
+    Model,
+    ModelKit,
+    OpenSequences,
+    SequenceColumns,
+    SequenceUse,
+    StagedRuns,
+    TrainingSource,
+)
+from nbplat.training.run import SequenceShare, TrainingResult, run_training
 from nbplat.training.spec import TrainingSpec
 
 __all__ = [
@@ -17,6 +27,10 @@ __all__ = [
     "JoinPlan",
     "Model",
     "ModelKit",
+    "OpenSequences",
+    "SequenceColumns",
+    "SequenceShare",
+    "SequenceUse",
     "StagedRuns",
     "StagedUse",
     "TrainingResult",
@@ -25,6 +39,7 @@ __all__ = [
     "explain_plan",
     "explain_result",
     "iter_batches",
+    "open_sequences",
     "plan_training",
     "run_training",
 ]

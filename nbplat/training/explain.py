@@ -32,8 +32,13 @@ def explain_plan(plan: JoinPlan) -> list[str]:
             if use.planned_on != plan.base.snapshot_id:
                 source += f" (computed on snapshot {use.planned_on})"
         lines.append(f"{use.run_id} → {', '.join(use.names)} · {source}")
-    if not plan.staged:
-        lines.append("no staged run is joined: --stage RUN joins one")
+    lines += [
+        f"sequence {use.ref} → {len(use.columns):,} columns, {use.shape} · version {use.version[:12]}"
+        f" · as of {', '.join(use.reads)}"
+        for use in plan.sequences
+    ]
+    if not plan.staged and not plan.sequences:
+        lines.append("no staged run is joined: --stage RUN joins one, --sequence NAME the features of a sequence")
     lines += _coverage(plan.coverage())
     lines.append(
         f"split: oldest {spec.split:.0%} by {spec.time} train, the rest test · batches of {spec.batch_rows} rows"
@@ -46,8 +51,9 @@ def explain_result(result: TrainingResult) -> list[str]:
     """Both AUCs, the gain, and what they rest on."""
     lines = [f"AUC without {result.auc_without}" + ("" if result.auc_with else " · no staged run was joined")]
     if result.auc_with and result.gain:
+        joined = ", ".join([*result.staged_features, *(f"sequence {each.ref}" for each in result.sequences)])
         lines = [
-            f"AUC without {result.auc_without} · with {', '.join(result.staged_features)} {result.auc_with}"
+            f"AUC without {result.auc_without} · with {joined} {result.auc_with}"
             f" · gain {result.gain.value:+.3f} [{result.gain.low:+.3f}, {result.gain.high:+.3f}]"
             + (" · the interval holds 0: no gain is shown" if result.gain.low <= 0 <= result.gain.high else "")
         ]
@@ -56,6 +62,11 @@ def explain_result(result: TrainingResult) -> list[str]:
         f"trained on {result.rows_train:,} rows before {result.cut}, tested on {result.rows_test:,} rows from then on"
         f" ({result.label_share_test:.1%} with label 1)",
         *(f"{name}: null in {count:,} rows" for name, count in result.nulls.items()),
+        *(
+            f"sequence {each.ref}: {each.columns:,} columns, {each.shape} · {each.rows_empty:,} rows with an empty one,"
+            f" kept · version {each.version[:12]}"
+            for each in result.sequences
+        ),
         *_coverage(result.coverage),
         *(f"columns: {line}" for line in result.preprocessing),
         f"{result.batches:,} batches, {result.rows_read:,} rows at {result.rows_per_second:,.0f} rows/s"

@@ -7,7 +7,7 @@ from typing import Any
 
 from nbplat.errors import DataError, NotFound, RequestError, did_you_mean
 from nbplat.terms import SnapshotPin, StagedColumns, StagedFile, content_hash
-from nbplat.training.ports import BaseFile, BaseTable, StagedRuns, TrainingSource
+from nbplat.training.ports import BaseFile, BaseTable, SequenceColumns, SequenceUse, StagedRuns, TrainingSource
 from nbplat.training.spec import TrainingSpec
 
 __all__ = ["Coverage", "JoinFile", "JoinPlan", "StagedUse", "plan_training"]
@@ -70,6 +70,7 @@ class JoinPlan:
         features: Plain columns learned from, in schema order.
         staged: The runs, in the order asked for.
         files: In the order of reading: period, partition, path.
+        sequences: In the order asked for.
     """
 
     spec: TrainingSpec
@@ -77,11 +78,22 @@ class JoinPlan:
     features: tuple[str, ...]
     staged: tuple[StagedUse, ...]
     files: tuple[JoinFile, ...]
+    sequences: tuple[SequenceUse, ...] = ()
 
     @property
     def staged_features(self) -> tuple[str, ...]:
         """Columns of all runs, in order."""
         return tuple(name for use in self.staged for name in use.names)
+
+    @property
+    def sequence_features(self) -> tuple[str, ...]:
+        """Columns of all sequences, in order."""
+        return tuple(name for use in self.sequences for name in use.columns)
+
+    @property
+    def joined_features(self) -> tuple[str, ...]:
+        """All columns that are joined: of the runs, then of the sequences."""
+        return self.staged_features + self.sequence_features
 
     @property
     def rows(self) -> int:
@@ -119,6 +131,10 @@ class JoinPlan:
                 }
                 for use in self.staged
             ],
+            "sequences": [
+                {"ref": use.ref, "version": use.version, "columns": list(use.columns), **use.facts}
+                for use in self.sequences
+            ],
             "files": [
                 {
                     "base": file.base.path,
@@ -131,8 +147,13 @@ class JoinPlan:
         }
 
 
-def plan_training(spec: TrainingSpec, source: TrainingSource, runs: StagedRuns) -> JoinPlan:
+def plan_training(
+    spec: TrainingSpec, source: TrainingSource, runs: StagedRuns, sequences: SequenceColumns | None = None
+) -> JoinPlan:
     """Plan the join on the base table's current snapshot; reads metadata only.
+
+    Args:
+        sequences: Where the spec's sequences are kept; asked when it names any.
 
     Raises:
         NotFound: an unknown table, run or column, with the nearest names.
@@ -147,7 +168,8 @@ def plan_training(spec: TrainingSpec, source: TrainingSource, runs: StagedRuns) 
     if not any(file.rows for file in base.files):
         raise DataError("training.empty", f"{spec.table} has no rows", fix="load rows first")
     uses = tuple(_use(record, base, types, spec) for record in records)
-    _check_clashes(uses, types)
+    joined = tuple(sequences.describe(ref, types) for ref in spec.sequences) if sequences is not None else ()
+    _check_clashes(uses, types, joined)
     staged_names = {name for use in uses for name in use.names}
     features = spec.features or tuple(
         name
@@ -167,7 +189,7 @@ def plan_training(spec: TrainingSpec, source: TrainingSource, runs: StagedRuns) 
         JoinFile(file, tuple(paths.get(file.path) for paths in by_path))
         for file in sorted(base.files, key=lambda f: (f.period, f.partition, f.path))
     )
-    plan = JoinPlan(spec, base.pin, features, uses, files)
+    plan = JoinPlan(spec, base.pin, features, uses, files, joined)
     _check_files(plan)
     return plan
 
@@ -218,8 +240,18 @@ def _use(record: StagedColumns, base: BaseTable, types: dict[str, str], spec: Tr
     )
 
 
-def _check_clashes(uses: tuple[StagedUse, ...], types: dict[str, str]) -> None:
+def _check_clashes(uses: tuple[StagedUse, ...], types: dict[str, str], sequences: tuple[SequenceUse, ...]) -> None:
     owner: dict[str, str] = {}
+    for sequence in sequences:
+        for name in sequence.columns:
+            if name in owner or name in types:
+                raise RequestError(
+                    "training.clash",
+                    f"the sequence {sequence.ref} brings a column {name!r}, which"
+                    f" {owner.get(name, 'the base table')} has too",
+                    fix="name the feature otherwise in the definition, or leave one of the two out",
+                )
+            owner[name] = f"the sequence {sequence.ref}"
     for use in uses:
         for name in use.names:
             if name in owner:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nbplat.terms import SnapshotPin, StagedColumns, StagedFile
@@ -13,7 +13,17 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-__all__ = ["BaseFile", "BaseTable", "Model", "ModelKit", "StagedRuns", "TrainingSource"]
+__all__ = [
+    "BaseFile",
+    "BaseTable",
+    "Model",
+    "ModelKit",
+    "OpenSequences",
+    "SequenceColumns",
+    "SequenceUse",
+    "StagedRuns",
+    "TrainingSource",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +86,57 @@ class StagedRuns(Protocol):
 
     def staged_columns(self, run_id: str) -> StagedColumns:
         """What a run has staged completely. Raises NotFound (nearest ids), Conflict when it is not staged yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceUse:
+    """A user sequence whose padded features are joined as columns.
+
+    Attributes:
+        ref: As asked for: ``home``, ``home@2``, ``home.short``.
+        version: Of the definition.
+        columns: Names of the float columns: ``home__amount_0`` is the first token's amount, null where the sequence is
+            shorter; ``home__length`` counts tokens.
+        reads: Columns of the base that say whose sequence, and as of when.
+        shape: Tokens and features, in words: ``20 tokens of 3 features``.
+        facts: What was read of, and by which rule, for the plan.
+    """
+
+    ref: str
+    version: str
+    columns: tuple[str, ...]
+    reads: tuple[str, ...]
+    shape: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class OpenSequences(Protocol):
+    """The sequences of all rows of a plan; made once, read in any order."""
+
+    def columns(self, ref: str, path: str) -> pa.Table:
+        """The columns of one sequence for the live rows of a base file, in file order; float32, null where padded."""
+
+    def close(self) -> None:
+        """Let go of what is held."""
+
+
+class SequenceColumns(Protocol):
+    """Kept definitions of sequences, as far as training joins them."""
+
+    def describe(self, ref: str, columns: Mapping[str, str]) -> SequenceUse:
+        """What a sequence would add to a base table of these columns (name -> Iceberg type).
+
+        Raises:
+            NotFound: there is no such definition or variant.
+            RequestError: the base lacks a column that it needs, or it has no features.
+        """
+
+    def open(self, uses: Sequence[SequenceUse], files: Iterator[tuple[str, pa.Table]]) -> OpenSequences:
+        """Find the sequences of all rows.
+
+        Args:
+            files: Path and live rows of each base file, in file order, with all columns that any use reads.
+        """
 
 
 class Model(Protocol):

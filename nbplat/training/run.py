@@ -14,9 +14,9 @@ from nbplat.clock import Clock, SystemClock
 from nbplat.errors import DataError
 from nbplat.terms import Progress
 from nbplat.training.evaluate import Estimate, bootstrap_aucs, interval
-from nbplat.training.join import iter_batches
+from nbplat.training.join import iter_batches, open_sequences
 from nbplat.training.plan import Coverage, JoinPlan
-from nbplat.training.ports import ModelKit, TrainingSource
+from nbplat.training.ports import ModelKit, OpenSequences, SequenceColumns, TrainingSource
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -24,6 +24,23 @@ if TYPE_CHECKING:
 __all__ = ["TrainingResult", "run_training"]
 
 NULLS = "nulls are 0; each staged column has a second one, 1 where it is present"
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceShare:
+    """One joined sequence.
+
+    Attributes:
+        ref, version, shape: As in `SequenceUse`.
+        columns: How many it brings.
+        rows_empty: Rows without a single token; they stay.
+    """
+
+    ref: str
+    version: str
+    shape: str
+    columns: int
+    rows_empty: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +56,8 @@ class TrainingResult:
         rows_train, rows_test: Examples of either side.
         label_share_test: Share of label 1 among the test examples.
         features: Plain columns.
-        staged_features: Joined columns.
+        staged_features: Joined columns of runs.
+        sequences: Joined sequences: what each brings, and how many rows have an empty one.
         preprocessing: What was done to the columns, and the model, one line each.
         batches: Batches that came out of the join, over all passes.
         rows_read: Rows that came out of the join, over all passes.
@@ -60,6 +78,7 @@ class TrainingResult:
     label_share_test: float
     features: tuple[str, ...]
     staged_features: tuple[str, ...]
+    sequences: tuple[SequenceShare, ...]
     preprocessing: tuple[str, ...]
     coverage: tuple[Coverage, ...]
     nulls: dict[str, int]
@@ -89,6 +108,7 @@ def run_training(
     source: TrainingSource,
     kit: ModelKit,
     *,
+    sequences: SequenceColumns | None = None,
     progress: Callable[[Progress], None] = lambda progress: None,
     keep_bytes: int = 256 << 20,
     clock: Clock | None = None,
@@ -104,10 +124,25 @@ def run_training(
     """
     clock = clock or SystemClock()
     started = clock.monotonic_s()
-    passes = _Passes(plan, source, keep_bytes, clock)
+    opened = open_sequences(plan, source, sequences)
+    try:
+        return _trained(plan, _Passes(plan, source, keep_bytes, clock, opened), kit, progress, clock, started)
+    finally:
+        if opened is not None:
+            opened.close()
+
+
+def _trained(
+    plan: JoinPlan,
+    passes: _Passes,
+    kit: ModelKit,
+    progress: Callable[[Progress], None],
+    clock: Clock,
+    started: float,
+) -> TrainingResult:
     cut_us, cut, staged_nulls = passes.first()
     spec = plan.spec
-    with_staged = bool(plan.staged_features)
+    with_staged = bool(plan.joined_features)
     without, both = kit.new_model(spec.seed), kit.new_model(spec.seed) if with_staged else None
     total = passes.rows * (spec.epochs + 1)
     done = 0
@@ -141,6 +176,10 @@ def run_training(
         label_share_test=float(labels.mean()),
         features=plan.features,
         staged_features=plan.staged_features,
+        sequences=tuple(
+            SequenceShare(use.ref, use.version, use.shape, len(use.columns), passes.empty[use.ref])
+            for use in plan.sequences
+        ),
         preprocessing=(NULLS, kit.describe()),
         coverage=plan.coverage(),
         nulls=staged_nulls,
@@ -173,9 +212,12 @@ class _Numbers:
 class _Passes:
     """Goes over the join as often as asked, reading it once when it fits memory."""
 
-    def __init__(self, plan: JoinPlan, source: TrainingSource, keep_bytes: int, clock: Clock) -> None:
-        self.plan, self.source, self.clock = plan, source, clock
-        width = 2 + len(plan.features) + 2 * len(plan.staged_features)
+    def __init__(
+        self, plan: JoinPlan, source: TrainingSource, keep_bytes: int, clock: Clock, opened: OpenSequences | None
+    ) -> None:
+        self.plan, self.source, self.clock, self.opened = plan, source, clock, opened
+        self.empty = dict.fromkeys((use.ref for use in plan.sequences), 0)
+        width = 2 + len(plan.features) + 2 * len(plan.joined_features)
         self.kept: list[_Numbers] | None = [] if plan.rows * width * 8 <= keep_bytes else None
         self.rows = self.rows_read = self.batch_count = 0
         self.join_seconds = 0.0
@@ -191,6 +233,7 @@ class _Passes:
             present = batch.staged[:, 1::2]
             for at, name in enumerate(nulls):
                 nulls[name] += int(len(present) - present[:, at].sum())
+            self._count_empty(batch)
             if self.kept is not None:
                 self.kept.append(batch)
         time_us, label = np.concatenate(times), np.concatenate(labels)
@@ -206,11 +249,18 @@ class _Passes:
                 )
         return cut_us, self._show_time(cut_us), nulls
 
+    def _count_empty(self, batch: _Numbers) -> None:
+        at = len(self.plan.staged_features)
+        for use in self.plan.sequences:
+            lengths = [2 * (at + place) for place, name in enumerate(use.columns) if name.endswith("__length")]
+            self.empty[use.ref] += int((batch.staged[:, lengths].sum(axis=1) == 0).sum())
+            at += len(use.columns)
+
     def batches(self) -> Iterator[_Numbers]:
         return iter(self.kept) if self.kept is not None else self._read()
 
     def _read(self) -> Iterator[_Numbers]:
-        reading = iter_batches(self.plan, self.source)
+        reading = iter_batches(self.plan, self.source, sequences=self.opened)
         while True:
             started = self.clock.monotonic_s()
             batch = next(reading, None)
@@ -225,7 +275,7 @@ class _Passes:
     def _numbers(self, batch: pa.RecordBatch) -> _Numbers:
         spec = self.plan.spec
         plain = [_values(batch, name)[0] for name in self.plan.features]
-        staged = [column for name in self.plan.staged_features for column in _values(batch, name)]
+        staged = [column for name in self.plan.joined_features for column in _values(batch, name)]
         return _Numbers(
             _times(batch.column(spec.time), spec.time),
             _labels(batch.column(spec.label), spec.label),

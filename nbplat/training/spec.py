@@ -20,7 +20,9 @@ class TrainingSpec:
     Attributes:
         name: Lower-case identifier.
         table: The base table, ``retail.train``.
-        stage: Runs whose columns are joined, ``("spend_90d@1",)``; empty trains on the plain columns only.
+        stage: Runs whose columns are joined, ``("spend_90d@1",)``; empty joins none.
+        sequences: Kept sequences whose padded features are joined as columns, ``("home", "home.short")``; without any
+            and without a run it trains on the plain columns only.
         label: Column that holds 0 or 1 (or a boolean), no nulls.
         time: Column that orders examples in time, no nulls.
         features: Plain columns to learn from; None takes every numeric column but keys, label and time.
@@ -36,6 +38,7 @@ class TrainingSpec:
     name: str
     table: str
     stage: tuple[str, ...] = ()
+    sequences: tuple[str, ...] = ()
     label: str = "label"
     time: str = "label_ts"
     features: tuple[str, ...] | None = None
@@ -60,7 +63,11 @@ class TrainingSpec:
         ):
             if not ok:
                 raise RequestError("training.option", f"--{option} {value} is not possible", fix=fix)
-        for what, names in (("stage", self.stage), ("features", self.features or ())):
+        for what, names in (
+            ("stage", self.stage),
+            ("sequence", self.sequences),
+            ("features", self.features or ()),
+        ):
             if len(set(names)) != len(names):
                 raise RequestError(
                     "training.twice", f"--{what} {', '.join(names)} names one twice", fix="name each once"

@@ -118,6 +118,9 @@ def _body(
     kind, file = _kind(verb, options)
     if file is not None and cell is not None:
         raise RequestError("usage.body", f"two bodies: the cell and {BODY_FLAGS[kind]} {file}", fix="give one")
+    if kind == "yaml" and file not in (None, "-"):
+        # Its handler reads it: a definition may be named by its file, and a fault is told with file and line.
+        return None
     text = cell if file is None else _read(file, kind, where)
     if text is None or not text.strip():
         if verb.body_required:

@@ -167,7 +167,13 @@ def sequence(
 
 
 def training_join(
-    table: str, *, label: str, time: str, stage: tuple[str, ...] | list[str] = (), **options: Any
+    table: str,
+    *,
+    label: str,
+    time: str,
+    stage: tuple[str, ...] | list[str] = (),
+    sequences: tuple[str, ...] | list[str] = (),
+    **options: Any,
 ) -> TrainingResult:
     """Train on a table joined with staged columns, and compare with and without them, before any promotion.
 
@@ -176,9 +182,11 @@ def training_join(
         label: Column to predict, 0 or 1.
         time: Column that orders the split.
         stage: Backfill runs whose staged columns are joined.
+        sequences: Kept sequences whose padded features are joined as columns, as of each row's own time: ``home``,
+            ``home@2``, ``home.short`` for a variant.
         options: As in `nbplat.training.spec.TrainingSpec`, and ``model``: a fresh estimator.
     """
-    return local().training_join(table, label=label, time=time, stage=stage, **options)
+    return local().training_join(table, label=label, time=time, stage=stage, sequences=sequences, **options)
 
 
 def local(**options: Any) -> Local:

@@ -27,11 +27,11 @@ DAY = 86_400_000_000
 
 
 def made_preview(
-    users: int = 20, tokens: int = 100, *, leaking: bool = False, name: str = "home_v3"
+    users: int = 20, tokens: int = 100, *, leaking: bool = False, full: bool = False, name: str = "home_v3"
 ) -> SequencePreview:
-    """`users` strips of up to `tokens` selected tokens, a few more on either side."""
+    """`users` strips of up to `tokens` events before the instant (with `full` all of as many), and a few after it."""
     draw = np.random.default_rng(7)
-    strips = tuple(_strip(draw, place, users, tokens, leaking) for place in range(users))
+    strips = tuple(_strip(draw, place, users, tokens, leaking, full) for place in range(users))
     selected = sum(token.selected for strip in strips for token in strip.tokens)
     future = sum(strip.future for strip in strips)
     return SequencePreview(
@@ -129,9 +129,9 @@ def made_preview(
     )
 
 
-def _strip(draw: np.random.Generator, place: int, users: int, most: int, leaking: bool) -> Strip:
+def _strip(draw: np.random.Generator, place: int, users: int, most: int, leaking: bool, full: bool) -> Strip:
     share = place / max(users - 1, 1)
-    count = max(int(most * (0.02 + share) / 1.02), 1) if place else 0
+    count = most if full else max(int(most * (0.02 + share) / 1.02), 1) if place else 0
     as_of = T0 + int(draw.integers(0, 10)) * DAY + int(draw.integers(0, DAY))
     ages = np.sort(draw.exponential(12 * DAY, count).astype(np.int64))[::-1] + 300_000_000
     tokens = []

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from nbplat.adapters.duckdb.conditions import DuckDBConditions
 from nbplat.remote.sequence.times import to_us
+from nbplat.sequence.bind import bind
 from nbplat.sequence.bound import Bound
 from nbplat.sequence.definition import Definition
 from nbplat.sequence.enrich import Joined, enrich_tasks, read_tables
@@ -19,7 +20,6 @@ from nbplat.sequence.examples import Examples
 from nbplat.sequence.frame_source import FrameSource
 from nbplat.sequence.memory_index import MemoryIndex, index_in_memory
 from nbplat.sequence.recipe import recipe_of
-from nbplat.terms import content_hash
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ def ready(
     """Index events in memory, with `tables` to enrich from."""
     source = FrameSource(definition.source, events, folder)
     others = {name: FrameSource(name, rows, folder) for name, rows in (tables or {}).items()}
-    bound = bound_of(definition, source, others)
+    schemas = {name: each.schema for name, each in others.items()}
+    bound = bind(definition, source.schema, examples.schema, schemas, DuckDBConditions())
+    definition = bound.definition
     tasks = enrich_tasks(bound.index_enrichments, others, definition)
     index = index_in_memory(bound.index_record, recipe_of(bound, tasks, buckets), source)
     asked = Examples(
@@ -53,42 +55,6 @@ def ready(
         pin=FrameSource("examples", examples, folder).pin,
     )
     return Ready(bound, index, asked, read_tables(definition.enrich_read, others, definition))
-
-
-def bound_of(definition: Definition, source: FrameSource, tables: Mapping[str, FrameSource]) -> Bound:
-    """Bind by hand what a test declares in full."""
-    types = tuple(sorted(rule.event_type for rule in definition.events))
-    conditions = tuple(sorted({rule.where for rule in definition.events if rule.where is not None}))
-    added = {each.name for each in (*definition.enrich_index, *definition.enrich_read)}
-    asked = [each.column for each in definition.features]
-    asked += [rule.select.column for rule in definition.events if rule.select is not None]
-    named = [*asked, *definition.show, *(pair[0] for each in definition.enrich_read for pair in each.on)]
-    named += [pair[0] for each in definition.enrich_index for pair in each.on]
-    prepared = tuple(DuckDBConditions().prepare(where, source.schema) for where in conditions)
-    named += [name for each in prepared for name in each["columns"]]
-    first = [*definition.entity, definition.type, definition.time, definition.arrival, *definition.id]
-    columns = tuple(dict.fromkeys(name for name in (*first, *sorted(set(named) - added)) if name is not None))
-    fields = [source.schema.field(name) for name in columns]
-    fields += [
-        pa.field(each.name, tables[each.table].schema.field(each.column).type) for each in definition.enrich_index
-    ]
-    record = {"types": list(types), "conditions": list(conditions), "source": definition.source}
-    return Bound(
-        declared=definition,
-        definition=definition,
-        variant=None,
-        index_record=record,
-        index_version=content_hash(record),
-        index_columns=columns,
-        index_enrichments=definition.enrich_index,
-        index_schema=pa.schema(fields),
-        types=types,
-        conditions=conditions,
-        prepared=prepared,
-        entity_types=tuple(source.schema.field(name).type for name in definition.entity),
-        column_types={name: source.schema.field(name).type for name in columns},
-        feature_columns=tuple(sorted(set(asked))),
-    )
 
 
 def moments(values: Sequence[int | None]) -> pa.Array:

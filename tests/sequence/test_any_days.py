@@ -8,10 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from nbplat.errors import Conflict
+from nbplat.sequence import compact
 from tests.fixtures.lakehouse import Lake
 from tests.sequence.days import SOURCE, Days, definition, events, us
 
@@ -34,7 +36,6 @@ STEP = st.one_of(
     st.tuples(st.just("correct"), WINDOW),
     st.tuples(st.just("delete"), st.integers(1, 6)),
     st.tuples(st.just("overwrite"), DAY),
-    st.tuples(st.just("compact"), st.none()),
 )
 DECLARED = st.sampled_from(
     [
@@ -57,7 +58,8 @@ DECLARED = st.sampled_from(
 @given(declared=DECLARED, first=DAY, steps=st.lists(STEP, min_size=2, max_size=6))
 def test_any_days_end_alike(declared: Keys, first: list[Keys], steps: list[tuple[str, Any]]) -> None:
     """Any days in any order, with corrections, deletes, overwrites and compactions between, end like one build."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compact, "MOST_RUNS", 2)
         lake = Lake(Path(folder) / "home")
         try:
             _play(Days(lake), declared, first, steps)

@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from nbplat.errors import Conflict, NotFound
-from nbplat.sequence.index_diff import IndexDiff, explain_diff
+from nbplat.sequence.index_diff import IndexDiff, explain_diff, iso_moment
+from nbplat.terms import local_path
 from tests.fixtures.lakehouse import Lake
-from tests.sequence.days import SOURCE, Days, definition, events, us
+from tests.sequence.days import DAY_US, SCHEMA, SOURCE, Days, definition, events, us
 
 BY_ID = {"id": "event_id"}
 
@@ -137,3 +140,47 @@ def test_what_was_never_built_cannot_be_corrected(days: Days) -> None:
     with pytest.raises(NotFound, match="%sequence build clicks") as refused:
         days.correct(definition())
     assert "sequence.not_built" == refused.value.code
+
+
+def test_only_touched_users_are_written(days: Days) -> None:
+    """One day of 1 % late events: only rows of their users are added, no file is rewritten, the difference is exact."""
+    rng = np.random.default_rng(5)
+    of = definition(**BY_ID)
+    users, per_day = 2_000, 10_000
+
+    def day(number: int, ids: np.ndarray[Any, Any]) -> pa.Table:
+        who = rng.integers(0, users, len(ids))
+        at = us(number) + rng.integers(0, DAY_US, len(ids))
+        moments = pa.array(at, pa.int64()).cast(pa.timestamp("us", tz="UTC"))
+        kinds = pa.array(["click", "buy"]).take(pa.array(ids % 2))
+        names = pa.array([f"u{n:05d}" for n in who])
+        return pa.table([names, moments, moments, pa.array(ids), kinds, pa.array(ids / 8)], schema=SCHEMA)
+
+    whole = [day(number, np.arange(number * per_day, (number + 1) * per_day)) for number in range(5)]
+    late = rng.permutation(per_day)[: per_day // 100]
+    days.start(whole[0])
+    for number, rows in enumerate(whole[1:], 1):
+        days.add(rows.take(np.setdiff1d(np.arange(per_day), late)) if number == 2 else rows)
+    days.build(of)
+    before, index = days.pin(of), days.index(of)
+    old = {file.path: file for file in index.tables.files(before)}
+    came = whole[2].take(np.sort(late))
+    # The day's file is written again, as a late pipeline does.
+    days.lake.table(SOURCE).overwrite(whole[2], overwrite_filter=_day_filter(2))
+    diff = days.correct(of, window=(us(2), us(3)))
+    touched = set(came["user_id"].to_pylist())
+    assert (len(touched), 100, 0, 0) == (diff.users, diff.added, diff.removed, diff.changed)
+    now = {file.path: file for file in index.tables.files(days.pin(of))}
+    new = [now[path] for path in now.keys() - old.keys()]
+    assert set(old) < set(now)
+    assert 0 == sum(file.deleted for file in now.values())
+    assert 100 == sum(file.rows for file in new)
+    written = pa.concat_tables([pq.read_table(local_path(file.path), columns=["event_id"]) for file in new])
+    assert sorted(came["event_id"].to_pylist()) == sorted(written["event_id"].to_pylist())
+    assert sum(file.file_bytes for file in new) < sum(file.file_bytes for file in old.values()) / 20
+    assert fresh(days, **BY_ID) == days.content(of)
+
+
+def _day_filter(number: int) -> str:
+    start, end = (iso_moment(us(day)) for day in (number, number + 1))
+    return f"event_ts >= '{start}' and event_ts < '{end}'"

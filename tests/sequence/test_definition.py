@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -307,3 +309,36 @@ def test_tables_paths_and_frames_are_sources(source: str) -> None:
     """A table has a dot, a path a slash, a wildcard or Parquet's ending, a frame is one name."""
     text = MINIMAL.replace("lake.events", f"'{source}'")
     assert source == parse_definition(text, "home").source
+
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "sequence-definition.md"
+BLOCKS = re.findall(r"^```(yaml|python)\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize(("language", "text"), BLOCKS)
+def test_every_example_of_the_page_is_a_definition(language: str, text: str) -> None:
+    """What docs/sequence-definition.md shows can be typed."""
+    if language == "yaml":
+        made = parse_definition(text, "home_v3")
+    else:
+        scope: dict[str, Any] = {}
+        exec(text, scope)  # noqa: S102
+        made = scope["definition"]
+    assert "lake.events" == made.source
+
+
+def test_every_error_code_stands_on_the_page() -> None:
+    """The table of codes has each one that reading and binding raise, and no other."""
+    table = PAGE.read_text(encoding="utf-8").partition("## Mistakes")[2]
+    named = {code.rpartition(".")[2] for code in re.findall(r"`((?:sequence)?\.\w+)`", table)}
+    folder = PAGE.parents[1] / "nbplat" / "sequence"
+    texts = [(folder / f"{name}.py").read_text(encoding="utf-8") for name in READERS]
+    raised = {code for text in texts for code in re.findall(r'(?:fault\(\s*"|code="|"sequence\.)(\w+)"', text)}
+    # Of durations, entities and ids the code is the name of the key.
+    assert raised | {"within", "gap", "entity", "id"} == named
+
+
+READERS = (
+    *("nodes yaml_nodes read_value read feature_text feature_options select_text enrich_text variants parse".split()),
+    *("bind bind_columns bind_enrich bind_features index_record definition_file definition_json".split()),
+)

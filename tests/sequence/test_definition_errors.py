@@ -91,7 +91,7 @@ BEHIND = [
     ("size: {length: 0}", "length", "line 7, column 16", "from 1 to 1000000"),
     ("size: {length: {click: 5}}", "size", "line 7, column 16", "layout: per_type"),
     ("size: {length: {clik: 5}}\nlayout: per_type", "size", "line 7, column 17", "did you mean click?"),
-    ("size: {length: {click: 0}}\nlayout: per_type", "click", "line 7, column 24", "from 1 to 1000000"),
+    ("size: {length: {click: 0}}\nlayout: per_type", "length", "line 7, column 24", "from 1 to 1000000"),
     ("size: {order: newest}", "value", "line 7, column 15", "did you mean newest_first?"),
     ("size: {pad: middle}", "value", "line 7, column 13", "known: left, right"),
     ("size: {truncate: old}", "value", "line 7, column 18", "did you mean oldest?"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nbplat.errors import RequestError
 from nbplat.sequence.parse import parse_definition
@@ -144,3 +146,69 @@ def test_a_long_definition_is_read() -> None:
     """Two thousand types are no trouble."""
     text = "events:\n" + "".join(f"  type_{n}: {{last: {n + 1}}}\n" for n in range(2_000))
     assert [f"type_{n}" for n in range(2_000)] == _types(text)
+
+
+_WHOLE = """\
+source: lake.events
+entity: [user_id, "shop id"]
+time: event_ts
+timezone: {zone: Europe/London, ambiguous: latest}
+arrival: {column: ingest_ts, early: clip}
+id: event_id
+events:
+  click: &c {last: 100, within: 90d, where: "amount > 0", select: 'nearest(emb, 5, to=q)'}
+  buy: {<<: *c, last: 10}
+enrich:
+  read: {emb: 'items.emb @ latest on item_id, a=b by valid_from'}
+features: {item_id: vocab(min_count=5), price: 'bucket(amount, edges=[0, 1.5])'}
+size: {length: 50}
+variants:
+  v: {size.length: 5, events.buy: drop, features.item_id.min_count: 2}
+"""
+_PIECES = [
+    "",
+    " ",
+    "\n",
+    ":",
+    ": ",
+    ",",
+    "{",
+    "}",
+    "[",
+    "]",
+    "'",
+    '"',
+    "&c ",
+    "*c",
+    "!x ",
+    "(",
+    ")",
+    "@",
+    "`",
+    "0",
+    "-",
+    "#",
+    "\\",
+    "~",
+    "é",
+]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    edits=st.lists(
+        st.tuples(st.integers(0, len(_WHOLE)), st.integers(0, 9), st.sampled_from(_PIECES)), min_size=1, max_size=4
+    )
+)
+def test_a_damaged_text_is_read_or_refused(edits: list[tuple[int, int, str]]) -> None:
+    """Whatever is cut out or put in, the answer is a definition or an error of ours with a fix."""
+    text = _WHOLE
+    for at, length, piece in edits:
+        text = text[:at] + piece + text[at + length :]
+    try:
+        made = parse_definition(text, "home")
+    except RequestError as error:
+        read = (error.code.partition(".")[0], bool(error.fix))
+    else:
+        read = ("sequence", made.name == "home")
+    assert ("sequence", True) == read

@@ -14,7 +14,9 @@ from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update import snapshot as snapshots
 from pyiceberg.types import DoubleType
 
-from nbplat.adapters.iceberg.event_source import IcebergEventSource, read_part_whole
+from nbplat.adapters.iceberg.event_source import IcebergEventSource, read_rows
+from nbplat.adapters.iceberg.live import live_files
+from nbplat.adapters.iceberg.time_bounds import time_bounds
 from nbplat.errors import Conflict, NotFound
 from nbplat.sequence.ports import SourcePart, SourcePin
 from tests.fixtures.deletes import add_deletion_vector, add_equality_deletes, add_position_deletes
@@ -44,7 +46,8 @@ def ids(parts: Sequence[SourcePart] | None) -> list[int] | None:
     """The ids that a reader of the parts gets; None for None."""
     if parts is None:
         return None
-    return sorted(n for part in parts for n in read_part_whole(part.task, ["id"])["id"].to_pylist())
+    rows = [chunk for part in parts for chunk in read_rows(part.task, ["id"], 3)]
+    return sorted(n for chunk in rows for n in chunk["id"].to_pylist())
 
 
 def source(lake: Lake) -> IcebergEventSource:
@@ -143,6 +146,76 @@ def test_changed_sources_are_told(lake: Lake, how: str) -> None:
         lake.table(CLICKS).manage_snapshots().rollback_to_snapshot(first).commit()
     lake.table(CLICKS).append(clicks(9))
     assert None is source(lake).added_since(pin)
+
+
+def at(day: float) -> int:
+    """So many days after the first of January 2024, in microseconds since 1970."""
+    return int((1_704_067_200 + 86_400 * day) * 1_000_000)
+
+
+def test_parts_of_a_window_are_few(lake: Lake) -> None:
+    """Only files whose bounds meet the window are read, half open; a window without ends has them all."""
+    table = make(lake, 0, 1)
+    table.append(clicks(2, 3))
+    table.append(clicks(5))
+
+    def found(start: int | None, end: int | None) -> list[int] | None:
+        return ids(source(lake).parts_within("ts", (start, end), None))
+
+    assert [2, 3] == found(at(2), at(3))
+    assert [2, 3, 5] == found(at(1.5), None)
+    assert [0, 1] == found(None, at(2))
+    assert [] == found(at(4), at(5))
+    assert [0, 1, 2, 3, 5] == found(None, None)
+
+
+def test_the_times_that_changed_are_known(lake: Lake) -> None:
+    """Of files that came, went or lost rows the least and greatest time is told; None when nothing can be told."""
+    table = make(lake, 0, 1)
+    for day in (2, 3, 4, 5):
+        table.append(clicks(day))
+    before = source(lake).pin
+    assert None is source(lake).changed_span(before, "ts", None)
+    lake.table(CLICKS).delete("id == 3")
+    lake.table(CLICKS).append(clicks(4))
+    assert (at(3), at(4) + 1) == source(lake).changed_span(before, "ts", None)
+    path = next(task.file.file_path for task in lake.table(CLICKS).scan("id == 1").plan_files())
+    add_position_deletes(lake.table(CLICKS), path, [0])
+    assert (at(0), at(4) + 1) == source(lake).changed_span(before, "ts", None)
+    lake.catalog.drop_table(CLICKS)
+    make(lake, 1)
+    assert None is source(lake).changed_span(before, "ts", None)
+
+
+@pytest.mark.parametrize(
+    ("column", "unit", "window"),
+    [
+        ("plain", None, (at(-1), at(2) + 1)),
+        ("date", None, (at(-1), at(2) + 1)),
+        ("number", "s", (at(0), at(1) + 1)),
+        ("empty", None, (0, 0)),
+        ("number", None, None),
+        ("text", None, None),
+    ],
+)
+def test_bounds_of_every_kind_of_time(
+    lake: Lake, column: str, unit: str | None, window: tuple[int, int] | None
+) -> None:
+    """Bounds are moments; a clock without a zone is a day wider, and what is no time has none."""
+    days = [dt.datetime(2024, 1, day, tzinfo=dt.UTC) for day in (1, 2)]
+    rows = pa.table(
+        {
+            "id": pa.array([1, 2], pa.int64()),
+            "plain": pa.array([day.replace(tzinfo=None) for day in days], pa.timestamp("us")),
+            "date": pa.array([day.date() for day in days], pa.date32()),
+            "number": pa.array([int(day.timestamp()) for day in days], pa.int64()),
+            "empty": pa.array([None, None], pa.timestamp("us", tz="UTC")),
+            "text": pa.array(["a", "b"], pa.string()),
+        }
+    )
+    table = lake.make(CLICKS, rows, partitioned=False)
+    [live] = live_files(table, table.current_snapshot())
+    assert window == time_bounds(live.file, table.schema().find_field(column), unit)
 
 
 def test_a_source_of_another_kind_is_not_continued(lake: Lake) -> None:

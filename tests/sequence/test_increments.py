@@ -6,10 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from nbplat.sequence import compact
+from nbplat.terms import local_path
 from tests.fixtures.lakehouse import Lake
-from tests.sequence.days import SOURCE, Days, definition, events, us
+from tests.sequence.days import DAY_US, SCHEMA, SOURCE, Days, definition, events, us
 
 BY_ID = {"id": "event_id"}
 WITH_ARRIVAL = {"id": "event_id", "arrival": "ingest_ts"}
@@ -137,3 +142,55 @@ def test_a_changed_day_is_compared(days: Days) -> None:
     assert "was not only appended to" in diff["reason"]
     assert [us(3), us(9) + 1] == diff["window"]
     assert fresh(days, **BY_ID) == days.content(of)
+
+
+def test_many_runs_are_compacted(days: Days, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bucket of too many runs is written as one file in a commit of its own; content and older snapshots stay."""
+    monkeypatch.setattr(compact, "MOST_RUNS", 3)
+    keys = {**WITH_ARRIVAL, "dedupe": "last"}
+    of = definition(**keys)
+    days.start(events([{"user": "a", "day": 9, "id": 0}]))
+    days.build(of)
+    pins, contents = [days.pin(of)], [days.content(of)]
+    for day in range(4):
+        days.add(events([{"user": user, "day": day, "id": n, "seen": 9 + day} for n, user in enumerate("ab")]))
+        days.build(of)
+        pins.append(days.pin(of))
+        contents.append(days.content(of))
+    table = days.lake.table(pins[0].table)
+    operations = [snapshot.summary.operation.value for snapshot in table.snapshots()]  # type: ignore[union-attr]
+    assert ["append", "overwrite", "overwrite", "overwrite", "replace", "overwrite"] == operations
+    assert 2 == len(days.index(of).tables.files(days.pin(of)))
+    assert contents == [days.content(of, pin.snapshot_id) for pin in pins]
+    assert fresh(days, **keys) == contents[-1]
+
+
+def test_a_heavy_day_is_taken_in_pieces(tmp_path: Path) -> None:
+    """A day that is far bigger than the memory allows at once is compared in ranges of users, with equal content."""
+    lake = Lake(tmp_path / "home", **{"limits.memory_bytes": 16 << 20})
+    days = Days(lake)
+    keys = {"id": "event_id", "dedupe": "last"}
+    rng = np.random.default_rng(3)
+    days.start(events([{"user": "u1", "day": 0, "id": 1}, {"user": "u7", "day": 9, "id": 2}]))
+    days.build(definition(**keys))
+    assert 1 == days.index(definition(**keys)).buckets
+    for _ in range(2):
+        count = 60_000
+        at = us(1) + rng.integers(0, 5 * DAY_US, count)
+        moments = pa.array(at, pa.int64()).cast(pa.timestamp("us", tz="UTC"))
+        names = pa.array([f"u{n}" for n in range(100)]).take(pa.array(rng.integers(0, 100, count)))
+        kinds = pa.array(["click"] * count)
+        numbers = pa.array(rng.integers(0, 5_000, count))
+        days.add(pa.table([names, moments, moments, numbers, kinds, pa.array(rng.random(count))], schema=SCHEMA))
+        days.build(definition(**keys))
+    files = days.index(definition(**keys)).tables.files(days.pin(definition(**keys)))
+    assert 1 < pq.ParquetFile(local_path(files[1].path)).num_row_groups
+    assert sum(file.deleted for file in files) > 1_000
+    assert fresh_events(days, keys) == sorted(days.events(definition(**keys)))
+    lake.close()
+
+
+def fresh_events(days: Days, keys: dict[str, Any]) -> list[tuple[str, str, float]]:
+    """Of an index that is built at once, which may have more buckets."""
+    days.build(definition("fresh", **keys))
+    return sorted(days.events(definition("fresh", **keys)))

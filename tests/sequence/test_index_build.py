@@ -181,8 +181,8 @@ def test_the_present_copy_as_of_any_moment_survives_storing(tight: Lake, roomy: 
     rows = with_arrival(clicks(3_000), 60)
     index = built(tight, "rows", text, rows=rows)
     assert digests(in_memory(roomy, "rows", text, rows=rows)) == digests(index)
-    untils = [index.events(bucket, []).until_us for bucket in range(index.buckets)]
-    assert any((until < np.iinfo(np.int64).max).any() for until in untils if until is not None)
+    ends = [index.events(bucket, []).until_us for bucket in range(index.buckets)]
+    assert any((until < np.iinfo(np.int64).max).any() for until in ends if until is not None)
 
 
 def test_a_build_says_where_it_comes_from(tight: Lake) -> None:

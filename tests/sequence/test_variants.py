@@ -105,7 +105,9 @@ def test_defaults_of_a_variant_are_its_own() -> None:
     made = _made("as_of.gap: drop, events.click: {last: 5}")
     assert "events.click.within: any age" in made.defaults
     assert "size.length: all (20015 = click 5 + buy 10 + page.view 20000)" in made.defaults
-    assert not [line for line in made.defaults if line.startswith(("features.amount.type", "arrival:", "events.click.last"))]
+    assert not [
+        line for line in made.defaults if line.startswith(("features.amount.type", "arrival:", "events.click.last"))
+    ]
 
 
 def test_values_are_kept_in_one_form() -> None:

@@ -51,6 +51,17 @@ SCALARS: dict[str, list[Case]] = {
         "cast(array(i, 2) as array<double>)",
         "cast(array(i, b) as array<string>)",
     ),
+    "size": cases("size(array(d, e))", "size(array(s, 'x', u))", "size(cast(array(i, b) as array<string>))"),
+    "array_size": cases("array_size(array(d, e, null))"),
+    "get": cases(
+        "get(array(d, e), 0)",
+        "get(array(d, e), j)",
+        "get(array(s, 'x', u), i)",
+        "get(array(dt, at), 1)",
+        "get(array(p, q), -1)",
+        "get(array(i, b), 2147483647)",
+        "get(array(cast(d as float)), 0)",
+    ),
     "named_struct": cases(
         "named_struct('a', i, 'b c', s)",
         "named_struct('a', d, 'n', named_struct('x', at, 'y', array(d, e)))",

@@ -52,7 +52,7 @@ def test_a_body_is_read_from_standard_input(tmp_path):
         (["backfill", "run", "x", "--table", "t.x", "--sql", "no-such.sql"], "cannot be read"),
         (["backfill", "run", "x", "--table", "t.x", "--out", "v", "--sql", "-"], "use --json"),
         (["demo"], "one of: init, run"),
-        (["sequence", "preview", "h"], "--on"),
+        (["training", "run", "h", "--table", "t.x", "--time", "ts"], "--label"),
     ],
 )
 def test_a_wrong_command_exits_with_2_and_the_mend(handlers, capsys, words, expected):

@@ -15,7 +15,7 @@ from nbplat.adapters.iceberg.manifests import Manifests, garbage_later
 from nbplat.adapters.iceberg.refs import history
 from nbplat.adapters.iceberg.scan import check_pin, pinned_files, pinned_schema
 from nbplat.adapters.iceberg.time_bounds import NO_ROWS, time_bounds
-from nbplat.errors import Conflict, NotFound, did_you_mean
+from nbplat.errors import Conflict, NotFound, did_you_mean, from_record
 from nbplat.sequence.ports import SourcePart, SourcePin
 from nbplat.terms import SnapshotPin, content_hash
 
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
 
-__all__ = ["IcebergEventSource", "file_tasks", "read_part_whole"]
+__all__ = ["IcebergEventSource", "file_tasks", "read_rows"]
 
+_CHUNK_ROWS = 1 << 17
 _KEEPS_ROWS = ("append", "replace")
 
 
@@ -85,7 +86,7 @@ class IcebergEventSource:
                 fix=did_you_mean(missing[0], known),
             )
         for part in self.parts:
-            yield read_part_whole(part.task, columns)
+            yield from read_rows(part.task, columns, _CHUNK_ROWS)
 
     def added_since(self, pin: SourcePin) -> tuple[SourcePart, ...] | None:
         """See the port.
@@ -188,15 +189,19 @@ def file_tasks(
     )
 
 
-def read_part_whole(task: Mapping[str, Any], columns: Sequence[str]) -> pa.Table:
-    """The live rows of a part, exactly `columns` in that order."""
-    import pyarrow as pa
+def read_rows(task: Mapping[str, Any], columns: Sequence[str], chunk_rows: int) -> Iterator[pa.Table]:
+    """The live rows of a part in chunks, exactly `columns` in that order.
 
-    from nbplat.remote.read import read_live
+    Raises:
+        NbplatError: the file is gone, damaged or another by now.
+    """
+    from nbplat.remote.failure import KernelError
+    from nbplat.remote.sequence.source_part import read_part
 
-    schema = pa.ipc.read_schema(pa.py_buffer(task["schema"]))
-    wanted = pa.schema([schema.field(name) for name in columns])
-    return read_live(task, wanted, task["names"], task["storage"]).table  # type: ignore[arg-type]
+    try:
+        yield from read_part(task, columns, chunk_rows)
+    except KernelError as exc:
+        raise from_record(exc.record()) from None
 
 
 def _task(live: LiveFile, deleted: DeletedRows, constants: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from nbplat.adapters.iceberg.arrow_schema import arrow_schema
 from nbplat.adapters.iceberg.catalog import load_table, pin_of, storage_options
 from nbplat.adapters.iceberg.deletes import DeletedRows
-from nbplat.adapters.iceberg.event_source import file_tasks, read_part_whole
+from nbplat.adapters.iceberg.event_source import file_tasks, read_rows
 from nbplat.adapters.iceberg.index_snapshot import write_index_snapshot
 from nbplat.adapters.iceberg.live import LiveFile
-from nbplat.adapters.iceberg.manifests import Manifests
+from nbplat.adapters.iceberg.manifests import Manifests, garbage_later
 from nbplat.adapters.iceberg.refs import MAIN, history, set_ref
 from nbplat.adapters.iceberg.scan import check_pin, pinned_files, pinned_schema
 from nbplat.errors import Conflict, NotFound
@@ -157,7 +157,25 @@ class IcebergIndexTables:
 
     def rows(self, pin: SnapshotPin, bucket: int, columns: Sequence[str]) -> tuple[pa.Table, ...]:
         """See the port."""
-        return tuple(read_part_whole(part.task, columns) for part in self.parts(pin, bucket))
+        import pyarrow as pa
+
+        def whole(part: SourcePart) -> pa.Table:
+            fields = [pa.field(name, schema.field(name).type) for name in columns]
+            chunks = read_rows(part.task, columns, max(part.rows, 1))
+            return pa.concat_tables([pa.schema(fields).empty_table(), *chunks])
+
+        schema = arrow_schema(pinned_schema(self._at(pin).table, pin).fields)
+        return tuple(whole(part) for part in self.parts(pin, bucket))
+
+    def held(self, name: str) -> frozenset[str]:
+        """See the port; each manifest is read once."""
+        table = self._find(name)
+        if table is None:
+            return frozenset()
+        found = {m.manifest_path: m for each in table.metadata.snapshots for m in each.manifests(table.io)}
+        with garbage_later():
+            entries = Manifests(table.io).entries(list(found.values()))
+            return frozenset(entry.data_file.file_path for each in entries for entry in each)
 
     def drop(self, name: str) -> None:
         """See the port."""

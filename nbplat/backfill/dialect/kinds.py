@@ -32,6 +32,7 @@ __all__ = [
     "common",
     "digits_of",
     "kind_of",
+    "kind_of_type",
     "type_of",
     "type_text",
 ]
@@ -90,9 +91,12 @@ _TYPES = {
 
 def kind_of(node: exp.Expression) -> str:
     """The kind of an annotated expression; `UNKNOWN` before annotation."""
-    if node.type is None:
-        return UNKNOWN
-    return _KINDS.get(node.type.this.name, OTHER)
+    return UNKNOWN if node.type is None else kind_of_type(node.type)
+
+
+def kind_of_type(kind: Any) -> str:
+    """The kind of a type of sqlglot's."""
+    return _KINDS.get(kind.this.name, OTHER)
 
 
 def digits_of(kind: Any) -> tuple[int, int] | None:

@@ -1,11 +1,24 @@
-"""Arrays and structs, built from values."""
+"""Arrays and structs, built from values; what is in an array."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from nbplat.backfill.dialect.declaration import Call, Declared
-from nbplat.backfill.dialect.kinds import ANY, DECIMAL, FLOAT, MIXED, NULL, UNKNOWN, common, digits_of, type_text
+from nbplat.backfill.dialect.kinds import (
+    ANY,
+    DECIMAL,
+    FLOAT,
+    INT,
+    MIXED,
+    NULL,
+    OTHER,
+    UNKNOWN,
+    common,
+    digits_of,
+    kind_of_type,
+    type_text,
+)
 
 __all__ = ["NESTED"]
 
@@ -26,6 +39,24 @@ def _array_refuses(call: Call) -> str | None:
     if kind == MIXED:
         return f"it mixes {' and '.join(sorted(set(call.kinds) - {NULL}))}: cast one side"
     return None
+
+
+def _element_kind(call: Call) -> str:
+    """Of ``array<double>`` the double; `UNKNOWN` where the type was not given."""
+    if not _is_array(call):
+        return UNKNOWN
+    element = call.arguments[0].type.expressions[0]
+    text = str(element.sql(dialect="spark")).lower()
+    return text if text.endswith((">", ")")) else kind_of_type(element)
+
+
+def _is_array(call: Call) -> bool:
+    kind = call.arguments[0].type
+    return kind is not None and kind.this.name in ("ARRAY", "LIST") and len(kind.expressions) == 1
+
+
+def _no_array(call: Call) -> str | None:
+    return None if call.kinds[0] == UNKNOWN or _is_array(call) else "it takes an array"
 
 
 def _members(node: Any) -> list[Any]:
@@ -82,6 +113,29 @@ NESTED: tuple[Declared, ...] = (
         refuse=_array_refuses,
         note="Elements of one type, or numbers, or dates and timestamps. `cast(array(…) as array<float>)` makes an "
         "embedding.",
+    ),
+    Declared(
+        ("size", "array_size"),
+        "ArraySize",
+        "size(array) -> int",
+        (frozenset({OTHER}),),
+        INT,
+        "LEN({0})",
+        cast="INTEGER",
+        refuse=_no_array,
+        note="Of a null array null.",
+    ),
+    Declared(
+        ("get",),
+        "Anonymous",
+        "get(array, int) -> element",
+        (frozenset({OTHER}), frozenset({INT})),
+        _element_kind,
+        # A negative place of DuckDB's counts from the end.
+        "LIST_EXTRACT({0}, CASE WHEN {1} >= 0 THEN CAST({1} AS BIGINT) + 1 END)",
+        slots=("expressions",),
+        refuse=_no_array,
+        note="Places from 0; null where the array has no such place.",
     ),
     Declared(
         ("named_struct", "struct"),

@@ -6,6 +6,7 @@ has all rows whose time lies in it; a correction of everything is one whose wind
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -20,11 +21,11 @@ from .difference import Difference, changed_fields, difference, identity_of
 from .hashing import row_hash
 from .heavy import WORKING, entity_ranges
 from .index_file import index_location, write_index_file
-from .order import ordering
 from .sift import entity_hashes, inside_window, sifted_hashes, write_hashes
 from .sorting import sort_events
 from .spill import read_bucket
-from .stored_rows import SEEN, TIME, TYPE, UNTIL, WHERE, to_stored
+from .stored_order import deduped_together
+from .stored_rows import TIME, TYPE, to_stored
 from .stored_runs import StoredRows, read_runs
 from .tally import add, new_tally
 from .tasks import AmendTask, Recipe
@@ -59,7 +60,7 @@ def _amended(task: AmendTask) -> dict[str, Any]:
         first = next(added, None)
         files = []
         if first is not None:
-            rows, size = write_index_file(path, task["storage"], schema, _chain(first, added))
+            rows, size = write_index_file(path, task["storage"], schema, itertools.chain([first], added))
             files = [{"path": path, "bucket": task["bucket"], "rows": rows, "file_bytes": size}]
     told = {"files": files, "changes": changes.told(), "tally": bucket.tally, "fresh": bucket.fresh}
     deferred = bucket.deferred()
@@ -68,11 +69,6 @@ def _amended(task: AmendTask) -> dict[str, Any]:
         write_hashes(again, task["scratched"], deferred)
         told["again"] = {"path": again, "users": len(deferred)}
     return told
-
-
-def _chain(first: pa.Table, rest: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    yield first
-    yield from rest
 
 
 class _Keys(NamedTuple):
@@ -174,7 +170,7 @@ class _Bucket:
         old = self._read(wanted | copies)
         if copies.any():
             stay = old.rows.filter(pa.array(copies[wanted | copies]))
-            fresh = _together(pa.concat_tables([stay, fresh]), recipe)
+            fresh = deduped_together(pa.concat_tables([stay, fresh]), recipe)
         return self._note(old, fresh, changes)
 
     def _read(self, keep: Any) -> StoredRows:
@@ -240,28 +236,3 @@ def _copy_key(rows: pa.Table, recipe: Recipe) -> Any | None:
     for name in recipe["id"]:
         found[rows.column(name).is_null().to_numpy()] = 0
     return found
-
-
-def _together(rows: pa.Table, recipe: Recipe) -> pa.Table:
-    """Rows of the index table as they are when they are ordered and deduped together."""
-    names = rows.column_names
-    found = ordering(
-        rows,
-        entity=recipe["entity"],
-        type=TYPE,
-        types=recipe["types"],
-        time_us=rows.column(TIME).cast(pa.int64()).to_numpy(),
-        id=recipe["id"],
-        hashed=recipe["hashed"],
-        seen_us=rows.column(SEEN).cast(pa.int64()).to_numpy() if SEEN in names else None,
-        passes=rows.column(WHERE).to_numpy() if WHERE in names else None,
-        dedupe=recipe["dedupe"],
-    )
-    ordered = rows.take(pa.array(found.order))
-    if UNTIL in names:
-        at = names.index(UNTIL)
-        never = np.iinfo(np.int64).max
-        until = np.full(ordered.num_rows, never) if found.until_us is None else found.until_us
-        moments = pa.array(until, pa.int64(), mask=until == never).view(rows.schema.field(at).type)
-        ordered = ordered.set_column(at, rows.schema.field(at), moments)
-    return ordered

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
-__all__ = ["AmendTask", "Recipe", "ScatterTask", "ShardTask", "Sieve", "SpillFile"]
+__all__ = ["AmendTask", "CompactTask", "Recipe", "ScatterTask", "ShardTask", "Sieve", "SpillFile"]
 
 
 class Recipe(TypedDict):
@@ -166,6 +166,32 @@ class AmendTask(TypedDict):
     stored: bytes
     scratch: str
     scratched: dict[str, str]
+    out: str
+    storage: dict[str, str]
+    memory_bytes: int
+
+
+class CompactTask(TypedDict):
+    """Write the data files of one bucket as one.
+
+    Attributes:
+        unit, fence, stem: They name the new data file.
+        bucket: Which one.
+        runs: What `source_part.read_part` reads: the data files of the bucket.
+        recipe: See `Recipe`.
+        stored: Serialized Arrow schema of the data file (see `stored_rows`).
+        out: Folder of the data file; a location.
+        storage: Options to open `out` with.
+        memory_bytes: What this task may hold.
+    """
+
+    unit: str
+    fence: int
+    stem: str
+    bucket: int
+    runs: list[dict[str, Any]]
+    recipe: Recipe
+    stored: bytes
     out: str
     storage: dict[str, str]
     memory_bytes: int

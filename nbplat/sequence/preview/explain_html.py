@@ -11,20 +11,22 @@ from nbplat.sequence.preview.figures import letters
 from nbplat.sequence.preview.html_charts import charts_html
 from nbplat.sequence.preview.html_leak import leak_html
 from nbplat.sequence.preview.html_model import model_html
-from nbplat.sequence.preview.html_strips import Look, strip_html, strips_html
+from nbplat.sequence.preview.html_strips import Look, main_style, main_type, strip_html, strips_html
 from nbplat.sequence.preview.html_style import STYLE
 from nbplat.sequence.preview.record import SequencePreview, Strip
 
 __all__ = ["HTML_LIMIT_BYTES", "comparison_html", "explain_html"]
 
 HTML_LIMIT_BYTES = 80_000
-_KEPT_BYTES = 78_000
+_KEPT_BYTES = 79_500
 
 # From the richest to the barest; the first that fits is taken.
 _LOOKS = (
-    Look(titles="full", tokens=160),
-    Look(titles="full", tokens=110),
+    Look(titles="full", tokens=160, rows=8),
+    Look(titles="full", tokens=110, rows=8),
+    Look(titles="short", tokens=110, rows=8),
     Look(titles="short", tokens=110),
+    Look(titles="short", tokens=90),
     Look(titles="age", tokens=110),
     Look(titles="age", tokens=80),
     Look(titles="none", tokens=80),
@@ -74,7 +76,7 @@ def _page(preview: SequencePreview, look: Look, strips: int) -> str:
         '<h4>Steps</h4><div class="x"><table><thead><tr><th scope="col">step<th scope="col" class="n">in'
         f'<th scope="col" class="n">out<th scope="col">why</thead>{steps}</table></div>'
         f"{strips_html(preview, chars, look, strips)}{charts_html(preview, chars)}"
-        f"{''.join(model_html(view, preview, chars) for view in preview.models)}</section>"
+        f"{''.join(model_html(view, preview, chars, look.rows) for view in preview.models)}</section>"
     )
 
 
@@ -90,8 +92,9 @@ def _compared(comparison: Comparison, look: Look, strips: int) -> str:
         f'<tr><th scope="row">{escape(name)}<td class="n">{escape(one)}<td class="n">{escape(two)}'
         for name, one, two in map(measure_texts, comparison.measures)
     )
+    main = main_type(left.strips)
     pairs = "".join(
-        _pair(one, two, names, chars, look)
+        _pair(one, two, names, chars, look, main)
         for one, two in list(zip(left.strips, right.strips, strict=True))[len(left.strips) - strips :]
     )
     return (
@@ -100,12 +103,13 @@ def _compared(comparison: Comparison, look: Look, strips: int) -> str:
         f" {100 * comparison.overlap:.1f} % of the tokens shared · {comparison.examples_equal:,} of"
         f" {left.looked.examples:,} examples equal · {escape(left.looked.text())}</div>"
         f'<table><thead><tr><td><th scope="col" class="n">{names[0]}<th scope="col" class="n">{names[1]}</thead>'
-        f'{rows}</table><h4>The same users, above each other</h4><table class="t">{pairs}</table></section>'
+        f'{rows}</table><h4>The same users, above each other</h4><table class="t" style="{main_style(main, chars)}">'
+        f"{pairs}</table></section>"
     )
 
 
-def _pair(one: Strip, two: Strip, names: list[str], chars: dict[str, str], look: Look) -> str:
+def _pair(one: Strip, two: Strip, names: list[str], chars: dict[str, str], look: Look, main: str) -> str:
     return (
         f'<tr><th scope="row" rowspan="2">{escape(one.entity)}<td class="d">{names[0]}'
-        f'{strip_html(one, chars, look)}<tr><td class="d">{names[1]}{strip_html(two, chars, look)}'
+        f'{strip_html(one, chars, look, main)}<tr><td class="d">{names[1]}{strip_html(two, chars, look, main)}'
     )

@@ -20,15 +20,15 @@ def moment_text(us: int) -> str:
     return f"{text}.{part:06d}".rstrip("0") + "Z" if part else f"{text}Z"
 
 
-def age_text(us: int) -> str:
-    """``3d4h``, ``5m10s``, ``0.25s``: the two largest units; negative ages carry their sign."""
+def age_text(us: int, units: int = 2) -> str:
+    """``3d4h``, ``5m10s``, ``0.25s``: the largest unit and, with two `units`, the next; negative ages have a sign."""
     if us < 0:
-        return "-" + age_text(-us)
+        return "-" + age_text(-us, units)
     for place, (unit, size) in enumerate(_UNITS[:-1]):
         if us >= size:
             finer, fine_size = _UNITS[place + 1]
             rest = us % size // fine_size
-            return f"{us // size:,}{unit}" + (f"{rest}{finer}" if rest else "")
+            return f"{us // size:,}{unit}" + (f"{rest}{finer}" if rest and units > 1 else "")
     return f"{us / 1_000_000:.6f}".rstrip("0").rstrip(".") + "s"
 
 

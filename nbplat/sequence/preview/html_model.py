@@ -13,13 +13,13 @@ from nbplat.sequence.preview.record import SequencePreview
 
 __all__ = ["model_html"]
 
-_ROWS, _PLACES, _GRIDS = 8, 120, 4
+_PLACES, _GRIDS = 120, 4
 
 
-def model_html(view: ModelView, preview: SequencePreview, chars: Mapping[str, str]) -> str:
-    """What the model gets of the last few strips' examples."""
+def model_html(view: ModelView, preview: SequencePreview, chars: Mapping[str, str], count: int) -> str:
+    """What the model gets of the last `count` strips' examples."""
     names = [each.event_type for each in preview.types]
-    rows = list(enumerate(view.rows))[-_ROWS:]
+    rows = list(enumerate(view.rows))[-count:]
     wide = max((len(entity) for _, entity in rows), default=0)
     mask = "\n".join(
         f"{escape(f'{entity:<{wide}}')}  {_cells(view.types[row][:_PLACES], names, chars)}" for row, entity in rows
@@ -49,6 +49,6 @@ def _cells(types: tuple[int, ...], names: list[str], chars: Mapping[str, str]) -
     parts = []
     for place, run in groupby(types):
         count = len(list(run))
-        kind = f"t{min(place, len(COLOURS) - 1)}"
+        kind = min(place, len(COLOURS) - 1)
         parts.append("_" * count if place < 0 else f"<i class={kind}>{chars[names[place]] * count}</i>")
     return "".join(parts)

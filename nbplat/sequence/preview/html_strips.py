@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -11,7 +12,7 @@ from nbplat.sequence.preview.html_style import COLOURS
 from nbplat.sequence.preview.record import REASONS, SequencePreview, Strip, Token
 from nbplat.sequence.preview.signs import legend, sign
 
-__all__ = ["Look", "strip_html", "strips_html"]
+__all__ = ["Look", "main_style", "main_type", "strip_html", "strips_html"]
 
 
 _AFTER = 6
@@ -25,10 +26,12 @@ class Look:
         titles: ``full``: time, age, values, enrichments, reason; ``short``: age, first value, reason; ``age``;
             ``none``.
         tokens: At most so many boxes a strip; both ends and what is around the instant stay.
+        rows: At most so many examples in the model's view.
     """
 
     titles: str
     tokens: int
+    rows: int = 4
 
 
 def strips_html(preview: SequencePreview, chars: Mapping[str, str], look: Look, count: int) -> str:
@@ -42,12 +45,12 @@ def strips_html(preview: SequencePreview, chars: Mapping[str, str], look: Look, 
         for place, each in enumerate(preview.types)
     )
     reasons = " &emsp;".join(f"<code>{char}</code> {text}" for char, text in legend(strips))
-    colours = {each.event_type: _colour(place) for place, each in enumerate(preview.types)}
+    main = main_type(strips)
     rows = "".join(
         f'<tr><td class="d">{strip.kind}<th scope="row">{escape(strip.entity)}<td class="d" title='
         f'{moment_text(strip.as_of_us)}>{_minute(strip.as_of_us)}<td class="n">'
         f'{dict(strip.counts).get("selected", 0):,}<td class="n{" leak" if strip.future else ""}">{strip.future:,}'
-        f"{strip_html(strip, chars, look, colours)}"
+        f"{strip_html(strip, chars, look, main)}"
         for strip in strips
     )
     left = len(preview.strips) - len(strips)
@@ -55,46 +58,56 @@ def strips_html(preview: SequencePreview, chars: Mapping[str, str], look: Look, 
     return (
         f"<h4>Strips: oldest to newest, the bar is the instant</h4><div>{types}</div>"
         f'<div class="d">filled: the model sees it; red and in capitals: from the future; hollow:'
-        f' {reasons or "none"}</div><table class="t"><thead><tr><th scope="col">history<th scope="col">'
+        f' {reasons or "none"}</div><table class="t" style="{main_style(main, chars)}"><thead><tr>'
+        f'<th scope="col">history<th scope="col">'
         f'{escape(" · ".join(_entity(preview)))}<th scope="col">as of<th scope="col" class="n">tokens'
         f'<th scope="col" class="n">leaks<th scope="col" class="n">before the instant<th scope="col">after</thead>'
         f"{rows}</table>{more}"
     )
 
 
-def strip_html(strip: Strip, chars: Mapping[str, str], look: Look, colours: Mapping[str, str] | None = None) -> str:
+def main_type(strips: Sequence[Strip]) -> str:
+    """The type of most tokens: its boxes need no mark of their own, which is where most of the bytes are saved."""
+    counts = Counter(token.event_type for strip in strips for token in strip.tokens if token.selected)
+    return counts.most_common(1)[0][0] if counts else ""
+
+
+def main_style(main: str, chars: Mapping[str, str]) -> str:
+    """What makes boxes without a mark those of the main type."""
+    return f"--m:{COLOURS[int(_colour(list(chars).index(main)))]}" if main in chars else ""
+
+
+def strip_html(strip: Strip, chars: Mapping[str, str], look: Look, main: str) -> str:
     """One strip: a cell of boxes for what is before the instant, and one for the rest; their border is the instant."""
-    colours = colours or {name: _colour(place) for place, name in enumerate(chars)}
     sides: tuple[list[str], list[str]] = ([], [])
     for token, hidden, after in _kept(strip, look.tokens):
-        box = f"<u>+{hidden:,}</u>" if token is None else _box(token, strip, chars, look, colours)
+        box = f"<u>+{hidden:,}</u>" if token is None else _box(token, strip, chars, look, main)
         sides[after].append(box)
     before, rest = ("".join(side) for side in sides)
     return f'<td class="p"><div class="s e">{before}</div><td class="a"><div class="s">{rest}</div>'
 
 
-def _box(token: Token, strip: Strip, chars: Mapping[str, str], look: Look, colours: Mapping[str, str]) -> str:
-    kind = colours[token.event_type]
+def _box(token: Token, strip: Strip, chars: Mapping[str, str], look: Look, main: str) -> str:
+    kind = "" if token.event_type == main else _colour(list(chars).index(token.event_type))
     if not token.selected:
         kind = "o q" if token.reason == "not_known" else "o"
     elif token.future:
-        kind += " f"
-    attribute = kind if kind.isalnum() else f'"{kind}"'
+        kind = f"{kind} f".strip()
     title = _title(token, strip, look.titles)
-    return f"<i class={attribute}{_attribute('title', title)}>{sign(token, chars)}</i>"
+    return f"<i{_attribute('class', kind)}{_attribute('title', title)}>{sign(token, chars)}</i>"
 
 
 def _title(token: Token, strip: Strip, titles: str) -> str:
-    age = age_text(strip.as_of_us - token.time_us)
     if titles == "none":
         return ""
+    age = age_text(strip.as_of_us - token.time_us, 2 if titles == "full" else 1)
     if titles == "age":
         return age
     why = [] if token.selected else [REASONS[token.reason]]
     if token.future:
         why = [f"LEAK {' '.join(token.future)}"]
     if titles == "short":
-        return " ".join([age, *(value or "null" for value in token.values[:1]), *why])
+        return "·".join([age, *(value or "null" for value in token.values[:1]), *why])
     enriched = [
         f"{each.name} {each.value}" + ("" if each.valid_from_us is None else f" from {moment_text(each.valid_from_us)}")
         for each in token.enriched
@@ -144,7 +157,7 @@ def _minute(us: int) -> str:
 
 
 def _colour(place: int) -> str:
-    return f"t{min(place, len(COLOURS) - 1)}"
+    return str(min(place, len(COLOURS) - 1))
 
 
 def _entity(preview: SequencePreview) -> list[str]:

@@ -33,7 +33,7 @@ STYLE = (
     ".nbsq .a{width:12%;max-width:0;padding:2px 0 2px 3px!important;border-left:2px solid!important}"
     ".nbsq .s{display:flex;align-items:center;font:9px/15px ui-monospace,monospace}.nbsq .e{justify-content:flex-end}"
     ".nbsq .s i{flex:0 1 10px;min-width:2px;height:15px;margin-right:1px;text-align:center;font-style:normal;"
-    "color:#fff;border-radius:2px;overflow:hidden;box-sizing:border-box}"
+    "color:#fff;background-color:var(--m);border-radius:2px;overflow:hidden;box-sizing:border-box}"
     ".nbsq .s i.o{flex:0 9 8px;background:0 0;color:inherit;opacity:.8;border:1px solid;line-height:12px}"
     ".nbsq .s i.q{color:var(--r);opacity:1;border-style:dashed}"
     ".nbsq .s i.f{background-image:linear-gradient(var(--r) 72%,transparent 0);font-weight:700}"
@@ -49,4 +49,4 @@ STYLE = (
     "color:inherit!important;padding:0!important;overflow-x:auto}"
     ".nbsq pre i{font-style:normal;color:#fff}"
     ".nbsq summary{cursor:pointer}"
-) + "".join(f".nbsq i.t{place}{{background:{colour}}}" for place, colour in enumerate(COLOURS))
+) + "".join(f".nbsq i[class^='{place}']{{background-color:{colour}}}" for place, colour in enumerate(COLOURS))

@@ -144,7 +144,7 @@ def seen_preview(
     looks = list(zip(sight.stages, sight.tokens, sight.future, strict=True))
     return SequencePreview(
         name=bound.declared.name,
-        version=definition.version,
+        version=bound.version,
         variant=bound.variant or "",
         definition=definition.record(),
         examples=pin_text(examples.pin),

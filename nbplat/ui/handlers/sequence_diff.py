@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nbplat.service.sequence_verbs import changes_of
 from nbplat.ui.call import Call
 from nbplat.ui.handlers.sequence_result import index_facts
+from nbplat.ui.render.figures import count_text
 from nbplat.ui.render.result import Result
 from nbplat.ui.render.table import fields_html, fields_text, table_html, table_text
 from nbplat.ui.sequence_place import Place
@@ -26,9 +28,7 @@ def diff(call: Call) -> Result:
 
 def definitions_result(before: str, old: Definition, after: str, new: Definition) -> Result:
     """What two definitions of the notebook differ in."""
-    from nbplat.sequence.definition_diff import diff_definitions
-
-    changes = [{"path": path, "old": was, "new": now} for path, was, now in diff_definitions(old, new)]
+    changes = changes_of(old, new, whole="." not in f"{before}{after}")
     sides = {"old": {"label": before, "version": old.version}, "new": {"label": after, "version": new.version}}
     return compared_result({**sides, "changes": changes, "index": None, "present": []})
 
@@ -44,7 +44,7 @@ def compared_result(found: dict[str, Any]) -> Result:
     """A comparison as text and HTML; its value is the record."""
     old, new = found["old"], found["new"]
     count = len(found["changes"])
-    what = f"{count} key{'s' * (count != 1)} differ" if count else "the same definition"
+    what = f"{count_text(count, 'key')} differ{'s' * (count == 1)}" if count else "the same definition"
     facts: list[tuple[str, Any]] = [
         ("diff", f"{new['label']} ({new['version'][:12]}) against {old['label']} ({old['version'][:12]}): {what}")
     ]

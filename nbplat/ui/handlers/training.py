@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -38,10 +38,11 @@ def run(call: Call) -> Result:
             "epochs": options.epochs,
             "seed": options.seed,
             "uncovered": options.uncovered,
+            "sequences": tuple(options.sequence),
         }
         spec = _spec(options.name, options.table, options.label, options.time, options.stage, options.features, chosen)
         if getattr(options, "dry_run", False):
-            plan = plan_training(spec, platform.training_source, _Staged(desk))
+            plan = plan_training(spec, platform.training_source, _Staged(desk), platform.sequence_columns)
             return Result("\n".join(explain_plan(plan)), value=plan, data=plan.record())
         result = _train(desk, platform, spec, _model_of(call), _shown(call, options))
         return training_result(result)
@@ -60,10 +61,11 @@ def train(
     name: str = "training",
     features: tuple[str, ...] | None = None,
     model: Any = None,
+    sequences: Sequence[str] = (),
     **chosen: Any,
 ) -> TrainingResult:
     """Train from Python; see `nbplat.ui.python.training_join`."""
-    spec = _spec(name, table, label, time, stage, features, chosen)
+    spec = _spec(name, table, label, time, stage, features, {**chosen, "sequences": tuple(sequences)})
     return _train(desk, platform, spec, model, lambda _progress: None)
 
 
@@ -74,7 +76,8 @@ def training_result(result: TrainingResult) -> Result:
     lines = explain_result(result)
     rows = [["without", ", ".join(result.features), str(result.auc_without)]]
     if result.auc_with is not None:
-        rows.append(["with", "+ " + ", ".join(result.staged_features), str(result.auc_with)])
+        joined = [*result.staged_features, *(f"sequence {each.ref} ({each.shape})" for each in result.sequences)]
+        rows.append(["with", "+ " + ", ".join(joined), str(result.auc_with)])
     table = table_html(["model", "columns", "AUC [95 %]"], rows, caption=f"{result.name}: test rows from {result.cut}")
     notes = "".join(f'<div style="opacity:.75">{_escape(line)}</div>' for line in lines)
     return Result("\n".join(lines), table + notes, value=result, data=result.record())
@@ -86,12 +89,13 @@ def _train(
     from nbplat.training.plan import plan_training
     from nbplat.training.run import run_training
 
-    source = platform.training_source
-    plan = plan_training(spec, source, _Staged(desk))
+    source, sequences = platform.training_source, platform.sequence_columns
+    plan = plan_training(spec, source, _Staged(desk), sequences)
     result = run_training(
         plan,
         source,
         platform.model_kit(model),
+        sequences=sequences,
         progress=progress,
         keep_bytes=platform.config.memory_bytes // 8,
         clock=platform.clock,

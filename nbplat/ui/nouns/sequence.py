@@ -95,7 +95,7 @@ SEQUENCE = Noun(
         ),
         Verb(
             "correct",
-            "Read days of the source again, show which users and events of the index change, and with --yes publish",
+            "Read days of the source again and show which users and events of the index change, before it is published",
             (
                 Option(
                     "start", ("--from",), "date", "first moment inside; left out, from the beginning", metavar="DATE"

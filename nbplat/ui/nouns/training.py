@@ -20,6 +20,13 @@ _RUN_VERB = Verb(
             repeatable=True,
             metavar="RUN",
         ),
+        Option(
+            "sequence",
+            ("--sequence",),
+            help="a kept sequence whose padded features are joined: home, home@2, or home.short for a variant",
+            repeatable=True,
+            metavar="NAME",
+        ),
         Option("label", ("--label",), help="the column to predict, 0 or 1", required=True, metavar="COLUMN"),
         Option("time", ("--time",), help="the column that orders the split", required=True, metavar="COLUMN"),
         Option(

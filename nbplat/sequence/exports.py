@@ -1,0 +1,106 @@
+"""Exports as jobs: asked for here, written in a process of their own, safe to repeat after a kill."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nbplat.job import Job, JobDraft, Run, StepContext
+from nbplat.sequence.definition import Definition
+from nbplat.sequence.examples import read_examples
+from nbplat.sequence.export import FORMS, check_export, export_sequences
+from nbplat.sequence.opened import Opened
+from nbplat.sequence.ports import SourcePin
+from nbplat.sequence.states import KIND, SequenceStep
+
+if TYPE_CHECKING:
+    from nbplat.sequence.bound import Bound
+    from nbplat.sequence.sequences import Sequences
+
+__all__ = ["Exports", "keys_among"]
+
+
+def keys_among(names: Sequence[str]) -> tuple[str, ...]:
+    """Columns that tell one example from another, by their names: ``id`` and all that end in ``_id``."""
+    return tuple(name for name in names if name == "id" or name.endswith("_id"))
+
+
+@dataclass(frozen=True, slots=True)
+class Exports:
+    """Writes sequences into tables with the parts of `sequences`."""
+
+    sequences: Sequences
+
+    def queue(
+        self,
+        definition: Definition,
+        on: str,
+        to: str,
+        *,
+        owner: str,
+        variant: str | None = None,
+        form: str = FORMS[0],
+        carry: Sequence[str] | None = None,
+        replace: bool = False,
+    ) -> tuple[Run, Job]:
+        """Keep a definition and queue its export.
+
+        Args:
+            on: The examples: a table, a path or a frame; pinned now.
+            to: The table that is made.
+            form: ``lists`` or ``padded``.
+            carry: Columns of the examples to take along; None: `keys_among` them.
+            replace: Take the place of any table of the name.
+
+        Returns:
+            The run, and the job: the one that is queued or running already, if there is one.
+
+        Raises:
+            NbplatError: what `Sequences.bind` and `check_export` raise; nothing is queued then.
+        """
+        sequences = self.sequences
+        sequences.bind(definition, variant=variant, examples=on)
+        source = sequences.sources.open(on)
+        taken = keys_among(source.schema.names) if carry is None else tuple(carry)
+        check_export(definition.name, sequences.exports, to, form, replace=replace)
+        run = sequences.keep(definition, owner=owner)
+        # A frame lives in this process only: its rows are stored now.
+        _ = source.parts if source.pin.kind == "frame" else ()
+        params = {
+            "variant": variant,
+            "examples": source.pin.record(),
+            "to": to,
+            "form": form,
+            "carry": list(taken),
+            "replace": replace,
+        }
+        return run, sequences.store.submit(
+            JobDraft(SequenceStep.EXPORT, run.id, params), kind_of_run=KIND, owner=owner
+        )[0]
+
+    def do(self, run: Run, context: StepContext) -> dict[str, Any]:
+        """Write; the table is as it was until the one commit at the end."""
+        sequences, params = self.sequences, context.job.params
+        bound = sequences.bind(sequences.definition(run), variant=params["variant"])
+        index = sequences.open(bound)
+        pin = SourcePin.from_record(params["examples"])
+        examples = read_examples(sequences.sources.open(pin.name, pin), bound.definition, params["carry"])
+        reading = Opened(sequences, bound, index, moved=False).reading
+        done = export_sequences(
+            reading,
+            examples,
+            sequences.exports,
+            params["to"],
+            form=params["form"],
+            replace=params["replace"],
+            provenance=self._provenance(run, bound, context),
+            progress=context.report.progress,
+        )
+        return done.record()
+
+    def _provenance(self, run: Run, bound: Bound, context: StepContext) -> Mapping[str, str]:
+        found = {"nbplat.run": run.id, "nbplat.job": f"{run.id}/{context.job.id}"}
+        if bound.variant is not None:
+            found["nbplat.variant"] = bound.variant
+        return found | {f"nbplat.version.{name}": version for name, version in self.sequences.versions.items()}
