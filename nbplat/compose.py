@@ -225,6 +225,7 @@ class Platform:
         from nbplat.adapters.iceberg.index_tables import IcebergIndexTables
         from nbplat.adapters.iceberg.vocab_tables import IcebergVocabTables
         from nbplat.adapters.local.farm import local_slots
+        from nbplat.adapters.torch.tensors import as_tensors
         from nbplat.event_sources import NamedSources
         from nbplat.sequence.sequences import Sequences
 
@@ -239,6 +240,7 @@ class Platform:
             tables=IcebergIndexTables(self.catalog),
             vocabularies=IcebergVocabTables(self.catalog),
             exports=IcebergExportTables(self.catalog),
+            tensors=as_tensors,
             conditions=DuckDBConditions(),
             farms=self.engines,
             files=self.files,

@@ -48,6 +48,7 @@ _THOROUGH = {
     "test_python_bodies",
     "test_replace",
     "test_rules",
+    "test_sequences_without_nbplat",
     "test_staged_keys",
     "test_types",
     "test_verbs",

@@ -241,7 +241,7 @@ class Amendments:
         return f"{run.id}/sequence/{plan.plan_hash[:12]}/{cancelled}"
 
     def _state(self, bound: Bound) -> IndexState:
-        stored = self.sequences.find_index(bound)
+        stored = self.sequences.find_index(bound, other_rows=True)
         if stored is None:
             raise _not_built(bound.declared.name)
         return stored.state

@@ -13,7 +13,7 @@ from nbplat.errors import SetupError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["FORMATS", "as_arrow", "as_pandas", "as_torch", "plain_array"]
+__all__ = ["FORMATS", "as_arrow", "as_pandas", "no_tensors", "plain_array"]
 
 FORMATS = ("numpy", "torch", "arrow", "pandas")
 
@@ -44,26 +44,12 @@ def plain_array(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     return np.asarray(column.to_numpy())
 
 
-def as_torch(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
-    """Arrays of numbers and truth values as tensors that share their memory; others (texts, times) as they are.
+def no_tensors(_arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Stands where nothing was given that makes tensors.
 
     Raises:
-        SetupError: torch is not installed.
+        SetupError: always.
     """
-    try:
-        import torch  # type: ignore[import-not-found,unused-ignore]
-    except ImportError:
-        raise SetupError(
-            "batches.torch",
-            "torch is not installed in this interpreter",
-            fix='pip install "nbplat[torch]", or ask for format="numpy"',
-        ) from None
-    found: dict[str, Any] = {}
-    for name, array in arrays.items():
-        # Tensors may be written to; what came from Arrow may not.
-        found[name] = torch.from_numpy(array if array.flags.writeable else array.copy()) if _is_number(array) else array
-    return found
-
-
-def _is_number(array: npt.NDArray[Any]) -> bool:
-    return array.dtype.kind in "biuf"
+    raise SetupError(
+        "batches.torch", "nothing here makes tensors", fix='ask for format="numpy", or open it as nb.Sequence does'
+    )

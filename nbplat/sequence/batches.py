@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from nbplat.errors import RequestError, did_you_mean
 from nbplat.remote.sequence.gather import Ragged
-from nbplat.sequence.batch_format import FORMATS, as_arrow, as_pandas, as_torch, plain_array
+from nbplat.sequence.batch_format import FORMATS, as_arrow, as_pandas, no_tensors, plain_array
 from nbplat.sequence.definition import Definition
 from nbplat.sequence.enrich import Joined
 from nbplat.sequence.examples import Examples
@@ -87,6 +87,7 @@ class Batches:
         keep_bytes: See `order`.
         folder: For scratch files.
         columns: Features and shown columns that are wanted; None: all of them.
+        tensors: Turns the arrays of a batch into tensors; asked once with none when `format` is ``torch``.
 
     A batch of the formats ``numpy`` and ``torch`` holds, in a mixed layout: for each feature its name, ``[B, L]`` (an
     embedding ``[B, L, D]``), 0 where there is no token; ``mask``, bool ``[B, L]``, true where there is one; ``length``,
@@ -113,6 +114,7 @@ class Batches:
         keep_bytes: int = 1 << 30,
         folder: Path | None = None,
         columns: Sequence[str] | None = None,
+        tensors: Callable[[Mapping[str, Any]], dict[str, Any]] = no_tensors,
     ) -> None:
         for name, value, known in (
             ("format", format, FORMATS),
@@ -126,7 +128,7 @@ class Batches:
         if rows < 1:
             raise RequestError("batches.option", f"rows {rows} is below 1", fix="give 1 or more")
         if format == "torch":
-            as_torch({})
+            tensors({})
         self.definition = definition
         self.groups = groups_of(definition)
         self.format, self.order, self.rows, self.seed, self.pad_to = format, order, rows, seed, pad_to
@@ -142,6 +144,7 @@ class Batches:
         self._check_names(listed)
         self._store: TokenStore | None = None
         self._epoch = 0
+        self._tensors = tensors
         self._turn: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
@@ -232,7 +235,7 @@ class Batches:
         for group in self.groups:
             arrays |= self._padded(store, group, places)
         arrays |= {name: plain_array(column) for name, column in carried.items()}
-        return as_torch(arrays) if self.format == "torch" else arrays
+        return self._tensors(arrays) if self.format == "torch" else arrays
 
     def _padded(self, store: TokenStore, group: Group, places: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[Any]]:
         size = self.definition.size

@@ -58,6 +58,7 @@ class Opened:
             self.sequences.sources.open,
             vocabularies=self.sequences.vocabularies,
             keep_bytes=self.sequences.memory_bytes // 4,
+            tensors=self.sequences.tensors,
         )
 
     def preview(self, examples: Examples, *, count: int, clock: Clock, everything: bool = False) -> SequencePreview:

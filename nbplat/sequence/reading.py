@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from nbplat.errors import RequestError
+from nbplat.sequence.batch_format import no_tensors
 from nbplat.sequence.batches import Batches
 from nbplat.sequence.bound import Bound
 from nbplat.sequence.definition import Definition
@@ -35,6 +36,7 @@ class Reading:
         fitted: What its features learned; `fitted.version` names the features that a model was trained on.
         keep_bytes: How much of what batches refer to is held in memory; more goes to `folder`.
         folder: For scratch files; None: the system's.
+        tensors: Turns the arrays of a batch into tensors.
     """
 
     definition: Definition
@@ -43,6 +45,7 @@ class Reading:
     fitted: Fitted
     keep_bytes: int = 1 << 30
     folder: Path | None = None
+    tensors: Callable[[Mapping[str, Any]], dict[str, Any]] = no_tensors
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -52,7 +55,7 @@ class Reading:
 
     def batches(self, examples: Examples, **options: Any) -> Batches:
         """Batches of these examples; `options` as in `Batches`."""
-        options = {"keep_bytes": self.keep_bytes, "folder": self.folder, **options}
+        options = {"keep_bytes": self.keep_bytes, "folder": self.folder, "tensors": self.tensors, **options}
         return Batches(self.index, self.definition, examples, fitted=self.fitted, joined=self.joined, **options)
 
     def lists(self, examples: Examples, **options: Any) -> pa.Table:
@@ -87,6 +90,7 @@ def open_reading(
     vocabularies: VocabTables | None = None,
     keep_bytes: int = 1 << 30,
     folder: Path | None = None,
+    tensors: Callable[[Mapping[str, Any]], dict[str, Any]] = no_tensors,
 ) -> Reading:
     """Read the tables that enrich, and take or learn what the features need.
 
@@ -105,4 +109,4 @@ def open_reading(
     stored = vocabularies if index.pin is not None else None
     table = "" if index.pin is None else index.pin.table
     fitted = fit(definition, index, bound.index_version, joined, stored=stored, table=table, version=bound.version)
-    return Reading(definition, index, joined, fitted, keep_bytes, folder)
+    return Reading(definition, index, joined, fitted, keep_bytes, folder, tensors)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,7 @@ class Sequences:
         memory_bytes: What one heavy step may hold on this machine.
         lease_ms, unit_attempts: Of a unit in the ledger.
         versions: Package -> version, for provenance.
+        tensors: Turns the arrays of a batch into tensors.
     """
 
     store: JobStore
@@ -63,6 +64,7 @@ class Sequences:
     tables: IndexTables
     vocabularies: VocabTables
     exports: ExportTables
+    tensors: Callable[[Mapping[str, Any]], dict[str, Any]]
     conditions: Conditions
     farms: Farms
     files: Files
@@ -154,7 +156,9 @@ class Sequences:
 
     # -- indexes -----------------------------------------------------------------------------------
 
-    def find_index(self, bound: Bound, *, snapshot_id: int | None = None) -> StoredIndex | None:
+    def find_index(
+        self, bound: Bound, *, snapshot_id: int | None = None, other_rows: bool = False
+    ) -> StoredIndex | None:
         """The built index of a definition; None when none was published.
 
         A table or files may have gained rows since (see `moved`); an index over a frame is found for those very rows
@@ -162,13 +166,14 @@ class Sequences:
 
         Args:
             snapshot_id: An older state of it.
+            other_rows: Also one over another frame of the name: what is to be brought up to date.
 
         Raises:
             Conflict: the snapshot is gone.
         """
         for name in self._names(bound):
             state = self.tables.state(name, snapshot_id)
-            if state is not None and state.report is not None and self._of_these_rows(state):
+            if state is not None and state.report is not None and (other_rows or self._of_these_rows(state)):
                 return StoredIndex(self.tables, state)
         return None
 
@@ -247,7 +252,8 @@ class Sequences:
             slots=self.slots,
             buckets=None if state is None else state.buckets,
         )
-        self.farms.check_farm(engine, _reads(source), self.spill if state is None else self.tables.folder(plan.table))
+        # A table that is not made yet has no folder; whether workers reach it is asked again when it is.
+        self.farms.check_farm(engine, _reads(source), "" if state is None else self.tables.folder(plan.table))
         return plan
 
     def build(self, definition: Definition, *, owner: str, engine: str = "local") -> tuple[Run, Job | None]:
@@ -261,7 +267,7 @@ class Sequences:
             NbplatError: as `keep` and `plan`; nothing is queued then.
         """
         bound = self.bind(definition)
-        stored = self.find_index(bound)
+        stored = self.find_index(bound, other_rows=True)
         if stored is not None and stored.source == self.sources.open(definition.source).pin:
             return self.keep(definition, owner=owner), None
         if stored is not None:
@@ -301,12 +307,19 @@ class Sequences:
             return
         if job.kind != SequenceStep.BUILD:
             return
-        plan = SequencePlan.from_record(job.params["plan"])
+        # An earlier try that failed may have had another plan: the source had moved since.
+        for each in self.store.jobs(run_id=job.run_id, limit=ALL_RUNS):
+            if each.kind == SequenceStep.BUILD and "plan" in each.params:
+                self._sweep_plan(job.run_id, SequencePlan.from_record(each.params["plan"]))
+
+    def _sweep_plan(self, run_id: str, plan: SequencePlan) -> None:
         state = self.tables.state(plan.table)
+        if state is None and plan.engine != "local":
+            return  # its spill files would lie beside the table
         kept = self.tables.held(plan.table)
         root = self.spill if plan.engine == "local" else spill_root(self.tables, plan.table)
         folder = self.tables.folder(plan.table) if state is not None else None
-        stem = build_stem(job.run_id, plan)
+        stem = build_stem(run_id, plan)
         sweep_build(self.files, f"{root}/{stem}", folder, stem, kept)
 
     def pinned(self, pins: Mapping[str, SourcePin]) -> Sequences:

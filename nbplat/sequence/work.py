@@ -101,6 +101,7 @@ class _First:
                 f"{plan.table} was made with {state.buckets} buckets meanwhile, planned were {plan.buckets}",
                 fix=f"run it again: %sequence build {definition.name}",
             )
+        sequences.farms.check_farm(plan.engine, "", sequences.tables.folder(plan.table))
         with sequences.farms.farm(plan.engine, "index", context.report.log) as farm:
             scratch, storage = self._scratch(farm)
             builder = Builder(

@@ -118,7 +118,7 @@ def plan(sequences: Sequences, asked: Asked) -> dict[str, Any]:
     from nbplat.sequence.plan import explain_plan
 
     bound = sequences.bind(definition_of(sequences, asked))
-    if sequences.find_index(bound) is None:
+    if sequences.find_index(bound, other_rows=True) is None:
         made = sequences.plan(bound, engine=asked.engine)
         return {"kind": "build", "plan": made.record(), "lines": list(explain_plan(made))}
     found = Amendments(sequences).plan_increment(bound, engine=asked.engine)

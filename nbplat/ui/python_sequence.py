@@ -308,7 +308,7 @@ class Sequence:
         return str(kept(self.subject)["id"])
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and (self.name, self.subject.alone) == (other.name, other.subject.alone)
+        return isinstance(other, Sequence) and (self.name, self.version) == (other.name, other.version)
 
     def __hash__(self) -> int:
         return hash((self.name, self.version))

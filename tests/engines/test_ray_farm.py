@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,20 @@ def deadly(task: Any) -> dict[str, Any]:
     if unit == "00003":
         raise KernelError("some.code", "it went wrong", fix="mend it")
     return {"unit": unit, "fence": 1, "file": {}}
+
+
+def held(task: Any) -> dict[str, Any]:
+    """The second task ends when it is told to."""
+    import threading
+    import time
+    from pathlib import Path
+
+    if task["unit"] == "00001":
+        folder, limit = Path(task["folder"]), time.monotonic() + 30
+        while not (folder / "go").exists() and time.monotonic() < limit:
+            threading.Event().wait(0.02)
+        (folder / "over").touch()
+    return {"unit": task["unit"]}
 
 
 @pytest.mark.ray
@@ -93,6 +108,16 @@ def test_no_more_tasks_are_pulled_than_there_are_slots(ray_cluster: None, tmp_pa
         ended += 1
         assert pulled <= ended + farm.slots
     assert (9, 9) == (pulled, ended)
+
+
+@pytest.mark.ray
+def test_closing_the_results_waits_for_what_is_under_way(ray_cluster: None, tmp_path: Path) -> None:
+    """Whoever stops asking gets control back when no task of theirs works any more."""
+    results = RayFarm(settings(), say=lambda line: None).run(held, iter([task(n, tmp_path) for n in range(9)]))
+    assert "00000" == next(results)["unit"]
+    threading.Timer(0.1, (tmp_path / "go").touch).start()
+    results.close()  # type: ignore[attr-defined]
+    assert (tmp_path / "over").exists()
 
 
 def test_an_address_that_does_not_answer_is_told_at_once() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import zipfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,3 +64,26 @@ def test_executors_are_given_the_packages_inside_the_bundle(shared_host: Callabl
     assert [] != found["bundles"]
     with zipfile.ZipFile(found["bundles"][0]) as archive:
         assert "nbplat/remote/sequence/events.py" in archive.namelist()
+
+
+def test_closing_the_results_waits_for_what_is_under_way(shared_host: Callable[[], SharedHost], tmp_path: Path) -> None:
+    """Whoever stops asking gets control back when no task of theirs works any more."""
+
+    def held(task: Any) -> dict[str, Any]:
+        import threading
+        import time
+        from pathlib import Path
+
+        if task["unit"] == "1":
+            folder, limit = Path(task["folder"]), time.monotonic() + 30
+            while not (folder / "go").exists() and time.monotonic() < limit:
+                threading.Event().wait(0.02)
+            (folder / "over").touch()
+        return {"unit": task["unit"]}
+
+    tasks = iter([{"unit": str(n), "fence": 1, "folder": str(tmp_path)} for n in range(9)])
+    results = SparkFarm(shared_host(), say=silent).run(held, tasks)
+    assert "0" == next(results)["unit"]
+    threading.Timer(0.1, (tmp_path / "go").touch).start()
+    results.close()  # type: ignore[attr-defined]
+    assert (tmp_path / "over").exists()

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nbplat.adapters.torch.tensors import as_tensors
 from nbplat.errors import RequestError, SetupError
 from nbplat.remote.sequence.tokens import hash_ids
 from nbplat.sequence.batches import Batches, groups_of
@@ -311,7 +312,7 @@ def test_torch_is_asked_for_when_batches_are_made(world: World, monkeypatch: pyt
     """Where it cannot be imported, the fix names the extra."""
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(SetupError, match=r"batches\.torch.*nbplat\[torch\]"):
-        _batches(world, PLAIN, [("ann", 5)], format="torch")
+        _batches(world, PLAIN, [("ann", 5)], format="torch", tensors=as_tensors)
 
 
 def test_torch_gets_tensors(world: World) -> None:
@@ -319,10 +320,12 @@ def test_torch_gets_tensors(world: World) -> None:
     torch = pytest.importorskip("torch")
     asked = [("ann", 5), ("bob", 5)]
     arrays = next(iter(_batches(world, PLAIN, asked)))
-    for name, tensor in next(iter(_batches(world, PLAIN, asked, format="torch"))).items():
+    for name, tensor in next(iter(_batches(world, PLAIN, asked, format="torch", tensors=as_tensors))).items():
         if arrays[name].dtype.kind in "biuf":
             assert torch.equal(torch.from_numpy(arrays[name]), tensor)
-    loader = torch.utils.data.DataLoader(_batches(world, PLAIN, asked, format="torch"), batch_size=None)
+    loader = torch.utils.data.DataLoader(
+        _batches(world, PLAIN, asked, format="torch", tensors=as_tensors), batch_size=None
+    )
     assert 1 == len(list(loader))
 
 

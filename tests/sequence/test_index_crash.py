@@ -233,3 +233,25 @@ def test_units_that_another_worker_holds_are_not_done_twice(shop: Lake) -> None:
     error = shop.fail()
     assert "unit.leased" == error["code"]
     assert "Conflict" == error["kind"]
+
+
+def test_a_source_that_moved_between_two_tries_is_planned_anew(shop: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the first try has sorted of the older state is neither used nor left behind."""
+    run_id = submit(shop)
+
+    def write(*_: Any) -> Any:
+        raise OSError("the disk answers nonsense")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shard_module, "write_index_file", write)
+        shop.fail()
+    shop.table(TABLE).append(clicks(300, seed=5).drop_columns(["amount"]))
+    wanted = expected(shop)
+    assert run_id == submit(shop)
+    shop.work()
+    sequences = shop.platform.sequences
+    stored = sequences.find_index(sequences.bind(definition(TABLE, TEXT)))
+    assert stored is not None
+    assert wanted == digests(stored)
+    assert 3_300 == stored.report.steps[0].rows_in
+    assert [] == list((shop.home / "spill" / "sequence").iterdir())

@@ -80,7 +80,7 @@ def test_twenty_users_of_a_hundred_events_keep_their_hover_texts():
 
     assert 80_000 > len(html.encode())
     assert 1_900 < checked(html).titles
-    assert re.search(r'title=\d+[dhm]·2\d{4}>', html)
+    assert re.search(r"title=\d+[dhm]·2\d{4}>", html)
 
 
 def test_html_without_its_style_reads_as_letters_and_tables():

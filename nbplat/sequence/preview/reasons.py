@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -40,7 +41,7 @@ class Pairs(NamedTuple):
     reason: npt.NDArray[np.int8]
 
 
-def pairs_of(definition: Definition, stage: Staged, chosen: npt.NDArray[np.int64]) -> list[Pairs]:
+def pairs_of(definition: Definition, stage: Staged, chosen: npt.NDArray[np.int64]) -> Iterator[Pairs]:
     """Pairs of some examples, in blocks of bounded size.
 
     What is in is what the kernels selected; the rest is explained by the first rule that the event fails.
@@ -48,33 +49,50 @@ def pairs_of(definition: Definition, stage: Staged, chosen: npt.NDArray[np.int64
     Args:
         chosen: Places among the stage's examples, ascending.
     """
-    first = np.searchsorted(stage.events.entity, np.arange(stage.events.entities.num_rows + 1))
+    events = stage.events
+    first = np.searchsorted(events.entity, np.arange(events.entities.num_rows + 1))
     known = stage.entity[chosen]
     counts = np.where(known >= 0, first[known + 1] - first[known], 0)
     cuts = np.searchsorted(np.cumsum(counts), np.arange(_BLOCK_PAIRS, counts.sum(), _BLOCK_PAIRS), side="right")
-    return [_block(definition, stage, part, first) for part in np.split(chosen, np.unique(cuts)) if len(part)]
+    # Whether the condition holds does not depend on the example.
+    alone = np.full(len(events.time_us), _CODE["beyond_last"], np.int8)
+    for rule in stage.rules:
+        if rule.bit is not None and events.passes is not None:
+            fails = (events.passes >> np.int64(rule.bit)) & np.int64(1) == 0
+            alone[fails & (events.type == rule.type)] = _CODE["where_false"]
+    for part in np.split(chosen, np.unique(cuts)):
+        if len(part):
+            yield _block(definition, stage, part, first, alone)
 
 
-def _block(definition: Definition, stage: Staged, chosen: npt.NDArray[np.int64], first: npt.NDArray[np.int64]) -> Pairs:
+def _block(
+    definition: Definition,
+    stage: Staged,
+    chosen: npt.NDArray[np.int64],
+    first: npt.NDArray[np.int64],
+    alone: npt.NDArray[np.int8],
+) -> Pairs:
     events = stage.events
     code = stage.entity[chosen]
     start = np.where(code >= 0, first[code], 0)
     counts = np.where(code >= 0, first[code + 1] - first[code], 0)
     base = np.cumsum(counts) - counts
-    example = np.repeat(chosen, counts)
     row = np.arange(counts.sum()) + np.repeat(start - base, counts)
     rule_of_type = np.full(len(events.types) + 1, -1, np.int16)
     for place, rule in enumerate(stage.rules):
         if rule.type >= 0:
             rule_of_type[rule.type] = place
     rule_at = rule_of_type[events.type[row]] if len(row) else np.empty(0, np.int16)
-    reason = _first_failing(definition, stage, example, row, rule_at)
+    reason = _first_failing(definition, stage, np.repeat(stage.as_of_us[chosen], counts), row, rule_at, alone)
     # What a stage kept, by its place in the block.
     for name, lists in (("not_nearest", stage.retrieved), ("cut_by_size", stage.nearest), ("selected", stage.lists)):
         for ragged in lists:
             rows, owner = _of(ragged, chosen)
             reason[base[owner] + rows - start[owner]] = _CODE[name]
+    example = np.repeat(chosen, counts)
     mine = rule_at >= 0
+    if mine.all():
+        return Pairs(example, row, rule_at, reason)
     return Pairs(example[mine], row[mine], rule_at[mine], reason[mine])
 
 
@@ -90,35 +108,33 @@ def _of(ragged: Ragged, chosen: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.i
 def _first_failing(
     definition: Definition,
     stage: Staged,
-    example: npt.NDArray[np.int64],
+    instant: npt.NDArray[np.int64],
     row: npt.NDArray[np.int64],
     rule_at: npt.NDArray[np.int16],
+    alone: npt.NDArray[np.int8],
 ) -> npt.NDArray[np.int8]:
     events, as_of = stage.events, definition.as_of
-    instant = stage.as_of_us[example]
+    end = as_of.at == "end"
     time = events.time_us[row]
-    reason = np.full(len(row), _CODE["beyond_last"], np.int8)
-    gap = as_of.gap_us
-    if as_of.at != "end":
-        for place, rule in enumerate(stage.rules):
-            if rule.within_us is not None:
-                reason[(rule_at == place) & (time < instant - gap - rule.within_us)] = _CODE["outside_window"]
+    reason = alone[row]
+    cutoff = instant - as_of.gap_us
     for place, rule in enumerate(stage.rules):
-        if rule.bit is not None and events.passes is not None:
-            fails = (events.passes[row] >> np.int64(rule.bit)) & np.int64(1) == 0
-            reason[(rule_at == place) & fails] = _CODE["where_false"]
+        if rule.within_us is not None and not end:
+            old = (rule_at == place) & (time < cutoff - rule.within_us)
+            reason[old & (reason == _CODE["beyond_last"])] = _CODE["outside_window"]
     if events.until_us is not None:
         until = events.until_us[row]
         gone = until != _NEVER
-        if as_of.at != "end":
+        if not end:
             gone &= until < instant if as_of.strict else until <= instant
         reason[gone] = _CODE["superseded"]
-    if as_of.at == "end":
+    if end:
         return reason
     if events.seen_us is not None:
         seen = events.seen_us[row]
         reason[seen >= instant if as_of.strict else seen > instant] = _CODE["not_known"]
-    late = time >= instant - gap if as_of.strict else time > instant - gap
+    late = time >= cutoff if as_of.strict else time > cutoff
     reason[late] = _CODE["not_before"]
-    reason[late & (time < instant)] = _CODE["in_gap"]
+    if as_of.gap_us:
+        reason[late & (time < instant)] = _CODE["in_gap"]
     return reason

@@ -34,8 +34,8 @@ class Budget(NamedTuple):
         examples: So many examples at most, evenly spread over the buckets that were read; None: all of theirs.
     """
 
-    events: int | None = 600_000
-    examples: int | None = 10_000
+    events: int | None = 500_000
+    examples: int | None = 5_000
 
 
 class Read(NamedTuple):

@@ -86,7 +86,7 @@ def strip_of(
     most: int,
 ) -> Strip:
     """One example's strip; at most `most` events are drawn."""
-    blocks = pairs_of(definition, stage, np.array([chosen.place], np.int64))
+    blocks = list(pairs_of(definition, stage, np.array([chosen.place], np.int64)))
     row = np.concatenate([each.row for each in blocks]) if blocks else np.empty(0, np.int64)
     reason = np.concatenate([each.reason for each in blocks]) if blocks else np.empty(0, np.int8)
     order = np.lexsort((row, stage.events.time_us[row]))
@@ -165,7 +165,7 @@ def _tokens(
     example = np.full(len(row), place, np.int64)
     extra = added(definition, stage, joined, example, row)
     future = future_of(definition, stage, examples, SeenTokens(example, row, extra))
-    flags = [(name, getattr(future, name)) for name in ("time", "arrival", "own", "enrichment")]
+    flags = [(name, getattr(future, name).tolist()) for name in ("time", "arrival", "own", "enrichment")]
     at = pa.array(row)
     values = list(zip(*(_texts(events.rows.column(name).take(at)) for name in shown), strict=True))
     enriched = list(zip(*(_enriched(name, each) for name, each in extra.items()), strict=True))

@@ -1,0 +1,1 @@
+"""torch: arrays of a batch as tensors."""
