@@ -38,6 +38,7 @@ _THOROUGH = {
     "test_drop",
     "test_equality_deletes",
     "test_expire",
+    "test_export_job",
     "test_extend",
     "test_faults",
     "test_fencing",
