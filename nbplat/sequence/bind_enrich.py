@@ -54,7 +54,8 @@ def _bound(
         raise fault("enrich", f"{shown}: the events have a column {each.name!r} already", fix, place)
     table = tables.get(each.table)
     if table is None:
-        raise fault("enrich", f"{shown}: there is no table {each.table}", did_you_mean(each.table, tables), place)
+        fix = did_you_mean(each.table, tables) or "name a table that is there"
+        raise fault("enrich", f"{shown}: there is no table {each.table}", fix, place)
     _check_column(each.column, table, each.table, shown, part.place(*path, "column"))
     time = each.time
     if time is None:

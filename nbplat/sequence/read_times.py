@@ -30,7 +30,7 @@ def read_zone(reading: Reading, keys: _Keys) -> Zone | None:
             raise fault("missing", "timezone has no zone", "add zone: Europe/London", node.place)
     zone = reading.text(inside["zone"].node, path, "an IANA zone such as Europe/London")
     if not _known_zone(zone):
-        fix = did_you_mean(zone, zoneinfo.available_timezones())
+        fix = did_you_mean(zone, zoneinfo.available_timezones()) or "write an IANA zone such as Europe/London"
         raise fault("timezone", f"there is no time zone {zone!r}", fix, inside["zone"].node.place)
     given = inside if node.kind == "map" else {}
     return Zone(
