@@ -40,6 +40,7 @@ class NamedSources:
         self._storage = storage
         self._frames = frames
         self._folder = folder
+        self._opened: dict[str, tuple[Any, FrameSource]] = {}
 
     def open(self, name: str, pin: SourcePin | None = None) -> EventSource:
         """See the port."""
@@ -56,7 +57,7 @@ class NamedSources:
 
     def _frame(self, name: str, pin: SourcePin | None) -> FrameSource:
         if name in self._frames:
-            source = FrameSource(name, read_frame(name, self._frames[name]), self._folder)
+            source = self._given(name)
             if pin is None or source.pin == pin:
                 return source
         if pin is not None:
@@ -66,6 +67,13 @@ class NamedSources:
             f"there is no DataFrame {name!r}",
             fix=f"{did_you_mean(name, self._frames)} A table is written namespace.table, a file with its path".strip(),
         )
+
+    def _given(self, name: str) -> FrameSource:
+        """One source an object: its pin is a hash over all its rows."""
+        frame = self._frames[name]
+        if name not in self._opened or self._opened[name][0] is not frame:
+            self._opened[name] = (frame, FrameSource(name, read_frame(name, frame), self._folder))
+        return self._opened[name][1]
 
     def _stored(self, name: str, pin: SourcePin) -> FrameSource:
         """A frame that another process has kept."""

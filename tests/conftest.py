@@ -31,12 +31,14 @@ __all__ = [
 
 # Modules that play whole runs in many variants: minutes together, so the inner loop leaves them to `make test`.
 _THOROUGH = {
+    "test_any_days",
     "test_catalog_gone",
     "test_child",
     "test_diff",
     "test_drop",
     "test_equality_deletes",
     "test_expire",
+    "test_export_job",
     "test_extend",
     "test_faults",
     "test_fencing",

@@ -6,7 +6,7 @@ amendment goes on where it stopped; what was compared is published later without
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +24,14 @@ from nbplat.sequence.index_diff import IndexDiff, diff_of
 from nbplat.sequence.ports import EventSource, IndexFile, IndexState, IndexTables
 from nbplat.sequence.recipe import stored_schema_of
 from nbplat.sequence.report import report_of
-from nbplat.terms import Files, SnapshotPin
+from nbplat.terms import Files, SnapshotPin, content_hash
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
 
-__all__ = ["AMEND_STAGES", "Amender", "Compared", "amendment_folder", "sweep_amendment"]
+__all__ = ["AMEND_STAGES", "Amender", "Compared", "amend_stem"]
 
 AMEND_STAGES = ("scatter", "amend", "again-scatter", "again", "compact")
 """What units an amendment has in the ledger: the last part of their scopes."""
@@ -62,6 +62,7 @@ class Amender:
         state: The index at the plan's snapshot.
         source: At the plan's pin.
         scope: First part of the units' scopes in the ledger; another for every plan.
+        stem: First part of the names of the files, of this run and plan alone.
         scratch: Folder for spill files and change files that every worker reaches; a location.
         scratch_storage: Options to open it with.
         memory_bytes: What the tasks of this machine may hold together.
@@ -78,6 +79,7 @@ class Amender:
     store: JobStore
     files: Files
     scope: str
+    stem: str
     scratch: str
     scratch_storage: Mapping[str, str]
     memory_bytes: int
@@ -201,7 +203,7 @@ class Amender:
             return AmendTask(
                 unit=unit,
                 fence=fence,
-                stem=self.plan.plan_hash[:12],
+                stem=self.stem,
                 bucket=bucket,
                 spills=[_of_bucket(each, bucket) for each in spills if each["rows"][bucket]],
                 runs=[dict(part.task) for part in self.tables.parts(self.plan.index, bucket)],
@@ -283,23 +285,9 @@ class Amender:
         return removed
 
 
-def amendment_folder(root: str, run_id: str, plan: AmendPlan) -> str:
-    """Folder of a plan's scratch files below `root`."""
-    return f"{root.rstrip('/')}/{run_id.replace('@', '-')}/{plan.plan_hash[:12]}"
-
-
-def sweep_amendment(files: Files, scratch: str, folder: str | None, plan: AmendPlan, keep: Collection[str]) -> None:
-    """Remove the scratch files of a plan, and data files of its tries that were not published.
-
-    Args:
-        folder: Of the table's data files; None: there is no table.
-        keep: Locations that any snapshot of the table names.
-    """
-    for file in files.list(scratch):
-        files.delete(file.location)
-    for file in files.list(folder) if folder is not None else ():
-        if file.location.rpartition("/")[2].startswith(f"{plan.plan_hash[:12]}-") and file.location not in keep:
-            files.delete(file.location)
+def amend_stem(run_id: str, plan: AmendPlan) -> str:
+    """First part of the names of an amendment's files: two runs that amend one index at a time never meet."""
+    return content_hash({"run": run_id, "amend": plan.plan_hash})[:12]
 
 
 def _of_bucket(spill: Mapping[str, Any], bucket: int) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from nbplat.errors import NotFound
 from nbplat.job import END_STATES, Job, JobDraft, JobState, Run, StepContext
-from nbplat.sequence.amend import AMEND_STAGES, Amender, amendment_folder, sweep_amendment
+from nbplat.sequence.amend import AMEND_STAGES, Amender, amend_stem
 from nbplat.sequence.amend_plan import EVERYTHING, AmendPlan, plan_correction, plan_increment
-from nbplat.sequence.build import spill_root
+from nbplat.sequence.build import spill_root, sweep_build
 from nbplat.sequence.compact import Compactor, crowded
 from nbplat.sequence.definition import Definition
 from nbplat.sequence.index_diff import explain_diff
@@ -20,7 +20,7 @@ from nbplat.sequence.states import ALL_RUNS, KIND, SequenceState, SequenceStep
 
 if TYPE_CHECKING:
     from nbplat.sequence.bound import Bound
-    from nbplat.sequence.ports import IndexState
+    from nbplat.sequence.ports import EventSource, IndexState
     from nbplat.sequence.sequences import Sequences
 
 __all__ = ["AMENDS", "Amendments"]
@@ -42,17 +42,12 @@ class Amendments:
 
         Raises:
             NotFound: ``sequence.not_built``.
+            NbplatError: the engine is unknown or cannot reach the files.
         """
-        sequences = self.sequences
-        return plan_increment(
-            bound,
-            self._state(bound),
-            sequences.sources.open(bound.declared.source),
-            sequences.enriching(bound),
-            engine=engine,
-            memory_bytes=sequences.memory_bytes,
-            slots=sequences.slots,
-        )
+        state, source = self._state(bound), self.sequences.sources.open(bound.declared.source)
+        plan = plan_increment(bound, state, source, **self._with(bound, engine))
+        self._reachable(engine, source, state)
+        return plan
 
     def plan_correction(
         self, bound: Bound, window: tuple[int | None, int | None] = EVERYTHING, *, engine: str = "local"
@@ -63,17 +58,23 @@ class Amendments:
             NotFound: ``sequence.not_built``.
             Conflict: ``sequence.window_narrow``: the source has changed outside of the window.
         """
+        state, source = self._state(bound), self.sequences.sources.open(bound.declared.source)
+        plan = plan_correction(bound, state, source, window=window, **self._with(bound, engine))
+        self._reachable(engine, source, state)
+        return plan
+
+    def _with(self, bound: Bound, engine: str) -> dict[str, Any]:
         sequences = self.sequences
-        return plan_correction(
-            bound,
-            self._state(bound),
-            sequences.sources.open(bound.declared.source),
-            sequences.enriching(bound),
-            window=window,
-            engine=engine,
-            memory_bytes=sequences.memory_bytes,
-            slots=sequences.slots,
-        )
+        return {
+            "enrich": sequences.enriching(bound),
+            "engine": engine,
+            "memory_bytes": sequences.memory_bytes,
+            "slots": sequences.slots,
+        }
+
+    def _reachable(self, engine: str, source: EventSource, state: IndexState) -> None:
+        reads = next((str(part.task.get("path", "")) for part in source.parts), "")
+        self.sequences.farms.check_farm(engine, reads, self.sequences.tables.folder(state.pin.table))
 
     def correct(
         self,
@@ -145,7 +146,7 @@ class Amendments:
                 enrich=plan.enrich,
                 versions=sequences.versions,
             )
-            tag = f"nbplat-{run.id.replace('@', '-')}-{plan.plan_hash[:12]}"
+            tag = f"nbplat-{run.id.replace('@', '-')}-{amender.stem}"
             amender.publish(compared, told, tag)
             self._compact(amender, context, told, tag)
         self.sweep(context.job)
@@ -157,7 +158,7 @@ class Amendments:
         state = self.sequences.tables.state(plan.index.table)
         kept = self.sequences.tables.held(plan.index.table)
         folder = None if state is None else self.sequences.tables.folder(plan.index.table)
-        sweep_amendment(self.sequences.files, self._scratch(job.run_id, plan), folder, plan, kept)
+        sweep_build(self.sequences.files, self._scratch(job.run_id, plan), folder, amend_stem(job.run_id, plan), kept)
 
     def _compact(self, amender: Amender, context: StepContext, told: Mapping[str, str], tag: str) -> None:
         """Write buckets of too many runs as one file, in a commit of its own."""
@@ -174,7 +175,7 @@ class Amendments:
             farm=amender.farm,
             store=amender.store,
             scope=amender.scope,
-            stem=plan.plan_hash[:12],
+            stem=amender.stem,
             memory_bytes=amender.task_bytes,
             lease_ms=amender.lease_ms,
             max_attempts=amender.max_attempts,
@@ -211,6 +212,7 @@ class Amendments:
                 store=sequences.store,
                 files=sequences.files,
                 scope=str(context.job.params["scope"]),
+                stem=amend_stem(run.id, plan),
                 scratch=self._scratch(run.id, plan),
                 scratch_storage={} if local else dict(sequences.tables.storage(plan.index.table)),
                 memory_bytes=sequences.memory_bytes,
@@ -222,7 +224,7 @@ class Amendments:
     def _scratch(self, run_id: str, plan: AmendPlan) -> str:
         local = plan.engine == "local"
         root = self.sequences.spill if local else spill_root(self.sequences.tables, plan.index.table)
-        return amendment_folder(root, run_id, plan)
+        return f"{root}/{amend_stem(run_id, plan)}"
 
     def _sweep_earlier(self, run: Run, plan: AmendPlan) -> None:
         """Drop what corrections compared and nobody published, when another amendment begins."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,9 @@ __all__ = ["FrameSource"]
 
 _CHUNK_ROWS = 1 << 17
 
+# A stored frame that was not wanted for so long goes when the next one is stored.
+_KEPT_S = 30 * 86_400
+
 # Chunks of one part that another process reads.
 _PART_CHUNKS = 16
 
@@ -30,7 +34,8 @@ class FrameSource:
     Args:
         name: What the notebook calls it.
         frame: Its rows; they are not copied.
-        folder: Where `parts` keeps them, as one Arrow file named by the content; made when needed.
+        folder: Where `parts` keeps them, as one Arrow file named by the content; made when needed. Files there that
+            were not wanted for 30 days are removed.
 
     Raises:
         RequestError: ``frame.column``: two columns of one name, or one of a type that has no plain form.
@@ -123,6 +128,8 @@ class FrameSource:
         types = content_hash({"types": str(self.schema)})
         path = self._folder / f"{self.pin.identity[:32]}-{types[:8]}.arrow"
         if path.exists():
+            # Its time says when it was last wanted.
+            os.utime(path)
             return path
         self._folder.mkdir(parents=True, exist_ok=True)
         handle, fresh = tempfile.mkstemp(dir=self._folder, suffix=".part")
@@ -135,6 +142,7 @@ class FrameSource:
             Path(fresh).replace(path)
         finally:
             Path(fresh).unlink(missing_ok=True)
+        _let_go(self._folder, path.stat().st_mtime - _KEPT_S)
         return path
 
     @property
@@ -147,3 +155,11 @@ class FrameSource:
             for field in self.schema
         ]
         return self._rows.cast(pa.schema(fields))
+
+
+def _let_go(folder: Path, before_s: float) -> None:
+    """Remove what nobody has wanted since; a plan that still needs it says so and is made anew."""
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):
+            if path.suffix in (".arrow", ".part") and path.stat().st_mtime < before_s:
+                path.unlink()

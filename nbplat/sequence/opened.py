@@ -12,6 +12,7 @@ from nbplat.sequence.enrich import Joined, read_tables
 from nbplat.sequence.examples import Examples
 from nbplat.sequence.ports import Index
 from nbplat.sequence.vocab import LEARNED, Fitted, fit_key
+from nbplat.terms import local_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,6 +59,7 @@ class Opened:
             self.sequences.sources.open,
             vocabularies=self.sequences.vocabularies,
             keep_bytes=self.sequences.memory_bytes // 4,
+            folder=local_path(self.sequences.spill) / "tokens",
             tensors=self.sequences.tensors,
         )
 

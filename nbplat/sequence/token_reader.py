@@ -182,25 +182,45 @@ def _is_own(encoder: Encoder, at_hand: set[str]) -> bool:
 def _referred(events: Events, kept: Sequence[Selection | Ragged]) -> tuple[Events, tuple[Selection | Ragged, ...]]:
     """Only the events that some example refers to; what is kept names their new places."""
     rows = len(events.time_us)
-    edges = np.zeros(rows + 1, np.int64)
     named = np.zeros(rows, bool)
-    for each in kept:
-        if isinstance(each, Ragged):
-            named[each.positions] = True
+    used = [_named(each, rows) for each in kept]
+    for each, places in zip(kept, used, strict=True):
+        if isinstance(each, Selection) and each.among is not None:
+            named[each.among[places]] = True
         else:
-            edges += np.bincount(each.lo, minlength=rows + 1) - np.bincount(each.hi, minlength=rows + 1)
-    named |= np.cumsum(edges[:-1]) > 0
+            named |= places
     if named.all():
         return events, tuple(kept)
-    before = np.zeros(rows + 1, np.int64)
-    np.cumsum(named, out=before[1:])
-    moved = tuple(
-        Ragged(before[each.positions], each.offsets)
-        if isinstance(each, Ragged)
-        else each._replace(lo=before[each.lo], hi=before[each.hi], skipped=before[each.skipped])
-        for each in kept
-    )
+    before = _before(named)
+    moved = tuple(_moved(each, places, before) for each, places in zip(kept, used, strict=True))
     return _in_order(events, np.flatnonzero(named)), moved
+
+
+def _named(kept: Selection | Ragged, rows: int) -> npt.NDArray[np.bool_]:
+    """Which rows (of a selection among some of them, which of these) some example refers to."""
+    if isinstance(kept, Ragged):
+        named = np.zeros(rows, bool)
+        named[kept.positions] = True
+        return named
+    count = rows if kept.among is None else len(kept.among)
+    edges = np.bincount(kept.lo, minlength=count + 1) - np.bincount(kept.hi, minlength=count + 1)
+    inside: npt.NDArray[np.bool_] = np.cumsum(edges[:-1]) > 0
+    return inside
+
+
+def _moved(kept: Selection | Ragged, used: npt.NDArray[np.bool_], before: npt.NDArray[np.int64]) -> Selection | Ragged:
+    if isinstance(kept, Ragged):
+        return Ragged(before[kept.positions], kept.offsets)
+    places = before if kept.among is None else _before(used)
+    among = None if kept.among is None else before[kept.among[used]]
+    return kept._replace(lo=places[kept.lo], hi=places[kept.hi], skipped=places[kept.skipped], among=among)
+
+
+def _before(named: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """How many are named before each place, and before the end."""
+    before = np.zeros(len(named) + 1, np.int64)
+    np.cumsum(named, out=before[1:])
+    return before
 
 
 def _in_order(events: Events, at: npt.NDArray[np.int64]) -> Events:

@@ -62,7 +62,7 @@ class TokenStore:
         self._grown: dict[str, _Grown] = {}
         self._values: list[pa.Table] = []
         self._ranks = _Grown("rank", self._scratch)
-        self._parts: list[tuple[npt.NDArray[np.int64], tuple[Selection | Ragged, ...], int]] = []
+        self._parts: list[tuple[npt.NDArray[np.int64], tuple[Selection | Ragged, ...], int, int]] = []
         self.rows = 0
         self.spilled = False
 
@@ -74,7 +74,7 @@ class TokenStore:
             self._ranks.add(part.rank + self.rows)
         if part.values.num_columns:
             self._values.append(self._scratch.table(part.values) if self.spilled else part.values)
-        self._parts.append((part.examples, part.kept, self.rows))
+        self._parts.append((part.examples, part.kept, self.rows, part.rows))
         self.rows += part.rows
         if not self.spilled and self._bytes() > self._keep_bytes:
             self.spilled = True
@@ -87,7 +87,9 @@ class TokenStore:
         self.numbers = {name: grown.finish(self._fills.get(name, 0)) for name, grown in self._grown.items()}
         self._rank = self._ranks.finish(0) if self._ranks.rows else None
         self._kept = tuple(
-            _joined([(mine, kept[rule], base) for mine, kept, base in self._parts], self._examples)
+            _joined(
+                [(mine, kept[rule], base, rows) for mine, kept, base, rows in self._parts], self._examples, self.rows
+            )
             for rule in range(len(self._parts[0][1]) if self._parts else 0)
         )
         self._parts = []
@@ -142,7 +144,9 @@ class TokenStore:
                 lo, hi = (np.maximum(lo, hi - limit), hi) if truncate == "oldest" else (lo, np.minimum(hi, lo + limit))
             counts = hi - lo
             width = int(counts.max(initial=0)) if length is None else length
-            return _rectangle(lo, counts, width, self.rows, newest_first=newest_first, pad_left=pad_left), counts
+            pad = self.rows if kept.among is None else len(kept.among) - 1
+            at = _rectangle(lo, counts, width, pad, newest_first=newest_first, pad_left=pad_left)
+            return at if kept.among is None else kept.among[at], counts
         ragged = self.lists(examples, rules, limit=limit, truncate=truncate, newest_first=newest_first)
         counts = np.diff(ragged.offsets)
         width = int(counts.max(initial=0)) if length is None else length
@@ -188,7 +192,8 @@ class TokenStore:
                 for part, count in zip(parts, counts, strict=True)
             ]
         )
-        keys.sort()
+        # Each part is one ascending run: the stable sort of wide integers merges runs.
+        keys.sort(kind="stable")
         return Ragged(keys & ((1 << bits) - 1), offsets)
 
 
@@ -221,22 +226,33 @@ def _rectangle(
 
 
 def _joined(
-    parts: Sequence[tuple[npt.NDArray[np.int64], Selection | Ragged, int]], examples: int
+    parts: Sequence[tuple[npt.NDArray[np.int64], Selection | Ragged, int, int]], examples: int, rows: int
 ) -> Selection | Ragged:
-    """One rule over all parts, in the order of all examples, in rows of the store."""
-    if any(isinstance(kept, Ragged) for _, kept, _ in parts):
-        ragged = [(mine, kept if isinstance(kept, Ragged) else expand(kept), base) for mine, kept, base in parts]
-        return _ordered_lists([(m, k.positions + base, np.diff(k.offsets)) for m, k, base in ragged], examples)
+    """One rule over all parts, in the order of all examples, in rows of the store.
+
+    Args:
+        parts: Examples, what is kept, the first row in the store and how many rows.
+        rows: Of the store. The row behind the last stands behind `Selection.among`.
+    """
+    if any(isinstance(kept, Ragged) for _, kept, _, _ in parts):
+        lists = [(mine, kept if isinstance(kept, Ragged) else expand(kept), base) for mine, kept, base, _ in parts]
+        return _ordered_lists([(m, k.positions + base, np.diff(k.offsets)) for m, k, base in lists], examples)
+    found = [(mine, kept, base, count) for mine, kept, base, count in parts if isinstance(kept, Selection)]
+    among: list[npt.NDArray[np.int64]] | None = None
+    if any(kept.among is not None for _, kept, _, _ in found):
+        among = [(np.arange(count) if kept.among is None else kept.among) + base for _, kept, base, count in found]
+        bases = np.cumsum([0, *(len(each) for each in among)])
+        found = [(mine, kept, int(base), 0) for (mine, kept, _, _), base in zip(found, bases[:-1], strict=True)]
     lo, hi = np.zeros(examples, np.int64), np.zeros(examples, np.int64)
     skips = []
-    for mine, kept, base in parts:
-        assert isinstance(kept, Selection)  # noqa: S101 - the others were seen above
+    for mine, kept, base, _ in found:
         lo[mine], hi[mine] = kept.lo + base, kept.hi + base
         skips.append((mine, kept.skipped + base, np.diff(kept.skipped_at)))
     skipped = _ordered_lists(skips, examples)
     # What was seen beside the kept ones is of no use here; this takes no memory.
     none = np.broadcast_to(np.int64(0), examples)
-    return Selection(lo, hi, skipped.offsets, skipped.positions, none, none, none)
+    whole = None if among is None else np.concatenate([*among, [rows]])
+    return Selection(lo, hi, skipped.offsets, skipped.positions, none, none, none, whole)
 
 
 def _ordered_lists(parts: Sequence[tuple[Any, Any, Any]], examples: int) -> Ragged:

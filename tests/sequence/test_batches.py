@@ -26,6 +26,7 @@ from tests.sequence.oracle import Past
 from tests.sequence.token_world import (
     EVENTS,
     ITEMS,
+    WHERE,
     World,
     bucket_of,
     examples_of,
@@ -39,6 +40,8 @@ KINDS = ("view", "buy", "cart")
 EVENT = st.tuples(
     st.sampled_from(["ann", "bob", "cy"]),
     st.integers(0, 9),
+    st.integers(9, 12) | st.just(0),
+    st.integers(0, 6) | st.none(),
     st.sampled_from(KINDS),
     st.integers(0, 4) | st.none(),
     st.sampled_from([0.0, 1.5, -2.0, 7.25]) | st.none(),
@@ -74,7 +77,16 @@ def _table(rows: Sequence[Any], schema: pa.Schema) -> pa.Table:
 @st.composite
 def definitions(draw: st.DrawFn) -> Definition:
     kinds = draw(st.lists(st.sampled_from(KINDS), min_size=1, unique=True))
-    rules = tuple(EventRule(kind, draw(st.integers(1, 4)), draw(st.sampled_from([None, 0, 3]))) for kind in kinds)
+    rules = tuple(
+        EventRule(
+            kind,
+            draw(st.integers(1, 4)),
+            draw(st.sampled_from([None, 0, 3])),
+            draw(st.sampled_from([None, None, *WHERE])),
+        )
+        for kind in kinds
+    )
+    identified = draw(st.booleans())
     layout = draw(st.sampled_from(["mixed", "per_type"]))
     enriched = Enrichment("category", "items", "category", "event_time", (("item", "item"),), "since")
     times = st.sampled_from(["event_time", "request_time", "latest"])
@@ -87,6 +99,10 @@ def definitions(draw: st.DrawFn) -> Definition:
         time_unit="us",
         type="kind",
         events=rules,
+        arrival=draw(st.sampled_from([None, "seen"])),
+        early="clip",
+        id=("number",) if identified else (),
+        dedupe=draw(st.sampled_from(["first", "last"])) if identified else "none",
         layout=layout,
         size=Size(
             length=draw(st.sampled_from([None, 1, 3])),
@@ -154,7 +170,7 @@ def _learned(world: World, definition: Definition, users: Any) -> dict[str, Any]
     }
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     events=st.lists(EVENT, max_size=25),
     items=st.lists(ITEM, max_size=10),
@@ -242,7 +258,7 @@ def _check_lists(definition: Definition, batch: pa.RecordBatch, expected: list[A
             assert [[token["raw"][name] for token in tokens] for tokens in lists] == got
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=st.lists(EVENT, max_size=25), definition=definitions(), moment=st.none() | st.integers(0, 11))
 def test_final_lists_are_the_histories_of_all_entities(
     tmp_path: Path, events: list[Any], definition: Definition, moment: int | None
@@ -270,7 +286,7 @@ def test_final_lists_are_the_histories_of_all_entities(
             assert np.allclose(ages, found[user][f"{group.prefix}age_s"])
 
 
-WORLD_EVENTS = [("ann", at, "view", at % 5, float(at), "t", [float(at), 1.0]) for at in range(8)]
+WORLD_EVENTS = [("ann", at, 0, None, "view", at % 5, float(at), "t", [float(at), 1.0]) for at in range(8)]
 PLAIN = Definition(
     "home", "events", ("user",), "ts", (EventRule("view", 3),), time_unit="us", type="kind", features=FEATURES[:9]
 )

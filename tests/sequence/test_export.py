@@ -48,7 +48,8 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
 
 
 def _reading(folder: Path, definition: Definition) -> Reading:
-    rows = [("ann", at, ("view", "buy")[at % 2], at, float(at), f"t{at}", [float(at), 1.0]) for at in range(8)]
+    kinds = ("view", "buy")
+    rows = [("ann", at, at, None, kinds[at % 2], at, float(at), f"t{at}", [float(at), 1.0]) for at in range(8)]
     table = pa.Table.from_pylist([dict(zip(EVENTS.names, row, strict=True)) for row in rows], schema=EVENTS)
     index = World(folder, table, {}).index(definition)
     return Reading(definition, index, {}, fit(definition, index, "v1"), folder=folder)

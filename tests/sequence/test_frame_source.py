@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,24 @@ def test_parts_are_read_from_a_file_named_by_the_content(tmp_path: Path, monkeyp
     assert 4 == len({part.id for part in parts})
     rows = [row for part in parts for chunk in read_part(part.task, ["s", "n"], 2) for row in chunk.to_pylist()]
     assert [{"s": str(n % 3), "n": n} for n in range(20)] == rows
-    before = stored.stat().st_mtime_ns
+    before = stored.stat().st_ino
     assert [part.task for part in parts] == [part.task for part in source(table, tmp_path / "frames").parts]
-    assert before == stored.stat().st_mtime_ns
+    assert before == stored.stat().st_ino
+
+
+def test_frames_that_nobody_wanted_for_a_month_go(tmp_path: Path) -> None:
+    """Storing a frame removes old ones, but none that was asked for since, and nothing else."""
+    old, wanted = pa.table({"n": [1]}), pa.table({"n": [2]})
+    _ = source(old, tmp_path).parts, source(wanted, tmp_path).parts
+    (tmp_path / "notes.txt").touch()
+    for path in tmp_path.iterdir():
+        os.utime(path, (1000, 1000))
+    _ = source(wanted, tmp_path).parts
+    assert 3 == len(list(tmp_path.iterdir()))
+    _ = source(pa.table({"n": [3]}), tmp_path).parts
+    left = sorted(tmp_path.iterdir())
+    assert 3 == len(left)
+    assert not [path for path in left if path.name.startswith(source(old, tmp_path).pin.identity[:32])]
 
 
 def test_a_frame_without_rows_has_no_parts(tmp_path: Path) -> None:

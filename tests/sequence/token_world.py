@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from nbplat.adapters.duckdb.conditions import DuckDBConditions
 from nbplat.remote.sequence.hashing import row_hash
 from nbplat.remote.sequence.tasks import Recipe
 from nbplat.sequence.definition import Definition, Enrichment
@@ -22,12 +23,14 @@ from nbplat.sequence.memory_index import MemoryIndex, index_in_memory
 from nbplat.sequence.ports import SourcePin
 from tests.sequence.oracle import Chosen, Past, chosen, histories, sequence
 
-__all__ = ["EVENTS", "ITEMS", "World", "examples_of", "expected_lists"]
+__all__ = ["EVENTS", "ITEMS", "WHERE", "World", "examples_of", "expected_lists"]
 
 EVENTS = pa.schema(
     {
         "user": pa.string(),
         "ts": pa.int64(),
+        "seen": pa.int64(),
+        "number": pa.int64(),
         "kind": pa.string(),
         "item": pa.int32(),
         "amount": pa.float64(),
@@ -36,6 +39,13 @@ EVENTS = pa.schema(
     }
 )
 ITEMS = pa.schema({"item": pa.int64(), "since": pa.int64(), "category": pa.string(), "emb": pa.list_(pa.float32())})
+
+
+WHERE = {
+    "amount > 0": lambda row: row["amount"] is not None and row["amount"] > 0,
+    "item IS NULL": lambda row: row["item"] is None,
+}
+"""Conditions, and what they mean."""
 
 
 @dataclass
@@ -62,6 +72,7 @@ class World:
         fields = {field.name: field.type for field in EVENTS}
         fields |= {field.name: field.type for field in enriched_fields(definition.enrich_index, self.sources)}
         columns = sorted(EVENTS.names)
+        wheres = sorted({rule.where for rule in definition.events if rule.where is not None})
         schema = pa.schema([pa.field(name, fields[name]) for name in sorted(fields)])
         recipe = Recipe(
             entity=list(definition.entity),
@@ -69,7 +80,7 @@ class World:
             types=sorted({rule.event_type for rule in definition.events} | set(types)),
             time=definition.time,
             arrival=definition.arrival,
-            early="refuse",
+            early=definition.early,
             id=list(definition.id),
             dedupe=definition.dedupe,
             time_unit="us",
@@ -78,11 +89,11 @@ class World:
             columns=schema.names,
             hashed=columns,
             schema=schema.serialize().to_pybytes(),
-            conditions=[],
+            conditions=[dict(DuckDBConditions().prepare(where, schema)) for where in wheres],
             enrich=[dict(task) for task in enrich_tasks(definition.enrich_index, self.sources, definition)],
             buckets=buckets,
         )
-        record = {"types": recipe["types"], "conditions": []}
+        record = {"types": recipe["types"], "conditions": wheres}
         return index_in_memory(record, recipe, FrameSource("events", self.events, self.folder))
 
     def joined(self, definition: Definition) -> dict[str, Joined]:
@@ -128,7 +139,7 @@ def expected_lists(
                 type=rule.event_type,
                 last=rule.last,
                 within=rule.within_us,
-                where=None,
+                where=None if rule.where is None else WHERE[rule.where],
                 as_of=moment,
                 strict=as_of.strict,
                 gap=as_of.gap_us,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from html import escape
 
 from nbplat.sequence.preview.compare_record import Comparison
-from nbplat.sequence.preview.explain_text import facts, headline, measure_texts
+from nbplat.sequence.preview.explain_text import facts, headline, measure_texts, side_names
 from nbplat.sequence.preview.figures import letters
 from nbplat.sequence.preview.html_charts import charts_html
 from nbplat.sequence.preview.html_leak import leak_html
@@ -87,7 +87,7 @@ def _notes(left_out: tuple[tuple[str, int], ...], note: str) -> str:
 def _compared(comparison: Comparison, look: Look, strips: int) -> str:
     left, right = comparison.left, comparison.right
     chars = letters(list(dict.fromkeys(each.event_type for each in (*left.types, *right.types))))
-    names = [escape(each.variant or each.version[:8]) for each in (left, right)]
+    names = [escape(name) for name in side_names(comparison)]
     rows = "".join(
         f'<tr><th scope="row">{escape(name)}<td class="n">{escape(one)}<td class="n">{escape(two)}'
         for name, one, two in map(measure_texts, comparison.measures)

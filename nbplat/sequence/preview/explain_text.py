@@ -10,7 +10,7 @@ from nbplat.sequence.preview.model_record import ModelView
 from nbplat.sequence.preview.record import Histogram, SequencePreview, Strip, Token
 from nbplat.sequence.preview.signs import MARKS, legend, sign
 
-__all__ = ["explain_comparison", "explain_preview", "headline", "heat", "measure_texts", "verdict"]
+__all__ = ["explain_comparison", "explain_preview", "headline", "heat", "measure_texts", "side_names", "verdict"]
 
 _TOKENS = 72
 _FIRST = 8
@@ -95,12 +95,19 @@ def measure_texts(measure: Measure) -> tuple[str, str, str]:
     return measure.name, shown(measure.left), shown(measure.right)
 
 
+def side_names(comparison: Comparison) -> list[str]:
+    """What the two sides are called: their variants, the name for what is no variant, and the versions where equal."""
+    sides = (comparison.left, comparison.right)
+    names = [each.variant or each.name for each in sides]
+    if names[0] != names[1]:
+        return names
+    return [f"{name} {each.version[:8]}" for name, each in zip(names, sides, strict=True)]
+
+
 def explain_comparison(comparison: Comparison) -> list[str]:
     """Two variants: one greppable line, the table, and their strips above each other."""
     left, right = comparison.left, comparison.right
-    names = [each.variant or each.name for each in (left, right)]
-    if names[0] == names[1]:
-        names = [f"{name} {each.version[:8]}" for name, each in zip(names, (left, right), strict=True)]
+    names = side_names(comparison)
     same = f"{comparison.examples_equal:,} of {left.looked.examples:,} examples equal"
     lines = [
         f"sequence {left.name}: {names[0]} against {names[1]}: {100 * comparison.overlap:.1f} % of the tokens shared"

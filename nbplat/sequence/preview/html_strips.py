@@ -15,7 +15,8 @@ from nbplat.sequence.preview.signs import legend, sign
 __all__ = ["Look", "main_style", "main_type", "strip_html", "strips_html"]
 
 
-_AFTER = 6
+# Of what is out so many boxes before the instant, the first ones of all, and so many at or after it.
+_OUT, _FIRST, _AFTER = 24, 4, 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +128,15 @@ def _attribute(name: str, text: str) -> str:
 def _kept(strip: Strip, limit: int) -> Iterator[tuple[Token | None, int, bool]]:
     """Tokens to draw, or None with how many are left out, and whether that is at or after the instant.
 
-    The oldest few stay, then what is nearest to the instant on both sides, and the very last one.
+    The oldest few stay, then tokens and what is out nearest to the instant on both sides, and the very last one.
     """
     omitted = dict(strip.omitted)
     tokens = strip.tokens
     split = next((at for at, token in enumerate(tokens) if token.time_us >= strip.as_of_us), len(tokens))
-    after = min(len(tokens) - split, _AFTER)
-    before = min(split, limit - after)
-    first = max(before // 10, 1) if before < split else 0
-    drawn = {*range(first), *range(split - before + first, split + after), len(tokens) - 1}
+    kept = [at for at in range(split) if tokens[at].selected]
+    out = [at for at in range(split) if not tokens[at].selected]
+    before = sorted([*kept, *out[-_OUT:]])[-limit:]
+    drawn = {*range(min(_FIRST, split)), *before, *range(split, min(split + _AFTER, len(tokens))), len(tokens) - 1}
     waiting = 0
     for place, token in enumerate(tokens):
         waiting += omitted.get(place, 0)

@@ -85,7 +85,8 @@ def read(index: Index, examples: Examples, columns: Sequence[str], budget: Budge
         columns: That `Events.rows` is to have.
     """
     bucket = index.bucket_of(examples.entity)
-    held = np.unique(bucket)
+    # Without examples one bucket still says what the events are like.
+    held = np.unique(bucket) if len(bucket) else np.zeros(1, np.int32)
     found: list[Read] = []
     events = 0
     for number in _spread(held):
@@ -111,15 +112,17 @@ def _spread(numbers: npt.NDArray[np.int32]) -> Iterator[int]:
 
 
 def _fewer(found: list[Read], most: int) -> list[Read]:
-    total = sum(len(each.places) for each in found)
-    if total <= most:
+    """Evenly spread over all of them; a bucket that keeps none stays read."""
+    ends = np.cumsum([len(each.places) for each in found])
+    if not len(ends) or ends[-1] <= most:
         return found
-    thin = []
-    for each in found:
-        keep = max(most * len(each.places) // total, 1)
-        at = np.unique(np.linspace(0, len(each.places) - 1, keep).astype(np.int64))
-        thin.append(each._replace(places=each.places[at]))
-    return thin
+    kept = np.unique(np.linspace(0, ends[-1] - 1, most).astype(np.int64))
+    cuts = np.searchsorted(kept, ends)
+    starts = [0, *cuts[:-1]]
+    return [
+        each._replace(places=each.places[kept[start:end] - (last - len(each.places))])
+        for each, start, end, last in zip(found, starts, cuts, ends, strict=True)
+    ]
 
 
 def staged(

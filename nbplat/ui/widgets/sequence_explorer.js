@@ -196,9 +196,10 @@ const SCALES = {
     const log = (seconds) => Math.sign(seconds) * Math.log10(1 + Math.abs(seconds) / 60);
     const ages = rows.flatMap((row) => (row.anchor ? row.tokens.map((token) => row.anchor.time - token.time) : []));
     const past = Math.max(1, ...ages.map(log)), next = Math.max(0.2, ...ages.map((age) => -log(age)));
-    const room = inner - 10, zero = (room * past) / (past + next);
-    const x = (token, row) => zero - (log(row.anchor.time - token.time) / past) * zero;
-    const at = (seconds) => zero - (log(seconds) / past) * zero;
+    // What lies behind is what is looked for: it keeps three quarters of the room at least.
+    const room = inner - 10, zero = room * Math.max(0.75, past / (past + next));
+    const at = (seconds) => zero - (log(seconds) / (seconds > 0 ? past : next)) * (seconds > 0 ? zero : room - zero);
+    const x = (token, row) => at(row.anchor.time - token.time);
     const names = [["1m", 60], ["10m", 600], ["1h", 3600], ["6h", 21600], ["1d", 86400], ["7d", 604800], ["30d", 2592000], ["1y", 31536000]];
     const ticks = names.flatMap(([name, seconds]) => [[at(seconds), name], [at(-seconds), `+${name}`]]).filter(([place]) => place > 0 && place < room);
     return { x, instant: (row) => at(row.anchor.time - row.strip.as_of), ticks, size: 4, zero, caption: state.align === "as_of" ? "age at the instant" : "before and after the aligned event" };
