@@ -172,3 +172,33 @@ def test_the_state_folder_is_private(configure: Callable[..., Config]) -> None:
     assert {path.stat().st_mode & 0o777 for path in config.home.iterdir()} == {0o600}
     store.close()
     assert config.home.stat().st_mode & 0o777 == 0o700
+
+
+_WRITES = """
+import sys
+from pathlib import Path
+from nbplat.adapters.store import open_store
+from nbplat.clock import SystemClock
+from nbplat.config import load_config
+from nbplat.job import RunDraft
+
+home = sys.argv[1]
+config = load_config({"home": home}, environ={}, cwd=Path(home), user_file=Path(home) / "none.toml")
+store = open_store(config, clock=SystemClock())
+store.open_run(RunDraft("sequence", "told", "x", "kept", frozenset(), {}, {}, "me"))
+store.close()
+"""
+
+
+def test_two_ledgers_in_one_process_see_what_another_process_writes(configure: Callable[..., Config]) -> None:
+    """A second opening leaves the first one its locks, so that another process's end does not take its log away."""
+    config = configure()
+    first = open_store(config, clock=FakeClock())
+    first.runs("sequence")
+    second = open_store(config, clock=FakeClock())
+    second.runs("sequence")
+    for told in (1, 2):
+        subprocess.run([sys.executable, "-c", _WRITES, str(config.home)], check=True, timeout=60)
+        assert told == len(first.runs("sequence")) == len(second.runs("sequence"))
+    first.close()
+    second.close()

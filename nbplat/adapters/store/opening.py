@@ -106,7 +106,11 @@ def _switch_to_wal(path: Path) -> None:
     deadline = time.monotonic() + BUSY_S
     try:
         # SQLite gives its side files the mode of the main one: the ledger is for its owner, whatever the umask.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        # Never of a file that is there: to close any descriptor of it drops this process's locks on it, also those of
+        # connections that are open; another process would then take itself for the last one and remove their WAL.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        pass
     except OSError as exc:
         raise SetupError(
             "store.not_writable",
