@@ -31,6 +31,7 @@ __all__ = [
 
 # Modules that play whole runs in many variants: minutes together, so the inner loop leaves them to `make test`.
 _THOROUGH = {
+    "test_any_days",
     "test_catalog_gone",
     "test_child",
     "test_diff",

@@ -20,7 +20,7 @@ from nbplat.sequence.states import ALL_RUNS, KIND, SequenceState, SequenceStep
 
 if TYPE_CHECKING:
     from nbplat.sequence.bound import Bound
-    from nbplat.sequence.ports import IndexState
+    from nbplat.sequence.ports import EventSource, IndexState
     from nbplat.sequence.sequences import Sequences
 
 __all__ = ["AMENDS", "Amendments"]
@@ -42,17 +42,12 @@ class Amendments:
 
         Raises:
             NotFound: ``sequence.not_built``.
+            NbplatError: the engine is unknown or cannot reach the files.
         """
-        sequences = self.sequences
-        return plan_increment(
-            bound,
-            self._state(bound),
-            sequences.sources.open(bound.declared.source),
-            sequences.enriching(bound),
-            engine=engine,
-            memory_bytes=sequences.memory_bytes,
-            slots=sequences.slots,
-        )
+        state, source = self._state(bound), self.sequences.sources.open(bound.declared.source)
+        plan = plan_increment(bound, state, source, **self._with(bound, engine))
+        self._reachable(engine, source, state)
+        return plan
 
     def plan_correction(
         self, bound: Bound, window: tuple[int | None, int | None] = EVERYTHING, *, engine: str = "local"
@@ -63,17 +58,23 @@ class Amendments:
             NotFound: ``sequence.not_built``.
             Conflict: ``sequence.window_narrow``: the source has changed outside of the window.
         """
+        state, source = self._state(bound), self.sequences.sources.open(bound.declared.source)
+        plan = plan_correction(bound, state, source, window=window, **self._with(bound, engine))
+        self._reachable(engine, source, state)
+        return plan
+
+    def _with(self, bound: Bound, engine: str) -> dict[str, Any]:
         sequences = self.sequences
-        return plan_correction(
-            bound,
-            self._state(bound),
-            sequences.sources.open(bound.declared.source),
-            sequences.enriching(bound),
-            window=window,
-            engine=engine,
-            memory_bytes=sequences.memory_bytes,
-            slots=sequences.slots,
-        )
+        return {
+            "enrich": sequences.enriching(bound),
+            "engine": engine,
+            "memory_bytes": sequences.memory_bytes,
+            "slots": sequences.slots,
+        }
+
+    def _reachable(self, engine: str, source: EventSource, state: IndexState) -> None:
+        reads = next((str(part.task.get("path", "")) for part in source.parts), "")
+        self.sequences.farms.check_farm(engine, reads, self.sequences.tables.folder(state.pin.table))
 
     def correct(
         self,

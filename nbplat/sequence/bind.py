@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from nbplat.errors import RequestError
+from nbplat.remote.sequence.stored_rows import index_type
 from nbplat.sequence.bind_columns import available_columns, check_events, check_examples
 from nbplat.sequence.bind_enrich import bind_enrichments, enrichment_tables
 from nbplat.sequence.bind_features import bind_features
@@ -74,6 +75,8 @@ def bind(
         [pa.field(name, decoded(events.field(name).type)) for name in columns]
         + [pa.field(each.name, decoded(tables[each.table].field(each.column).type)) for each in indexed]
     )
+    # A column that the source widens makes another index: the stored one cannot hold its values.
+    record["column_types"] = {field.name: str(index_type(field.type)) for field in schema}
     read = {each.column for each in chosen.features}
     read |= {rule.select.column for rule in chosen.events if rule.select is not None}
     return Bound(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
@@ -15,6 +16,8 @@ from nbplat.sequence.where_text import where_columns
 
 __all__ = ["available_columns", "check_events", "check_examples"]
 
+# As a cast to text spells it.
+_WHOLE = re.compile(r"(?:0|-?[1-9][0-9]*)\Z", re.ASCII)
 _TYPE_KINDS = ("text", "integer", "boolean")
 
 
@@ -40,7 +43,9 @@ def check_events(part: Definition, events: pa.Schema, available: Mapping[str, pa
             message = f"{part.source} has more than one column {name!r}"
             raise fault("column", message, "rename one of them", part.place(*path))
         _check_role(part, path, name, decoded(events.field(name).type))
+    kind = kind_of(events.field(part.type).type)
     for rule in part.events:
+        _check_type(part, rule, kind)
         _check_rule(part, rule, events, available)
     for name in part.show:
         if name not in available:
@@ -70,6 +75,16 @@ def _check_role(part: Definition, path: tuple[str, ...], name: str, kind: pa.Dat
     elif kind_of(kind) not in ORDERED:
         fix = "name columns of numbers, texts, booleans, times or binaries"
         raise fault(role, f"{role}: {name} is of type {kind}, which has no order", fix, place)
+
+
+def _check_type(part: Definition, rule: EventRule, kind: str) -> None:
+    """A type that no value of the column can be spelled as would be an empty sequence for ever."""
+    text = rule.event_type
+    never = (kind == "integer" and not _WHOLE.match(text)) or (kind == "boolean" and text not in ("true", "false"))
+    if never:
+        spelled = "true or false" if kind == "boolean" else "a whole number such as 3"
+        message = f"events: {part.type} is of type {kind}, and no value of it is {text!r}"
+        raise fault("type", message, f"write {spelled}, or name another type:", part.place("events", text))
 
 
 def _check_rule(part: Definition, rule: EventRule, events: pa.Schema, available: Mapping[str, pa.DataType]) -> None:

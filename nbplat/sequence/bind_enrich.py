@@ -8,6 +8,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from nbplat.errors import did_you_mean
+from nbplat.remote.sequence.enriching import FROM
 from nbplat.sequence.column_kinds import ORDERED, kind_of, time_fault
 from nbplat.sequence.definition import Definition, Enrichment
 from nbplat.sequence.nodes import fault
@@ -44,12 +45,17 @@ def _bound(
     noted: list[str],
 ) -> Enrichment:
     shown, place = join_path(*path), part.place(*path)
+    others = {e.name for e in (*part.enrich_index, *part.enrich_read)}
+    if each.name + FROM in {*events.names, *others}:
+        fix = f"call it otherwise: the index keeps from when its value holds as {each.name}{FROM}"
+        raise fault("enrich", f"{shown}: there is a column {each.name + FROM!r}", fix, place)
     if each.name in events.names:
         fix = f"call it otherwise: {each.name}_of_{each.table.rpartition('.')[2]}"
         raise fault("enrich", f"{shown}: the events have a column {each.name!r} already", fix, place)
     table = tables.get(each.table)
     if table is None:
-        raise fault("enrich", f"{shown}: there is no table {each.table}", did_you_mean(each.table, tables), place)
+        fix = did_you_mean(each.table, tables) or "name a table that is there"
+        raise fault("enrich", f"{shown}: there is no table {each.table}", fix, place)
     _check_column(each.column, table, each.table, shown, part.place(*path, "column"))
     time = each.time
     if time is None:

@@ -28,7 +28,7 @@ class Bound:
         variant: Name of the variant; None: the definition itself.
         version: Of the definition as declared, or of the variant as declared. (`definition` has more filled in, and
             another version.)
-        index_record: What decides the index, as JSON.
+        index_record: What decides the index, as JSON; with the types of its columns, ``column_types``.
         index_version: SHA-256 of `index_record`.
         index_columns: Columns of the events that the index stores, and that break ties and tell exact duplicates:
             entity, type, time, arrival and id first, then the others by name; each once.

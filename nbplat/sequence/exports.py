@@ -61,14 +61,15 @@ class Exports:
         """
         sequences = self.sequences
         sequences.bind(definition, variant=variant, examples=on)
-        source = sequences.sources.open(on)
+        source, events = sequences.sources.open(on), sequences.sources.open(definition.source)
         taken = keys_among(source.schema.names) if carry is None else tuple(carry)
         check_export(definition.name, sequences.exports, to, form, replace=replace)
         run = sequences.keep(definition, owner=owner)
         # A frame lives in this process only: its rows are stored now.
-        _ = source.parts if source.pin.kind == "frame" else ()
+        _ = [each.parts for each in (source, events) if each.pin.kind == "frame"]
         params = {
             "variant": variant,
+            "events": events.pin.record(),
             "examples": source.pin.record(),
             "to": to,
             "form": form,
@@ -81,8 +82,9 @@ class Exports:
 
     def do(self, run: Run, context: StepContext) -> dict[str, Any]:
         """Write; the table is as it was until the one commit at the end."""
-        sequences, params = self.sequences, context.job.params
-        bound = sequences.bind(sequences.definition(run), variant=params["variant"])
+        params, definition = context.job.params, self.sequences.definition(run)
+        sequences = self.sequences.pinned({definition.source: SourcePin.from_record(params["events"])})
+        bound = sequences.bind(definition, variant=params["variant"])
         index = sequences.open(bound)
         pin = SourcePin.from_record(params["examples"])
         examples = read_examples(sequences.sources.open(pin.name, pin), bound.definition, params["carry"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,13 +20,20 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from nbplat.remote.sequence.events import Events
+    from nbplat.remote.sequence.order import Ordering
 
 __all__ = ["MemoryIndex", "index_in_memory", "place_in_buckets"]
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryIndex:
-    """Implements `nbplat.sequence.ports.Index`."""
+    """Implements `nbplat.sequence.ports.Index`.
+
+    Attributes:
+        rows: The events in the order in which they were read, in the types of the index.
+        order: Of each bucket; its events are taken from `rows` when they are asked for, column by column.
+        joined: Columns of `rows` that were asked for, in one chunk.
+    """
 
     record: Mapping[str, Any]
     report: IndexReport
@@ -35,7 +42,9 @@ class MemoryIndex:
     types: tuple[str, ...]
     buckets: int
     entity: tuple[str, ...]
-    sorted: tuple[Events, ...]
+    rows: pa.Table = field(repr=False)
+    order: tuple[Ordering, ...] = field(repr=False)
+    joined: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def pin(self) -> SnapshotPin | None:
@@ -48,8 +57,14 @@ class MemoryIndex:
 
     def events(self, bucket: int, columns: Sequence[str]) -> Events:
         """See the port."""
-        found = self.sorted[bucket]
-        return found._replace(rows=found.rows.select(list(columns)))
+        for name in columns:
+            if name not in self.joined:
+                # Taking of many chunks would join them anew for each bucket.
+                self.joined[name] = self.rows.column(name).combine_chunks()
+        fields = [self.schema.field(name) for name in columns]
+        rows = pa.Table.from_arrays([self.joined[name] for name in columns], schema=pa.schema(fields))
+        # Without columns a table has no rows either, and there is nothing to take.
+        return self.order[bucket].events(rows if columns else self.rows.select([]))
 
 
 def place_in_buckets(entity: pa.Table, types: Sequence[pa.DataType], buckets: int) -> npt.NDArray[np.int32]:
@@ -85,25 +100,22 @@ def index_in_memory(
         RequestError: ``sequence.too_big``, the source has more.
         DataError: times that cannot be read; ``sequence.early``.
     """
-    from nbplat.remote.sequence.direct import rows_by_bucket, screen_all
-    from nbplat.remote.sequence.sorting import sort_events
+    from nbplat.remote.sequence.direct import screen_all
+    from nbplat.remote.sequence.sorting import order_buckets
     from nbplat.remote.sequence.tally import add
 
     with our_errors():
         rows, screened = screen_all(source.read(recipe["read"]), recipe, limit_bytes=limit_bytes)
-        events, tallies = [], [screened]
-        for mine in rows_by_bucket(rows, recipe):
-            sorted_, tally = sort_events(mine, recipe)
-            events.append(sorted_)
-            tallies.append(tally)
-    size = sum(each.rows.nbytes + 8 * len(each.time_us) for each in events)
+        order, rows, tally = order_buckets(rows, recipe)
+    size = rows.nbytes + 8 * sum(len(each.time_us) for each in order)
     return MemoryIndex(
         record=record,
-        report=report_of(add(tallies), recipe, source.pin.name, size),
+        report=report_of(add([screened, tally]), recipe, source.pin.name, size),
         source=source.pin,
         schema=pa.ipc.read_schema(pa.py_buffer(recipe["schema"])),
         types=tuple(recipe["types"]),
         buckets=recipe["buckets"],
         entity=tuple(recipe["entity"]),
-        sorted=tuple(events),
+        rows=rows,
+        order=tuple(order),
     )

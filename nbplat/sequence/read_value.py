@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from nbplat.errors import did_you_mean
@@ -131,6 +131,14 @@ class Reading:
             fix = did_you_mean(text, choices) if text else f"write one of {', '.join(choices)}"
             raise fault("value", f"{join_path(*path)}: {node.shown} is not possible", fix, node.place)
         return text
+
+    def word(self, keys: Mapping[str, Entry], name: str, *above: str) -> str | None:
+        """A word of the closed set that `KEYS` has for a key; None, and the default noted, when it is not written."""
+        path = (*above, name)
+        if name in keys:
+            return self.choice(keys[name].node, path, key(join_path(*path)).choices)
+        self.default(path)
+        return None
 
     def duration(self, node: Node, path: Sequence[str], *, least_us: int = 0) -> int:
         """Microseconds of a duration."""

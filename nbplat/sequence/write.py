@@ -11,7 +11,7 @@ from nbplat.sequence.durations import duration_text
 from nbplat.sequence.enrich_text import enrichment_keys, enrichment_text
 from nbplat.sequence.feature_options import option_text, written_options
 from nbplat.sequence.feature_text import feature_text
-from nbplat.sequence.read import type_token
+from nbplat.sequence.read_shape import type_token
 from nbplat.sequence.select_text import select_text
 
 __all__ = ["to_keys", "to_yaml"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,9 @@ class Asked:
         start, end: ISO moments of a half-open window; None leaves that side open.
         publish: A correction also writes what it found.
         to: The table that an export makes.
+        replace: An export takes the place of any table of that name.
+        form: ``lists`` or ``padded``, of an export.
+        carry: Columns of the examples that an export takes along; None: those that tell one example from another.
     """
 
     name: str
@@ -56,7 +59,9 @@ class Asked:
     end: str | None = None
     publish: bool = False
     to: str | None = None
-    carry: tuple[str, ...] = field(default=())
+    replace: bool = False
+    form: str = "lists"
+    carry: tuple[str, ...] | None = None
 
 
 def definition_of(sequences: Sequences, asked: Asked) -> Definition:
@@ -199,7 +204,9 @@ def export(sequences: Sequences, asked: Asked) -> dict[str, Any]:
         asked.to,
         owner=asked.owner,
         variant=asked.variant,
-        carry=asked.carry or None,
+        form=asked.form,
+        carry=asked.carry,
+        replace=asked.replace,
     )
     return _queued(run, job, [])
 

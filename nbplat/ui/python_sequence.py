@@ -275,6 +275,8 @@ class Sequence:
         on: Any = None,
         *,
         file: str | Path | None = None,
+        form: str = "lists",
+        carry: ListOf[str] | None = None,
         replace: bool = False,
         wait: bool = True,
         show: Any = lambda _result: None,
@@ -283,6 +285,8 @@ class Sequence:
 
         Args:
             to: ``namespace.table``; an earlier export of this sequence is replaced, another table is not.
+            form: ``lists`` as long as they are, or ``padded`` ones with a mask.
+            carry: Columns of the examples to take along; None: ``id`` and those that end in ``_id``.
             replace: Take the place of any table of that name.
         """
         from nbplat.ui.handlers.sequence_steps import exported, exported_file
@@ -290,7 +294,8 @@ class Sequence:
         if file is not None:
             return exported_file(self.definition, file)
         self.subject.examples(on)
-        return exported(self.subject, to, replace=replace, wait=wait, show=show)
+        request = {"to": to, "form": form, "carry": None if carry is None else list(carry), "replace": replace}
+        return exported(self.subject, request, wait=wait, show=show)
 
     def diff(self, other: Sequence | None = None) -> Result:
         """What differs from another definition, or (None) between this one and its index."""

@@ -138,7 +138,7 @@ CELLS = (
 )
 LOOK = """
 import json
-batch = told.batches(rows=100, carry=["label"])[0]
+batch = told.batches(rows=100, carry=["label"], pad_to="length")[0]
 print(json.dumps({
     "version": told.version, "leak": told.preview().leak.share, "leaks": leaks.preview().leak.share,
     "shape": list(batch["stock_code"].shape), "labels": int(batch["label"].sum()),
@@ -185,6 +185,9 @@ events:
 as_of: {time: label_ts}
 """
 PYTHON = """
+def listed(sequence):
+    return sequence.features(carry=["example_id"]).sort_by("example_id")
+
 tabled = nb.sequence("tabled", \"\"\"
 source: retail.events
 entity: customer_id
@@ -196,7 +199,7 @@ as_of: {time: label_ts}
 \"\"\", on="retail.train", examples=2)
 built = tabled.build()
 print(json.dumps({
-    "same": tabled.features().equals(framed.features()),
+    "same": listed(tabled).equals(listed(framed)),
     "text": framed.build().text, "tabled": built.text,
     "versions": [framed.version == tabled.version, nb.Sequence.kept("tabled") == tabled],
 }))

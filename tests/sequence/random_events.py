@@ -13,7 +13,7 @@ import pyarrow as pa
 from hypothesis import strategies as st
 
 from nbplat.remote.sequence.events import Events, Rule
-from nbplat.remote.sequence.order import Counts, order_events
+from nbplat.remote.sequence.order import Counts, order_events, ordering
 
 LEAST, MOST = -(1 << 63), (1 << 63) - 1
 TYPES = ("click", "repin", "Été")
@@ -61,18 +61,25 @@ class Case:
     def ordered(self, rows: pa.Table | None = None) -> tuple[Events, Counts]:
         """The kernels' answer for these rows, all of them when none are given."""
         rows = self.rows if rows is None else rows
-        return order_events(
-            rows,
-            entity=self.entity,
-            type="k",
-            types=self.types,
-            time_us=rows["t"],
-            id=self.id,
-            hashed=self.hashed,
-            seen_us=rows["s"] if self.arrival else None,
-            passes=passes(rows),
-            dedupe=self.dedupe,
-        )
+        return order_events(rows, **self._declared(rows))
+
+    def in_buckets(self, bucket: Any, buckets: int) -> list[Events]:
+        """All rows ordered at once, then split by bucket."""
+        found = ordering(self.rows, **self._declared(self.rows), bucket=bucket)
+        return [part.events(self.rows) for part in found.split(bucket, buckets)]
+
+    def _declared(self, rows: pa.Table) -> dict[str, Any]:
+        return {
+            "entity": self.entity,
+            "type": "k",
+            "types": self.types,
+            "time_us": rows["t"],
+            "id": self.id,
+            "hashed": self.hashed,
+            "seen_us": rows["s"] if self.arrival else None,
+            "passes": passes(rows),
+            "dedupe": self.dedupe,
+        }
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from nbplat.job import JobState
 from tests.fixtures.lakehouse import Killed, Lake
 from tests.sequence.days import SOURCE, Days, definition, events
 
+pytestmark = pytest.mark.process
+
 OF = definition(id="event_id", dedupe="first")
 
 

@@ -6,13 +6,17 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nbplat.adapters.duckdb.conditions import DuckDBConditions
 from nbplat.errors import RequestError
 from nbplat.sequence.bind import bind, tables_of
 from nbplat.sequence.bound import Bound
 from nbplat.sequence.definition import Definition
-from nbplat.sequence.parse import parse_definition
+from nbplat.sequence.index_record import index_columns
+from nbplat.sequence.parse import from_keys, parse_definition
+from tests.sequence.definitions import definition_keys
 
 UTC = pa.timestamp("us", tz="UTC")
 NAIVE = pa.timestamp("ns")
@@ -243,6 +247,7 @@ MISFITS = [
     ("arrival: ingest", "column", "line 4, column 10", "did you mean ingest_ts?"),
     ("id: [event_id, itm]", "column", "line 5, column 16", "item_id"),
     ("type: amount", "type", "line 9, column 7", "texts, integers or booleans"),
+    ("type: item_id", "type", "line 7, column 3", "write a whole number"),
     ("type: kind", "column", "line 9, column 7", "known:"),
     ("as_of: {time: lable_ts}", "column", "line 9, column 15", "did you mean label_ts"),
     ("as_of: {time: label}", "time", "line 9, column 15", "an integer. time_unit: ms"),
@@ -259,6 +264,12 @@ MISFITS = [
     ("features: {loose: embedding}", "feature", "line 9, column 19", "write embedding(size=64)"),
     ("features: {vector: embedding(size=9)}", "feature", "line 9, column 20", "write size=8"),
     ("enrich: {read: {country: users.country @ latest}}", "enrich", "line 9, column 26", "country_of_users"),
+    (
+        "enrich: {read: {e: items.emb @ latest, e__from: flat.colour @ latest}}",
+        "enrich",
+        "line 9, column 20",
+        "from when",
+    ),
     ("enrich: {read: {e: itms.category @ latest}}", "enrich", "line 9, column 20", "did you mean lake.items"),
     ("enrich: {read: {e: items.categry @ latest}}", "column", "line 9, column 20", "did you mean category?"),
     ("enrich: {read: {e: users.level @ latest}}", "time", "line 9, column 20", "since of lake.users is a time without"),
@@ -438,3 +449,55 @@ def test_two_columns_of_one_name_are_refused() -> None:
             parse_definition(BASE.replace("event_id", "amount"), "home"),
             EVENTS.append(pa.field("amount", pa.int64())),
         )
+
+
+def test_types_of_integers_and_booleans_are_written_as_their_text() -> None:
+    """The type column may be of numbers or booleans; a type is spelled as a cast to text spells it."""
+    for kind, types in ((pa.int16(), ("404", "-1", "0")), (pa.bool_(), ("true", "false"))):
+        events = EVENTS.set(4, pa.field("event_type", kind))
+        text = BASE.partition("events:")[0] + "events: {" + ", ".join(f"{name}: {{}}" for name in types) + "}\n"
+        assert tuple(sorted(types)) == bind(parse_definition(text, "home"), events).types
+        with pytest.raises(RequestError, match=r"sequence\.type.*line 7, column 3"):
+            bind(parse_definition(BASE, "home"), events)
+
+
+_KINDS = st.sampled_from([*(kind for pair in ENTITIES for kind in pair), UTC, NAIVE, *(field.type for field in EVENTS)])
+
+
+@settings(max_examples=60, deadline=None)
+@given(keys=definition_keys(), data=st.data())
+def test_any_definition_is_bound_to_any_schema_or_refused(keys: dict[str, Any], data: st.DataObject) -> None:
+    """Whatever the types are, the answer is what to store and read, or an error of ours with a fix."""
+    made = from_keys("s", **keys)
+    enriched = {each.name for each in (*made.enrich_index, *made.enrich_read)}
+    fitting = _fitting(made)
+    odd = data.draw(st.dictionaries(st.sampled_from(sorted(fitting)), _KINDS, max_size=2))
+    events = pa.schema([(name, odd.get(name, kind)) for name, kind in fitting.items() if name not in enriched])
+    tables = {}
+    for table in tables_of(made):
+        columns = {name: data.draw(_KINDS) if data.draw(st.booleans()) else UTC for name in _columns_of(made, table)}
+        tables[table] = pa.schema(columns)
+    try:
+        bound = bind(made, events, events, tables)
+    except RequestError as error:
+        assert error.fix  # noqa: PT017 - either answer is right
+        return
+    assert set(bound.index_schema.names) == {*bound.index_columns, *(each.name for each in made.enrich_index)}
+    assert set(bound.feature_columns) <= {*bound.index_columns, *enriched}
+
+
+def _fitting(made: Definition) -> dict[str, pa.DataType]:
+    """A type that fits each column of the events and examples, as far as one column can."""
+    kinds = {"age": UTC, "age_log": UTC, "embedding": pa.list_(pa.float32(), 4)}
+    numbers = dict.fromkeys(("bucket", "quantile", "number"), pa.float64())
+    found = {name: pa.string() for name in (*index_columns((made,)), "amount", "q", "country", "ok", "x", "a b")}
+    found |= {each.column: (kinds | numbers).get(each.function, pa.string()) for each in made.features}
+    found |= {rule.select.column: pa.list_(pa.float64()) for rule in made.events if rule.select is not None}
+    found |= {rule.select.to: pa.list_(pa.float64()) for rule in made.events if rule.select is not None}
+    return found | {made.type: pa.string(), made.as_of.time: UTC, made.time: UTC, made.arrival or made.time: UTC}
+
+
+def _columns_of(made: Definition, table: str) -> list[str]:
+    found = [each for each in (*made.enrich_index, *made.enrich_read) if each.table == table]
+    pairs = [theirs for each in found for _, theirs in each.on]
+    return [*(each.column for each in found), *(each.time for each in found if each.time), *pairs, made.entity[0]]

@@ -339,6 +339,7 @@ def test_every_error_code_stands_on_the_page() -> None:
 
 
 READERS = (
-    *("nodes yaml_nodes read_value read feature_text feature_options select_text enrich_text variants parse".split()),
-    *("bind bind_columns bind_enrich bind_features index_record definition_file definition_json".split()),
+    *("nodes yaml_nodes parse read read_value read_events read_shape read_times feature_text feature_options".split()),
+    *("select_text enrich_text variants bind bind_columns bind_enrich bind_features index_record".split()),
+    *("definition_file definition_json".split()),
 )

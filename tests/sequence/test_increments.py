@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from nbplat.errors import Conflict
 from nbplat.sequence import compact
 from nbplat.terms import local_path
 from tests.fixtures.lakehouse import Lake
@@ -194,3 +195,47 @@ def fresh_events(days: Days, keys: dict[str, Any]) -> list[tuple[str, str, float
     """Of an index that is built at once, which may have more buckets."""
     days.build(definition("fresh", **keys))
     return sorted(days.events(definition("fresh", **keys)))
+
+
+def test_a_folder_of_files_is_followed(days: Days, tmp_path: Path) -> None:
+    """New Parquet files are added; when an old one was written again everything is compared, and the reason is said."""
+    folder = tmp_path / "events"
+    folder.mkdir()
+    keys = {"source": f"'{folder}/*.parquet'", **BY_ID}
+    pq.write_table(events([{"user": "a", "day": 0, "id": 1}]), folder / "0.parquet")
+    days.build(definition(**keys))
+    pq.write_table(events([{"user": "a", "day": 1, "id": 2}]), folder / "1.parquet")
+    job = days.build(definition(**keys))
+    assert "increment" == job.result["diff"]["kind"]  # type: ignore[union-attr,index]
+    pq.write_table(events([{"user": "b", "day": 5, "id": 9}, {"user": "c", "day": 5, "id": 8}]), folder / "0.parquet")
+    diff = days.build(definition(**keys)).result["diff"]  # type: ignore[union-attr,index]
+    assert ("everything", 2, 1, 0) == tuple(diff[name] for name in ("kind", "added", "removed", "changed"))
+    assert "was not only appended to" in diff["reason"]
+    pq.write_table(events([{"user": "b", "day": 5, "id": 9}]), folder / "0.parquet")
+    with pytest.raises(Conflict, match="its files do not say at which times"):
+        days.correct(definition(**keys), window=(us(0), us(9)))
+    days.correct(definition(**keys))
+    assert fresh(days, **keys) == days.content(definition(**keys))
+
+
+def test_enrichments_follow_too(days: Days) -> None:
+    """New events get the values of today; stored events keep theirs until a correction shows and mends them."""
+    keys = {"enrich": "{index: {grade: shop.grades.grade @ latest on user_id=user_id}}"}
+    grades = pa.table({"user_id": ["a", "b"], "grade": ["low", "low"]})
+    days.lake.make("shop.grades", grades, partitioned=False)
+    days.start(events([{"user": "a", "day": 0}]))
+    days.build(definition(**keys))
+    days.lake.table("shop.grades").overwrite(pa.table({"user_id": ["a", "b"], "grade": ["high", "high"]}))
+    days.add(events([{"user": "b", "day": 1}]))
+    days.build(definition(**keys))
+    assert {"a": "low", "b": "high"} == _grades(days, keys)
+    diff = days.correct(definition(**keys))
+    assert (0, 0, 1, {"grade": 1}) == (diff.added, diff.removed, diff.changed, dict(diff.fields))
+    assert {"a": "high", "b": "high"} == _grades(days, keys)
+    assert fresh(days, **keys) == days.content(definition(**keys))
+
+
+def _grades(days: Days, keys: dict[str, Any]) -> dict[str, str]:
+    index = days.index(definition(**keys))
+    rows = [index.events(bucket, ["user_id", "grade"]).rows.to_pylist() for bucket in range(index.buckets)]
+    return {row["user_id"]: row["grade"] for found in rows for row in found}

@@ -107,6 +107,21 @@ def test_the_time_of_an_enrichment_decides_whether_it_leaks(tmp_path, at, verdic
     assert future == verdicts(leak)["enrichment_after_example"][1]
 
 
+@pytest.mark.parametrize(("at", "verdict", "future"), [("event_time", "ok", 0), ("latest", "leak", 1)])
+def test_an_enrichment_stored_with_the_index_is_held_against_the_instant_as_well(tmp_path, at, verdict, future):
+    """From when a stored value held is stored beside it, so that a build @ latest shows what it lets in."""
+    price = Enrichment("price", "items", "price", at, (("id", "id"),), "since")
+
+    preview = seen(replace(RIGHT, enrich_index=(price,)), tmp_path)
+
+    assert (verdict, future, 3) == (preview.leak.verdict, preview.leak.future, preview.leak.tokens)
+    assert [("price", 3, 3)] == [(each.name, each.count, each.of) for each in preview.hits]
+    first = next(token for strip in preview.strips for token in strip.tokens if token.time_us == 10_000_000)
+    expected = ("1", 0) if at == "event_time" else ("2", 40_000_000)
+    assert expected == (first.enriched[0].value, first.enriched[0].valid_from_us)
+    assert (("enrichment",) if future else ()) == first.future
+
+
 def test_latest_without_a_time_column_is_a_risk_that_cannot_be_counted(tmp_path):
     """A table without a time column cannot show from when its values hold: the panel says at risk and what to name."""
     keyed = pa.table({"id": pa.array(range(1, 7), pa.int64()), "price": [float(n) for n in range(6)]})

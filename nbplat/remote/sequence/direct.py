@@ -54,6 +54,8 @@ def rows_by_bucket(rows: pa.Table, recipe: Recipe) -> Iterator[pa.Table]:
         yield rows
         return
     bucket = bucket_of(rows.select(recipe["entity"]), recipe["buckets"])
+    # Taking of many chunks would join them anew for each bucket.
+    rows = rows.combine_chunks()
     order = np.argsort(bucket, kind="stable")
     ends = np.cumsum(np.bincount(bucket, minlength=recipe["buckets"])).tolist()
     for start, end in zip([0, *ends], ends):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from .dedupe import first_or_last
 from .events import Events
@@ -73,8 +74,32 @@ class Ordering(NamedTuple):
 
     def events(self, rows: pa.Table) -> Events:
         """The events, with columns of the input in the total order."""
-        taken = rows.take(pa.array(self.order))
-        return Events(taken, *self[1:9])
+        return Events(_taken(rows, self.order), *self[1:9])
+
+    def split(self, bucket: Any, buckets: int) -> Iterator[Ordering]:
+        """Each bucket's part, also of an empty one, where it was ordered by bucket.
+
+        Nothing is copied. The counts stay those of all.
+
+        Args:
+            bucket: As it was given to `ordering`.
+        """
+        begins = np.flatnonzero(np.diff(self.entity, prepend=-1))
+        firsts = np.searchsorted(np.asarray(bucket)[self.order[begins]], np.arange(buckets + 1)).tolist()
+        cuts = np.append(begins, len(self.entity))[firsts].tolist()
+        for begin, end, first, last in zip(cuts, cuts[1:], firsts, firsts[1:]):
+            at = slice(begin, end)
+            seen, until, passes = (None if each is None else each[at] for each in self[6:9])
+            yield self._replace(
+                order=self.order[at],
+                entity=self.entity[at] - np.int32(first),
+                entities=self.entities.slice(first, last - first),
+                type=self.type[at],
+                time_us=self.time_us[at],
+                seen_us=seen,
+                until_us=until,
+                passes=passes,
+            )
 
 
 def order_events(
@@ -134,8 +159,13 @@ def ordering(
     seen_us: Any = None,
     passes: Any = None,
     dedupe: str = "none",
+    bucket: Any = None,
 ) -> Ordering:
-    """As `order_events`, without taking the columns: for those who take fewer of them, or fewer rows."""
+    """As `order_events`, without taking the columns: for those who take fewer of them, or fewer rows.
+
+    Args:
+        bucket: Integers ``[rows]``, a function of the entity: lower ones come first; see `Ordering.split`.
+    """
     names = tuple(sorted(types))
     steps, kept = _whole(rows, entity, type, time_us, seen_us)
     time, seen = _values(time_us), None if seen_us is None else _values(seen_us)
@@ -152,9 +182,12 @@ def ordering(
         kept = np.flatnonzero(wanted) if kept is None else kept[wanted[kept]]
     few = rows.select(list(dict.fromkeys([*entity, *id, *hashed])))
     until, gone = None, np.empty(0, np.int64)
+    bucket = None if bucket is None else np.asarray(bucket)
     if kept is not None:
         few = few.take(pa.array(kept))
-        code, time, seen, passes = (None if each is None else each[kept] for each in (code, time, seen, passes))
+        code, time, seen, passes, bucket = (
+            None if each is None else each[kept] for each in (code, time, seen, passes, bucket)
+        )
     if dedupe in ("first", "last") and id:
         gone, until = first_or_last(few, entity, code, id, hashed, time, seen, dedupe)
     if len(gone):
@@ -163,10 +196,10 @@ def ordering(
         left = np.flatnonzero(stay)
         kept = left if kept is None else kept[left]
         few = few.take(pa.array(left))
-        code, time, seen, passes, until = (
-            None if each is None else each[left] for each in (code, time, seen, passes, until)
+        code, time, seen, passes, until, bucket = (
+            None if each is None else each[left] for each in (code, time, seen, passes, until, bucket)
         )
-    order, new_entity, tied, equal = _sorted(few, entity, code, time, id, hashed, dedupe == "exact")
+    order, new_entity, tied, equal = _sorted(few, bucket, entity, code, time, id, hashed, dedupe == "exact")
     first = np.flatnonzero(new_entity)
     entities = pa.table({name: _decoded(few[name]).take(pa.array(order[first])) for name in entity})
     seen, until, passes = (None if each is None else each[order] for each in (seen, until, passes))
@@ -246,6 +279,13 @@ def _whole(
 
 def _type_codes(column: Any, names: tuple[str, ...], kept: Any | None) -> tuple[Any, dict[str, int]]:
     """Each row's place in `names`, -1 for other types, and how many rows there are of every type."""
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        # As a rule no row is of another type: then one look at each does.
+        found = pc.index_in(column, value_set=pa.array(names, column.type))
+        if not found.null_count:
+            places = found.to_numpy().astype(np.int16)
+            counts = np.bincount(places if kept is None else places[kept], minlength=len(names)).tolist()
+            return places, {name: count for name, count in zip(names, counts) if count}
     encoded = plain(column).dictionary_encode()
     values = encoded.dictionary
     if pa.types.is_large_binary(values.type):
@@ -254,9 +294,14 @@ def _type_codes(column: Any, names: tuple[str, ...], kept: Any | None) -> tuple[
         texts = values.cast(pa.string()).to_pylist()
     places = np.array([names.index(text) if text in names else -1 for text in texts] + [-1], dtype=np.int16)
     indices = encoded.indices.fill_null(len(texts)).to_numpy()
-    counts = np.bincount(indices if kept is None else indices[kept], minlength=len(texts))
-    found = {text: int(counts[at]) for at, text in enumerate(texts) if counts[at]}
-    return places[indices], dict(sorted(found.items()))
+    counts = np.bincount(indices if kept is None else indices[kept], minlength=len(texts)).tolist()
+    return places[indices], dict(sorted((text, count) for text, count in zip(texts, counts) if count))
+
+
+def _taken(rows: pa.Table, order: Any) -> pa.Table:
+    """Rows in another order, column by column: taking of many chunks at once would join all columns first."""
+    at = pa.array(order)
+    return pa.table({name: column.take(at) for name, column in zip(rows.column_names, rows.columns)}, rows.schema)
 
 
 def _decoded(column: Any) -> Any:
@@ -265,6 +310,7 @@ def _decoded(column: Any) -> Any:
 
 def _sorted(
     rows: pa.Table,
+    bucket: Any | None,
     entity: Sequence[str],
     code: Any,
     time: Any,
@@ -279,8 +325,8 @@ def _sorted(
     """
     if not rows.num_rows:
         return np.empty(0, np.int64), np.empty(0, dtype=bool), 0, 0
-    parts = [*(rank(rows[name], name) for name in entity), code, time]
-    order, new, new_entity = sort_by(parts, len(entity))
+    first = [*([] if bucket is None else [bucket]), *(rank(rows[name], name) for name in entity)]
+    order, new, new_entity = sort_by([*first, code, time], len(first))
     # A row ties when the one before or behind it has the same key.
     ties = ~new
     ties[:-1] |= ~new[1:]

@@ -15,6 +15,8 @@ _GRAINS = (86_400_000_000, 1_000_000, 1_000)
 _BLOCK = 1 << 16
 # Rows of a piece that is sorted on its own.
 _PIECE = 1 << 12
+# Bits by which rows are dealt to pieces, at most: numpy sorts 16 in linear time.
+_DIGIT = 16
 
 
 class Sorted(NamedTuple):
@@ -50,7 +52,7 @@ def sort_by(parts: Sequence[Any], first: int = 1) -> Sorted:
     if not len(parts[0]):
         return Sorted(np.empty(0, np.int64), np.empty(0, dtype=bool), np.empty(0, dtype=bool))
     keys = [_key(part) for part in parts]
-    if sum(key.bits for key in keys) <= 64:
+    if sum(key.bits for key in keys) <= 64 + _DIGIT:
         return _in_pieces(keys, sum(key.bits for key in keys[first:]))
     # Words of 16 bits sort in linear time, so that only what is wide is compared.
     order = np.lexsort([word for key in reversed(keys) for word in _words(key)])
@@ -70,7 +72,7 @@ def sort_runs(parts: Sequence[Any]) -> Any:
     keys = [_key(part) for part in parts]
     if sum(key.bits for key in keys) <= 64:
         # Numpy's stable sort of wide integers finds runs and merges them.
-        return np.argsort(_packed(keys), kind="stable")
+        return np.argsort(_packed(keys, 0)[1], kind="stable")
     return np.lexsort(list(reversed(parts)))
 
 
@@ -100,64 +102,70 @@ def _compact(key: _Key, at: slice) -> Any:
     return found // np.uint64(key.grain) if key.grain > 1 else found
 
 
-def _packed(keys: Sequence[_Key]) -> Any:
-    rows = len(keys[0].values)
-    found = np.zeros(rows, dtype=np.uint64)
+def _packed(keys: Sequence[_Key], dealt: int) -> tuple[Any, Any]:
+    """The keys behind one another as bits: the first `dealt` of them ``uint16[rows]``, the others ``uint64[rows]``."""
+    rows, rest = len(keys[0].values), sum(key.bits for key in keys) - dealt
+    digits, words = np.zeros(rows if dealt else 0, dtype=np.uint16), np.empty(rows, dtype=np.uint64)
     for begin in range(0, rows, _BLOCK):
         at = slice(begin, begin + _BLOCK)
-        block = found[at]
+        low = np.zeros(len(words[at]), dtype=np.uint64)
+        high = np.zeros_like(low)
         for key in keys:
-            if key.bits:
-                if key.bits < 64:
-                    block <<= np.uint64(key.bits)
-                block |= _compact(key, at)
-    return found
+            if key.bits == 64:
+                high, low = low, _compact(key, at)
+            elif key.bits:
+                high <<= np.uint64(key.bits)
+                high |= low >> np.uint64(64 - key.bits)
+                low <<= np.uint64(key.bits)
+                low |= _compact(key, at)
+        if dealt:
+            digits[at] = high if rest == 64 else low >> np.uint64(rest)
+            if 0 < rest < 64:
+                digits[at] |= (high << np.uint64(64 - rest)).astype(np.uint16)
+        words[at] = low & np.uint64((1 << rest) - 1)
+    return digits, words
 
 
 def _in_pieces(keys: Sequence[_Key], below: int) -> Sorted:
     """Deal the rows by the highest bits, in linear time, then sort what remains of the keys piece by piece.
 
-    A row's place goes into the low bits of the word that is sorted: several times as fast as sorting places by keys.
-
     Args:
         below: How many bits the keys behind the first ones take.
     """
-    bits = sum(key.bits for key in keys)
-    packed = _packed(keys)
-    count = len(packed)
-    dealt = min(16, (count // _PIECE).bit_length(), bits)
+    bits, count = sum(key.bits for key in keys), len(keys[0].values)
+    dealt = max(min(_DIGIT, (count // _PIECE).bit_length(), bits), bits - 64)
+    rest = bits - dealt
+    digits, words = _packed(keys, dealt)
     kind = np.int32 if count < 1 << 31 else np.int64
     if dealt:
-        digit = (packed >> np.uint64(bits - dealt)).astype(np.uint16)
-        rows = np.argsort(digit, kind="stable").astype(kind)
-        ends = np.cumsum(np.bincount(digit))
+        rows = np.argsort(digits, kind="stable").astype(kind)
+        sizes = np.bincount(digits)
+        pieces = np.flatnonzero(sizes)
+        ends = np.cumsum(sizes[pieces])
     else:
-        rows, ends = np.arange(count, dtype=kind), np.array([count])
-    new, new_first = np.empty((2, count), dtype=bool)
-    before = None
-    for begin, cuts in _together(ends):
-        end = cuts[-1]
-        mine = rows[begin:end]
-        words = packed[mine]
-        order, words = _sorted_words(words, bits - dealt, [cut - begin for cut in cuts])
-        rows[begin:end] = mine[order]
-        _mark(words, before, new[begin:end], np.uint64(0))
-        if below < 64:
-            _mark(words, before, new_first[begin:end], np.uint64(below))
-        before = words[-1]
-    if below >= 64:
-        new_first[:] = False
-    new[0] = new_first[0] = True
+        rows, pieces, ends = np.arange(count, dtype=kind), np.zeros(1, np.int64), np.array([count])
+    new, new_first = np.zeros((2, count), dtype=bool)
+    for begin, cuts in _together(ends.tolist()):
+        mine = rows[begin : cuts[-1]]
+        order, ordered = _sorted_words(words[mine], rest, [cut - begin for cut in cuts])
+        rows[begin : cuts[-1]] = mine[order]
+        new[begin + 1 : cuts[-1]] = ordered[1:] != ordered[:-1]
+        if below < rest:
+            first = ordered >> np.uint64(below)
+            new_first[begin + 1 : cuts[-1]] = first[1:] != first[:-1]
+    begins = np.concatenate([[0], ends[:-1]])
+    new[begins] = True
+    of_first = pieces >> max(0, below - rest)
+    new_first[begins[1:][of_first[1:] != of_first[:-1]]] = True
+    new_first[0] = True
     return Sorted(rows, new, new_first)
 
 
-def _together(ends: Any) -> Iterator[tuple[int, list[int]]]:
-    """Pieces that are not empty, those of a block together: where the block begins, where its pieces end."""
+def _together(ends: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
+    """Pieces of about a block together: where the block begins, where its pieces end."""
     begin = 0
     cuts: list[int] = []
-    for end in np.unique(ends).tolist():
-        if end == 0:
-            continue
+    for end in ends:
         if cuts and end - begin > _BLOCK:
             yield begin, cuts
             begin, cuts = cuts[-1], []
@@ -166,26 +174,22 @@ def _together(ends: Any) -> Iterator[tuple[int, list[int]]]:
 
 
 def _sorted_words(words: Any, rest: int, cuts: list[int]) -> tuple[Any, Any]:
-    """The order of words that are sorted by all but their lowest `rest` bits already, and the sorted words."""
-    place = max(1, (len(words) - 1).bit_length())
+    """The stable order of words of `rest` bits, each piece for itself, and the sorted words."""
+    place, begin = max(1, (len(words) - 1).bit_length()), 0
     if rest + place > 64:
-        order = np.argsort(words, kind="stable")
+        order = np.empty(len(words), dtype=np.int64)
+        for cut in cuts:
+            order[begin:cut] = begin + np.argsort(words[begin:cut], kind="stable")
+            begin = cut
         return order, words[order]
-    low = np.uint64((1 << rest) - 1)
-    keyed = (words & low) << np.uint64(place)
+    # With the row's place in the low bits, what is sorted is one integer: faster than places by words.
+    keyed = words << np.uint64(place)
     keyed |= np.arange(len(words), dtype=np.uint64)
-    begin = 0
     for cut in cuts:
         keyed[begin:cut].sort()
         begin = cut
     order = (keyed & np.uint64((1 << place) - 1)).astype(np.int64)
-    return order, words[order]
-
-
-def _mark(words: Any, before: Any | None, new: Any, shift: Any) -> None:
-    seen = words >> shift if shift else words
-    new[1:] = seen[1:] != seen[:-1]
-    new[0] = before is None or seen[0] != before >> shift
+    return order, keyed >> np.uint64(place)
 
 
 def _words(key: _Key) -> list[Any]:

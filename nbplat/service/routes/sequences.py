@@ -32,7 +32,9 @@ class SequenceRequest(BaseModel):
     end: str | None = None
     publish: bool = False
     to: str | None = None
-    carry: tuple[str, ...] = ()
+    replace: bool = False
+    form: str = "lists"
+    carry: tuple[str, ...] | None = None
 
     def asked(self) -> Asked:
         """The same as a record."""

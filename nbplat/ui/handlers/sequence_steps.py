@@ -63,7 +63,8 @@ def export(call: Call) -> Result:
     if options.file is not None:
         return exported_file(subject.definition, options.file)
     chosen = subject.of(options.variant)
-    return exported(chosen, options.to, replace=bool(options.yes), wait=options.wait, show=call.show)
+    request = {"to": options.to, "replace": bool(options.yes), "form": options.form, "carry": options.carry}
+    return exported(chosen, request, wait=options.wait, show=call.show)
 
 
 def kept(subject: Subject) -> dict[str, Any]:
@@ -94,13 +95,11 @@ def corrected(subject: Subject, request: dict[str, Any], *, wait: bool, show: Sh
     return diff_result(asked["run"]["id"], job, request)
 
 
-def exported(subject: Subject, to: str | None, *, replace: bool, wait: bool, show: Show) -> Result:
+def exported(subject: Subject, request: dict[str, Any], *, wait: bool, show: Show) -> Result:
     """Ask for an export of what the examples of the last time see, and with `wait` follow it."""
-    if to is None:
-        raise RequestError("sequence.to", "an export needs a table", fix="name it: to='namespace.table'")
     on = subject.examples()
     desk, ledger = subject.place.queue(subject.definition.source, on)
-    asked = ledger.export({**_named(subject), "variant": subject.variant, "to": to, "on": on, "replace": replace})
+    asked = ledger.export({**_named(subject), "variant": subject.variant, "on": on, **request})
     job = _followed(desk, asked["job"], wait=wait, show=show)
     if job is None or job["state"] != "succeeded":
         return run_result(subject.place.kept.show(asked["run"]["id"]), job, asked["notes"])
