@@ -84,7 +84,8 @@ class Ordering(NamedTuple):
         Args:
             bucket: As it was given to `ordering`.
         """
-        begins = np.flatnonzero(np.diff(self.entity, prepend=-1))
+        begins = np.flatnonzero(self.entity[1:] != self.entity[:-1]) + 1
+        begins = np.append(0, begins) if len(self.entity) else begins
         firsts = np.searchsorted(np.asarray(bucket)[self.order[begins]], np.arange(buckets + 1)).tolist()
         cuts = np.append(begins, len(self.entity))[firsts].tolist()
         for begin, end, first, last in zip(cuts, cuts[1:], firsts, firsts[1:]):
