@@ -48,7 +48,7 @@ class Case:
 
     def events(self) -> list[Any]:
         pick, found = self.chance.choice, []
-        for _ in range(pick([0, 3, 20, 40])):
+        for _ in range(pick([0, 3, 25, 50])):
             time = self.chance.randint(0, 9)
             found.append(
                 (
@@ -74,12 +74,12 @@ class Case:
                 pick([None, "toys", "books"]),
                 pick([None, [1.0, 0.5], [2.0, 2.0]]),
             )
-            for _ in range(pick([0, 5, 15]))
+            for _ in range(pick([0, 15, 40]))
         ]
 
     def asked(self) -> list[tuple[str | None, int]]:
         users = ["ann", "bob", "ann", "bob", "zoe", None]
-        return [(self.chance.choice(users), self.chance.randint(0, 12)) for _ in range(self.chance.choice([0, 1, 9]))]
+        return [(self.chance.choice(users), self.chance.randint(0, 12)) for _ in range(self.chance.choice([0, 5, 12]))]
 
     def definition(self) -> Definition:
         pick = self.chance.choice
@@ -117,7 +117,9 @@ class Case:
             ),
             features=FEATURES,
             show=("title", "category"),
-            as_of=AsOf("label_ts", strict=pick([True, False]), gap_us=pick([0, 2]), at=pick(["example"] * 3 + ["end"])),
+            as_of=AsOf(
+                "label_ts", strict=pick([True, False]), gap_us=pick([0, 1, 3]), at=pick(["example"] * 3 + ["end"])
+            ),
         )
 
 
