@@ -338,13 +338,17 @@ def test_torch_is_asked_for_when_batches_are_made(world: World, monkeypatch: pyt
 
 
 def test_torch_gets_tensors(world: World) -> None:
-    """Numbers and the mask are tensors of the same types and values; texts stay arrays."""
+    """Numbers and the mask are tensors of the same types and values, times microseconds, texts lists."""
     torch = pytest.importorskip("torch")
     asked = [("ann", 5), ("bob", 5)]
     arrays = next(iter(_batches(world, PLAIN, asked)))
     for name, tensor in next(iter(_batches(world, PLAIN, asked, format="torch", tensors=as_tensors))).items():
         if arrays[name].dtype.kind in "biuf":
-            assert torch.equal(torch.from_numpy(arrays[name]), tensor)
+            assert torch.equal(torch.from_numpy(arrays[name].copy()), tensor)
+        elif arrays[name].dtype.kind == "M":
+            assert arrays[name].astype("M8[us]").astype("i8").tolist() == tensor.tolist()
+        else:
+            assert arrays[name].tolist() == tensor
     loader = torch.utils.data.DataLoader(
         _batches(world, PLAIN, asked, format="torch", tensors=as_tensors), batch_size=None
     )
