@@ -48,7 +48,7 @@ class Case:
 
     def events(self) -> list[Any]:
         pick, found = self.chance.choice, []
-        for _ in range(pick([0, 3, 20, 40])):
+        for _ in range(pick([0, 3, 25, 50])):
             time = self.chance.randint(0, 9)
             found.append(
                 (
@@ -74,12 +74,12 @@ class Case:
                 pick([None, "toys", "books"]),
                 pick([None, [1.0, 0.5], [2.0, 2.0]]),
             )
-            for _ in range(pick([0, 5, 15]))
+            for _ in range(pick([0, 15, 40]))
         ]
 
     def asked(self) -> list[tuple[str | None, int]]:
         users = ["ann", "bob", "ann", "bob", "zoe", None]
-        return [(self.chance.choice(users), self.chance.randint(0, 12)) for _ in range(self.chance.choice([0, 1, 9]))]
+        return [(self.chance.choice(users), self.chance.randint(0, 12)) for _ in range(self.chance.choice([0, 5, 12]))]
 
     def definition(self) -> Definition:
         pick = self.chance.choice
@@ -117,7 +117,9 @@ class Case:
             ),
             features=FEATURES,
             show=("title", "category"),
-            as_of=AsOf("label_ts", strict=pick([True, False]), gap_us=pick([0, 2]), at=pick(["example"] * 3 + ["end"])),
+            as_of=AsOf(
+                "label_ts", strict=pick([True, False]), gap_us=pick([0, 1, 3]), at=pick(["example"] * 3 + ["end"])
+            ),
         )
 
 
@@ -328,6 +330,24 @@ def test_what_cannot_be_batched_is_refused(world: World, options: dict[str, Any]
         _batches(world, PLAIN, [("ann", 5)], **options)
 
 
+@pytest.mark.parametrize("format", ["numpy", "arrow"])
+def test_examples_that_are_events_keep_their_columns(world: World, format: str) -> None:
+    """Where a feature or list has the name of their time or entity, theirs is told apart; another name is refused."""
+    features = (Feature("ts", "age", "ts", (("unit", "s"),)), Feature("user", "hash", "item", (("buckets", 5),)))
+    definition = replace(PLAIN, features=features, as_of=AsOf("ts"))
+    with _batches(world, definition, [("ann", 5), ("zoe", 6)], format=format, carried={"ts": [5, 6]}) as batches:
+        batch = batches[0]
+    names = set(batch) if format == "numpy" else set(batch.schema.names)
+    assert {"ts", "ts__example", "user", "user__example"} == {name for name in names if name[:2] in ("ts", "us")} - {
+        "ts__raw"
+    }
+    assert ["ann", "zoe"] == (
+        batch["user__example"].tolist() if format == "numpy" else batch["user__example"].to_pylist()
+    )
+    with pytest.raises(RequestError, match=r"batches\.clash"):
+        _batches(world, definition, [("ann", 5)], carried={"ts__example": [1]})
+
+
 def test_torch_is_asked_for_when_batches_are_made(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it cannot be imported, the fix names the extra."""
     monkeypatch.setitem(sys.modules, "torch", None)
@@ -336,13 +356,17 @@ def test_torch_is_asked_for_when_batches_are_made(world: World, monkeypatch: pyt
 
 
 def test_torch_gets_tensors(world: World) -> None:
-    """Numbers and the mask are tensors of the same types and values; texts stay arrays."""
+    """Numbers and the mask are tensors of the same types and values, times microseconds, texts lists."""
     torch = pytest.importorskip("torch")
     asked = [("ann", 5), ("bob", 5)]
     arrays = next(iter(_batches(world, PLAIN, asked)))
     for name, tensor in next(iter(_batches(world, PLAIN, asked, format="torch", tensors=as_tensors))).items():
         if arrays[name].dtype.kind in "biuf":
-            assert torch.equal(torch.from_numpy(arrays[name]), tensor)
+            assert torch.equal(torch.from_numpy(arrays[name].copy()), tensor)
+        elif arrays[name].dtype.kind == "M":
+            assert arrays[name].astype("M8[us]").astype("i8").tolist() == tensor.tolist()
+        else:
+            assert arrays[name].tolist() == tensor
     loader = torch.utils.data.DataLoader(
         _batches(world, PLAIN, asked, format="torch", tensors=as_tensors), batch_size=None
     )
