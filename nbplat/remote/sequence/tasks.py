@@ -17,7 +17,7 @@ class Recipe(TypedDict):
         time: Column of the event's time.
         arrival: Column of the moment at which it was known, or None.
         early: Of an arrival before the event's time: ``refuse`` or ``clip``.
-        id: Columns that tell one event of an entity from another.
+        id: Columns that tell one event of an entity and type from another.
         dedupe: ``none``, ``exact``, ``first`` or ``last``.
         time_unit: Of integer times, or None.
         zone: ``{"name", "ambiguous", "missing"}`` of naive times, or None.
