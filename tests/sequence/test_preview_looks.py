@@ -171,7 +171,10 @@ def test_no_examples_and_no_events_are_previewed_as_well(tmp_path):
     preview = preview_of(have.bound, have.index, have.examples, joined=have.joined)
     assert () == preview.strips
     assert 0 == preview.looked.of_examples
+    assert "there are no examples: nothing was looked at" in preview.warnings
     assert explain_preview(preview)[0].startswith("sequence home ")
+    strict = replace(preview, leak=replace(preview.leak, checks=()))
+    assert "nothing to judge: no example has a token" in explain_preview(strict)[0]
 
 
 @pytest.mark.parametrize(

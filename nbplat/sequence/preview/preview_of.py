@@ -174,6 +174,8 @@ def _warnings(bound: Bound, index: Index, sight: Sight, joined: Mapping[str, Joi
     said = [*bound.warnings, *index.report.warnings]
     for each in joined.values():
         said += each.table.warnings
-    if sight.looked.examples and not any((stage.entity >= 0).any() for stage in sight.stages):
+    if not sight.looked.of_examples:
+        said.append("there are no examples: nothing was looked at")
+    elif not any((stage.entity >= 0).any() for stage in sight.stages):
         said.append(f"no example's {' and '.join(bound.definition.entity)} occurs among the events")
     return tuple(dict.fromkeys(said))
