@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from nbplat.errors import NbplatError, NotFound, RequestError
 from nbplat.service.records import job_record, run_record
@@ -49,6 +49,9 @@ class Asked:
         form: ``lists`` or ``padded``, of an export.
         carry: Columns of the examples that an export takes along; None: those that tell one example from another.
     """
+
+    # It is also the body of a request, which pydantic reads; an unknown key is refused.
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     name: str
     definition: Mapping[str, Any] | None = None
