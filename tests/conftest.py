@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # importlib import mode leaves sys.path alone, and `tests.fixtures` must resolve when pytest is not run as a module.
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -29,12 +30,21 @@ __all__ = [
     "toy_client",
 ]
 
+# How long drawing takes depends on who else is on the machine; neither that nor an unlucky draw is a fault.
+settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
+settings.load_profile("suite")
+
 # Modules that play whole runs in many variants: minutes together, so the inner loop leaves them to `make test`.
 _THOROUGH = {
     "test_any_days",
     "test_catalog_gone",
     "test_child",
+    "test_corrections",
+    "test_definition_round_trip",
     "test_diff",
+    "test_difference",
     "test_drop",
     "test_equality_deletes",
     "test_expire",
@@ -43,13 +53,20 @@ _THOROUGH = {
     "test_faults",
     "test_fencing",
     "test_findings_table",
+    "test_increments",
+    "test_index_build",
     "test_index_crash",
+    "test_index_memory",
+    "test_kept_sequences",
     "test_landing",
     "test_odd_tables",
+    "test_order_and_ranges",
     "test_python_bodies",
     "test_replace",
     "test_rules",
+    "test_sequence_value",
     "test_sequences_without_nbplat",
+    "test_sorting_kernels",
     "test_staged_keys",
     "test_types",
     "test_verbs",

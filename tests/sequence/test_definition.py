@@ -323,7 +323,7 @@ def test_every_example_of_the_page_is_a_definition(language: str, text: str) -> 
     else:
         scope: dict[str, Any] = {}
         exec(text, scope)  # noqa: S102
-        made = scope["definition"]
+        made = scope["home"].definition
     assert "lake.events" == made.source
 
 
