@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from nbplat.errors import SetupError, from_record
 from nbplat.remote.failure import KernelError
-from nbplat.remote.sequence.enriching import FROM, EnrichTask, columns_of, loaded_values
+from nbplat.remote.sequence.enriching import EnrichTask, columns_of, loaded_values
 from nbplat.remote.sequence.lookup import Values, find, number_keys
 from nbplat.sequence.definition import Definition, Enrichment
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from nbplat.sequence.ports import EventSource
 
-__all__ = ["Joined", "ReadTable", "enrich_tasks", "enriched_fields", "read_tables"]
+__all__ = ["Joined", "ReadTable", "enrich_tasks", "read_tables"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +127,6 @@ def enrich_tasks(
         schema = sources[task["table"]].schema
         task["schema"] = pa.schema([schema.field(name) for name in columns_of(task)]).serialize().to_pybytes()
     return tuple(tasks.values())
-
-
-def enriched_fields(enrichments: Sequence[Enrichment], sources: Mapping[str, EventSource]) -> tuple[pa.Field, ...]:
-    """Columns that an index gains: each enrichment's, and ``<name>__from`` where its table has a time column."""
-    fields = []
-    for each in enrichments:
-        fields.append(pa.field(each.name, sources[each.table].schema.field(each.column).type))
-        if each.time is not None:
-            fields.append(pa.field(each.name + FROM, pa.timestamp("us", tz="UTC")))
-    return tuple(fields)
 
 
 def read_tables(

@@ -177,6 +177,17 @@ def test_no_examples_and_no_events_are_previewed_as_well(tmp_path):
     assert "nothing to judge: no example has a token" in explain_preview(strict)[0]
 
 
+def test_examples_without_an_entity_are_told(tmp_path):
+    """They stay, with an empty history, and the preview counts them."""
+    some = asked()
+    users = pa.array([None, *some["user"].to_pylist()[1:]], pa.int64())
+    have = ready(HOME, rows(), some.set_column(0, "user", users), tmp_path, tables())
+
+    preview = preview_of(have.bound, have.index, have.examples, joined=have.joined)
+
+    assert "1 of 80 examples have no user: their histories are empty" in preview.warnings
+
+
 def test_final_histories_without_an_instant_say_so(tmp_path):
     """Examples that need no as-of time may have none: then the leak panel has nothing to hold tokens against."""
     end = replace(HOME, as_of=AsOf(time=HOME.as_of.time, at="end"))

@@ -16,7 +16,7 @@ from nbplat.adapters.duckdb.conditions import DuckDBConditions
 from nbplat.remote.sequence.hashing import row_hash
 from nbplat.remote.sequence.tasks import Recipe
 from nbplat.sequence.definition import Definition, Enrichment
-from nbplat.sequence.enrich import Joined, enrich_tasks, enriched_fields, read_tables
+from nbplat.sequence.enrich import Joined, enrich_tasks, read_tables
 from nbplat.sequence.examples import Examples
 from nbplat.sequence.frame_source import FrameSource
 from nbplat.sequence.memory_index import MemoryIndex, index_in_memory
@@ -70,7 +70,10 @@ class World:
 
     def index(self, definition: Definition, buckets: int = 4, types: Sequence[str] = ()) -> MemoryIndex:
         fields = {field.name: field.type for field in EVENTS}
-        fields |= {field.name: field.type for field in enriched_fields(definition.enrich_index, self.sources)}
+        for each in definition.enrich_index:
+            fields[each.name] = self.sources[each.table].schema.field(each.column).type
+            if each.time is not None:
+                fields[f"{each.name}__from"] = pa.timestamp("us", tz="UTC")
         columns = sorted(EVENTS.names)
         wheres = sorted({rule.where for rule in definition.events if rule.where is not None})
         schema = pa.schema([pa.field(name, fields[name]) for name in sorted(fields)])

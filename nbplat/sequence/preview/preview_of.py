@@ -165,20 +165,25 @@ def seen_preview(
         padding=cells.padding,
         tokens_bytes=cells.cells * sum(token_bytes(each) for each in made),
         defaults=definition.defaults,
-        warnings=_warnings(bound, index, sight, joined),
+        warnings=_warnings(bound, index, examples, sight, joined),
         seconds=clock.monotonic_s() - started,
     )
 
 
-def _warnings(bound: Bound, index: Index, sight: Sight, joined: Mapping[str, Joined]) -> tuple[str, ...]:
+def _warnings(
+    bound: Bound, index: Index, examples: Examples, sight: Sight, joined: Mapping[str, Joined]
+) -> tuple[str, ...]:
     said = [*bound.warnings, *index.report.warnings]
     for each in joined.values():
         said += each.table.warnings
     as_of = bound.definition.as_of
     if as_of.at == "end" and not any(stage.as_of_us.any() for stage in sight.stages):
         said.append(f"the examples have no {as_of.time}: held against 1970, every token counts as from the future")
+    entity = " and ".join(bound.definition.entity)
+    if examples.nameless:
+        said.append(f"{examples.nameless:,} of {len(examples):,} examples have no {entity}: their histories are empty")
     if not sight.looked.of_examples:
         said.append("there are no examples: nothing was looked at")
     elif not any((stage.entity >= 0).any() for stage in sight.stages):
-        said.append(f"no example's {' and '.join(bound.definition.entity)} occurs among the events")
+        said.append(f"no example's {entity} occurs among the events")
     return tuple(dict.fromkeys(said))
