@@ -61,6 +61,7 @@ REFUSED: list[str] = [
     "i + p",
     "i = s",
     "cast(b as float) = b",
+    "cast(cast(b as float) as double)",
     "cast(d as float) = s",
     "case cast(d as float) when 0.5 then 1 end",
     "i = p",

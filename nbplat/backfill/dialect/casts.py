@@ -14,6 +14,7 @@ from nbplat.backfill.dialect.kinds import (
     DOUBLE,
     FLOAT,
     INT,
+    INTEGER,
     NULL,
     STRING,
     TIMESTAMP,
@@ -23,7 +24,7 @@ from nbplat.backfill.dialect.kinds import (
     type_of,
 )
 
-__all__ = ["CASTS", "CAST_ENTRIES", "CAST_TABLE", "DECIMAL_AS_DOUBLE"]
+__all__ = ["CASTS", "CAST_ENTRIES", "CAST_TABLE", "DECIMAL_AS_DOUBLE", "float_of_integer"]
 
 # A double goes to an integer by dropping its fraction; DuckDB would round.
 _DROP = "CAST(TRUNC({0}) AS %s)"
@@ -122,6 +123,17 @@ def _kind_of_type(kind: Any) -> str:
     return kind_of(probe)
 
 
+def float_of_integer(node: Any) -> bool:
+    """True of ``cast(integer as float)``: under a cast to double Spark's optimizer leaves it out.
+
+    It takes the float for a type wider than the integer, which it is not.
+    """
+    from sqlglot import exp
+
+    bare = node.unnest()
+    return isinstance(bare, exp.Cast) and kind_of(bare) == FLOAT and kind_of(bare.this) in INTEGER
+
+
 def _written_decimal(call: Call) -> bool:
     from sqlglot import exp
 
@@ -157,6 +169,8 @@ def _refuses(call: Call) -> str | None:
             if elements in CAST_TABLE
             else f"a cast of {elements[0]} elements to {elements[1]} is outside the subset"
         )
+    if target == DOUBLE and float_of_integer(call.arguments[0]):
+        return "Spark's optimizer leaves the float out: cast to double at once"
     if target == DECIMAL:
         fits = source in (INT, BIGINT, DECIMAL) and digits_of(call.node.args["to"]) is not None
         return None if fits else f"a cast of {source} to {named} is outside the subset: cast to bigint first"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nbplat.backfill.dialect.casts import DECIMAL_AS_DOUBLE
+from nbplat.backfill.dialect.casts import DECIMAL_AS_DOUBLE, float_of_integer
 from nbplat.backfill.dialect.declaration import Call, Declared
 from nbplat.backfill.dialect.kinds import (
     ANY,
@@ -13,7 +13,6 @@ from nbplat.backfill.dialect.kinds import (
     DECIMAL,
     DOUBLE,
     FLOAT,
-    INTEGER,
     INTERVAL,
     MIXED,
     NULL,
@@ -36,7 +35,7 @@ def incomparable(sides: Sequence[Any], *, floats: bool = False) -> str | None:
     Args:
         floats: They are compared in the types that `_as_spark` gives them.
     """
-    if floats and (lossy := next(filter(_float_of_integer, sides), None)) is not None:
+    if floats and (lossy := next(filter(float_of_integer, sides), None)) is not None:
         text = lossy.unnest().this.sql(dialect="spark")
         return f"Spark's optimizer leaves that float out beside a double: cast({text} as double)"
     kinds = [DOUBLE if floats and kind == FLOAT else kind for kind in map(kind_of, sides)]
@@ -49,14 +48,6 @@ def incomparable(sides: Sequence[Any], *, floats: bool = False) -> str | None:
     if written and common(times) in TIME:
         return None
     return f"it compares {' with '.join(sorted(set(kinds) - {NULL}))}: cast one side"
-
-
-def _float_of_integer(side: Any) -> bool:
-    """It takes the float between an integer and a double for the wider type that it is not."""
-    from sqlglot import exp
-
-    bare = side.unnest()
-    return isinstance(bare, exp.Cast) and kind_of(bare) == FLOAT and kind_of(bare.this) in INTEGER
 
 
 def _comparable(call: Call) -> str | None:
