@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nbplat.job import Job, JobDraft, Run, StepContext
 from nbplat.sequence.definition import Definition
 from nbplat.sequence.examples import read_examples
-from nbplat.sequence.export import FORMS, check_export, export_sequences
+from nbplat.sequence.export import FORMS, check_export, export_mark, export_sequences
 from nbplat.sequence.opened import Opened
 from nbplat.sequence.ports import SourcePin
 from nbplat.sequence.states import KIND, SequenceStep
@@ -83,6 +83,9 @@ class Exports:
     def do(self, run: Run, context: StepContext) -> dict[str, Any]:
         """Write; the table is as it was until the one commit at the end."""
         params, definition = context.job.params, self.sequences.definition(run)
+        self.sweep(context.job)
+        if (before := self.sequences.exports.made_by(params["to"], _job(context.job))) is not None:
+            return before.record()
         sequences = self.sequences.pinned({definition.source: SourcePin.from_record(params["events"])})
         bound = sequences.bind(definition, variant=params["variant"])
         index = sequences.open(bound)
@@ -97,12 +100,22 @@ class Exports:
             form=params["form"],
             replace=params["replace"],
             provenance=self._provenance(run, bound, context),
+            mark=export_mark(_job(context.job)),
             progress=context.report.progress,
         )
         return done.record()
 
+    def sweep(self, job: Job) -> None:
+        """Remove the files of tries that died before their commit."""
+        for location in self.sequences.exports.unnamed(job.params["to"], export_mark(_job(job)), self.sequences.files):
+            self.sequences.files.delete(location)
+
     def _provenance(self, run: Run, bound: Bound, context: StepContext) -> Mapping[str, str]:
-        found = {"nbplat.run": run.id, "nbplat.job": f"{run.id}/{context.job.id}"}
+        found = {"nbplat.run": run.id, "nbplat.job": _job(context.job)}
         if bound.variant is not None:
             found["nbplat.variant"] = bound.variant
         return found | {f"nbplat.version.{name}": version for name, version in self.sequences.versions.items()}
+
+
+def _job(job: Job) -> str:
+    return f"{job.run_id}/{job.id}"

@@ -305,6 +305,11 @@ class Sequences:
 
             Amendments(self).sweep(job)
             return
+        if job.kind == SequenceStep.EXPORT:
+            from nbplat.sequence.exports import Exports
+
+            Exports(self).sweep(job)
+            return
         if job.kind != SequenceStep.BUILD:
             return
         # An earlier try that failed may have had another plan: the source had moved since.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
@@ -14,6 +12,7 @@ import pyarrow as pa
 from nbplat.remote.sequence.events import Selection
 from nbplat.remote.sequence.gather import Ragged, cut, expand, turned
 from nbplat.remote.sequence.ranges import part as part_of
+from nbplat.sequence.scratch_folder import ScratchFolder
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -277,16 +276,14 @@ class _Scratch:
 
     def __init__(self, folder: Path | None) -> None:
         self._parent = folder
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: ScratchFolder | None = None
         self._count = 0
 
     def path(self, name: str) -> Path:
         if self._folder is None:
-            if self._parent is not None:
-                self._parent.mkdir(parents=True, exist_ok=True)
-            self._folder = tempfile.TemporaryDirectory(prefix="nbplat-tokens-", dir=self._parent)
+            self._folder = ScratchFolder(self._parent, "nbplat-tokens-")
         self._count += 1
-        return Path(self._folder.name) / f"{self._count:06d}-{name}"
+        return self._folder.path / f"{self._count:06d}-{name}"
 
     def table(self, table: pa.Table) -> pa.Table:
         """The same rows, from a file."""
@@ -298,8 +295,7 @@ class _Scratch:
 
     def close(self) -> None:
         if self._folder is not None:
-            with contextlib.suppress(OSError):
-                self._folder.cleanup()
+            self._folder.close()
             self._folder = None
 
 
