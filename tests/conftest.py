@@ -49,6 +49,7 @@ _THOROUGH = {
     "test_python_bodies",
     "test_replace",
     "test_rules",
+    "test_sequence_faults",
     "test_sequences_without_nbplat",
     "test_staged_keys",
     "test_types",

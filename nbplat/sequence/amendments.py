@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nbplat.errors import NotFound
-from nbplat.job import END_STATES, Job, JobDraft, JobState, Run, StepContext
+from nbplat.job import END_STATES, Job, JobDraft, Run, StepContext
 from nbplat.sequence.amend import AMEND_STAGES, Amender, amend_stem
 from nbplat.sequence.amend_plan import EVERYTHING, AmendPlan, plan_correction, plan_increment
 from nbplat.sequence.build import spill_root, sweep_build
@@ -235,10 +235,8 @@ class Amendments:
                 self.sweep(job)
 
     def _scope(self, run: Run, plan: AmendPlan) -> str:
-        """First part of the units' scopes; a plan begins anew after it was cancelled: its files are gone."""
-        jobs = self.sequences.store.jobs(run_id=run.id, states={JobState.CANCELLED}, limit=ALL_RUNS)
-        cancelled = sum(AMENDS in job.params for job in jobs)
-        return f"{run.id}/sequence/{plan.plan_hash[:12]}/{cancelled}"
+        """First part of the scopes of an amendment's units; another plan begins anew."""
+        return f"{run.id}/sequence/{plan.plan_hash[:12]}/{self.sequences.begun_anew(run)}"
 
     def _state(self, bound: Bound) -> IndexState:
         stored = self.sequences.find_index(bound, other_rows=True)

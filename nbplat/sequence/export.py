@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMS", "Export", "ExportTables", "check_export", "export_mark", "export_sequences"]
 
 FORMS = ("lists", "padded")
-_ROWS = 1 << 14
+_ROWS = 1 << 13
 
 
 class ExportTables(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -92,17 +93,23 @@ class Exports:
         pin = SourcePin.from_record(params["examples"])
         examples = read_examples(sequences.sources.open(pin.name, pin), bound.definition, params["carry"])
         reading = Opened(sequences, bound, index, moved=False).reading
-        done = export_sequences(
-            reading,
-            examples,
-            sequences.exports,
-            params["to"],
-            form=params["form"],
-            replace=params["replace"],
-            provenance=self._provenance(run, bound, context),
-            mark=export_mark(_job(context.job)),
-            progress=context.report.progress,
-        )
+        try:
+            done = export_sequences(
+                reading,
+                examples,
+                sequences.exports,
+                params["to"],
+                form=params["form"],
+                replace=params["replace"],
+                provenance=self._provenance(run, bound, context),
+                mark=export_mark(_job(context.job)),
+                progress=context.report.progress,
+            )
+        except BaseException:
+            # What was being written when it failed; where that cannot be asked, the next try does it.
+            with suppress(Exception):
+                self.sweep(context.job)
+            raise
         return done.record()
 
     def sweep(self, job: Job) -> None:

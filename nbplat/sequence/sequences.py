@@ -356,13 +356,16 @@ class Sequences:
         return source is None or source.kind != "frame" or self.sources.open(source.name).pin == source
 
     def _scope(self, run: Run, plan: SequencePlan) -> str:
-        """First part of the scopes of a build's units.
+        """First part of the scopes of a build's units; another plan begins anew."""
+        return f"{run.id}/sequence/{plan.plan_hash[:12]}/{self.begun_anew(run)}"
 
-        Another plan begins anew, and so does a build after a cancelled one: its spill files are gone.
+    def begun_anew(self, run: Run) -> int:
+        """How many jobs of a run ended without their spill files: what they have done counts no longer.
+
+        A cancelled job's are removed; another's may be lost, to somebody who made room.
         """
-        jobs = self.store.jobs(run_id=run.id, states={JobState.CANCELLED}, limit=ALL_RUNS)
-        cancelled = sum(job.kind == SequenceStep.BUILD for job in jobs)
-        return f"{run.id}/sequence/{plan.plan_hash[:12]}/{cancelled}"
+        jobs = self.store.jobs(run_id=run.id, states={JobState.CANCELLED, JobState.FAILED}, limit=ALL_RUNS)
+        return sum(job.state is JobState.CANCELLED or (job.error or {}).get("code") == "spill.gone" for job in jobs)
 
     def _names(self, bound: Bound) -> list[str]:
         """Tables that may hold the index: under the definition's name, then under others that have built it."""

@@ -34,13 +34,13 @@ class Work:
         run = self.sequences.store.run(KIND, context.job.run_id)
         if AMENDS in context.job.params:
             return Amendments(self.sequences).do(run, context)
-        match SequenceStep(context.job.kind):
+        match context.job.kind:
             case SequenceStep.BUILD:
                 return self._build(run, context)
             case SequenceStep.EXPORT:
                 return Exports(self.sequences).do(run, context)
             case step:
-                raise InternalError("job.kind", f"no step is called {step!r}", fix="upgrade nbplat")
+                raise InternalError("job.kind", f"this nbplat does not know the job {step!r}", fix="upgrade nbplat")
 
     def _build(self, run: Run, context: StepContext) -> dict[str, Any]:
         sequences = self.sequences

@@ -13,7 +13,7 @@ import pyarrow as pa
 from nbplat.adapters.iceberg.catalog import load_table, pin_of
 from nbplat.adapters.iceberg.index_tables import named_files
 from nbplat.adapters.iceberg.refs import history
-from nbplat.errors import Conflict, NotFound
+from nbplat.errors import Conflict, NotFound, unexpected
 from nbplat.sequence.export import Export
 from nbplat.terms import Files, SnapshotPin, TableName
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["IcebergExportTables"]
 
 _OWNER = "nbplat.export-of"
-_FILE_BYTES = 256 << 20
+_FILE_BYTES = 64 << 20
 
 
 class IcebergExportTables:
@@ -73,8 +73,10 @@ class IcebergExportTables:
             raise Conflict(
                 "export.moved", f"somebody else has written to {name} meanwhile", fix="export again"
             ) from exc
-        except BaseException:
+        except BaseException as exc:
             _remove(io, written)
+            if isinstance(exc, OSError) and (full := unexpected(exc)).code == "disk.full":
+                raise full from exc
             raise
         return pin_of(load_table(self._catalog, name))
 
@@ -103,11 +105,16 @@ class IcebergExportTables:
 
     def unnamed(self, name: str, mark: str, files: Files) -> tuple[str, ...]:
         """See the port."""
+        from pyiceberg.exceptions import NoSuchNamespaceError
+
         try:
             table = load_table(self._catalog, name)
         except NotFound:
-            # Where the first export would have made it; nothing is made by asking.
-            table = self._catalog.create_table_transaction(name, pa.schema([]))._table  # noqa: SLF001
+            try:
+                # Where the first export would have made it; nothing is made by asking.
+                table = self._catalog.create_table_transaction(name, pa.schema([]))._table  # noqa: SLF001
+            except NoSuchNamespaceError:
+                return ()
         found = [file.location for file in files.list(f"{table.location().rstrip('/')}/data")]
         mine = [location for location in found if f"-{mark}-" in location.rpartition("/")[2]]
         named = named_files(table) if mine else frozenset()
