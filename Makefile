@@ -8,7 +8,7 @@ SLOW := jvm or ray or postgres or kernel or process or s3 or thorough
 .DEFAULT_GOAL := help
 # The targets share one virtual environment and one machine; they are steps, not a graph to run at once.
 .NOTPARALLEL:
-.PHONY: help setup demo test test-fast chaos lint bench bench-start bench-promote bench-backfill bench-spark bench-service lab docs lock jars
+.PHONY: help setup demo test test-fast chaos lint bench bench-start bench-promote bench-backfill bench-spark bench-service bench-sequence lab docs lock jars
 
 help:      ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,7 +47,7 @@ bench:     ## measure the promises into benchmarks/RESULTS.md (one area: make be
 	@sh scripts/install.sh test
 	$(PY) -m benchmarks
 
-bench-start bench-promote bench-backfill bench-spark bench-service:
+bench-start bench-promote bench-backfill bench-spark bench-service bench-sequence:
 	@sh scripts/install.sh test
 	$(PY) -m benchmarks $(@:bench-%=%)
 

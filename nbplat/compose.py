@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from nbplat.backfill.spec import BackfillSpec
     from nbplat.demo.load import DemoReport
     from nbplat.engines import Engines
-    from nbplat.sequence.ports import RowSource
     from nbplat.sequence.sequences import Sequences
     from nbplat.training.ports import ModelKit, SequenceColumns, TrainingSource
 
@@ -259,12 +258,6 @@ class Platform:
 
         return KeptSequences(self.sequences, self.config.home / "frames")
 
-    def rows_of(self, table: str) -> RowSource:
-        """Rows of a table at its present snapshot, for sequences."""
-        from nbplat.adapters.iceberg.sequence_source import IcebergRows
-
-        return IcebergRows(self.catalog, table)
-
     def model_kit(self, model: Any = None) -> ModelKit:
         """scikit-learn's default model, or a user's own object, with the measures."""
         from nbplat.adapters.sklearn.model import SklearnKit
@@ -309,12 +302,8 @@ class Platform:
         plan: dict[str, Any],
         outputs: dict[str, Any],
     ) -> Run:
-        """Keep what was done in this process as a run, so that every surface sees it.
-
-        A definition that is kept again under the same name and identity is the same run.
-        """
-        live = frozenset({"kept"}) if kind == "sequence" else frozenset()
-        draft = RunDraft(kind, name, identity, "kept", live, spec=spec, plan=plan, owner=getpass.getuser())
+        """Keep what was done in this process as a run, so that every surface sees it."""
+        draft = RunDraft(kind, name, identity, "kept", frozenset(), spec=spec, plan=plan, owner=getpass.getuser())
         run, _ = self.store.open_run(draft)
         return self.store.move_run(kind, run.id, "kept", frm=["kept"], outputs=outputs)
 

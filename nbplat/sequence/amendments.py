@@ -123,6 +123,10 @@ class Amendments:
             # This job has published in a try that died behind the commit.
             self.sweep(context.job)
             return self._published(run, plan, dict(run.outputs.get("diff") or {}))
+        if context.job.kind == SequenceStep.BUILD and state is not None and state.source == plan.source:
+            # Another run that shares the index has brought it up to date since the plan was made.
+            self.sweep(context.job)
+            return self._published(run, plan, {})
         definition = sequences.definition(run)
         pinned = sequences.pinned({definition.source: plan.source, **plan.enrich})
         with self._amender(pinned, run, plan, context) as amender:

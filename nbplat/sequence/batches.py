@@ -158,7 +158,7 @@ class Batches:
             for number in range(len(self)):
                 yield self[number]
             return
-        for found in selected(self._index, self.definition, self.examples, self.index_columns):
+        for found in selected(self._index, self.definition, self.examples, self.index_columns, among=True):
             yield from self.of_bucket(found)
 
     @property
@@ -176,7 +176,7 @@ class Batches:
         mine.examples, mine.carried = examples, _carried(self.definition, examples)
         rules = rules_of(self.definition, self._index.record)
         places = np.arange(len(examples), dtype=np.int64)
-        yield from mine.of_bucket(select_events(events, rules, self.definition, examples, bucket, places))
+        yield from mine.of_bucket(select_events(events, rules, self.definition, examples, bucket, places, among=True))
 
     def of_bucket(self, found: Selected) -> Iterator[Any]:
         """Batches of the examples of one bucket."""
@@ -327,7 +327,7 @@ class Batches:
     def _read(self) -> TokenStore:
         store = self._new_store(self._keep_bytes)
         try:
-            for found in selected(self._index, self.definition, self.examples, self.index_columns):
+            for found in selected(self._index, self.definition, self.examples, self.index_columns, among=True):
                 store.add(self._reader.part(found, self.examples))
             store.finish()
         except BaseException:

@@ -30,9 +30,8 @@ class MemoryIndex:
     """Implements `nbplat.sequence.ports.Index`.
 
     Attributes:
-        rows: The events in the order in which they were read, in the types of the index.
-        order: Of each bucket; its events are taken from `rows` when they are asked for, column by column.
-        joined: Columns of `rows` that were asked for, in one chunk.
+        columns: Of the events in the order in which they were read, in the types of the index.
+        order: Of each bucket; its events are taken from `columns` when they are asked for.
     """
 
     record: Mapping[str, Any]
@@ -42,9 +41,8 @@ class MemoryIndex:
     types: tuple[str, ...]
     buckets: int
     entity: tuple[str, ...]
-    rows: pa.Table = field(repr=False)
+    columns: dict[str, pa.ChunkedArray] = field(repr=False)
     order: tuple[Ordering, ...] = field(repr=False)
-    joined: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def pin(self) -> SnapshotPin | None:
@@ -57,14 +55,16 @@ class MemoryIndex:
 
     def events(self, bucket: int, columns: Sequence[str]) -> Events:
         """See the port."""
+        found = {}
         for name in columns:
-            if name not in self.joined:
-                # Taking of many chunks would join them anew for each bucket.
-                self.joined[name] = self.rows.column(name).combine_chunks()
-        fields = [self.schema.field(name) for name in columns]
-        rows = pa.Table.from_arrays([self.joined[name] for name in columns], schema=pa.schema(fields))
-        # Without columns a table has no rows either, and there is nothing to take.
-        return self.order[bucket].events(rows if columns else self.rows.select([]))
+            column = self.columns[name]
+            if column.num_chunks > 1:
+                # Taking of many chunks would join them anew for each bucket. What was read is let go.
+                joined = column.combine_chunks()
+                column = joined if isinstance(joined, pa.ChunkedArray) else pa.chunked_array([joined])
+                self.columns[name] = column
+            found[name] = column
+        return self.order[bucket].events(pa.table(found))
 
 
 def place_in_buckets(entity: pa.Table, types: Sequence[pa.DataType], buckets: int) -> npt.NDArray[np.int32]:
@@ -116,6 +116,6 @@ def index_in_memory(
         types=tuple(recipe["types"]),
         buckets=recipe["buckets"],
         entity=tuple(recipe["entity"]),
-        rows=rows,
+        columns=dict(zip(rows.column_names, rows.columns, strict=True)),
         order=tuple(order),
     )

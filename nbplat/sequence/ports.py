@@ -25,26 +25,10 @@ __all__ = [
     "IndexFile",
     "IndexState",
     "IndexTables",
-    "RowSource",
     "SourcePart",
     "SourcePin",
     "VocabTables",
 ]
-
-
-class RowSource(Protocol):
-    """One table, pinned; stands for the events as well as for the examples."""
-
-    @property
-    def pin(self) -> SnapshotPin:
-        """The snapshot that `read` reads."""
-
-    @property
-    def columns(self) -> tuple[tuple[str, str], ...]:
-        """Name and type (as its system spells it) of each top-level column."""
-
-    def read(self, columns: Sequence[str]) -> pa.Table:
-        """All rows, exactly `columns` in that order; the same order of rows at every call."""
 
 
 # -- what is read ----------------------------------------------------------------------------------

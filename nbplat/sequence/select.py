@@ -63,7 +63,13 @@ def rules_of(definition: Definition, record: Mapping[str, Any]) -> tuple[Rule, .
 
 
 def selected(
-    index: Index, definition: Definition, examples: Examples, columns: Sequence[str], *, places: Any = None
+    index: Index,
+    definition: Definition,
+    examples: Examples,
+    columns: Sequence[str],
+    *,
+    places: Any = None,
+    among: bool = False,
 ) -> Iterator[Selected]:
     """What each example sees, bucket by bucket; one bucket's events are in memory at a time.
 
@@ -73,6 +79,7 @@ def selected(
         definition: Or one of its variants.
         columns: Of the index that `Events.rows` is to have.
         places: ``int64[m]``, only these examples; None: all.
+        among: See `nbplat.remote.sequence.ranges.select`.
     """
     wanted = np.arange(len(examples), dtype=np.int64) if places is None else np.asarray(places, dtype=np.int64)
     entity = examples.entity if places is None else examples.take(wanted).entity
@@ -83,7 +90,7 @@ def selected(
     for mine in np.split(order, cuts) if len(order) else ():
         number = int(bucket[mine[0]])
         events = index.events(number, columns)
-        yield select_events(events, rules, definition, examples, number, np.sort(wanted[mine]))
+        yield select_events(events, rules, definition, examples, number, np.sort(wanted[mine]), among=among)
 
 
 def select_events(
@@ -93,8 +100,10 @@ def select_events(
     examples: Examples,
     bucket: int,
     places: npt.NDArray[np.int64],
+    *,
+    among: bool = False,
 ) -> Selected:
-    """What the examples at `places` see of these events, by the definition's as-of rule."""
+    """What the examples at `places` see of these events, by the definition's as-of rule; see `selected`."""
     from nbplat.remote.sequence.ranges import locate, select
 
     mine = examples.take(places)
@@ -107,5 +116,6 @@ def select_events(
         strict=definition.as_of.strict,
         gap_us=definition.as_of.gap_us,
         end=definition.as_of.at == "end",
+        among=among,
     )
     return Selected(bucket, places, code, events, tuple(found))

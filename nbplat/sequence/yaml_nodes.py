@@ -169,6 +169,10 @@ def _refuse_split(done: _Open) -> None:
     entries = list(done.entries.items())
     for number, (name, entry) in enumerate(entries):
         text = entry.node.value if entry.node.kind == "plain" else ""
+        after = entries[number + 1] if number + 1 < len(entries) else None
+        if text.isdigit() and after and after[0].isdigit() and after[1].node.kind == "nothing":
+            whole = f"{text}{after[0]}"
+            raise fault("comma", f"{name}: {text},{after[0]} is two values", f"write {name}: {whole}", entry.node.place)
         if text.count("(") <= text.count(")"):
             continue
         whole = text

@@ -5,7 +5,6 @@ from nbplat.terms.files import Files, Span, StoredFile
 from nbplat.terms.location import file_location, local_path
 from nbplat.terms.progress import Progress
 from nbplat.terms.run_id import RunId
-from nbplat.terms.sequence_range import SequenceRange
 from nbplat.terms.snapshot_pin import SnapshotPin
 from nbplat.terms.staged_columns import StagedColumns
 from nbplat.terms.staged_file import StagedFile
@@ -16,7 +15,6 @@ __all__ = [
     "Files",
     "Progress",
     "RunId",
-    "SequenceRange",
     "SnapshotPin",
     "Span",
     "StagedColumns",

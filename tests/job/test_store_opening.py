@@ -172,3 +172,27 @@ def test_the_state_folder_is_private(configure: Callable[..., Config]) -> None:
     assert {path.stat().st_mode & 0o777 for path in config.home.iterdir()} == {0o600}
     store.close()
     assert config.home.stat().st_mode & 0o777 == 0o700
+
+
+_SUBMITS = """
+import sys
+from nbplat.adapters.store import open_store
+from nbplat.config import load_config
+
+from nbplat.clock import SystemClock
+
+store = open_store(load_config({"home": sys.argv[1]}, environ={}), clock=SystemClock())
+store.plan_units("scope", ["a", "b"])
+store.close()
+"""
+
+
+def test_a_second_store_of_one_process_leaves_the_first_one_its_locks(configure: Callable[..., Config]) -> None:
+    """After another store on the same file was opened and closed here, the first still sees what others write."""
+    config = configure()
+    first = open_store(config, clock=SystemClock())
+    first.plan_units("other", ["x"])
+    open_store(config, clock=SystemClock()).close()
+    subprocess.run([sys.executable, "-c", _SUBMITS, str(config.home)], check=True, timeout=60)
+    assert ["a", "b"] == [unit.id for unit in first.units("scope")]
+    first.close()

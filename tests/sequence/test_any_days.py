@@ -47,6 +47,7 @@ DECLARED = st.sampled_from(
         {"id": "event_id", "dedupe": "last"},
         {"id": "event_id", "arrival": "ingest_ts", "dedupe": "last"},
         {"arrival": "ingest_ts", "dedupe": "exact"},
+        {"entity": "[user_id, event_id]", "dedupe": "exact"},
     ]
 )
 

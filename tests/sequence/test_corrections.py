@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from nbplat.errors import Conflict, NotFound
+from nbplat.sequence.amend_plan import AmendPlan, explain_amendment
+from nbplat.sequence.amendments import Amendments
 from nbplat.sequence.index_diff import IndexDiff, explain_diff, iso_moment
 from nbplat.terms import local_path
 from tests.fixtures.lakehouse import Lake
@@ -184,3 +186,30 @@ def test_only_touched_users_are_written(days: Days) -> None:
 def _day_filter(number: int) -> str:
     start, end = (iso_moment(us(day)) for day in (number, number + 1))
     return f"event_ts >= '{start}' and event_ts < '{end}'"
+
+
+def test_a_plan_tells_what_it_will_compare(days: Days) -> None:
+    """Before anything is read, a plan says what it compares with what, why, and how much it reads."""
+    of = definition(**BY_ID)
+    days.start(events([{"user": "a", "day": 0, "id": 1}]))
+    days.add(events([{"user": "a", "day": 5, "id": 2}]))
+    days.build(of)
+    sequences = days.lake.platform.sequences
+    amendments, bound = Amendments(sequences), sequences.bind(of)
+    assert amendments.plan_increment(bound) is None
+    window = amendments.plan_correction(bound, (us(0), us(1)))
+    assert window == AmendPlan.from_record(window.record())
+    told = list(explain_amendment(window))
+    assert any("from 2024-03-01T00:00:00+00:00 to before 2024-03-02T00:00:00+00:00 with web.events" in t for t in told)
+    assert any(line.startswith("reads at most 1 rows, ") for line in told)
+    assert any("a copy may lie outside" in line for line in told)
+    assert "compares every event with web.events" in "\n".join(explain_amendment(amendments.plan_correction(bound)))
+    days.add(events([{"user": "a", "day": 6, "id": 3}]))
+    increment = amendments.plan_increment(bound)
+    assert increment is not None
+    assert "reads what was added to web.events" in "\n".join(explain_amendment(increment))
+    days.lake.table(SOURCE).delete("event_id == 2")
+    changed = amendments.plan_increment(bound)
+    assert changed is not None
+    assert ("window", (us(5), us(6) + 1)) == (changed.kind, changed.window)
+    assert "was not only appended to" in "\n".join(explain_amendment(changed))

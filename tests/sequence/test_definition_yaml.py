@@ -84,6 +84,7 @@ REFUSED = [
     ("--- \nevents: {}", "documents", "line 4, column 1"),
     ("events: {a: {last: 9, select: nearest(emb, 5)}}", "comma", "line 4, column 31"),
     ("events: {a: {last: 9}}\nfeatures: {i: vocab(j, min_count=5)}", "comma", "line 5, column 15"),
+    ("events: {a: {last: 1,000}}", "comma", "line 4, column 20"),
     ("entity: v\nevents: {a: {last: 5}}", "twice", "line 4, column 1"),
     ("events: {a: {last: 5, last: 6}}", "twice", "line 4, column 23"),
     ("events: {a: {last: 5}, a: {last: 6}}", "twice", "line 4, column 24"),

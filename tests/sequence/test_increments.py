@@ -13,6 +13,7 @@ import pytest
 
 from nbplat.errors import Conflict
 from nbplat.sequence import compact
+from nbplat.sequence.amendments import Amendments
 from nbplat.terms import local_path
 from tests.fixtures.lakehouse import Lake
 from tests.sequence.days import DAY_US, SCHEMA, SOURCE, Days, definition, events, us
@@ -239,3 +240,37 @@ def _grades(days: Days, keys: dict[str, Any]) -> dict[str, str]:
     index = days.index(definition(**keys))
     rows = [index.events(bucket, ["user_id", "grade"]).rows.to_pylist() for bucket in range(index.buckets)]
     return {row["user_id"]: row["grade"] for found in rows for row in found}
+
+
+def test_two_definitions_follow_one_index(days: Days) -> None:
+    """Two definitions that share an index may both ask for the new day: it is added once, and both are up to date."""
+    one, two = definition(), definition("other", size="{length: 3}")
+    days.start(events([{"user": "a", "day": 0}]))
+    days.build(one)
+    assert days.build(two) is None
+    assert days.pin(one) == days.pin(two)
+    days.add(events([{"user": "a", "day": 1}]))
+    sequences = days.lake.platform.sequences
+    jobs = [job for _, job in (sequences.build(each, owner="me") for each in (one, two)) if job is not None]
+    assert 2 == len(jobs)
+    days.lake.work()
+    assert days.pin(one) == days.pin(two)
+    assert [("a", "click", 0.0), ("a", "click", 1.0)] == days.events(two)
+    assert 2 == len(days.lake.table(days.pin(one).table).snapshots())
+
+
+def test_a_correction_that_was_overtaken_is_refused(days: Days) -> None:
+    """A correction whose index was published to by another job meanwhile fails, names it, and changes nothing."""
+    one, two = definition(**BY_ID), definition("other", size="{length: 3}", **BY_ID)
+    days.start(events([{"user": "a", "day": 0, "id": 1}]))
+    days.build(one)
+    days.build(two)
+    days.lake.table(SOURCE).overwrite(events([{"user": "a", "day": 3, "id": 1}]))
+    amendments = Amendments(days.lake.platform.sequences)
+    for each in (one, two):
+        amendments.correct(each, owner="me", publish=True)
+    first, second = days.lake.platform.work_here("w")
+    assert ("succeeded", "failed") == (first.state, second.state)
+    assert "index.moved" == second.error["code"]  # type: ignore[index]
+    assert first.id in second.error["message"]  # type: ignore[index]
+    assert [("a", "click", 3.0)] == days.events(one)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import collections
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from tests.backfill.test_crash import Deadly
 from tests.backfill.test_pause import PausesAfter
 from tests.fixtures.lakehouse import Killed, Lake
 from tests.fixtures.sequences import CLICKS, clicks, definition, digests, sequence_lake
+from tests.fixtures.waiting import wait_until
 
 pytestmark = pytest.mark.process
 
@@ -255,3 +259,43 @@ def test_a_source_that_moved_between_two_tries_is_planned_anew(shop: Lake, monke
     assert wanted == digests(stored)
     assert 3_300 == stored.report.steps[0].rows_in
     assert [] == list((shop.home / "spill" / "sequence").iterdir())
+
+
+def test_kill_9_of_the_real_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step's own process is killed while units are under way; what was done stays done, and the index is whole."""
+    monkeypatch.setattr(plan_module, "_BUCKET_ROWS", 100)
+    lake = sequence_lake(tmp_path / "home")
+    try:
+        rows = clicks(12_000).drop_columns(["amount"])
+        lake.make(TABLE, rows, partitioned=False)
+        wanted = expected(lake)
+        submit(lake)
+        store = lake.platform.store
+        job = store.claim_job("w", lease_ms=60_000)
+        assert job is not None
+        shards = f"{job.params['scope']}/shard"
+        variables = {"NBPLAT_HOME": str(lake.home), "NBPLAT_LIMITS_MEMORY_BYTES": "1", "NBPLAT_LIMITS_THREADS": "1"}
+        step = subprocess.Popen(
+            [sys.executable, "-m", "nbplat.service.step", job.id, str(job.fence)],
+            env=os.environ | variables,
+            stdout=subprocess.DEVNULL,
+        )
+        wait_until(lambda: any(unit.state == "done" for unit in store.units(shards)), limit_s=60)
+        step.kill()
+        step.wait()
+        done = [unit.id for unit in store.units(shards) if unit.state == "done"]
+        assert 0 < len(done) < 128
+        lake.reopen()
+        lake.work()
+        sequences = lake.platform.sequences
+        stored = sequences.find_index(sequences.bind(definition(TABLE, TEXT)))
+        assert stored is not None
+        assert 128 == stored.buckets
+        assert wanted == digests(stored)
+        ends = [e.unit_id for e in lake.platform.store.events(limit=100_000) if e.kind == "unit.done"]
+        assert len(ends) == len(set(ends))
+        assert [] == list((lake.home / "spill" / "sequence").iterdir())
+        named = {file.path.removeprefix("file://") for file in stored.tables.files(stored.state.pin)}
+        assert named == {str(path) for path in (lake.home / "warehouse").rglob("nb_bucket=*/*.parquet*")}
+    finally:
+        lake.close()

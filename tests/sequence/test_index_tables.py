@@ -299,3 +299,14 @@ def test_dropping_takes_the_vocabulary_along(index: HandIndex) -> None:
     index.tables.drop(NAME)
     assert [] == index.catalog.list_tables("nb_sequences")
     assert index.tables.state(NAME) is None
+
+
+def test_files_that_any_snapshot_names_are_held(index: HandIndex) -> None:
+    """Files of older snapshots count as held after they were replaced; files that were never published do not."""
+    base, run, stray = index.file(0, A), index.file(0, [("b", 9)]), index.file(0, B)
+    first = index.publish(None, base, job="j1")
+    index.publish(first, run, job="j2", step="compact", replaced=[base.path])
+    held = index.tables.held(NAME)
+    assert {base.path, run.path} <= held
+    assert stray.path not in held
+    assert frozenset() == index.tables.held("nb_sequences.none__0123456789ab")

@@ -203,12 +203,11 @@ def test_buckets_hold_the_same_events_together(case: Case, buckets: int) -> None
     """Rows divided by the bucket of their entity give the events of one bucket, entity by entity."""
     bucket = bucket_of(case.rows.select(list(case.entity)), buckets)
     whole = _said(case.ordered()[0])
-    apart = []
-    for number in range(buckets):
-        rows = case.rows.take(pa.array(np.flatnonzero(bucket == number)))
-        apart += _said(case.ordered(rows)[0])
+    parts = [case.ordered(case.rows.take(pa.array(np.flatnonzero(bucket == number))))[0] for number in range(buckets)]
+    apart = [each for mine in parts for each in _said(mine)]
     together = case.in_buckets(np.maximum(bucket, 0), buckets)
-    assert apart == [each for part in together for each in _said(part)]
+    assert apart == [each for mine in together for each in _said(mine)]
+    assert [mine.until_us is None for mine in parts] == [mine.until_us is None for mine in together]
     key = [each[0] for each in whole]
     apart.sort(key=lambda each: key.index(each[0]))
     assert whole == apart

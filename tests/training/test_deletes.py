@@ -8,7 +8,6 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from nbplat.adapters.iceberg.sequence_source import IcebergRows
 from nbplat.adapters.iceberg.training_source import IcebergTrainingSource
 from nbplat.training import TrainingSpec, iter_batches, plan_training
 from tests.fixtures.deletes import (
@@ -63,6 +62,6 @@ def test_sequences_read_live_rows_only(lake: Lake) -> None:
     """Events that any kind of delete file removed are in no sequence."""
     gone = delete_some(lake)
 
-    rows = IcebergRows(lake.catalog, ORDERS).read(["id", "ts"])
+    rows = pa.concat_tables(lake.platform.sequences.sources.open(ORDERS).read(["id", "ts"]))
 
     assert [n for n in range(60) if n not in gone] == sorted(rows["id"].to_pylist())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sqlite3
 import time
@@ -101,12 +103,25 @@ def _sqlite_engine(config: Config, file_system: Callable[[Path], str]) -> sa.Eng
     return engine
 
 
+def _make_file(path: Path) -> None:
+    """Make the file for its owner, whatever the umask: SQLite gives its side files the same mode.
+
+    One that is there is not opened: closing it again would drop the locks that another store of this very process
+    holds on it (POSIX), and SQLite would take that store for gone.
+    """
+    if path.exists():
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+
+
 def _switch_to_wal(path: Path) -> None:
     """WAL stays set in the file. Racing switches ignore the busy time-out, hence the tries."""
     deadline = time.monotonic() + BUSY_S
     try:
-        # SQLite gives its side files the mode of the main one: the ledger is for its owner, whatever the umask.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        _make_file(path)
     except OSError as exc:
         raise SetupError(
             "store.not_writable",

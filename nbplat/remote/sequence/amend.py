@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from nbplat.remote.failure import failed
 
+from .among import among
 from .change_file import Changes, change_location, write_changes
 from .difference import Difference, changed_fields, difference, identity_of
 from .hashing import row_hash
@@ -110,7 +111,7 @@ class _Bucket:
                 yield added
         lost = self._keys.inside.copy()
         if met:
-            lost &= np.isin(self._keys.entity, np.concatenate(met), invert=True)
+            lost &= ~among(self._keys.entity, np.sort(np.concatenate(met)))
         if lost.any():
             # Of these entities the source has nothing: all that is compared has gone.
             old = self._read(lost)
@@ -149,7 +150,7 @@ class _Bucket:
         keys = read_runs(task["runs"], list(dict.fromkeys(names))).rows
         entity = entity_hashes(keys, recipe)
         if task["entities"] is not None:
-            inside = np.isin(entity, sifted_hashes(task["entities"], task["scratched"]))
+            inside = among(entity, sifted_hashes(task["entities"], task["scratched"]))
         elif task["window"] is None:
             inside = np.zeros(len(entity), bool)
         else:
@@ -158,13 +159,13 @@ class _Bucket:
 
     def _compared(self, fresh: pa.Table, entities: Any, changes: Changes) -> pa.Table:
         keys, recipe = self._keys, self._recipe
-        wanted = keys.inside & np.isin(keys.entity, entities) if keys.inside.any() else keys.inside
+        wanted = keys.inside & among(keys.entity, entities) if keys.inside.any() else keys.inside
         mine = _copy_key(fresh, recipe)
         copies = np.zeros(len(wanted), bool)
-        if mine is not None and keys.identity is not None and len(keys.entity):
+        if mine is not None and keys.identity is not None:
             # Rows outside the window that are copies of fresh ones: which of them stays is decided together.
-            copies = np.isin(keys.identity, mine[mine != 0]) & ~wanted
-            copies &= keys.identity != 0
+            rest = np.flatnonzero(~wanted & (keys.identity != 0))
+            copies[rest] = among(keys.identity[rest], np.sort(mine))
         if not (wanted.any() or copies.any()):
             return self._note(None, fresh, changes)
         old = self._read(wanted | copies)
@@ -197,7 +198,7 @@ class _Bucket:
         losers = np.unique(before[found.gone])
         self._deferred.append(losers)
         none = np.empty(0, np.int64)
-        return Difference(none, found.come[~np.isin(after[found.come], losers)], none, none)
+        return Difference(none, found.come[~among(after[found.come], losers)], none, none)
 
     def _count(self, gone: pa.Table, come: pa.Table) -> None:
         tally = self.tally
@@ -219,7 +220,7 @@ class _Bucket:
         lost, lost_rows = np.unique(entity_hashes(gone, self._recipe), return_counts=True)
         new = np.unique(entity_hashes(come, self._recipe))
         touched = np.unique(np.concatenate([lost, new]))
-        mine = self._keys.entity[np.isin(self._keys.entity, touched)]
+        mine = self._keys.entity[among(self._keys.entity, touched)]
         had, rows = np.unique(mine, return_counts=True)
         left = rows.copy()
         left[np.searchsorted(had, lost)] -= lost_rows

@@ -102,20 +102,20 @@ class Changes:
             "examples": examples,
         }
 
-    def _write(self, what: str, rows: pa.Table, at: StoredRows | None, fields: list[list[str]] | None) -> None:
+    def _write(self, what: str, rows: pa.Table, at: StoredRows | None, fields: pa.Array | None) -> None:
         count = rows.num_rows
         if not count:
             return
         self._counts[what] += count
         self._users.update(np.unique(row_hash(rows.select(self._recipe["entity"]))).tolist())
         own = [
-            pa.array(fields if fields is not None else [None] * count, pa.list_(pa.string())),
+            pa.nulls(count, pa.list_(pa.string())) if fields is None else fields,
             pa.array(np.full(count, -1, np.int32) if at is None else at.run),
             pa.array(np.full(count, -1, np.int64) if at is None else at.position),
         ]
         shown = rows.select(self._schema.names[1:-3]).columns
         self._sink.write_table(
-            pa.Table.from_arrays([pa.array([what] * count, pa.string()), *shown, *own], schema=self._schema)
+            pa.Table.from_arrays([pa.repeat(pa.scalar(what, pa.string()), count), *shown, *own], schema=self._schema)
         )
         if what != CHANGED:
             side = "now" if what == ADDED else "was"
@@ -123,10 +123,11 @@ class Changes:
                 values = {name: _text(value) for name, value in row.items() if name not in (BUCKET, TYPE, *_DERIVED)}
                 self._examples[what].append({**self._event(what, row), side: values})
 
-    def _show_changed(self, was: pa.Table, now: pa.Table, fields: list[list[str]]) -> None:
+    def _show_changed(self, was: pa.Table, now: pa.Table, fields: pa.Array) -> None:
         for place, row in enumerate(self._some(CHANGED, was)):
             after = now.slice(place, 1).to_pylist()[0]
-            differ = [name for name in row if self._named(name) in fields[place]]
+            found = fields[place].as_py()
+            differ = [name for name in row if self._named(name) in found]
             both = {
                 side: {self._named(name): _text(values[name]) for name in differ}
                 for side, values in (("was", row), ("now", after))
@@ -145,8 +146,18 @@ class Changes:
         return _OWN.get(name, name)
 
 
-def _lists(fields: Mapping[str, Any], count: int) -> list[list[str]]:
-    return [[name for name, differs in fields.items() if differs[place]] for place in range(count)]
+def _lists(fields: Mapping[str, Any], count: int) -> pa.Array:
+    """Names of the fields that differ, a list a row; few combinations occur, and each is made once."""
+    code = np.zeros(count, np.uint64)
+    for place, differs in enumerate(fields.values()):
+        # Beyond 64 columns combinations would share a code.
+        if place and place % 64 == 0:
+            return pa.array([[n for n, d in fields.items() if d[row]] for row in range(count)], pa.list_(pa.string()))
+        code |= differs.astype(np.uint64) << np.uint64(place)
+    codes, inverse = np.unique(code, return_inverse=True)
+    names = list(fields)
+    found = [[name for place, name in enumerate(names) if int(each) >> place & 1] for each in codes]
+    return pa.array(found, pa.list_(pa.string())).take(pa.array(inverse))
 
 
 def _text(value: Any) -> str | None:

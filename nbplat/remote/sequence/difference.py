@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from .among import among
 from .hashing import row_hash
 from .stored_rows import BUCKET, TIME, TYPE
 
@@ -75,7 +76,10 @@ def changed_fields(old: pa.Table, new: pa.Table, found: Difference) -> dict[str,
 def _unmatched(mine: Any, theirs: Any) -> tuple[Any, Any]:
     """Places of values that are left on each side when equal ones are taken away in pairs."""
     left, right = _numbered(mine), _numbered(theirs)
-    return np.flatnonzero(~np.isin(left, right)), np.flatnonzero(~np.isin(right, left))
+    # Sorted questions find their neighbours' places; what is on one side only is mostly little.
+    ours, others = np.sort(left), np.sort(right)
+    here, there = ours[~among(ours, others)], others[~among(others, ours)]
+    return np.flatnonzero(among(left, here)), np.flatnonzero(among(right, there))
 
 
 def _matched(mine: Any, theirs: Any) -> tuple[Any, Any]:

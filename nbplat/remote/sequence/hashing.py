@@ -35,8 +35,12 @@ def bucket_of(entity: pa.Table, buckets: int) -> Any:
     Returns:
         ``int32[rows]`` in ``[0, buckets)``; -1 where a column is null.
     """
-    high = row_hash(entity) >> np.uint64(32)
-    found = ((high * np.uint64(buckets)) >> np.uint64(32)).astype(np.int32)
+    found = np.empty(entity.num_rows, dtype=np.int32)
+    for at in range(0, entity.num_rows, _ROWS):
+        block = entity.slice(at, _ROWS)
+        hashes = _of_rows([plain(column) for column in block.columns], block.num_rows)
+        # Of the upper half of the bits as many as it takes: as even as a remainder, without dividing.
+        found[at : at + _ROWS] = ((hashes >> np.uint64(32)) * np.uint64(buckets)) >> np.uint64(32)
     for column in entity.columns:
         if column.null_count:
             found[column.is_null().to_numpy()] = -1
@@ -51,12 +55,13 @@ def row_hash(table: pa.Table) -> Any:
     """
     found = np.empty(table.num_rows, dtype=np.uint64)
     for at in range(0, table.num_rows, _ROWS):
-        _of_rows([plain(column) for column in table.slice(at, _ROWS).columns], found[at : at + _ROWS])
+        block = table.slice(at, _ROWS)
+        found[at : at + _ROWS] = _of_rows([plain(column) for column in block.columns], block.num_rows)
     return found
 
 
-def _of_rows(columns: list[pa.Array], state: Any) -> Any:
-    state[:] = _SEED
+def _of_rows(columns: list[pa.Array], rows: int) -> Any:
+    state = np.full(rows, _SEED, dtype=np.uint64)
     for column in columns:
         hashes = _hashes(column)
         state ^= hashes
@@ -86,7 +91,7 @@ def _hashes(array: pa.Array) -> Any:
     elif pa.types.is_large_list(kind):
         found = _of_lists(array)
     elif pa.types.is_struct(kind):
-        found = _of_rows([plain(child) for child in array.flatten()], np.empty(len(array), dtype=np.uint64))
+        found = _of_rows([plain(child) for child in array.flatten()], len(array))
     elif pa.types.is_decimal(kind):
         found = _of_decimals(array)
     else:

@@ -39,11 +39,11 @@ class Values(NamedTuple):
         keys: The keys that occur.
         start: ``int64[keys + 1]``: a key's rows are ``[start, next start)``, never none.
         from_us: ``int64[rows]``, microseconds since 1970 UTC, ascending within a key. None: one row a key.
-        rows: The value columns.
+        rows: The value columns. Of several values of a key from one moment on each column ends with the one of the
+            greatest hash, so that what one gives does not depend on the others.
         keyless: Rows left out because a key is null.
         timeless: Rows left out because the moment is null.
-        tied: ``bool[rows]``: the key and moment of the row are another's too, with other values; the last by the hash
-            of the values holds. None: no row is.
+        tied: ``bool[rows]``: the key and moment of the row are another's too, with other values. None: no row is.
     """
 
     keys: Keys
@@ -123,18 +123,19 @@ def sort_values(table: pa.Table, on: Sequence[str], columns: Sequence[str], from
     timeless = int((numbers >= 0).sum() - keep.sum())
     at = np.flatnonzero(keep)
     values = table.select(list(columns))
+    tied = None
     if moments is None:
         order = at[np.argsort(numbers[at], kind="stable")]
         numbers = numbers[order]
         _refuse_doubled(numbers, key_table, order, on)
-        tied = None
+        rows = values.take(pa.array(order))
     else:
         order = at[np.lexsort((moments[at], numbers[at]))]
-        order, tied = _break_ties(values, order, numbers, moments)
         numbers, moments = numbers[order], moments[order]
+        rows, tied = _ties_by_hash(values.take(pa.array(order)), numbers, moments)
     # A key all of whose rows were left out would be a key without rows; it keeps its number and finds nothing.
     start = np.searchsorted(numbers, np.arange(keys.size + 1))
-    return Values(keys, start, moments, values.take(pa.array(order)), keyless, timeless, tied)
+    return Values(keys, start, moments, rows, keyless, timeless, tied)
 
 
 def find(values: Values, numbers: Any, at_us: Any = None, *, strict: bool = False) -> Any:
@@ -195,25 +196,26 @@ def _refuse_doubled(numbers: Any, keys: pa.Table, order: Any, on: Sequence[str])
     )
 
 
-def _break_ties(values: pa.Table, order: Any, numbers: Any, moments: Any) -> tuple[Any, Any]:
-    """Order rows of one key and moment by the hash of their values; which of them differ from another such."""
-    same = (numbers[order[1:]] == numbers[order[:-1]]) & (moments[order[1:]] == moments[order[:-1]])
-    if not same.any():
-        return order, None
-    tied = np.concatenate([same, [False]]) | np.concatenate([[False], same])
-    at = np.flatnonzero(tied)
-    rows = order[at]
-    hashes = row_hash(values.take(pa.array(rows)))
-    sort = np.lexsort((hashes, moments[rows], numbers[rows]))
-    order = order.copy()
-    order[at] = rows[sort]
-    hashes, rows = hashes[sort], order[at]
+def _ties_by_hash(values: pa.Table, numbers: Any, moments: Any) -> tuple[pa.Table, Any]:
+    """Order each column's values of one key and moment by their hash; which rows differ from another such."""
+    again = (numbers[1:] == numbers[:-1]) & (moments[1:] == moments[:-1])
+    if not again.any():
+        return values, None
+    at = np.flatnonzero(np.concatenate([again, [False]]) | np.concatenate([[False], again]))
     run = np.concatenate(
-        [[True], (numbers[rows[1:]] != numbers[rows[:-1]]) | (moments[rows[1:]] != moments[rows[:-1]])]
+        [[0], np.cumsum((numbers[at[1:]] != numbers[at[:-1]]) | (moments[at[1:]] != moments[at[:-1]]))]
     )
-    runs = np.flatnonzero(run)
-    size = np.diff(np.append(runs, len(rows)))
-    differs = np.maximum.reduceat(hashes, runs) != np.minimum.reduceat(hashes, runs)
-    found = np.zeros(len(order), bool)
-    found[at] = np.repeat(differs, size)
-    return order, found if found.any() else None
+    starts = np.flatnonzero(np.concatenate([[True], run[1:] != run[:-1]]))
+    sizes = np.diff(np.append(starts, len(at)))
+    found = np.zeros(len(numbers), bool)
+    columns = []
+    for name, column in zip(values.column_names, values.columns):
+        hashes = row_hash(pa.table({name: column.take(pa.array(at))}))
+        sort = np.lexsort((hashes, run))
+        order = np.arange(len(numbers))
+        order[at] = at[sort]
+        columns.append(column.take(pa.array(order)))
+        hashes = hashes[sort]
+        differs = np.maximum.reduceat(hashes, starts) != np.minimum.reduceat(hashes, starts)
+        found[at] |= np.repeat(differs, sizes)
+    return pa.table(columns, names=values.column_names), found if found.any() else None

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .dedupe import first_or_last
+from .dedupe import NEVER, first_or_last
 from .events import Events
 from .hashing import row_hash
 from .packed_sort import sort_by
@@ -84,12 +84,15 @@ class Ordering(NamedTuple):
         Args:
             bucket: As it was given to `ordering`.
         """
-        begins = np.flatnonzero(np.diff(self.entity, prepend=-1))
+        begins = np.flatnonzero(self.entity[1:] != self.entity[:-1]) + 1
+        begins = np.append(0, begins) if len(self.entity) else begins
         firsts = np.searchsorted(np.asarray(bucket)[self.order[begins]], np.arange(buckets + 1)).tolist()
         cuts = np.append(begins, len(self.entity))[firsts].tolist()
         for begin, end, first, last in zip(cuts, cuts[1:], firsts, firsts[1:]):
             at = slice(begin, end)
             seen, until, passes = (None if each is None else each[at] for each in self[6:9])
+            if until is not None and bool((until == NEVER).all()):
+                until = None
             yield self._replace(
                 order=self.order[at],
                 entity=self.entity[at] - np.int32(first),

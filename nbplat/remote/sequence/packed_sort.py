@@ -134,6 +134,9 @@ def _in_pieces(keys: Sequence[_Key], below: int) -> Sorted:
     """
     bits, count = sum(key.bits for key in keys), len(keys[0].values)
     dealt = max(min(_DIGIT, (count // _PIECE).bit_length(), bits), bits - 64)
+    # Pieces small enough, those of some heavy entity aside, that a word has room for the row's place.
+    while count > _PIECE and dealt < _DIGIT and bits - dealt + (count >> dealt).bit_length() + 2 > 64:
+        dealt += 1
     rest = bits - dealt
     digits, words = _packed(keys, dealt)
     kind = np.int32 if count < 1 << 31 else np.int64
@@ -175,21 +178,23 @@ def _together(ends: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
 
 def _sorted_words(words: Any, rest: int, cuts: list[int]) -> tuple[Any, Any]:
     """The stable order of words of `rest` bits, each piece for itself, and the sorted words."""
-    place, begin = max(1, (len(words) - 1).bit_length()), 0
+    sizes = np.diff(cuts, prepend=0)
+    place, begin = max(1, int(sizes.max() - 1).bit_length()), 0
     if rest + place > 64:
         order = np.empty(len(words), dtype=np.int64)
         for cut in cuts:
             order[begin:cut] = begin + np.argsort(words[begin:cut], kind="stable")
             begin = cut
         return order, words[order]
-    # With the row's place in the low bits, what is sorted is one integer: faster than places by words.
+    # With the row's place in its piece as low bits, what is sorted is one integer: faster than places by words.
+    begins = np.repeat(np.array(cuts) - sizes, sizes)
     keyed = words << np.uint64(place)
-    keyed |= np.arange(len(words), dtype=np.uint64)
+    keyed |= (np.arange(len(words)) - begins).view(np.uint64)
     for cut in cuts:
         keyed[begin:cut].sort()
         begin = cut
-    order = (keyed & np.uint64((1 << place) - 1)).astype(np.int64)
-    return order, keyed >> np.uint64(place)
+    begins += (keyed & np.uint64((1 << place) - 1)).view(np.int64)
+    return begins, keyed >> np.uint64(place)
 
 
 def _words(key: _Key) -> list[Any]:

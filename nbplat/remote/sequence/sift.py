@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from nbplat.remote.storage import filesystem
 
+from .among import among
 from .hashing import row_hash
 from .spill import written_file
 from .stored_rows import TIME
@@ -30,7 +31,7 @@ def sift(rows: pa.Table, part: Mapping[str, Any], recipe: Recipe) -> pa.Table:
         return rows
     if sieve["entities"] is not None:
         wanted = sifted_hashes(sieve["entities"], sieve["storage"])
-        return rows.filter(pa.array(np.isin(entity_hashes(rows, recipe), wanted)))
+        return rows.filter(pa.array(among(entity_hashes(rows, recipe), wanted)))
     inside = inside_window(rows.column(TIME).to_numpy(), sieve["window"])
     return rows.filter(pa.array(inside if sieve["inside"] else ~inside))
 
