@@ -276,6 +276,8 @@ def test_an_export_that_died(shop: Lake, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_cancelled_export_leaves_nothing(shop: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     """The files of a try that died are removed when its job is cancelled."""
+    build(shop)
+    shop.work()
     Exports(shop.platform.sequences).queue(OF, EXAMPLES, LISTS, owner="me")
     with monkeypatch.context() as patch:
         patch.setattr(shop.catalog, "commit_table", lambda *_: shop.platform.die())
