@@ -26,7 +26,7 @@ from nbplat.sequence.scratch_folder import ScratchFolder
 from nbplat.terms import local_path
 from tests.backfill.test_disk_full import fill
 from tests.fixtures.lakehouse import Killed, Lake
-from tests.fixtures.sequences import START_US, clicks, definition, digests, sequence_lake
+from tests.fixtures.sequences import CLICKS, START_US, clicks, definition, digests, sequence_lake
 
 TABLE, EXAMPLES, LISTS = "shop.clicks", "shop.examples", "shop.lists"
 OF = definition(TABLE)
@@ -122,8 +122,7 @@ def test_a_source_made_anew_between_plan_and_build(shop: Lake, tmp_path: Path) -
     shop.catalog.drop_table(TABLE)
     shop.make(TABLE, ROWS.slice(0, 1_000), partitioned=False)
     error = shop.fail()
-    assert error["code"].startswith(("table.", "source.", "snapshot.")), error
-    assert error["fix"]
+    assert ("Conflict", "table.replaced") == (error["kind"], error["code"])
     assert content(shop) is None
     build(shop)
     shop.work()
@@ -334,6 +333,39 @@ def test_the_catalog_gone_in_the_middle(
     assert [] == files_left(shop)
 
 
+@pytest.mark.parametrize(
+    ("step", "module", "name"),
+    [("increment", amend_module, "write_changes"), ("export", export_module, "_files")],
+)
+def test_the_catalog_gone_under_what_follows(
+    shop: Lake, monkeypatch: pytest.MonkeyPatch, step: str, module: Any, name: str
+) -> None:
+    """The index stays what it was, and with the catalog back the same command ends well."""
+    build(shop)
+    shop.work()
+    before, file = content(shop), shop.home / "warehouse" / "catalog.db"
+    shop.table(TABLE).append(clicks(200, seed=5))
+
+    def ask() -> None:
+        if step == "export":
+            Exports(shop.platform.sequences).queue(OF, EXAMPLES, LISTS, owner="me")
+        else:
+            build(shop)
+
+    ask()
+    with monkeypatch.context() as patch:
+        once(module, name, lambda: file.rename(file.with_name("aside.db")), patch)
+        error = shop.fail()
+    file.with_name("aside.db").rename(file)
+    assert ("catalog.missing", True) == (error["code"], bool(error["fix"]))
+    assert (before, False) == (content(shop), shop.catalog.table_exists(LISTS))
+    ask()
+    shop.work()
+    assert (step == "export") == (before == content(shop))
+    assert (step == "export") == shop.catalog.table_exists(LISTS)
+    assert [] == files_left(shop)
+
+
 # -- two at once -----------------------------------------------------------------------------------
 
 
@@ -365,6 +397,25 @@ def test_a_correction_while_a_second_build_is_on_its_way(
     Amendments(shop.platform.sequences).correct(other, owner="me", publish=True)
     shop.work()
     assert sorted(_rows(shop)) == sorted(_built(tmp_path, pa.concat_tables([ROWS, more])))
+    assert [] == files_left(shop)
+
+
+def test_two_definitions_of_one_index_built_at_once(
+    shop: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are built, by the one that was first; the other's files are gone."""
+    sequences = shop.platform.sequences
+    longer = definition(TABLE, CLICKS.replace("last: 3", "last: 4"))
+    runs = [build(shop), sequences.build(longer, owner="me")[0].id]
+    assert ["home@1", "home@2"] == runs
+    beside = shop.beside()
+    with monkeypatch.context() as patch:
+        once(shard_module, "write_index_file", lambda: beside.work_here("beside"), patch)
+        shop.work()
+    beside.close()
+    assert ["built", "built"] == [sequences.find(run).state for run in runs]
+    assert calm(shop, tmp_path, ROWS) == content(shop)
+    assert 1 == len(shop.table(_index(shop)).snapshots())
     assert [] == files_left(shop)
 
 
