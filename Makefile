@@ -8,7 +8,7 @@ SLOW := jvm or ray or postgres or kernel or process or s3 or thorough
 .DEFAULT_GOAL := help
 # The targets share one virtual environment and one machine; they are steps, not a graph to run at once.
 .NOTPARALLEL:
-.PHONY: help setup demo test test-fast chaos lint bench bench-start bench-promote bench-backfill bench-spark bench-service bench-sequence lab docs lock jars
+.PHONY: help setup demo test test-fast chaos lint bench bench-start bench-promote bench-backfill bench-spark bench-service bench-sequence lab docs notebooks lock jars
 
 help:      ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,10 @@ lab:       ## JupyterLab on the quickstart notebook
 docs:      ## write the generated pages again and check every link
 	@sh scripts/install.sh demo
 	$(PY) scripts/docs.py
+
+notebooks: ## run the sequence notebook in a fresh folder and keep its outputs
+	@sh scripts/install.sh demo
+	$(PY) scripts/notebooks.py notebooks/03_sequences.ipynb
 
 jars:      ## fetch the Iceberg runtime that Spark needs (optional)
 	@sh scripts/system-packages.sh java

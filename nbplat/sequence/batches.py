@@ -92,7 +92,8 @@ class Batches:
     A batch of the formats ``numpy`` and ``torch`` holds, in a mixed layout: for each feature its name, ``[B, L]`` (an
     embedding ``[B, L, D]``), 0 where there is no token; ``mask``, bool ``[B, L]``, true where there is one; ``length``,
     int32 ``[B]``. In the layout ``per_type`` each of them for each type: ``click__item_id``, ``click__mask``,
-    ``click__length``. Then the columns of the examples, ``[B]``.
+    ``click__length``. Then the columns of the examples, ``[B]``; their entity or time is ``event_ts__example`` where a
+    feature (or a list) is called ``event_ts``.
 
     Raises:
         RequestError: an unknown option or column, a name that is taken twice, torch that is not installed.
@@ -138,10 +139,10 @@ class Batches:
         features, raw = _chosen(definition, encoders(definition, fitted), listed, columns)
         self._reader = TokenReader(definition, features, tuple(raw), joined or {})
         self._raw = raw
-        self.carried = _carried(definition, examples)
         self._tables = {id(table): at for at, table in enumerate(self._reader.tables)}
         self._sides = {each.name: self._side(each) for each in features if each.feature.column in self._reader.joined}
-        self._check_names(listed)
+        self._taken_names = self._names(listed)
+        self.carried = self._carried(examples)
         self._store: TokenStore | None = None
         self._epoch = 0
         self._tensors = tensors
@@ -173,7 +174,7 @@ class Batches:
             events: With `index_columns`.
         """
         mine = copy.copy(self)
-        mine.examples, mine.carried = examples, _carried(self.definition, examples)
+        mine.examples, mine.carried = examples, self._carried(examples)
         rules = rules_of(self.definition, self._index.record)
         places = np.arange(len(examples), dtype=np.int64)
         yield from mine.of_bucket(select_events(events, rules, self.definition, examples, bucket, places, among=True))
@@ -340,21 +341,46 @@ class Batches:
             return places
         return np.random.default_rng([self.seed, self._epoch, bucket]).permutation(places)
 
-    def _check_names(self, listed: bool) -> None:
+    def _names(self, listed: bool) -> frozenset[str]:
+        """Of the arrays or lists that a batch holds."""
         names: list[str] = []
         for group in self.groups:
             inner = [each.name for each in self._reader.encoders]
             inner += list(self._raw.values()) if listed else ["mask", "length"]
             names += [group.prefix + name for name in inner]
-        names += list(self.carried)
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:
-            raise RequestError(
-                "batches.clash",
-                f"a batch would hold two columns {doubled[0]!r}",
-                fix=f"give the feature another name (features: {{other_name: …({doubled[0]})}}), or leave the column of"
-                " the examples out",
-            )
+            raise _clash(doubled[0])
+        return frozenset(names)
+
+    def _carried(self, examples: Examples) -> dict[str, pa.ChunkedArray]:
+        """Columns of the examples: entity, instant, then what is carried along.
+
+        What every batch has of the examples is told apart where a feature or list has its name: examples that are
+        events themselves have the same columns.
+        """
+        found = dict(zip(self.definition.entity, examples.entity.columns, strict=True))
+        if self.definition.as_of.at == "example":
+            moment = pa.chunked_array([pa.array(examples.as_of_us, pa.int64()).view(pa.timestamp("us", tz="UTC"))])
+            found[self.definition.as_of.time] = moment
+        found |= dict(zip(examples.rows.column_names, examples.rows.columns, strict=True))
+        own = {*self.definition.entity, self.definition.as_of.time}
+        named: dict[str, pa.ChunkedArray] = {}
+        for name, column in found.items():
+            apart = f"{name}__example" if name in own and name in self._taken_names else name
+            if apart in self._taken_names or apart in named:
+                raise _clash(apart)
+            named[apart] = column
+        return named
+
+
+def _clash(name: str) -> RequestError:
+    return RequestError(
+        "batches.clash",
+        f"a batch would hold two columns {name!r}",
+        fix=f"give the feature another name (features: {{other_name: …({name})}}), or leave the column of"
+        " the examples out",
+    )
 
 
 def _chosen(
@@ -376,11 +402,3 @@ def _chosen(
     return tuple(each for each in features if each.name in columns), {
         name: given for name, given in shown.items() if given in columns
     }
-
-
-def _carried(definition: Definition, examples: Examples) -> dict[str, pa.ChunkedArray]:
-    """Columns of the examples: entity, instant, then what is carried along."""
-    entity = dict(zip(definition.entity, examples.entity.columns, strict=True))
-    moment = pa.chunked_array([pa.array(examples.as_of_us, pa.int64()).view(pa.timestamp("us", tz="UTC"))])
-    rows = dict(zip(examples.rows.column_names, examples.rows.columns, strict=True))
-    return {**entity, **({definition.as_of.time: moment} if definition.as_of.at == "example" else {}), **rows}

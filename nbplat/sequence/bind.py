@@ -60,8 +60,9 @@ def bind(
     alone = replace(definition, variants=MappingProxyType({}))
     bound: dict[str | None, Definition] = {None: _bind_part(alone, events, tables)}
     for name in definition.variants:
+        part = variant_of(definition, name)  # whose own errors name it
         with _inside(name):
-            bound[name] = _bind_part(variant_of(definition, name), events, tables)
+            bound[name] = _bind_part(part, events, tables)
     parts, chosen = list(bound.values()), bound[variant]
     available = available_columns(chosen, events, tables)
     if examples is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -14,9 +14,6 @@ from nbplat.sequence.batches import Batches
 from nbplat.sequence.examples import Examples
 from nbplat.sequence.reading import Reading
 from nbplat.terms import Files, Progress, SnapshotPin, TableName, content_hash
-
-if TYPE_CHECKING:
-    from nbplat.sequence.definition import Definition
 
 __all__ = ["FORMS", "Export", "ExportTables", "check_export", "export_mark", "export_sequences"]
 
@@ -167,19 +164,19 @@ def export_sequences(
 def _stored(batches: Batches, *, padded: bool) -> Iterator[pa.RecordBatch]:
     """Batches in types that a table can hold."""
     for batch in batches:
-        whole = _as_lists(batch, batches.definition) if padded else batch
+        whole = _as_lists(batch, batches.carried) if padded else batch
         fields = [pa.field(field.name, index_type(field.type)) for field in whole.schema]
         yield whole.cast(pa.schema(fields))
 
 
-def _as_lists(arrays: Mapping[str, Any], definition: Definition) -> pa.RecordBatch:
-    moment = pa.timestamp("us", tz="UTC")
+def _as_lists(arrays: Mapping[str, Any], carried: Mapping[str, pa.ChunkedArray]) -> pa.RecordBatch:
     columns: dict[str, pa.Array] = {}
     for name, array in arrays.items():
         found = pa.array(array.reshape(-1))
         for size in array.shape[:0:-1]:
             found = pa.FixedSizeListArray.from_arrays(found, size)
-        columns[name] = found.cast(moment) if name == definition.as_of.time and array.dtype.kind == "M" else found
+        # numpy has no zones.
+        columns[name] = found.cast(carried[name].type) if array.dtype.kind == "M" and name in carried else found
     return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbplat.errors import NbplatError, NotFound, RequestError
 from nbplat.service.records import job_record, run_record
+from nbplat.terms import RunId
 
 if TYPE_CHECKING:
     from nbplat.job import Job, Run
@@ -161,33 +162,57 @@ def correct(sequences: Sequences, asked: Asked) -> dict[str, Any]:
 
 
 def compared(sequences: Sequences, ref: str, other: str | None) -> dict[str, Any]:
-    """What differs between two kept definitions (or variants, ``home.short``), or between one and its index.
+    """What differs between two kept definitions (or variants, ``home.short``).
+
+    Without `other` a definition is compared with the version of its name before it, and with its index; a variant with
+    its definition.
 
     Returns:
-        ``old``, ``new`` (labels and versions) and ``changes`` (path, old and new value). Against the index (`other`
-        None) the old one is the definition that built it, and ``index`` is as `seen` has it, with ``present``: what
-        bringing it up to date would compare.
+        ``old``, ``new`` (labels and versions), ``changes`` (path, old and new value), and what `old` is (``against``):
+        ``given``, ``previous`` or ``declared`` (of a variant); or ``index``: the definition that built it, where there
+        is no version before. Without `other` also ``index``, as `seen` has it, and ``present``: what bringing it up
+        to date would compare.
+
+    Raises:
+        NotFound: nothing is kept under a name; ``sequence.not_built``: there is nothing to compare with.
     """
     label, definition = _labelled(sequences, ref)
+    run, index = sequences.find(ref.partition(".")[0]), None
+    earlier = _earlier(sequences, run)
     if other is not None:
-        before, old = _labelled(sequences, other)
-        index = None
+        against, (before, old) = "given", _labelled(sequences, other)
     else:
-        index = _index(sequences, sequences.find(ref.partition(".")[0]))
-        if index is None:
+        index = _index(sequences, run)
+        if "." in ref:
+            against, before = "declared", run.id
+        elif earlier is not None:
+            against, before = "previous", earlier
+        elif index is not None:
+            against, before = "index", str(index["built_by"]) or run.id
+        else:
             raise NotFound(
-                "sequence.not_built", f"{ref} has no index to compare with", fix=f"build it: %sequence build {ref}"
+                "sequence.not_built",
+                f"{label} is the first version of its name and has no index: there is nothing to compare it with",
+                fix=f"name another definition, or build the index: %sequence build {ref}",
             )
-        before = str(index["built_by"])
-        old = sequences.definition(sequences.find(before)) if before else definition
-    changes = changes_of(old, definition, whole="." not in f"{before}{label}")
+        old = sequences.definition(sequences.find(before))
     return {
         "old": {"label": before, "version": old.version},
         "new": {"label": label, "version": definition.version},
-        "changes": changes,
+        "against": against,
+        "changes": changes_of(old, definition, whole="." not in f"{before}{label}"),
         "index": index,
-        "present": plan(sequences, Asked(ref.partition(".")[0]))["lines"] if index is not None else [],
+        "present": plan(sequences, Asked(run.id))["lines"] if index is not None else [],
     }
+
+
+def _earlier(sequences: Sequences, run: Run) -> str | None:
+    """The version of its name before it."""
+    from nbplat.sequence.states import ALL_RUNS, KIND
+
+    number = RunId.parse(run.id).number
+    kept = [RunId.parse(each.id) for each in sequences.store.runs(KIND, name=run.name, limit=ALL_RUNS)]
+    return str(max(before)) if (before := [each for each in kept if each.number < number]) else None
 
 
 def export(sequences: Sequences, asked: Asked) -> dict[str, Any]:

@@ -298,7 +298,7 @@ class Sequence:
         return exported(self.subject, request, wait=wait, show=show)
 
     def diff(self, other: Sequence | None = None) -> Result:
-        """What differs from another definition, or (None) between this one and its index."""
+        """What differs from another definition; None: from the version before it, and how its index is."""
         from nbplat.ui.handlers.sequence_diff import definitions_result, index_result
 
         if other is None:

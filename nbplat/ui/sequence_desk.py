@@ -42,7 +42,7 @@ class SequenceDesk(Protocol):
         """Queue a build, or attach to the one under way; returns run, plan, job, attached, notes."""
 
     def diff(self, ref: str, other: str | None) -> dict[str, Any]:
-        """What differs between two kept definitions, or (None) between one and its index."""
+        """See `nbplat.service.sequence_verbs.compared`."""
 
     def correct(self, request: dict[str, Any]) -> dict[str, Any]:
         """Queue the comparison of days of the source with the index; with ``publish`` what follows from it."""

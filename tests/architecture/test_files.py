@@ -76,6 +76,7 @@ def test_make_help_lists_every_command(root):
         "bench",
         "lab",
         "docs",
+        "notebooks",
         "lock",
         "jars",
     } == set(listed)

@@ -1,4 +1,4 @@
-"""The quickstart notebook in real kernels: twice in a row, and from a second copy of the checkout."""
+"""The notebooks in real kernels: twice in a row, the quickstart from a second copy of the checkout as well."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.kernel, pytest.mark.process]
 
 ROOT = Path(__file__).parents[2]
 QUICKSTART = "notebooks/01_quickstart.ipynb"
+SEQUENCES = "notebooks/03_sequences.ipynb"
 JOB_MIME = "application/vnd.nbplat.job.v1+json"
 WHERE = "import nbplat; print(nbplat.__file__)"
 # As a person runs it: every file in one query.
@@ -84,3 +85,40 @@ def test_the_demo_command(product: Product) -> None:
     options = {"home": str(folder / "state")}
     assert [] == processes_of(load_config(options, environ={}, cwd=folder, user_file=folder / "none.toml"))
     assert not product.home.exists()
+
+
+def texts(notebook: nbformat.NotebookNode) -> str:
+    """All text of the outputs."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    return "\n".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs)
+
+
+def check_sequences(text: str) -> None:
+    """The leak is seen, the right one has none, the index is built and corrected, the model is better for it."""
+    assert re.search(r"^sequence first_try \w+: LEAK: [1-9][\d,]* of [\d,]+ tokens", text, re.MULTILINE), text
+    assert re.search(r"^sequence history \w+: no leak: 0 of [\d,]+ tokens", text, re.MULTILINE), text
+    assert re.search(r"^history@1 built 47,(424|673) events 576 entities$", text, re.MULTILINE), text
+    assert "history@1 compared: 8 users, +249 -0 ~0 events" in text
+    assert "nothing was published; the same with --yes publishes it" in text
+    assert "history@1 corrected: 8 users, +249 -0 ~0 events" in text
+    [found] = re.findall(r"^AUC without (0\.\d+) .* with sequence history.short (0\.\d+) ", text, re.MULTILINE)
+    assert 0.4 < float(found[0]) < float(found[1]) < 0.8
+
+
+def test_the_sequence_notebook_twice(product: Product) -> None:
+    """It runs again over what it has left: the log is made anew, and the index follows it."""
+    for _ in range(2):
+        notebook = nbformat.read(ROOT / SEQUENCES, as_version=4)
+        product.execute(notebook, **PLAIN)
+        check_sequences(texts(notebook))
+        bundles(notebook)
+
+
+def test_the_committed_outputs_are_those_of_a_run() -> None:
+    """What a reader sees without running it is real, small, and free of scripts, widgets and a machine's paths."""
+    path = ROOT / SEQUENCES
+    notebook = nbformat.read(path, as_version=4)
+    check_sequences(texts(notebook))
+    assert path.stat().st_size < 250_000
+    assert {"text/plain", "text/html"} == {kind for bundle in bundles(notebook) for kind in bundle}
+    assert not re.search(r"<script|/(?:home|root|tmp|Users|work)/", nbformat.writes(notebook))

@@ -330,6 +330,24 @@ def test_what_cannot_be_batched_is_refused(world: World, options: dict[str, Any]
         _batches(world, PLAIN, [("ann", 5)], **options)
 
 
+@pytest.mark.parametrize("format", ["numpy", "arrow"])
+def test_examples_that_are_events_keep_their_columns(world: World, format: str) -> None:
+    """Where a feature or list has the name of their time or entity, theirs is told apart; another name is refused."""
+    features = (Feature("ts", "age", "ts", (("unit", "s"),)), Feature("user", "hash", "item", (("buckets", 5),)))
+    definition = replace(PLAIN, features=features, as_of=AsOf("ts"))
+    with _batches(world, definition, [("ann", 5), ("zoe", 6)], format=format, carried={"ts": [5, 6]}) as batches:
+        batch = batches[0]
+    names = set(batch) if format == "numpy" else set(batch.schema.names)
+    assert {"ts", "ts__example", "user", "user__example"} == {name for name in names if name[:2] in ("ts", "us")} - {
+        "ts__raw"
+    }
+    assert ["ann", "zoe"] == (
+        batch["user__example"].tolist() if format == "numpy" else batch["user__example"].to_pylist()
+    )
+    with pytest.raises(RequestError, match=r"batches\.clash"):
+        _batches(world, definition, [("ann", 5)], carried={"ts__example": [1]})
+
+
 def test_torch_is_asked_for_when_batches_are_made(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it cannot be imported, the fix names the extra."""
     monkeypatch.setitem(sys.modules, "torch", None)
@@ -338,13 +356,17 @@ def test_torch_is_asked_for_when_batches_are_made(world: World, monkeypatch: pyt
 
 
 def test_torch_gets_tensors(world: World) -> None:
-    """Numbers and the mask are tensors of the same types and values; texts stay arrays."""
+    """Numbers and the mask are tensors of the same types and values, times microseconds, texts lists."""
     torch = pytest.importorskip("torch")
     asked = [("ann", 5), ("bob", 5)]
     arrays = next(iter(_batches(world, PLAIN, asked)))
     for name, tensor in next(iter(_batches(world, PLAIN, asked, format="torch", tensors=as_tensors))).items():
         if arrays[name].dtype.kind in "biuf":
-            assert torch.equal(torch.from_numpy(arrays[name]), tensor)
+            assert torch.equal(torch.from_numpy(arrays[name].copy()), tensor)
+        elif arrays[name].dtype.kind == "M":
+            assert arrays[name].astype("M8[us]").astype("i8").tolist() == tensor.tolist()
+        else:
+            assert arrays[name].tolist() == tensor
     loader = torch.utils.data.DataLoader(
         _batches(world, PLAIN, asked, format="torch", tensors=as_tensors), batch_size=None
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -501,3 +502,20 @@ def _columns_of(made: Definition, table: str) -> list[str]:
     found = [each for each in (*made.enrich_index, *made.enrich_read) if each.table == table]
     pairs = [theirs for each in found for _, theirs in each.on]
     return [*(each.column for each in found), *(each.time for each in found if each.time), *pairs, made.entity[0]]
+
+
+def test_an_error_inside_a_variant_names_it_once() -> None:
+    """A variant that cannot be made, or does not fit the schemas, is named in front of the message, one time."""
+    keys: dict[str, Any] = {
+        "source": "e",
+        "entity": "u",
+        "time": "t",
+        "events": {"click": {}},
+        "variants": {"short": {"show": ["x"]}},
+    }
+    definition = from_keys("home", **keys)
+    events = pa.schema({"u": pa.string(), "t": pa.timestamp("us", "UTC"), "event_type": pa.string()})
+    for broken in (definition, replace(definition, variants={"short": {"size.length": 0}})):
+        with pytest.raises(RequestError) as caught:
+            bind(broken, events)
+        assert 1 == caught.value.message.count("variant short"), caught.value.message

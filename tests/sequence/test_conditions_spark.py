@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import decimal
 import math
 
 import numpy as np
@@ -20,6 +21,8 @@ pytestmark = JVM_MARKS
 def moment(*parts: int) -> dt.datetime:
     return dt.datetime(*parts, tzinfo=dt.UTC)  # type: ignore[arg-type, misc]
 
+
+_PRICES = ("0.20", "0.10", "-0.20", "3.00", "9999.99", None, None, "1.00")
 
 ROWS = pa.table(
     {
@@ -41,6 +44,8 @@ ROWS = pa.table(
             pa.timestamp("us", "UTC"),
         ),
         "ok": [True, False, None, True, False, None, True, False],
+        "amount": pa.array([0.2, 0.1, None, math.nan, 1.5, -0.2, 3, math.inf], pa.float32()),
+        "price": pa.array([None if text is None else decimal.Decimal(text) for text in _PRICES], pa.decimal128(12, 2)),
     }
 )
 
@@ -81,18 +86,33 @@ CONDITIONS = [
     "cast(null as boolean)",
 ]
 
+FLOATS = [
+    *(f"amount {sign} {side}" for sign in ("=", "!=", "<", ">=", "<=>") for side in ("0.2", "0.2D", "n", 3, "f")),
+    "amount between -0.2 and 0.2",
+    "amount not in (0.2, 1.5, 3)",
+    "not amount > 0.1 or amount is null",
+    "amount < price",
+]
 
-def test_the_same_rows_pass_in_spark(spark: SparkLab) -> None:
+DECIMALS = [
+    *(f"price {sign} {side}" for sign in ("=", "!=", "<", "<=", ">", ">=") for side in ("0.2", "0.1D", 3, "n", "f")),
+    "price between 0.1 and 3",
+    "price in (0.2, 3)",
+]
+
+
+@pytest.mark.parametrize("conditions", [CONDITIONS, FLOATS, DECIMALS], ids=["all kinds", "floats", "decimals"])
+def test_the_same_rows_pass_in_spark(spark: SparkLab, conditions: list[str]) -> None:
     """Nulls, NaN, signs of zero, odd text and moments: every condition gives Spark's answer on every row."""
-    prepared = [DuckDBConditions().prepare(where, ROWS.schema) for where in CONDITIONS]
+    prepared = [DuckDBConditions().prepare(where, ROWS.schema) for where in conditions]
     mask = passes(ROWS, prepared)
-    ours = {where: np.flatnonzero(mask >> bit & 1).tolist() for bit, where in enumerate(CONDITIONS)}
+    ours = {where: np.flatnonzero(mask >> bit & 1).tolist() for bit, where in enumerate(conditions)}
 
     frame = spark.session.createDataFrame(ROWS)
     frame.createOrReplaceTempView("nb_condition_rows")
-    asked = ", ".join(f"collect_list(rid) filter (where {where}) as c{bit}" for bit, where in enumerate(CONDITIONS))
+    asked = ", ".join(f"collect_list(rid) filter (where {where}) as c{bit}" for bit, where in enumerate(conditions))
     [row] = spark.rows(f"select {asked} from nb_condition_rows")
-    theirs = {where: sorted(row[bit]) for bit, where in enumerate(CONDITIONS)}
+    theirs = {where: sorted(row[bit]) for bit, where in enumerate(conditions)}
 
     assert theirs == ours
 

@@ -21,6 +21,7 @@ from nbplat.sequence.preview import (
     explain_preview,
 )
 from nbplat.sequence.preview.figures import age_text, letters, moment_text, share_text
+from nbplat.sequence.preview.leak_record import LeakCheck
 from nbplat.ui.widgets.packed_preview import PACKED_LIMIT_BYTES, packed_preview
 from nbplat.ui.widgets.sequence_explorer import explorer
 from tests.sequence.made_preview import made_preview
@@ -212,3 +213,29 @@ def test_figures_read_as_people_write_them():
     assert "2011-12-04T12:00:00.5Z" == moment_text(1_323_000_000_500_000)
     assert "9000000000000000000 us" == moment_text(9_000_000_000_000_000_000)
     assert {"click": "c", "cart": "a", "CCA": "b"} == letters(["click", "cart", "CCA", "click"])
+
+
+def test_every_default_is_told_in_lines_that_fit():
+    """In text a group of keys a line, none longer than a terminal; in HTML behind one click."""
+    many = [f"features.f{n}.fill: value number {n}" for n in range(30)]
+    preview = replace(made_preview(2, 3), defaults=("type: event_type", "id: none", "as_of.strict: true", *many))
+
+    lines = explain_preview(preview)
+    start = next(at for at, line in enumerate(lines) if line.startswith("  defaults"))
+
+    assert ["  defaults  type: event_type · id: none", "            as_of.strict: true"] == lines[start : start + 2]
+    told = [line for line in lines if "features.f" in line]
+    assert len(told) > 1
+    assert 121 > max(map(len, told))
+    page = checked(explain_html(preview)).text
+    assert [] == [text for text in preview.defaults if text not in "\n".join(lines) or text not in page]
+    assert "none, all is written" in "\n".join(explain_preview(replace(preview, defaults=())))
+
+
+def test_what_is_not_declared_is_said_once():
+    """Two checks of nothing are one line of the text."""
+    preview = made_preview(2, 3)
+    nothing = [LeakCheck(name, "ok", 0, 0, "no enrichment is declared") for name in ("one", "other")]
+    preview = replace(preview, leak=replace(preview.leak, checks=(*preview.leak.checks[:1], *nothing)))
+
+    assert 1 == "\n".join(explain_preview(preview)).count("no enrichment is declared")

@@ -244,7 +244,12 @@ def test_a_changed_definition_is_a_new_one_under_its_name(shop: Shop) -> None:
     assert "size.length" in new.diff(old).text
     # They differ in what is cut only: one index serves both.
     assert new.preview().preview.headline.index_bytes == old.preview().preview.headline.index_bytes
-    assert "home@2" in new.diff().text
+    found = new.diff().value
+    assert ("previous", "home@1", "home@2") == (found["against"], found["old"]["label"], found["new"]["label"])
+    assert [("size.length", 4, 3)] == [(each["path"], each["old"], each["new"]) for each in found["changes"]]
+    assert "against home@1" in new.diff().text
+    assert "the version before it: 1 key differs" in new.diff().text
+    assert "is the first version of its name; its index was built from it" in old.diff().text
     with pytest.raises(NotFound, match="did you mean home"):
         shop.here.Sequence.kept("hme")
 

@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 from nbplat.demo.clean import SAMPLE
 from nbplat.remote.failure import KernelError
 from nbplat.remote.sequence.times import check_time, to_us
+from nbplat.sequence.column_kinds import time_fault
+from nbplat.sequence.definition import Zone
 
 US = dt.timedelta(microseconds=1)
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -224,3 +226,32 @@ def _by_zoneinfo(time: dt.datetime, zone: ZoneInfo, ambiguous: str, missing: str
             low, high = (middle, high) if middle.astimezone(zone).utcoffset() == before else (low, middle)
         moment = high if missing == "latest" else low
     return (moment - EPOCH) // US
+
+
+_KINDS = [
+    *(pa.timestamp(unit, zone) for unit in ("s", "ms", "us", "ns") for zone in (None, "UTC", "Europe/London")),
+    *(pa.date32(), pa.date64(), pa.time64("us"), pa.duration("s"), pa.null(), pa.bool_(), pa.string(), pa.binary()),
+    *(
+        pa.int8(),
+        pa.int64(),
+        pa.uint64(),
+        pa.float64(),
+        pa.decimal128(9, 2),
+        pa.list_(pa.int64()),
+        pa.month_day_nano_interval(),
+    ),
+]
+
+
+@pytest.mark.parametrize("kind", [*_KINDS, *(pa.dictionary(pa.int32(), kind) for kind in _KINDS)], ids=str)
+@pytest.mark.parametrize("unit", [None, "ms"])
+@pytest.mark.parametrize("zone", [None, Zone("UTC")])
+def test_what_binds_as_a_time_is_read_as_one(kind: pa.DataType, unit: str | None, zone: Zone | None) -> None:
+    """The check before any data and the one where times are read agree on every type."""
+    named = None if zone is None else {"name": zone.name, "ambiguous": zone.ambiguous, "missing": zone.missing}
+    try:
+        check_time(kind, unit=unit, zone=named, name="event_ts")
+    except KernelError:
+        assert time_fault(kind, zone, unit) is not None
+    else:
+        assert time_fault(kind, zone, unit) is None

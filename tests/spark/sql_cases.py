@@ -306,6 +306,34 @@ OPERATORS: dict[str, list[Case]] = {
         "i == 7",
         "i != 7",
     ),
+    "compare floats": cases(
+        *(
+            f"cast(e as float) {operator} {right}"
+            for operator in ("=", "<>", "<", "<=", ">", ">=", "<=>", "is distinct from")
+            for right in ("0.1", "0.1D", "cast(0.1D as float)", "e", "i", "b", "-1.5")
+        ),
+        "0.1 < cast(e as float)",
+        "cast(cast(b as double) as float) = b",
+        "cast(cast(i as double) as float) = i",
+        "cast(cast(b as double) as float) <= 9223372036854775807",
+        "cast(e as float) between 0.1 and 2",
+        "i between cast(e as float) and 10",
+        "b not between 5 and cast(d as float)",
+        "cast(e as float) in (0.1, 1, 2.5D)",
+        "cast(e as float) not in (0.1D, 2)",
+        "not (cast(e as float) > 0.1)",
+    ),
+    "compare decimals": cases(
+        *(
+            f"cast(c as decimal(12, 2)) {operator} {right}"
+            for operator in ("=", "<>", "<", "<=", ">", ">=", "<=>")
+            for right in ("2.5", "3", "e", "cast(e as float)", "i", "3.00D")
+        ),
+        "e = 2.675",
+        "d <= 1.005",
+        "cast(c as decimal(12, 2)) between 2.5 and e",
+        "cast(c as decimal(12, 2)) in (3, 7.0D)",
+    ),
     "logic": cases("p and q", "p or q", "not p", "not (p and q) or p", "i is null", "d is not null"),
     "remainder": [
         *cases("d % 3", "i % 3", "b % 7", "i % -1", "b % -1", "d % 2.5D", "mod(i, 2)", "(g + j) % 2"),

@@ -23,7 +23,7 @@ from nbplat.backfill.dialect.kinds import (
     type_of,
 )
 
-__all__ = ["CASTS", "CAST_ENTRIES", "CAST_TABLE"]
+__all__ = ["CASTS", "CAST_ENTRIES", "CAST_TABLE", "DECIMAL_AS_DOUBLE"]
 
 # A double goes to an integer by dropping its fraction; DuckDB would round.
 _DROP = "CAST(TRUNC({0}) AS %s)"
@@ -45,10 +45,11 @@ _NARROWED = (
 )
 
 # Through its text a decimal becomes the nearest double; DuckDB's own way is off in the last bit.
+DECIMAL_AS_DOUBLE = "CAST(CAST({0} AS VARCHAR) AS DOUBLE)"
 _OF_DECIMAL = {
     INT: _DROP % "INTEGER",
     BIGINT: _DROP % "BIGINT",
-    DOUBLE: "CAST(CAST({0} AS VARCHAR) AS DOUBLE)",
+    DOUBLE: DECIMAL_AS_DOUBLE,
     STRING: "CAST({0} AS VARCHAR)",
 }
 

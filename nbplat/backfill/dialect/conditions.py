@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from nbplat.backfill.dialect.comparisons import incomparable
 from nbplat.backfill.dialect.declaration import Call, Declared
 from nbplat.backfill.dialect.kinds import ANY, BOOLEAN, MIXED, NULL, UNKNOWN, common, kind_of
-from nbplat.backfill.dialect.operators import incomparable
 
 __all__ = ["CONDITIONS"]
 

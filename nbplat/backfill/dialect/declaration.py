@@ -83,7 +83,7 @@ class Declared:
         takes: Kinds allowed at each argument; the last one holds for all that follow.
         gives: The kind of the result, or how it follows from the use.
         duckdb: The DuckDB expression, with ``{0}``, ``{1}``, … for the arguments, or a function that makes one;
-            None where sqlglot's own is right. It stands anywhere without parentheses of its own.
+            None (also of the function) where sqlglot's own is right. It stands anywhere without parentheses of its own.
         cast: DuckDB type that the finished expression (with FILTER and OVER) is cast to.
         slots: Names of the node's parts that are arguments, in Spark's order, or a function that picks them.
         ignore: Parts that a check or rewrite reads by itself, or that say nothing.
@@ -99,7 +99,7 @@ class Declared:
     signature: str
     takes: tuple[frozenset[str], ...]
     gives: str | Callable[[Call], str]
-    duckdb: str | Callable[[Call], str] | None = None
+    duckdb: str | Callable[[Call], str | None] | None = None
     cast: str | Callable[[Call], str | None] | None = None
     slots: tuple[str, ...] | Callable[[Any], list[Any]] = ("this",)
     ignore: tuple[str, ...] = ()

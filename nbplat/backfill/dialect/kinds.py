@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 BOOLEAN, INT, BIGINT, DOUBLE, STRING = "boolean", "int", "bigint", "double", "string"
-FLOAT = "float"  # may be cast, counted and put into arrays; nothing is computed with it
+FLOAT = "float"  # may be cast, counted, compared and put into arrays; nothing is computed with it
 DATE, TIMESTAMP, DECIMAL, INTERVAL, NULL = "date", "timestamp", "decimal", "interval", "null"
 
 UNKNOWN = "unknown"  # no types were given for the tables

@@ -1,26 +1,22 @@
-"""Operators: arithmetic with Spark's ANSI errors, comparison, logic, membership, intervals."""
+"""Operators: arithmetic with Spark's ANSI errors, logic, patterns, intervals; with those of `comparisons`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
+from nbplat.backfill.dialect.comparisons import COMPARISONS
 from nbplat.backfill.dialect.declaration import Call, Declared, SubsetEntry
 from nbplat.backfill.dialect.kinds import (
-    ANY,
     BIGINT,
     BOOLEAN,
     DATE,
     DECIMAL,
     DOUBLE,
-    FLOAT,
     INT,
     INTEGER,
     INTERVAL,
-    MIXED,
     NULL,
     NUMBER,
-    OTHER,
     STRING,
     TEXT,
     TIME,
@@ -28,28 +24,13 @@ from nbplat.backfill.dialect.kinds import (
     TRUTH,
     UNKNOWN,
     common,
-    kind_of,
 )
 
-__all__ = ["INTERVAL_UNITS", "OPERATORS", "OPERATOR_ENTRIES", "incomparable"]
+__all__ = ["INTERVAL_UNITS", "OPERATORS", "OPERATOR_ENTRIES"]
 
 _BOTH = ("this", "expression")
 _DAYS = frozenset({"DAY", "WEEK", "MONTH", "YEAR"})
 INTERVAL_UNITS = _DAYS | {"HOUR", "MINUTE", "SECOND"}
-
-
-def incomparable(sides: Sequence[Any]) -> str | None:
-    """Say why values are not compared alike by both engines; None when they are."""
-    kinds = [kind_of(side) for side in sides]
-    if {OTHER, FLOAT, INTERVAL} & set(kinds):
-        return "only numbers, strings, booleans, dates and timestamps are compared here: cast the column"
-    if common(kinds) != MIXED:
-        return None
-    times = [kind for kind in kinds if kind != STRING]
-    written = all(side.unnest().is_string for side, kind in zip(sides, kinds, strict=True) if kind == STRING)
-    if written and common(times) in TIME:
-        return None
-    return f"it compares {' with '.join(sorted(set(kinds) - {NULL}))}: cast one side"
 
 
 def _wider(call: Call) -> str:
@@ -138,27 +119,9 @@ def _remainder(call: Call) -> str:
     )
 
 
-def _of_in(node: Any) -> list[Any]:
-    query = node.args.get("query")
-    return [node.this, query.unnest().selects[0]] if query is not None else [node.this, *node.expressions]
-
-
-def _in_refuses(call: Call) -> str | None:
-    query = call.node.args.get("query")
-    if query is not None and len(query.unnest().selects) != 1:
-        return "the subquery must return one column"
-    return incomparable(call.arguments)
-
-
 def _pattern_refuses(call: Call) -> str | None:
     # Spark allows a backslash before % and _ only, and only there it escapes.
     return None if "\\" not in (call.text(1) or "\\") else "the pattern must be a literal without a backslash"
-
-
-def _is_refuses(call: Call) -> str | None:
-    from sqlglot import exp
-
-    return None if isinstance(call.arguments[1], (exp.Null, exp.Boolean)) else "only IS [NOT] NULL, TRUE and FALSE"
 
 
 def _arithmetic(name: str, node: str, takes: frozenset[str], gives: Any, duckdb: Any, refuse: Any = None) -> Declared:
@@ -176,20 +139,6 @@ def _arithmetic(name: str, node: str, takes: frozenset[str], gives: Any, duckdb:
     )
 
 
-def _compares(name: str, node: str) -> Declared:
-    return Declared(
-        (name,),
-        node,
-        name,
-        (_COMPARED,),
-        BOOLEAN,
-        slots=_BOTH,
-        refuse=lambda call: incomparable(call.arguments),
-        group="operator",
-    )
-
-
-_COMPARED = ANY | {DECIMAL, FLOAT, INTERVAL, OTHER}  # told apart by `incomparable`, with the better message
 _ARITHMETIC = NUMBER | {DECIMAL, INTERVAL} | TIME | TEXT | TRUTH
 
 OPERATORS: tuple[Declared, ...] = (
@@ -208,53 +157,10 @@ OPERATORS: tuple[Declared, ...] = (
     Declared(
         ("- (sign)",), "Neg", "-x", (NUMBER | {DECIMAL},), lambda call: call.kinds[0], slots=("this",), group="operator"
     ),
-    *(
-        _compares(name, node)
-        for name, node in {
-            "=": "EQ",
-            "<>": "NEQ",
-            "<": "LT",
-            "<=": "LTE",
-            ">": "GT",
-            ">=": "GTE",
-            "<=>": "NullSafeEQ",
-            "is distinct from": "NullSafeNEQ",
-        }.items()
-    ),
+    *COMPARISONS,
     *(
         Declared((name,), node, name, (TRUTH,), BOOLEAN, slots=slots, group="operator")
         for name, node, slots in (("and", "And", _BOTH), ("or", "Or", _BOTH), ("not", "Not", ("this",)))
-    ),
-    Declared(
-        ("is",),
-        "Is",
-        "is [not] null | true | false",
-        (_COMPARED,),
-        BOOLEAN,
-        slots=_BOTH,
-        refuse=_is_refuses,
-        group="operator",
-    ),
-    Declared(
-        ("in",),
-        "In",
-        "in (…)",
-        (_COMPARED,),
-        BOOLEAN,
-        slots=_of_in,
-        ignore=("query", "expressions", "this"),
-        refuse=_in_refuses,
-        group="operator",
-    ),
-    Declared(
-        ("between",),
-        "Between",
-        "between … and …",
-        (_COMPARED,),
-        BOOLEAN,
-        slots=("this", "low", "high"),
-        refuse=lambda call: incomparable(call.arguments),
-        group="operator",
     ),
     *(
         Declared(
@@ -304,7 +210,8 @@ OPERATOR_ENTRIES: tuple[SubsetEntry, ...] = (
         "=, <>, <, <=, >, >=, <=>, is distinct from",
         "value, value -> boolean",
         "Values of one type, numbers, dates and timestamps, or a time and an ISO string literal. "
-        "NaN equals NaN and is the greatest number.",
+        "NaN equals NaN and is the greatest number. A float beside another number, and a decimal beside a float or "
+        "double, are compared as doubles.",
     ),
     _entry("and, or, not", "boolean -> boolean", "Three-valued."),
     _entry("is null, is true, is false", "value is [not] null"),

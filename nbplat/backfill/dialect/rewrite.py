@@ -279,11 +279,11 @@ def _rewritten(tree: exp.Expression) -> str:
 def _core(declared: Declared, node: Any) -> str:
     from sqlglot import exp
 
-    if declared.duckdb is None:
+    call = declared.call(node)
+    template = declared.duckdb(call) if callable(declared.duckdb) else declared.duckdb
+    if template is None:
         text = str(node.sql(dialect="duckdb"))
         return f"({text})" if isinstance(node, (exp.Binary, exp.Unary, exp.Predicate)) else text
-    call = declared.call(node)
-    template = declared.duckdb if isinstance(declared.duckdb, str) else declared.duckdb(call)
     written = tuple(_written(call.arguments))
     if sum(map(len, written)) > _MAX_CHARS:
         raise RequestError(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from html import escape
 
+from nbplat.sequence.default_lines import default_lines
 from nbplat.sequence.preview.compare_record import Comparison
-from nbplat.sequence.preview.explain_text import facts, headline, measure_texts, side_names
+from nbplat.sequence.preview.explain_text import NO_DEFAULTS, facts, headline, measure_texts, side_names
 from nbplat.sequence.preview.figures import letters
 from nbplat.sequence.preview.html_charts import charts_html
 from nbplat.sequence.preview.html_leak import leak_html
@@ -64,6 +65,8 @@ def _fit(page: Callable[[Look, int], str], strips: int) -> str:
 def _page(preview: SequencePreview, look: Look, strips: int) -> str:
     chars = letters([each.event_type for each in preview.types])
     told = "".join(f'<tr><th scope="row" class="d">{name}<td class="w">{escape(text)}' for name, text in facts(preview))
+    groups = "<br>".join(map(escape, default_lines(preview.defaults))) or NO_DEFAULTS
+    defaults = f"<details><summary>defaults ({len(preview.defaults)})</summary>{groups}</details>"
     warnings = "".join(f'<div class="risk">! {escape(text)}</div>' for text in preview.warnings)
     steps = "".join(
         f'<tr><th scope="row">{escape(step.name)}<td class="n">{step.rows_in:,}<td class="n">{step.rows_out:,}'
@@ -72,7 +75,7 @@ def _page(preview: SequencePreview, look: Look, strips: int) -> str:
     )
     return (
         f'<section class="nbsq" aria-label="Preview of sequence {escape(preview.name)}"><style>{STYLE}</style>'
-        f"<div><b>{escape(headline(preview))}</b></div>{leak_html(preview)}{warnings}<table>{told}</table>"
+        f"<div><b>{escape(headline(preview))}</b></div>{leak_html(preview)}{warnings}<table>{told}</table>{defaults}"
         '<h4>Steps</h4><div class="x"><table><thead><tr><th scope="col">step<th scope="col" class="n">in'
         f'<th scope="col" class="n">out<th scope="col">why</thead>{steps}</table></div>'
         f"{strips_html(preview, chars, look, strips)}{charts_html(preview, chars)}"

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from nbplat.sequence.default_lines import default_lines
 from nbplat.sequence.preview.compare_record import Comparison, Measure
 from nbplat.sequence.preview.figures import bytes_text, letters, moment_text, seconds_text, share_text
 from nbplat.sequence.preview.model_record import ModelView
 from nbplat.sequence.preview.record import Histogram, SequencePreview, Strip, Token
 from nbplat.sequence.preview.signs import MARKS, legend, sign
 
-__all__ = ["explain_comparison", "explain_preview", "headline", "heat", "measure_texts", "side_names", "verdict"]
+__all__ = [
+    "NO_DEFAULTS",
+    "explain_comparison",
+    "explain_preview",
+    "facts",
+    "headline",
+    "heat",
+    "measure_texts",
+    "side_names",
+    "verdict",
+]
+
+NO_DEFAULTS = "none, all is written"
 
 _TOKENS = 72
 _FIRST = 8
@@ -25,6 +38,7 @@ def explain_preview(preview: SequencePreview) -> list[str]:
     chars = letters([each.event_type for each in preview.types])
     lines = [headline(preview)]
     lines += [f"  {name:<10}{text}" for name, text in facts(preview)]
+    lines += _named("defaults", default_lines(preview.defaults) or [NO_DEFAULTS])
     lines += _funnel(preview)
     lines += _leak(preview)
     lines += [f"  {'warning':<10}{text}" for text in preview.warnings]
@@ -56,7 +70,7 @@ def verdict(preview: SequencePreview) -> str:
 
 
 def facts(preview: SequencePreview) -> list[tuple[str, str]]:
-    """What the headline says of the events, the types and the defaults, as name and text."""
+    """What the headline says of the events and the types, as name and text."""
     head = preview.headline
     said = [f"{head.source}{f' ({head.pin})' if head.pin else ''}"]
     if head.rows_read is not None:
@@ -71,11 +85,7 @@ def facts(preview: SequencePreview) -> list[tuple[str, str]]:
     if head.build_s is not None:
         said.append(f"built in {seconds_text(head.build_s)}")
     types = " · ".join(f"{name} {count:,}" for name, count in head.types)
-    return [
-        ("events", " · ".join(said)),
-        ("types", types or "none"),
-        ("defaults", " · ".join(preview.defaults) or "none, all is written"),
-    ]
+    return [("events", " · ".join(said)), ("types", types or "none")]
 
 
 def measure_texts(measure: Measure) -> tuple[str, str, str]:
@@ -135,9 +145,14 @@ def _funnel(preview: SequencePreview) -> list[str]:
 def _leak(preview: SequencePreview) -> list[str]:
     leak = preview.leak
     touched = f"{leak.examples_touched:,} of {leak.examples:,} examples touched"
-    lines = [f"  {'leak':<10}{MARKS[leak.verdict]} {verdict(preview)} · {touched}"]
-    lines += [f"  {'':<10}{MARKS[check.verdict]} {check.text}" for check in leak.checks]
-    return lines
+    # Checks of what is not declared say the same: once will do.
+    checks = dict.fromkeys(f"{MARKS[check.verdict]} {check.text}" for check in leak.checks)
+    return _named("leak", [f"{MARKS[leak.verdict]} {verdict(preview)} · {touched}", *checks])
+
+
+def _named(name: str, texts: Sequence[str]) -> list[str]:
+    """Lines of which the first has the name."""
+    return [f"  {name if not at else '':<10}{text}" for at, text in enumerate(texts)]
 
 
 def _charts(preview: SequencePreview, chars: Mapping[str, str]) -> list[str]:

@@ -87,7 +87,7 @@ def router(platform: Platform) -> APIRouter:
 
     @routes.get("/{ref}/diff")
     def diff(ref: str, other: str | None = None) -> dict[str, Any]:
-        """What differs from another kept definition, or from the index."""
+        """What differs from another kept definition, or from the version before it, and how the index is."""
         return sequence_verbs.compared(platform.sequences, ref, other)
 
     return routes

@@ -1,4 +1,4 @@
-"""`%sequence diff`: what differs between two definitions, or between a definition and its index."""
+"""`%sequence diff`: what differs between two definitions, or from the version before, and how the index is."""
 
 from __future__ import annotations
 
@@ -19,10 +19,16 @@ if TYPE_CHECKING:
 __all__ = ["definitions_result", "diff", "index_result"]
 
 _HEAD = ["key", "was", "is"]
+_AGAINST = {
+    "given": "",
+    "previous": ", the version before it",
+    "declared": ", which it is a variant of",
+    "index": ", which built its index",
+}
 
 
 def diff(call: Call) -> Result:
-    """Compare kept definitions, or one with its index."""
+    """Compare kept definitions; one alone with the version before it and with its index."""
     return compared_result(Place().kept.diff(call.options.name, call.options.other))
 
 
@@ -30,11 +36,11 @@ def definitions_result(before: str, old: Definition, after: str, new: Definition
     """What two definitions of the notebook differ in."""
     changes = changes_of(old, new, whole="." not in f"{before}{after}")
     sides = {"old": {"label": before, "version": old.version}, "new": {"label": after, "version": new.version}}
-    return compared_result({**sides, "changes": changes, "index": None, "present": []})
+    return compared_result({**sides, "against": "given", "changes": changes, "index": None, "present": []})
 
 
 def index_result(subject: Subject) -> Result:
-    """What differs between a definition and the index that was built under its name."""
+    """What differs between a definition and the version before it, and how its index is."""
     from nbplat.ui.handlers.sequence_steps import kept
 
     return compared_result(subject.place.kept.diff(kept(subject)["id"], None))
@@ -45,10 +51,12 @@ def compared_result(found: dict[str, Any]) -> Result:
     old, new = found["old"], found["new"]
     count = len(found["changes"])
     what = f"{count_text(count, 'key')} differ{'s' * (count == 1)}" if count else "the same definition"
-    facts: list[tuple[str, Any]] = [
-        ("diff", f"{new['label']} ({new['version'][:12]}) against {old['label']} ({old['version'][:12]}): {what}")
-    ]
-    if found["index"] is not None:
+    sides = f"{new['label']} ({new['version'][:12]}) against {old['label']} ({old['version'][:12]})"
+    said = f"{sides}{_AGAINST[found['against']]}: {what}"
+    if old["label"] == new["label"] and found["against"] == "index":
+        said = f"{new['label']} ({new['version'][:12]}) is the first version of its name; its index was built from it"
+    facts: list[tuple[str, Any]] = [("diff", said)]
+    if found["against"] != "given":
         facts += index_facts(found["index"])
         facts += [("source now", line) for line in found["present"]]
     rows = [[each["path"], _shown(each["old"]), _shown(each["new"])] for each in found["changes"]]

@@ -186,7 +186,10 @@ def _source(pin: dict[str, Any]) -> str:
 
 
 def _defaults(defaults: Any) -> Facts:
-    return [("defaults", " · ".join(defaults) or "none, all is written")]
+    from nbplat.sequence.default_lines import default_lines
+
+    lines = default_lines(defaults) or ["none, all is written"]
+    return [("defaults" if not at else "", line) for at, line in enumerate(lines)]
 
 
 def _pre(text: str) -> str:

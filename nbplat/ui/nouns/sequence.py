@@ -83,13 +83,11 @@ SEQUENCE = Noun(
         ),
         Verb(
             "diff",
-            "Compare two definitions, or a definition with its index",
+            "Compare two definitions, or a definition with the version before it and with its index",
             (JSON, OUT),
             (
                 _KEPT,
-                Option(
-                    "other", help="the definition to compare with; left out, the index as it is built", metavar="OTHER"
-                ),
+                Option("other", help="the definition to compare with; left out, the version before", metavar="OTHER"),
             ),
             example="%sequence diff history@2 history@1",
         ),

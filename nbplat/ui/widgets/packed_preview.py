@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nbplat.sequence.preview import REASONS, Histogram, SequencePreview, Share, Token
-from nbplat.sequence.preview.explain_text import facts, headline, verdict
+from nbplat.sequence.preview.explain_text import NO_DEFAULTS, facts, headline, verdict
 from nbplat.sequence.preview.figures import letters
 from nbplat.sequence.preview.html_leak import CHECK_NAMES
 from nbplat.sequence.preview.signs import REASON_SIGNS
@@ -90,7 +90,10 @@ def _head(preview: SequencePreview, strips: int) -> dict[str, Any]:
     return {
         "name": preview.name,
         "title": headline(preview),
-        "facts": [list(each) for each in facts(preview)],
+        "facts": [
+            *(list(each) for each in facts(preview)),
+            ["defaults", " · ".join(preview.defaults) or NO_DEFAULTS],
+        ],
         "warnings": warnings,
         "looked": preview.looked.text(),
         "leak": {
