@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -312,19 +313,21 @@ class Sequences:
             return
         if job.kind != SequenceStep.BUILD:
             return
-        # An earlier try that failed may have had another plan: the source had moved since.
-        for each in self.store.jobs(run_id=job.run_id, limit=ALL_RUNS):
+        # An earlier try that failed may have had another plan: the source had moved since. Jobs that came after this
+        # one may be at work: a worker that starts settles again what ended long ago.
+        jobs = self.store.jobs(run_id=job.run_id, limit=ALL_RUNS)
+        for each in itertools.dropwhile(lambda other: other.id != job.id, jobs):
             if each.kind == SequenceStep.BUILD and "plan" in each.params:
-                self._sweep_plan(job.run_id, SequencePlan.from_record(each.params["plan"]))
+                self._sweep_plan(SequencePlan.from_record(each.params["plan"]), str(each.params["scope"]))
 
-    def _sweep_plan(self, run_id: str, plan: SequencePlan) -> None:
+    def _sweep_plan(self, plan: SequencePlan, scope: str) -> None:
         state = self.tables.state(plan.table)
         if state is None and plan.engine != "local":
             return  # its spill files would lie beside the table
         kept = self.tables.held(plan.table)
         root = self.spill if plan.engine == "local" else spill_root(self.tables, plan.table)
         folder = self.tables.folder(plan.table) if state is not None else None
-        stem = build_stem(run_id, plan)
+        stem = build_stem(scope)
         sweep_build(self.files, f"{root}/{stem}", folder, stem, kept)
 
     def pinned(self, pins: Mapping[str, SourcePin]) -> Sequences:

@@ -419,6 +419,27 @@ def test_two_definitions_of_one_index_built_at_once(
     assert [] == files_left(shop)
 
 
+def test_a_cancelled_build_that_is_settled_again(shop: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that starts settles what ended long ago, and takes nothing from the build that came after."""
+    build(shop)
+    [job] = shop.platform.store.jobs(states={JobState.QUEUED})
+    cancelled = shop.platform.store.request_cancel(job.id)
+    shop.platform.settle(cancelled)
+    build(shop)
+    with monkeypatch.context() as patch:
+        once(shard_module, "write_index_file", lambda: shop.platform.die(), patch)
+        with pytest.raises(Killed):
+            shop.platform.work_here("w")
+    shop.reopen()
+    before = files_left(shop)
+    assert before
+    shop.platform.settle(cancelled)
+    assert before == files_left(shop)
+    shop.work()
+    assert calm(shop, tmp_path, ROWS) == content(shop)
+    assert [] == files_left(shop)
+
+
 def _index(lake: Lake) -> str:
     return str(lake.platform.sequences.find(OF.name).outputs["index"])
 
