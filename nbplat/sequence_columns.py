@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from nbplat.errors import RequestError, did_you_mean
-from nbplat.sequence.batches import Batches, groups_of
+from nbplat.sequence.batches import Batches
 from nbplat.sequence.examples import read_examples
 from nbplat.sequence.frame_source import FrameSource
+from nbplat.sequence.groups import groups_of
 from nbplat.sequence.opened import Opened
 from nbplat.training.ports import SequenceUse
 

@@ -10,20 +10,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from nbplat.job import JobStore, StepContext
-from nbplat.job.farm import Farm
-from nbplat.job.unit_work import UnitWork
+from nbplat.job import StepContext
 from nbplat.remote.sequence.amend import amend
 from nbplat.remote.sequence.direct import refuse_early
 from nbplat.remote.sequence.scatter import scatter
 from nbplat.remote.sequence.tally import add
-from nbplat.remote.sequence.tasks import AmendTask, Recipe, ScatterTask, Sieve
+from nbplat.remote.sequence.tasks import AmendTask, ScatterTask, Sieve
 from nbplat.sequence.amend_plan import EVERYTHING, AmendPlan, AmendUnit, amend_units
 from nbplat.sequence.failures import our_errors
 from nbplat.sequence.index_diff import IndexDiff, diff_of
-from nbplat.sequence.ports import EventSource, IndexFile, IndexState, IndexTables
+from nbplat.sequence.ports import EventSource, IndexFile, IndexState
 from nbplat.sequence.recipe import stored_schema_of
 from nbplat.sequence.report import report_of
+from nbplat.sequence.unit_steps import SpillSteps, of_bucket
 from nbplat.terms import Files, SnapshotPin
 
 if TYPE_CHECKING:
@@ -54,38 +53,19 @@ class Compared:
     tally: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Amender:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amender(SpillSteps):
     """Amends one index.
 
     Attributes:
         state: The index at the plan's snapshot.
         source: At the plan's pin.
-        scope: First part of the units' scopes in the ledger; another for every plan.
-        stem: First part of the names of the files, of this run and plan alone.
-        scratch: Folder for spill files and change files that every worker reaches; a location.
-        scratch_storage: Options to open it with.
-        memory_bytes: What the tasks of this machine may hold together.
-        lease_ms, max_attempts: Of a unit.
-        retry: Command that goes on.
     """
 
     plan: AmendPlan
-    recipe: Recipe
     state: IndexState
     source: EventSource
-    tables: IndexTables
-    farm: Farm
-    store: JobStore
     files: Files
-    scope: str
-    stem: str
-    scratch: str
-    scratch_storage: Mapping[str, str]
-    memory_bytes: int
-    lease_ms: int
-    max_attempts: int
-    retry: str
 
     def compare(self, context: StepContext) -> Compared:
         """Do every unit that is not done yet.
@@ -163,17 +143,10 @@ class Amender:
 
         def make(unit: str, fence: int) -> ScatterTask:
             sieve = self._sieve(by_id[unit].side, again)
-            return ScatterTask(
-                unit=unit,
-                fence=fence,
-                parts=[{**tasks[part], **({"sieve": sieve} if sieve else {})} for part in by_id[unit].parts],
-                recipe=self.recipe,
-                out=self.scratch,
-                storage=dict(self.scratch_storage),
-                memory_bytes=self.task_bytes,
-            )
+            parts = ({**tasks[part], **({"sieve": sieve} if sieve else {})} for part in by_id[unit].parts)
+            return self.scatter_task(unit, fence, parts)
 
-        return self._work(context, stage, "parts of the source").run(self.farm, scatter, list(by_id), make)
+        return self.work(context, stage, "parts of the source").run(self.farm, scatter, list(by_id), make)
 
     def _sieve(self, side: str, again: Sequence[str] | None) -> Sieve | None:
         if again is None and side == "all":
@@ -205,7 +178,7 @@ class Amender:
                 fence=fence,
                 stem=self.stem,
                 bucket=bucket,
-                spills=[_of_bucket(each, bucket) for each in spills if each["rows"][bucket]],
+                spills=of_bucket(spills, bucket),
                 runs=[dict(part.task) for part in self.tables.parts(self.plan.index, bucket)],
                 window=self.plan.window,
                 entities=None if again is None else list(again),
@@ -220,7 +193,7 @@ class Amender:
             )
 
         names = [f"{stage}-b{bucket:04d}" for bucket in buckets]
-        return self._work(context, stage, "buckets").run(self.farm, amend, names, make)
+        return self.work(context, stage, "buckets").run(self.farm, amend, names, make)
 
     def _look_again(self, context: StepContext, units: Results) -> Results:
         """Users who lose an event of the window: a copy of it may lie elsewhere, so all their events are compared."""
@@ -233,22 +206,6 @@ class Amender:
         tasks = {part.id: part.task for part in self.source.parts}
         spilled = self._scatter(context, "again-scatter", parts, tasks, again)
         return self._amend(context, "again", spilled, sorted(int(u.rpartition("b")[2]) for u in found), again)
-
-    def _work(self, context: StepContext, stage: str, what: str) -> UnitWork:
-        return UnitWork(
-            store=self.store,
-            context=context,
-            scope=f"{self.scope}/{stage}",
-            lease_ms=self.lease_ms,
-            max_attempts=self.max_attempts,
-            what=what,
-            retry=self.retry,
-        )
-
-    @property
-    def task_bytes(self) -> int:
-        """What one task may hold."""
-        return self.memory_bytes // max(self.farm.slots, 1) if self.farm.name == "local" else self.memory_bytes
 
     # -- counts ------------------------------------------------------------------------------------
 
@@ -283,12 +240,3 @@ class Amender:
                 if len(gone):
                     removed[file.path] = np.concatenate([removed.get(file.path, gone[:0]), gone])
         return removed
-
-
-def _of_bucket(spill: Mapping[str, Any], bucket: int) -> dict[str, Any]:
-    return {
-        "path": spill["path"],
-        "rounds": spill["rounds"],
-        "rows": spill["rows"][bucket],
-        "bytes": spill["bytes"][bucket],
-    }

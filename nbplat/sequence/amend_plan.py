@@ -293,7 +293,8 @@ def explain_amendment(plan: AmendPlan) -> Iterator[str]:
     else:
         yield f"compares {explain_window(plan.window)} with {_state_of(plan.source)}"
     rows = sum(unit.rows for unit in plan.units)
-    yield f"reads at most {rows:,} rows, {plan.read_bytes:,} bytes, in {len(plan.units)} units on {plan.engine}"
+    units = f"{len(plan.units)} unit{'s' * (len(plan.units) != 1)}"
+    yield f"reads at most {rows:,} rows, {plan.read_bytes:,} bytes, in {units} on {plan.engine}"
     if plan.defer:
         yield "users who lose an event are compared with all of their events: a copy may lie outside of the window"
 

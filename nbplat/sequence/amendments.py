@@ -181,7 +181,7 @@ class Amendments:
             store=amender.store,
             scope=amender.scope,
             stem=amender.stem,
-            memory_bytes=amender.task_bytes,
+            memory_bytes=amender.memory_bytes,
             lease_ms=amender.lease_ms,
             max_attempts=amender.max_attempts,
             retry=amender.retry,

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ from nbplat.sequence.definition import Definition
 from nbplat.sequence.enrich import Joined
 from nbplat.sequence.examples import Examples
 from nbplat.sequence.featurize import Encoder, encoders
+from nbplat.sequence.groups import Group, groups_of
 from nbplat.sequence.ports import Index
 from nbplat.sequence.select import Selected, rules_of, select_events, selected
 from nbplat.sequence.token_reader import TIME_COLUMN, TokenReader, cutoffs, table_column
@@ -29,43 +30,10 @@ if TYPE_CHECKING:
 
     from nbplat.remote.sequence.events import Events
 
-__all__ = ["ORDERS", "Batches", "Group", "groups_of"]
+__all__ = ["ORDERS", "Batches"]
 
 ORDERS = ("examples", "bucket")
 _NEVER = np.iinfo(np.int64).min
-
-
-class Group(NamedTuple):
-    """One sequence of a definition: all types in a mixed layout, else one type.
-
-    Attributes:
-        event_type: Empty in a mixed layout.
-        prefix: Begins the names of its arrays, ``click__``; empty in a mixed layout.
-        rules: Places of its rules among the definition's.
-        length: L as declared; None: what the rules can give.
-        most: L, or what the rules can give.
-    """
-
-    event_type: str
-    prefix: str
-    rules: tuple[int, ...]
-    length: int | None
-    most: int
-
-
-def groups_of(definition: Definition) -> tuple[Group, ...]:
-    """The sequences of a definition, in the order of its events."""
-    size = definition.size
-    given = [rule.last if rule.select is None else min(rule.last, rule.select.count) for rule in definition.events]
-    if definition.layout == "mixed":
-        most = sum(given) if size.length is None else size.length
-        return (Group("", "", tuple(range(len(given))), size.length, most),)
-    found = []
-    for at, rule in enumerate(definition.events):
-        length = size.lengths.get(rule.event_type, size.length)
-        most = given[at] if length is None else length
-        found.append(Group(rule.event_type, f"{rule.event_type}__", (at,), length, most))
-    return tuple(found)
 
 
 class Batches:

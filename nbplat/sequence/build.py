@@ -11,19 +11,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from nbplat.job import JobStore, StepContext
-from nbplat.job.farm import Farm
-from nbplat.job.unit_work import UnitWork
+from nbplat.job import StepContext
 from nbplat.remote.sequence.direct import refuse_early
 from nbplat.remote.sequence.scatter import scatter
 from nbplat.remote.sequence.shard import shard
 from nbplat.remote.sequence.tally import add
-from nbplat.remote.sequence.tasks import Recipe, ScatterTask, ShardTask
+from nbplat.remote.sequence.tasks import ScatterTask, ShardTask
 from nbplat.sequence.failures import our_errors
 from nbplat.sequence.plan import SequencePlan
 from nbplat.sequence.ports import EventSource, IndexFile, IndexTables
 from nbplat.sequence.recipe import stored_schema_of
 from nbplat.sequence.report import report_of
+from nbplat.sequence.unit_steps import SpillSteps, of_bucket
 from nbplat.terms import Files, Progress, SnapshotPin, content_hash, local_path
 
 __all__ = ["STAGES", "Builder", "build_stem", "spill_root", "sweep_build"]
@@ -34,36 +33,17 @@ STAGES = ("scatter", "shard")
 _DIRECT = "all"
 
 
-@dataclass(frozen=True, slots=True)
-class Builder:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Builder(SpillSteps):
     """Builds one index from nothing.
 
     Attributes:
         source: At the plan's pin.
-        scope: First part of the units' scopes in the ledger; another for every plan.
-        stem: First part of the names of the files, of this run and plan alone.
-        scratch: Folder for spill files that every worker reaches; a location.
-        scratch_storage: Options to open it with.
-        memory_bytes: What the tasks of this machine may hold together.
-        lease_ms, max_attempts: Of a unit.
-        retry: Command that goes on.
     """
 
     plan: SequencePlan
-    recipe: Recipe
     record: Mapping[str, Any]
     source: EventSource
-    tables: IndexTables
-    farm: Farm
-    store: JobStore
-    scope: str
-    stem: str
-    scratch: str
-    scratch_storage: Mapping[str, str]
-    memory_bytes: int
-    lease_ms: int
-    max_attempts: int
-    retry: str
 
     def run(self, context: StepContext, provenance: Mapping[str, str]) -> SnapshotPin:
         """Do every unit that is not done yet, then publish.
@@ -96,24 +76,16 @@ class Builder:
         units = {unit.id: unit for unit in self.plan.scatter}
 
         def make(unit: str, fence: int) -> ScatterTask:
-            return ScatterTask(
-                unit=unit,
-                fence=fence,
-                parts=[dict(parts[part].task) for part in units[unit].parts],
-                recipe=self.recipe,
-                out=self.scratch,
-                storage=dict(self.scratch_storage),
-                memory_bytes=self._task_bytes,
-            )
+            return self.scatter_task(unit, fence, (parts[part].task for part in units[unit].parts))
 
-        work = self._work(context, "scatter", "parts of the source")
+        work = self.work(context, "scatter", "parts of the source")
         return work.run(self.farm, scatter, list(units), make, finished=board.scattered, known=board.known)
 
     def _shard(
         self, context: StepContext, board: _Board, spilled: Mapping[str, Mapping[str, Any]]
     ) -> dict[str, Mapping[str, Any]]:
         schema = stored_schema_of(self.recipe).serialize().to_pybytes()
-        spills = [dict(each["spill"]) for _, each in sorted(spilled.items())]
+        spills = [each["spill"] for _, each in sorted(spilled.items())]
         names = [_DIRECT] if self.plan.direct else [f"b{bucket:04d}" for bucket in range(self.plan.buckets)]
         folder, storage = self.tables.folder(self.plan.table), dict(self.tables.storage(self.plan.table))
         parts = [dict(part.task) for part in self.source.parts] if self.plan.direct else []
@@ -125,42 +97,18 @@ class Builder:
                 fence=fence,
                 stem=self.stem,
                 bucket=bucket,
-                spills=[_of_bucket(each, bucket) for each in spills if each["rows"][bucket]],
+                spills=of_bucket(spills, bucket),
                 parts=parts,
                 recipe=self.recipe,
                 stored=schema,
                 spilled=dict(self.scratch_storage),
                 out=folder,
                 storage=storage,
-                memory_bytes=self.memory_bytes if self.plan.direct else self._task_bytes,
+                memory_bytes=self.memory_bytes if self.plan.direct else self.task_bytes,
             )
 
-        work = self._work(context, "shard", "buckets")
+        work = self.work(context, "shard", "buckets")
         return work.run(self.farm, shard, names, make, finished=board.sharded, known=board.known)
-
-    @property
-    def _task_bytes(self) -> int:
-        return self.memory_bytes // max(self.farm.slots, 1) if self.farm.name == "local" else self.memory_bytes
-
-    def _work(self, context: StepContext, stage: str, what: str) -> UnitWork:
-        return UnitWork(
-            store=self.store,
-            context=context,
-            scope=f"{self.scope}/{stage}",
-            lease_ms=self.lease_ms,
-            max_attempts=self.max_attempts,
-            what=what,
-            retry=self.retry,
-        )
-
-
-def _of_bucket(spill: Mapping[str, Any], bucket: int) -> dict[str, Any]:
-    return {
-        "path": spill["path"],
-        "rounds": spill["rounds"],
-        "rows": spill["rows"][bucket],
-        "bytes": spill["bytes"][bucket],
-    }
 
 
 class _Board:

@@ -9,13 +9,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from nbplat.job import JobStore, StepContext
-from nbplat.job.farm import Farm
-from nbplat.job.unit_work import UnitWork
+from nbplat.job import StepContext
 from nbplat.remote.sequence.compact import compact
-from nbplat.remote.sequence.tasks import CompactTask, Recipe
-from nbplat.sequence.ports import IndexFile, IndexState, IndexTables
+from nbplat.remote.sequence.tasks import CompactTask
+from nbplat.sequence.ports import IndexFile, IndexState
 from nbplat.sequence.recipe import stored_schema_of
+from nbplat.sequence.unit_steps import UnitSteps
 from nbplat.terms import SnapshotPin
 
 __all__ = ["MOST_RUNS", "Compactor", "crowded"]
@@ -40,30 +39,15 @@ def _crowded(files: Sequence[IndexFile]) -> bool:
     return len(files) > MOST_RUNS or removed > max(_REMOVED_ROWS, _MOST_REMOVED * sum(file.rows for file in files))
 
 
-@dataclass(frozen=True, slots=True)
-class Compactor:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compactor(UnitSteps):
     """Compacts buckets of one index.
 
     Attributes:
         state: The index as it is.
-        scope: Of the units in the ledger; another for every snapshot.
-        stem: First part of the names of the new files; of this scope alone.
-        memory_bytes: What one task may hold.
-        lease_ms, max_attempts: Of a unit.
-        retry: Command that goes on.
     """
 
     state: IndexState
-    recipe: Recipe
-    tables: IndexTables
-    farm: Farm
-    store: JobStore
-    scope: str
-    stem: str
-    memory_bytes: int
-    lease_ms: int
-    max_attempts: int
-    retry: str
 
     def run(
         self, context: StepContext, buckets: Sequence[int], provenance: Mapping[str, str], tag: str | None = None
@@ -90,18 +74,10 @@ class Compactor:
                 stored=schema,
                 out=folder,
                 storage=storage,
-                memory_bytes=self.memory_bytes,
+                memory_bytes=self.task_bytes,
             )
 
-        work = UnitWork(
-            store=self.store,
-            context=context,
-            scope=f"{self.scope}/compact",
-            lease_ms=self.lease_ms,
-            max_attempts=self.max_attempts,
-            what="buckets",
-            retry=self.retry,
-        )
+        work = self.work(context, "compact", "buckets")
         units = work.run(self.farm, compact, [f"c{bucket:04d}" for bucket in buckets], make)
         done = [unit for _, unit in sorted(units.items())]
         added = tuple(IndexFile(**file) for unit in done for file in unit["files"])

@@ -24,7 +24,7 @@ def default_lines(defaults: Iterable[str], width: int = _WIDTH) -> list[str]:
         line.replace("\0", " ")
         for texts in groups.values()
         for line in textwrap.wrap(
-            " · ".join(text.replace(" ", "\0") for text in texts),
+            "\0· ".join(text.replace(" ", "\0") for text in texts),
             width,
             break_long_words=False,
             break_on_hyphens=False,

@@ -173,7 +173,7 @@ class Definition:
         events: Rules, one a type, in the order written; the order does not count.
         arrival: Column of the moment at which the event was known; None: at its time.
         early: Of an arrival before the event's time: ``refuse``, or ``clip`` to the event's time.
-        id: Columns that tell one event of an entity from another; also the first tie-break.
+        id: Columns that tell one event of an entity and type from another; also the first tie-break.
         dedupe: ``none``; ``exact`` drops rows that are equal in all declared columns; ``first`` and ``last`` keep one
             copy an `id`, by arrival (without an arrival by time), then by the hash of the declared columns.
         type: Column of the event's type.

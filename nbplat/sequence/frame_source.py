@@ -10,7 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbplat.errors import NotFound, RequestError, did_you_mean
+from nbplat.errors import RequestError
+from nbplat.sequence.known_columns import check_known
 from nbplat.sequence.ports import SourcePart, SourcePin
 from nbplat.terms import content_hash, file_location
 
@@ -96,13 +97,7 @@ class FrameSource:
 
     def read(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """See the port."""
-        missing = [name for name in columns if name not in self.schema.names]
-        if missing:
-            raise NotFound(
-                "column.unknown",
-                f"the frame {self._name!r} has no column {missing[0]!r}",
-                fix=did_you_mean(missing[0], self.schema.names),
-            )
+        check_known(columns, self.schema.names, f"the frame {self._name!r}")
         wanted = self._rows.select(list(columns))
         for start in range(0, self.rows, _CHUNK_ROWS):
             yield wanted.slice(start, _CHUNK_ROWS)

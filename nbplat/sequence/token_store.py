@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +12,7 @@ import pyarrow as pa
 from nbplat.remote.sequence.events import Selection
 from nbplat.remote.sequence.gather import Ragged, cut, expand, turned
 from nbplat.remote.sequence.ranges import part as part_of
-from nbplat.sequence.scratch_folder import ScratchFolder
+from nbplat.sequence.growing import Grown, Scratch
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -56,11 +56,11 @@ class TokenStore:
     ) -> None:
         self._examples = examples
         self._keep_bytes = keep_bytes
-        self._scratch = _Scratch(folder)
+        self._scratch = Scratch(folder)
         self._fills = dict(fills or {})
-        self._grown: dict[str, _Grown] = {}
+        self._grown: dict[str, Grown] = {}
         self._values: list[pa.Table] = []
-        self._ranks = _Grown("rank", self._scratch)
+        self._ranks = Grown("rank", self._scratch)
         self._parts: list[tuple[npt.NDArray[np.int64], tuple[Selection | Ragged, ...], int, int]] = []
         self.rows = 0
         self.spilled = False
@@ -68,7 +68,7 @@ class TokenStore:
     def add(self, part: Part) -> None:
         """Take one bucket's events."""
         for name, column in part.numbers.items():
-            self._grown.setdefault(name, _Grown(name, self._scratch)).add(column)
+            self._grown.setdefault(name, Grown(name, self._scratch)).add(column)
         if part.rank is not None:
             self._ranks.add(part.rank + self.rows)
         if part.values.num_columns:
@@ -266,88 +266,6 @@ def _ordered_lists(parts: Sequence[tuple[Any, Any, Any]], examples: int) -> Ragg
         starts = np.cumsum(count) - count
         positions[np.arange(len(rows)) + np.repeat(offsets[:-1][mine] - starts, count)] = rows
     return Ragged(positions, offsets)
-
-
-# -- columns that grow -----------------------------------------------------------------------------
-
-
-class _Scratch:
-    """A folder that is made when it is needed, and its files."""
-
-    def __init__(self, folder: Path | None) -> None:
-        self._parent = folder
-        self._folder: ScratchFolder | None = None
-        self._count = 0
-
-    def path(self, name: str) -> Path:
-        if self._folder is None:
-            self._folder = ScratchFolder(self._parent, "nbplat-tokens-")
-        self._count += 1
-        return self._folder.path / f"{self._count:06d}-{name}"
-
-    def table(self, table: pa.Table) -> pa.Table:
-        """The same rows, from a file."""
-        path = self.path("values.arrow")
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table)
-        with pa.memory_map(str(path)) as source:
-            return pa.ipc.open_file(source).read_all()
-
-    def close(self) -> None:
-        if self._folder is not None:
-            self._folder.close()
-            self._folder = None
-
-
-class _Grown:
-    """A column that grows part by part, in memory or in a file."""
-
-    def __init__(self, name: str, scratch: _Scratch) -> None:
-        self._name = name
-        self._scratch = scratch
-        self._parts: list[npt.NDArray[Any]] = []
-        self._file: IO[bytes] | None = None
-        self._path: Path | None = None
-        self._like: npt.NDArray[Any] | None = None
-        self.rows = 0
-
-    @property
-    def bytes(self) -> int:
-        return sum(part.nbytes for part in self._parts)
-
-    def add(self, column: npt.NDArray[Any]) -> None:
-        self._like = column[:0] if self._like is None else self._like
-        self.rows += len(column)
-        if self._path is not None:
-            self._write(column)
-        else:
-            self._parts.append(column)
-
-    def spill(self) -> None:
-        self._path = self._scratch.path(f"{self._name}.bin")
-        for part in self._parts:
-            self._write(part)
-        self._parts = []
-
-    def _write(self, column: npt.NDArray[Any]) -> None:
-        if self._file is None:
-            assert self._path is not None  # noqa: S101 - `spill` named it
-            self._file = self._path.open("wb")
-        self._file.write(np.ascontiguousarray(column).data)
-
-    def finish(self, fill: Any) -> npt.NDArray[Any]:
-        """The whole column, and one row of `fill` behind."""
-        assert self._like is not None  # noqa: S101 - a column that nothing was added to is not asked for
-        last = np.full((1, *self._like.shape[1:]), fill, self._like.dtype)
-        if self._path is None:
-            whole = np.concatenate([*self._parts, last])
-            self._parts = []
-            return whole
-        self._write(last)
-        assert self._file is not None  # noqa: S101
-        self._file.close()
-        self._file = None
-        return np.memmap(self._path, self._like.dtype, "r", shape=(self.rows + 1, *self._like.shape[1:]))
 
 
 def _one_chunk(tables: Sequence[pa.Table]) -> pa.Table:

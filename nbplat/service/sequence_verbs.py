@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from nbplat.errors import NbplatError, NotFound, RequestError
 from nbplat.service.records import job_record, run_record
-from nbplat.terms import RunId
+from nbplat.terms import RunId, Window
 
 if TYPE_CHECKING:
     from nbplat.job import Job, Run
@@ -49,6 +50,9 @@ class Asked:
         form: ``lists`` or ``padded``, of an export.
         carry: Columns of the examples that an export takes along; None: those that tell one example from another.
     """
+
+    # It is also the body of a request, which pydantic reads; an unknown key is refused.
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     name: str
     definition: Mapping[str, Any] | None = None
@@ -149,14 +153,14 @@ def correct(sequences: Sequences, asked: Asked) -> dict[str, Any]:
     """Queue the comparison of a window of the source with the index; with `publish` the change is written."""
     from nbplat.sequence.amendments import Amendments
 
-    window = (_moment(asked.start, "--from"), _moment(asked.end, "--to"))
-    if None not in window and window[0] >= window[1]:  # type: ignore[operator]
-        raise RequestError(
-            "sequence.window", f"the window from {asked.start} to {asked.end} is empty", fix="give --from before --to"
-        )
+    window = Window.parse(asked.start, asked.end)
     definition = definition_of(sequences, asked)
     run, job = Amendments(sequences).correct(
-        definition, owner=asked.owner, window=window, engine=asked.engine, publish=asked.publish
+        definition,
+        owner=asked.owner,
+        window=(_us(window.start), _us(window.end)),
+        engine=asked.engine,
+        publish=asked.publish,
     )
     return _queued(run, job, [])
 
@@ -299,17 +303,6 @@ def _queued(run: Run, job: Job | None, notes: list[str]) -> dict[str, Any]:
     return {"run": run_record(run), "job": None if job is None else job_record(job), "notes": notes}
 
 
-def _moment(text: str | None, option: str) -> int | None:
-    """Microseconds since 1970 of an ISO moment, UTC where it names no zone."""
-    from datetime import UTC, datetime
-
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise RequestError(
-            "sequence.window", f"{option} {text!r} is no ISO moment", fix="write 2011-11-01 or 2011-11-01T09:00"
-        ) from None
-    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return round((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1_000_000)
+def _us(moment: datetime | None) -> int | None:
+    """Microseconds since 1970 UTC."""
+    return None if moment is None else (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

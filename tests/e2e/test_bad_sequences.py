@@ -209,15 +209,15 @@ def test_a_wrong_definition_has_no_effect(clicks: Product, case: str) -> None:
     assert before == clicks.picture()
 
 
-def test_a_buyyld_is_refused_like_a_preview(clicks: Product) -> None:
+def test_a_build_is_refused_like_a_preview(clicks: Product) -> None:
     """The service refuses a definition with the same words, and queues nothing."""
     file = clicks.folder / "bad.yaml"
     file.write_text(GOOD.replace("time: at", "time: att"))
     clicks.run("status")
     before = clicks.picture()
-    assert "'att'" in refused(clicks.run("sequence", "buyyld", "bad", "--file", str(file), code=2), "sequence.column")
-    refused(clicks.run("sequence", "buyyld", "never", code=2), "sequence.unknown")
-    refused(clicks.run("sequence", "buyyld", "bad", "--file", str(file), "--engine", "sprak", code=2), "usage.")
+    assert "'att'" in refused(clicks.run("sequence", "build", "bad", "--file", str(file), code=2), "sequence.column")
+    refused(clicks.run("sequence", "build", "never", code=2), "sequence.unknown")
+    refused(clicks.run("sequence", "build", "bad", "--file", str(file), "--engine", "sprak", code=2), "usage.")
     assert before == clicks.picture()
 
 
@@ -252,13 +252,13 @@ def test_what_is_only_odd_is_shown_and_said(clicks: Product) -> None:
 
 
 def test_a_changed_definition_is_another_under_its_name(clicks: Product) -> None:
-    """The old version stays, with its index; a buyyld of the name means the new one."""
+    """The old version stays, with its index; a build of the name means the new one."""
     file = clicks.folder / "grown.yaml"
     file.write_text(GOOD)
-    clicks.run("sequence", "buyyld", "--file", str(file))
+    clicks.run("sequence", "build", "--file", str(file))
     old = clicks.json("sequence", "show", "grown@1")
     file.write_text(GOOD.replace("last: 5", 'last: 6, where: "amount > 1"'))
-    assert "grown@2 buyylt" in clicks.run("sequence", "buyyld", "--file", str(file)).out
+    assert "grown@2 built" in clicks.run("sequence", "build", "--file", str(file)).out
     assert old["index"] == clicks.json("sequence", "show", "grown@1")["index"]
     assert "events.buy.last" in clicks.run("sequence", "diff", "grown", "grown@1").out
 
@@ -270,4 +270,4 @@ def test_a_file_that_is_a_source_is_read_where_it_lies(clicks: Product) -> None:
     pq.write_table(rows, clicks.folder / "events.parquet")
     file = clicks.folder / "filed.yaml"
     file.write_text(GOOD.replace("shop.events", "events.parquet"))
-    assert "filed@1 buyylt 196 events" in clicks.run("sequence", "buyyld", "--file", "filed.yaml").out
+    assert "filed@1 built 196 events" in clicks.run("sequence", "build", "--file", "filed.yaml").out

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from nbplat.adapters.torch.tensors import as_tensors
 from nbplat.errors import RequestError, SetupError
 from nbplat.remote.sequence.tokens import hash_ids
-from nbplat.sequence.batches import Batches, groups_of
+from nbplat.sequence.batches import Batches
 from nbplat.sequence.definition import AsOf, Definition, Enrichment, EventRule, Feature, Nearest, Size
 from nbplat.sequence.final_lists import final_lists
+from nbplat.sequence.groups import groups_of
 from nbplat.sequence.vocab import fit
 from tests.sequence.oracle import Past
 from tests.sequence.token_world import (

@@ -17,7 +17,7 @@ from nbplat.errors import RequestError
 from nbplat.remote.sequence.events import Events
 from nbplat.sequence.batches import Batches
 from nbplat.sequence.bind import bind
-from nbplat.sequence.definition import Definition, Enrichment, EventRule, Feature, Nearest, Size
+from nbplat.sequence.definition import AsOf, Definition, Enrichment, EventRule, Feature, Nearest, Size
 from nbplat.sequence.memory_index import MemoryIndex
 from nbplat.sequence.preview import Budget, comparison_of, explain_preview, preview_of
 from nbplat.sequence.vocab import fit
@@ -171,7 +171,20 @@ def test_no_examples_and_no_events_are_previewed_as_well(tmp_path):
     preview = preview_of(have.bound, have.index, have.examples, joined=have.joined)
     assert () == preview.strips
     assert 0 == preview.looked.of_examples
+    assert "there are no examples: nothing was looked at" in preview.warnings
     assert explain_preview(preview)[0].startswith("sequence home ")
+    strict = replace(preview, leak=replace(preview.leak, checks=()))
+    assert "nothing to judge: no example has a token" in explain_preview(strict)[0]
+
+
+def test_final_histories_without_an_instant_say_so(tmp_path):
+    """Examples that need no as-of time may have none: then the leak panel has nothing to hold tokens against."""
+    end = replace(HOME, as_of=AsOf(time=HOME.as_of.time, at="end"))
+    have = ready(end, rows(), asked(), tmp_path, tables())
+    bare = replace(have.examples, as_of_us=np.zeros_like(have.examples.as_of_us))
+    for examples, told in ((bare, True), (have.examples, False)):
+        preview = preview_of(have.bound, have.index, examples, joined=have.joined)
+        assert told == any("held against 1970" in text for text in preview.warnings)
 
 
 @pytest.mark.parametrize(

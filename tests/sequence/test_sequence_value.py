@@ -203,7 +203,7 @@ def test_a_correction_shows_the_difference_first(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("window", "code"), [(("2024-03-02", "2024-03-01"), "sequence.window"), (("soon", None), "sequence.window")]
+    ("window", "code"), [(("2024-03-02", "2024-03-01"), "window.empty"), (("soon", None), "window.date")]
 )
 def test_a_window_that_is_none_is_refused(shop: Shop, window: tuple[str, str | None], code: str) -> None:
     """The wrong way round, or no moment: nothing is queued."""

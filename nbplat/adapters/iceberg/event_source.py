@@ -15,7 +15,8 @@ from nbplat.adapters.iceberg.manifests import Manifests, garbage_later
 from nbplat.adapters.iceberg.refs import history
 from nbplat.adapters.iceberg.scan import check_pin, pinned_files, pinned_schema
 from nbplat.adapters.iceberg.time_bounds import NO_ROWS, time_bounds
-from nbplat.errors import Conflict, NotFound, did_you_mean, from_record
+from nbplat.errors import Conflict, from_record
+from nbplat.sequence.known_columns import check_known
 from nbplat.sequence.ports import SourcePart, SourcePin
 from nbplat.terms import SnapshotPin, content_hash
 
@@ -77,14 +78,7 @@ class IcebergEventSource:
 
     def read(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """See the port."""
-        known = self.schema.names
-        missing = [name for name in columns if name not in known]
-        if missing:
-            raise NotFound(
-                "column.unknown",
-                f"{self._pin.table} has no column {missing[0]!r}",
-                fix=did_you_mean(missing[0], known),
-            )
+        check_known(columns, self.schema.names, self._pin.table)
         for part in self.parts:
             yield from read_rows(part.task, columns, _CHUNK_ROWS)
 

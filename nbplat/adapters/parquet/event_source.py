@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from nbplat.adapters.parquet.find_files import FoundFile, find_files, partition_values
 from nbplat.adapters.parquet.one_schema import one_schema, typed_partitions
-from nbplat.errors import Conflict, DataError, NotFound, RequestError, SetupError, did_you_mean, from_record
+from nbplat.errors import Conflict, DataError, RequestError, SetupError, from_record
 from nbplat.remote.failure import KernelError
+from nbplat.sequence.known_columns import check_known
 from nbplat.sequence.ports import SourcePart, SourcePin
 from nbplat.terms import content_hash
 
@@ -108,14 +109,7 @@ class ParquetEventSource:
         """See the port."""
         from nbplat.remote.sequence.source_part import read_part
 
-        known = self.schema.names
-        missing = [name for name in columns if name not in known]
-        if missing:
-            raise NotFound(
-                "column.unknown",
-                f"{self._path} has no column {missing[0]!r}",
-                fix=did_you_mean(missing[0], known),
-            )
+        check_known(columns, self.schema.names, self._path)
         for part in self.parts:
             try:
                 yield from read_part(part.task, columns, _CHUNK_ROWS)

@@ -16,7 +16,9 @@ from .packed_sort import sort_by
 from .plain import plain
 from .rank import rank
 
-__all__ = ["Counts", "Ordering", "merge_sorted", "order_events", "ordering"]
+__all__ = ["Counts", "Ordering", "counted", "merge_sorted", "order_events", "ordering"]
+
+_BLOCK = 1 << 16
 
 
 class Counts(NamedTuple):
@@ -202,7 +204,9 @@ def ordering(
         code, time, seen, passes, until, bucket = (
             None if each is None else each[left] for each in (code, time, seen, passes, until, bucket)
         )
-    order, new_entity, tied, equal = _sorted(few, bucket, entity, code, time, id, hashed, dedupe == "exact")
+    order, new_entity, tied, equal = _sorted(few, entity, code, time, id, hashed, dedupe == "exact")
+    if bucket is not None:
+        order, new_entity = _by_bucket(order, new_entity, bucket)
     first = np.flatnonzero(new_entity)
     entities = pa.table({name: _decoded(few[name]).take(pa.array(order[first])) for name in entity})
     seen, until, passes = (None if each is None else each[order] for each in (seen, until, passes))
@@ -280,6 +284,14 @@ def _whole(
     return (steps[0], steps[1], steps[2], steps[3]), None if valid is None else np.flatnonzero(valid)
 
 
+def counted(codes: Any, kinds: int) -> list[int]:
+    """How often each of the codes ``[0, kinds)`` is there; a block at a time, since numpy widens what it counts."""
+    found = np.zeros(kinds, dtype=np.int64)
+    for at in range(0, len(codes), _BLOCK):
+        found += np.bincount(codes[at : at + _BLOCK], minlength=kinds)
+    return found.tolist()
+
+
 def _type_codes(column: Any, names: tuple[str, ...], kept: Any | None) -> tuple[Any, dict[str, int]]:
     """Each row's place in `names`, -1 for other types, and how many rows there are of every type."""
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
@@ -287,7 +299,7 @@ def _type_codes(column: Any, names: tuple[str, ...], kept: Any | None) -> tuple[
         found = pc.index_in(column, value_set=pa.array(names, column.type))
         if not found.null_count:
             places = found.to_numpy().astype(np.int16)
-            counts = np.bincount(places if kept is None else places[kept], minlength=len(names)).tolist()
+            counts = counted(places if kept is None else places[kept], len(names))
             return places, {name: count for name, count in zip(names, counts) if count}
     encoded = plain(column).dictionary_encode()
     values = encoded.dictionary
@@ -297,7 +309,7 @@ def _type_codes(column: Any, names: tuple[str, ...], kept: Any | None) -> tuple[
         texts = values.cast(pa.string()).to_pylist()
     places = np.array([names.index(text) if text in names else -1 for text in texts] + [-1], dtype=np.int16)
     indices = encoded.indices.fill_null(len(texts)).to_numpy()
-    counts = np.bincount(indices if kept is None else indices[kept], minlength=len(texts)).tolist()
+    counts = counted(indices if kept is None else indices[kept], len(texts) + 1)
     return places[indices], dict(sorted((text, count) for text, count in zip(texts, counts) if count))
 
 
@@ -311,9 +323,21 @@ def _decoded(column: Any) -> Any:
     return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
+def _by_bucket(order: Any, new_entity: Any, bucket: Any) -> tuple[Any, Any]:
+    """Whole entities moved, those of lower buckets first: cheaper than sorting every row by its bucket as well."""
+    begins = np.flatnonzero(new_entity)
+    sizes = np.diff(begins, append=len(order))
+    turn = np.argsort(bucket[order[begins]], kind="stable")
+    moved = np.cumsum(sizes[turn]) - sizes[turn]
+    at = np.repeat((begins[turn] - moved).astype(order.dtype), sizes[turn])
+    at += np.arange(len(order), dtype=order.dtype)
+    found = np.zeros(len(order), dtype=bool)
+    found[moved] = True
+    return order[at], found
+
+
 def _sorted(
     rows: pa.Table,
-    bucket: Any | None,
     entity: Sequence[str],
     code: Any,
     time: Any,
@@ -328,15 +352,16 @@ def _sorted(
     """
     if not rows.num_rows:
         return np.empty(0, np.int64), np.empty(0, dtype=bool), 0, 0
-    first = [*([] if bucket is None else [bucket]), *(rank(rows[name], name) for name in entity)]
-    order, new, new_entity = sort_by([*first, code, time], len(first))
+    parts = [*(rank(rows[name], name) for name in entity), code, time]
+    order, new, new_entity = sort_by(parts, len(entity))
     # A row ties when the one before or behind it has the same key.
     ties = ~new
     ties[:-1] |= ~new[1:]
     at = np.flatnonzero(ties)
     if not len(at):
         return order, new_entity, 0, 0
-    run = np.cumsum(new)[at]
+    # Rows that tie stand together, and each run of them begins with a new key.
+    run = np.cumsum(new[at])
     few = rows.select(list(dict.fromkeys([*id, *hashed]))).take(pa.array(order[at]))
     keys = [run]
     for name in id:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from .conditions import passes
 from .enriching import enriched
 from .events import Events
 from .hashing import bucket_of
-from .order import Ordering, ordering
+from .order import Ordering, counted, ordering
 from .stored_rows import SEEN, TIME
 from .tally import new_tally
 from .tasks import Recipe
@@ -74,5 +73,5 @@ def _count(tally: dict[str, Any], found: Ordering) -> None:
     tally["equal"], tally["entities"] = counts.equal, found.entities.num_rows
     if counts.kept:
         tally["first_us"], tally["last_us"] = int(found.time_us.min()), int(found.time_us.max())
-    by_type = np.bincount(found.type, minlength=len(found.types)).tolist()
+    by_type = counted(found.type, len(found.types))
     tally["by_type"] = {name: count for name, count in zip(found.types, by_type) if count}

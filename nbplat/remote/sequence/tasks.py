@@ -17,7 +17,7 @@ class Recipe(TypedDict):
         time: Column of the event's time.
         arrival: Column of the moment at which it was known, or None.
         early: Of an arrival before the event's time: ``refuse`` or ``clip``.
-        id: Columns that tell one event of an entity from another.
+        id: Columns that tell one event of an entity and type from another.
         dedupe: ``none``, ``exact``, ``first`` or ``last``.
         time_unit: Of integer times, or None.
         zone: ``{"name", "ambiguous", "missing"}`` of naive times, or None.
@@ -49,25 +49,47 @@ class Recipe(TypedDict):
     buckets: int
 
 
-class ScatterTask(TypedDict):
-    """Deal the rows of some parts of the source to buckets, into one spill file.
+class UnitTask(TypedDict):
+    """What every unit is told.
 
     Attributes:
-        unit, fence: They name the spill file, so that tries never meet.
-        parts: What `source_part.read_part` reads.
+        unit, fence: They name its files, so that tries never meet.
         recipe: See `Recipe`.
-        out: Folder of the spill files; a location.
+        out: Folder of the files that it is for; a location.
         storage: Options to open `out` with (see `nbplat.remote.storage`).
-        memory_bytes: What this task may hold.
+        memory_bytes: What it may hold.
     """
 
     unit: str
     fence: int
-    parts: list[dict[str, Any]]
     recipe: Recipe
     out: str
     storage: dict[str, str]
     memory_bytes: int
+
+
+class BucketTask(UnitTask):
+    """What a unit is told that writes a data file of one bucket of the index, into `out`.
+
+    Attributes:
+        stem: First part of the file's name; the plan's.
+        bucket: Which one.
+        stored: Serialized Arrow schema of the data file (see `stored_rows`).
+    """
+
+    stem: str
+    bucket: int
+    stored: bytes
+
+
+class ScatterTask(UnitTask):
+    """Deal the rows of some parts of the source to buckets, into one spill file in `out`.
+
+    Attributes:
+        parts: What `source_part.read_part` reads.
+    """
+
+    parts: list[dict[str, Any]]
 
 
 class SpillFile(TypedDict):
@@ -84,34 +106,19 @@ class SpillFile(TypedDict):
     bytes: list[int]
 
 
-class ShardTask(TypedDict):
+class ShardTask(BucketTask):
     """Sort the events of one bucket and write them as one data file of the index.
 
     Attributes:
-        unit, fence, stem: They name the data file; the stem is the plan's.
-        bucket: Which one; -1: all of them, read from `parts` without spill files.
+        bucket: -1: all of them, read from `parts` without spill files.
         spills: ``path``, ``rounds``, and of the bucket ``rows`` and ``bytes``, of each spill file that has rows of it.
         parts: What `source_part.read_part` reads, when there are no spill files.
-        recipe: See `Recipe`.
-        stored: Serialized Arrow schema of the data file (see `stored_rows`).
         spilled: Options to open the spill files with.
-        out: Folder of the data file; a location.
-        storage: Options to open `out` with.
-        memory_bytes: What this task may hold.
     """
 
-    unit: str
-    fence: int
-    stem: str
-    bucket: int
     spills: list[dict[str, Any]]
     parts: list[dict[str, Any]]
-    recipe: Recipe
-    stored: bytes
     spilled: dict[str, str]
-    out: str
-    storage: dict[str, str]
-    memory_bytes: int
 
 
 class Sieve(TypedDict):
@@ -130,12 +137,10 @@ class Sieve(TypedDict):
     storage: dict[str, str]
 
 
-class AmendTask(TypedDict):
+class AmendTask(BucketTask):
     """Bring the stored events of one bucket to what the source says.
 
     Attributes:
-        unit, fence, stem: They name the data file and the change file.
-        bucket: Which one.
         spills: Spill files with the fresh rows of the source: what was added to it, and all whose time is in `window`.
         runs: What `source_part.read_part` reads: the data files of the bucket in the index, base first.
         window: Of which stored events the source has to have a copy: those from the first to before the second moment,
@@ -144,54 +149,24 @@ class AmendTask(TypedDict):
             None: the window says it.
         defer: True: of an entity that loses an event nothing is amended; it is named in a file, and the whole of its
             history has to be looked at, because a copy of that event may lie outside the window.
-        recipe: See `Recipe`.
-        stored: Serialized Arrow schema of the data file (see `stored_rows`).
         scratch: Folder of the change file; a location.
         scratched: Options to open the spill files and the change file with.
-        out: Folder of the data file; a location.
-        storage: Options to open `out` with.
-        memory_bytes: What this task may hold.
     """
 
-    unit: str
-    fence: int
-    stem: str
-    bucket: int
     spills: list[dict[str, Any]]
     runs: list[dict[str, Any]]
     window: tuple[int | None, int | None] | None
     entities: list[str] | None
     defer: bool
-    recipe: Recipe
-    stored: bytes
     scratch: str
     scratched: dict[str, str]
-    out: str
-    storage: dict[str, str]
-    memory_bytes: int
 
 
-class CompactTask(TypedDict):
+class CompactTask(BucketTask):
     """Write the data files of one bucket as one.
 
     Attributes:
-        unit, fence, stem: They name the new data file.
-        bucket: Which one.
         runs: What `source_part.read_part` reads: the data files of the bucket.
-        recipe: See `Recipe`.
-        stored: Serialized Arrow schema of the data file (see `stored_rows`).
-        out: Folder of the data file; a location.
-        storage: Options to open `out` with.
-        memory_bytes: What this task may hold.
     """
 
-    unit: str
-    fence: int
-    stem: str
-    bucket: int
     runs: list[dict[str, Any]]
-    recipe: Recipe
-    stored: bytes
-    out: str
-    storage: dict[str, str]
-    memory_bytes: int

@@ -59,14 +59,14 @@ def headline(preview: SequencePreview) -> str:
 
 
 def verdict(preview: SequencePreview) -> str:
-    """``LEAK: 1,234 of 9,999 tokens (12.3 %) from the future``; ``no leak: 0 of …``."""
+    """``LEAK: 1,234 of 9,999 tokens (12.3 %) from the future``; ``no leak: 0 of …``; without a token no judgement."""
     leak = preview.leak
     counted = f"{leak.future:,} of {leak.tokens:,} tokens"
     if leak.future:
         return f"LEAK: {counted} ({share_text(leak.future, leak.tokens)}) from the future"
     if leak.verdict == "risk":
         return f"AT RISK: {counted} from the future here, and the definition does not rule it out"
-    return f"no leak: {counted} from the future"
+    return f"no leak: {counted} from the future" if leak.tokens else "nothing to judge: no example has a token"
 
 
 def facts(preview: SequencePreview) -> list[tuple[str, str]]:
@@ -135,10 +135,12 @@ def explain_comparison(comparison: Comparison) -> list[str]:
 
 
 def _funnel(preview: SequencePreview) -> list[str]:
-    lines = []
+    lines, wide = [], max((len(step.name) + 1 for step in preview.steps), default=0)
     for step in preview.steps:
         notes = [f"{count:,} {why}" for why, count in step.left_out] + [step.note] * bool(step.note)
-        lines.append(f"  {step.name:<10}{step.rows_in:>14,} → {step.rows_out:>14,}  {' · '.join(notes)}".rstrip())
+        lines.append(
+            f"  {step.name:<{max(wide, 10)}}{step.rows_in:>14,} → {step.rows_out:>14,}  {' · '.join(notes)}".rstrip()
+        )
     return lines
 
 

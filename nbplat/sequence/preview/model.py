@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nbplat.remote.sequence.pad import mask_of
-from nbplat.sequence.batches import Group, groups_of
 from nbplat.sequence.definition import Definition
 from nbplat.sequence.featurize import Encoder
+from nbplat.sequence.groups import Group, groups_of
 from nbplat.sequence.preview.encoded import encode
 from nbplat.sequence.preview.model_record import Grid, ModelView
 from nbplat.sequence.preview.seen_tokens import added

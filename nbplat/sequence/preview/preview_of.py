@@ -7,11 +7,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from nbplat.clock import Clock, SystemClock
-from nbplat.sequence.batches import groups_of
 from nbplat.sequence.bound import Bound
 from nbplat.sequence.definition import Definition
 from nbplat.sequence.examples import Examples
 from nbplat.sequence.featurize import encoders
+from nbplat.sequence.groups import groups_of
 from nbplat.sequence.ports import Index
 from nbplat.sequence.preview.counted import (
     Sight,
@@ -174,6 +174,11 @@ def _warnings(bound: Bound, index: Index, sight: Sight, joined: Mapping[str, Joi
     said = [*bound.warnings, *index.report.warnings]
     for each in joined.values():
         said += each.table.warnings
-    if sight.looked.examples and not any((stage.entity >= 0).any() for stage in sight.stages):
+    as_of = bound.definition.as_of
+    if as_of.at == "end" and not any(stage.as_of_us.any() for stage in sight.stages):
+        said.append(f"the examples have no {as_of.time}: held against 1970, every token counts as from the future")
+    if not sight.looked.of_examples:
+        said.append("there are no examples: nothing was looked at")
+    elif not any((stage.entity >= 0).any() for stage in sight.stages):
         said.append(f"no example's {' and '.join(bound.definition.entity)} occurs among the events")
     return tuple(dict.fromkeys(said))

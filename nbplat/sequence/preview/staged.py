@@ -9,9 +9,9 @@ import numpy as np
 
 from nbplat.remote.sequence.events import Events
 from nbplat.remote.sequence.gather import Ragged, cut, expand, merge, turned
-from nbplat.sequence.batches import groups_of
 from nbplat.sequence.definition import Definition
 from nbplat.sequence.examples import Examples
+from nbplat.sequence.groups import groups_of
 from nbplat.sequence.ports import Index
 from nbplat.sequence.preview.record import Looked
 from nbplat.sequence.select import rules_of, select_events

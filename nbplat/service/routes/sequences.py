@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict
 
 from nbplat.service import sequence_verbs
 from nbplat.service.sequence_verbs import Asked
@@ -15,30 +14,6 @@ if TYPE_CHECKING:
     from nbplat.service.platform import Platform
 
 __all__ = ["router"]
-
-
-class SequenceRequest(BaseModel):
-    """What is asked of a definition; see `nbplat.service.sequence_verbs.Asked`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: str
-    definition: dict[str, Any] | None = None
-    owner: str = ""
-    on: str | None = None
-    engine: str = "local"
-    variant: str | None = None
-    start: str | None = None
-    end: str | None = None
-    publish: bool = False
-    to: str | None = None
-    replace: bool = False
-    form: str = "lists"
-    carry: tuple[str, ...] | None = None
-
-    def asked(self) -> Asked:
-        """The same as a record."""
-        return Asked(**self.model_dump())
 
 
 def router(platform: Platform) -> APIRouter:
@@ -56,29 +31,29 @@ def router(platform: Platform) -> APIRouter:
         return {"sequences": sequence_verbs.listed(platform.sequences, limit)}
 
     @routes.post("")
-    def keep(request: SequenceRequest) -> dict[str, Any]:
+    def keep(request: Asked) -> dict[str, Any]:
         """Keep a definition under its name and version; an equal one is the same run."""
-        return sequence_verbs.keep(platform.sequences, request.asked())
+        return sequence_verbs.keep(platform.sequences, request)
 
     @routes.post("/plan")
-    def plan(request: SequenceRequest) -> dict[str, Any]:
+    def plan(request: Asked) -> dict[str, Any]:
         """What a build would do; nothing is stored and nothing is written."""
-        return sequence_verbs.plan(platform.sequences, request.asked())
+        return sequence_verbs.plan(platform.sequences, request)
 
     @routes.post("/build")
-    def build(request: SequenceRequest) -> dict[str, Any]:
+    def build(request: Asked) -> dict[str, Any]:
         """Queue the build of an index, or what brings it up to date."""
-        return woken(sequence_verbs.build(platform.sequences, request.asked()))
+        return woken(sequence_verbs.build(platform.sequences, request))
 
     @routes.post("/correct")
-    def correct(request: SequenceRequest) -> dict[str, Any]:
+    def correct(request: Asked) -> dict[str, Any]:
         """Queue the comparison of a window of the source with the index; with ``publish`` the change is written."""
-        return woken(sequence_verbs.correct(platform.sequences, request.asked()))
+        return woken(sequence_verbs.correct(platform.sequences, request))
 
     @routes.post("/export")
-    def export(request: SequenceRequest) -> dict[str, Any]:
+    def export(request: Asked) -> dict[str, Any]:
         """Queue the writing of the sequences as lists into a table."""
-        return woken(sequence_verbs.export(platform.sequences, request.asked()))
+        return woken(sequence_verbs.export(platform.sequences, request))
 
     @routes.get("/{ref}")
     def show(ref: str) -> dict[str, Any]:
