@@ -30,9 +30,9 @@ test-fast: ## the inner loop: no Java, PostgreSQL, S3, kernels or killed process
 	@sh scripts/install.sh test
 	$(PY) -m pytest -m "not ($(SLOW))"
 
-chaos:     ## kill -9 of worker, service and step at 200 random moments of 100 runs (about 20 minutes)
+chaos:     ## kill -9 of worker, service and step at random moments of 100 backfills and 100 sequences (about an hour)
 	@sh scripts/install.sh test
-	NBPLAT_CHAOS_ROUNDS=100 $(PY) -m pytest -q tests/e2e/test_chaos.py --timeout 600
+	NBPLAT_CHAOS_ROUNDS=100 $(PY) -m pytest -q tests/e2e/test_chaos.py tests/e2e/test_sequence_chaos.py --timeout 600
 
 lint:      ## ruff, mypy, import-linter, codespell, lock guard
 	@sh scripts/install.sh test

@@ -64,6 +64,7 @@ _THOROUGH = {
     "test_python_bodies",
     "test_replace",
     "test_rules",
+    "test_sequence_faults",
     "test_sequence_value",
     "test_sequences_without_nbplat",
     "test_sorting_kernels",

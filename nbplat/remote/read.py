@@ -140,7 +140,7 @@ def open_parquet(location: str, storage: Mapping[str, str]) -> pq.ParquetFile:
         raise KernelError(
             "file.gone",
             "a data file of the planned snapshot is gone",
-            fix="plan the run again (the cell with --new); keep snapshots longer or tag them while runs need them",
+            fix="plan it again (%%backfill with --new, %sequence build as before); keep snapshots longer or tag them",
             where=location,
         ) from None
     try:

@@ -23,14 +23,14 @@ from nbplat.sequence.ports import EventSource, IndexFile, IndexState
 from nbplat.sequence.recipe import stored_schema_of
 from nbplat.sequence.report import report_of
 from nbplat.sequence.unit_steps import SpillSteps, of_bucket
-from nbplat.terms import Files, SnapshotPin, content_hash
+from nbplat.terms import Files, SnapshotPin
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
 
-__all__ = ["AMEND_STAGES", "Amender", "Compared", "amend_stem"]
+__all__ = ["AMEND_STAGES", "Amender", "Compared"]
 
 AMEND_STAGES = ("scatter", "amend", "again-scatter", "again", "compact")
 """What units an amendment has in the ledger: the last part of their scopes."""
@@ -240,8 +240,3 @@ class Amender(SpillSteps):
                 if len(gone):
                     removed[file.path] = np.concatenate([removed.get(file.path, gone[:0]), gone])
         return removed
-
-
-def amend_stem(run_id: str, plan: AmendPlan) -> str:
-    """First part of the names of an amendment's files: two runs that amend one index at a time never meet."""
-    return content_hash({"run": run_id, "amend": plan.plan_hash})[:12]

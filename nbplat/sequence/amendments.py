@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nbplat.errors import NotFound
-from nbplat.job import END_STATES, Job, JobDraft, JobState, Run, StepContext
-from nbplat.sequence.amend import AMEND_STAGES, Amender, amend_stem
+from nbplat.job import END_STATES, Job, JobDraft, Run, StepContext
+from nbplat.sequence.amend import AMEND_STAGES, Amender
 from nbplat.sequence.amend_plan import EVERYTHING, AmendPlan, plan_correction, plan_increment
-from nbplat.sequence.build import spill_root, sweep_build
+from nbplat.sequence.build import build_stem, spill_root, sweep_build
 from nbplat.sequence.compact import Compactor, crowded
 from nbplat.sequence.definition import Definition
 from nbplat.sequence.index_diff import explain_diff
@@ -116,7 +116,7 @@ class Amendments:
     def do(self, run: Run, context: StepContext) -> dict[str, Any]:
         """Compare, show the difference, publish it where that was asked for; safe to repeat after a kill."""
         sequences, plan = self.sequences, AmendPlan.from_record(context.job.params[AMENDS])
-        self._sweep_earlier(run, plan)
+        self._sweep_earlier(context.job)
         state = sequences.tables.state(plan.index.table)
         mine = f"{run.id}/{context.job.id}"
         if state is not None and state.summary.get("nbplat.job") in (mine, f"{mine}/compact"):
@@ -162,7 +162,8 @@ class Amendments:
         state = self.sequences.tables.state(plan.index.table)
         kept = self.sequences.tables.held(plan.index.table)
         folder = None if state is None else self.sequences.tables.folder(plan.index.table)
-        sweep_build(self.sequences.files, self._scratch(job.run_id, plan), folder, amend_stem(job.run_id, plan), kept)
+        scope = str(job.params["scope"])
+        sweep_build(self.sequences.files, self._scratch(plan, scope), folder, build_stem(scope), kept)
 
     def _compact(self, amender: Amender, context: StepContext, told: Mapping[str, str], tag: str) -> None:
         """Write buckets of too many runs as one file, in a commit of its own."""
@@ -200,7 +201,7 @@ class Amendments:
 
     @contextmanager
     def _amender(self, sequences: Sequences, run: Run, plan: AmendPlan, context: StepContext) -> Iterator[Amender]:
-        bound = sequences.bind(sequences.definition(run))
+        bound, scope = sequences.bind(sequences.definition(run)), str(context.job.params["scope"])
         state = sequences.tables.state(plan.index.table, plan.index.snapshot_id)
         if state is None:
             raise _not_built(plan.name)
@@ -215,9 +216,9 @@ class Amendments:
                 farm=farm,
                 store=sequences.store,
                 files=sequences.files,
-                scope=str(context.job.params["scope"]),
-                stem=amend_stem(run.id, plan),
-                scratch=self._scratch(run.id, plan),
+                scope=scope,
+                stem=build_stem(scope),
+                scratch=self._scratch(plan, scope),
                 scratch_storage={} if local else dict(sequences.tables.storage(plan.index.table)),
                 memory_bytes=sequences.memory_bytes,
                 lease_ms=sequences.lease_ms,
@@ -225,24 +226,22 @@ class Amendments:
                 retry=f"%sequence {context.job.kind.partition('.')[2]} {plan.name} goes on with what is left",
             )
 
-    def _scratch(self, run_id: str, plan: AmendPlan) -> str:
+    def _scratch(self, plan: AmendPlan, scope: str) -> str:
         local = plan.engine == "local"
         root = self.sequences.spill if local else spill_root(self.sequences.tables, plan.index.table)
-        return f"{root}/{amend_stem(run_id, plan)}"
+        return f"{root}/{build_stem(scope)}"
 
-    def _sweep_earlier(self, run: Run, plan: AmendPlan) -> None:
-        """Drop what corrections compared and nobody published, when another amendment begins."""
-        for job in self.sequences.store.jobs(run_id=run.id, states=END_STATES, limit=ALL_RUNS):
-            if job.kind != SequenceStep.CORRECT or (job.result or {}).get("published"):
+    def _sweep_earlier(self, job: Job) -> None:
+        """Drop what amendments wrote and nobody published, when another one begins."""
+        for each in self.sequences.store.jobs(run_id=job.run_id, states=END_STATES, limit=ALL_RUNS):
+            if AMENDS not in each.params or (each.result or {}).get("published"):
                 continue
-            if AmendPlan.from_record(job.params[AMENDS]).plan_hash != plan.plan_hash:
-                self.sweep(job)
+            if each.params["scope"] != job.params["scope"]:
+                self.sweep(each)
 
     def _scope(self, run: Run, plan: AmendPlan) -> str:
-        """First part of the units' scopes; a plan begins anew after it was cancelled: its files are gone."""
-        jobs = self.sequences.store.jobs(run_id=run.id, states={JobState.CANCELLED}, limit=ALL_RUNS)
-        cancelled = sum(AMENDS in job.params for job in jobs)
-        return f"{run.id}/sequence/{plan.plan_hash[:12]}/{cancelled}"
+        """First part of the scopes of an amendment's units; another plan begins anew."""
+        return f"{run.id}/sequence/{plan.plan_hash[:12]}/{self.sequences.begun_anew(run)}"
 
     def _state(self, bound: Bound) -> IndexState:
         stored = self.sequences.find_index(bound, other_rows=True)

@@ -139,9 +139,13 @@ class _Board:
         self._report.progress(Progress(self._done, self._units, "units"))
 
 
-def build_stem(run_id: str, plan: SequencePlan) -> str:
-    """First part of the names of a build's files: two runs that build one index at a time never meet."""
-    return content_hash({"run": run_id, "plan": plan.plan_hash})[:12]
+def build_stem(scope: str) -> str:
+    """First part of the names of a job's files, of its units' scope alone.
+
+    Two runs that build one index at a time never meet, nor do a build and a cancelled one before it, whose files may
+    be removed much later.
+    """
+    return content_hash({"scope": scope})[:12]
 
 
 def spill_root(tables: IndexTables, table: str) -> str:

@@ -13,12 +13,12 @@ from nbplat.remote.sequence.stored_rows import index_type
 from nbplat.sequence.batches import Batches
 from nbplat.sequence.examples import Examples
 from nbplat.sequence.reading import Reading
-from nbplat.terms import Progress, SnapshotPin, TableName
+from nbplat.terms import Files, Progress, SnapshotPin, TableName, content_hash
 
-__all__ = ["FORMS", "Export", "ExportTables", "check_export", "export_sequences"]
+__all__ = ["FORMS", "Export", "ExportTables", "check_export", "export_mark", "export_sequences"]
 
 FORMS = ("lists", "padded")
-_ROWS = 1 << 14
+_ROWS = 1 << 13
 
 
 class ExportTables(Protocol):
@@ -44,6 +44,7 @@ class ExportTables(Protocol):
         owner: str,
         summary: Mapping[str, str],
         replace: bool,
+        mark: str = "",
     ) -> SnapshotPin:
         """Make the table with these rows, or put them in the place of all it holds, in one commit.
 
@@ -52,10 +53,21 @@ class ExportTables(Protocol):
         Args:
             schema: Of the batches; the table has the same columns afterwards.
             summary: Goes into the snapshot's summary.
+            mark: Stands in the names of the files; see `export_mark`.
 
         Raises:
             Conflict: as `check`; ``export.moved``, somebody else has written to the table meanwhile.
         """
+
+    def made_by(self, name: str, job: str) -> Export | None:
+        """What a job has written into the table before, in a try that died behind its commit.
+
+        Args:
+            job: Under ``nbplat.job`` in the summary.
+        """
+
+    def unnamed(self, name: str, mark: str, files: Files) -> tuple[str, ...]:
+        """Locations of data files with this mark that no snapshot names: of tries that died before their commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +89,12 @@ class Export:
     def record(self) -> dict[str, Any]:
         """JSON form."""
         return {**asdict(self), "pin": self.pin.record(), "columns": [list(each) for each in self.columns]}
+
+
+def export_mark(job: str) -> str:
+    """What stands in the names of the files of all tries of a job, and of no other: the first half of a UUID."""
+    digits = content_hash({"export": job})
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}"
 
 
 def check_export(name: str, tables: ExportTables, to: str, form: str, *, replace: bool) -> str:
@@ -103,6 +121,7 @@ def export_sequences(
     form: str = "lists",
     replace: bool = False,
     provenance: Mapping[str, str] | None = None,
+    mark: str = "",
     progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Export:
     """Write one row an example, in their order: the columns of the examples, then the sequences.
@@ -113,6 +132,7 @@ def export_sequences(
             a list of truth values ``mask``, and ``length``.
         replace: Take the place of any table of the name.
         provenance: More for the snapshot's summary.
+        mark: See `ExportTables.write`.
         progress: Told of rows.
 
     Raises:
@@ -135,6 +155,7 @@ def export_sequences(
             owner=owner,
             summary={**_provenance(reading, examples, form), **(provenance or {})},
             replace=replace,
+            mark=mark,
         )
     columns = tuple((field.name, str(field.type)) for field in first.schema)
     return Export(pin, len(examples), columns, reading.fitted.version)

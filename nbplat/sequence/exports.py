@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nbplat.job import Job, JobDraft, Run, StepContext
 from nbplat.sequence.definition import Definition
 from nbplat.sequence.examples import read_examples
-from nbplat.sequence.export import FORMS, check_export, export_sequences
+from nbplat.sequence.export import FORMS, check_export, export_mark, export_sequences
 from nbplat.sequence.opened import Opened
 from nbplat.sequence.ports import SourcePin
 from nbplat.sequence.states import KIND, SequenceStep
@@ -83,26 +84,45 @@ class Exports:
     def do(self, run: Run, context: StepContext) -> dict[str, Any]:
         """Write; the table is as it was until the one commit at the end."""
         params, definition = context.job.params, self.sequences.definition(run)
+        self.sweep(context.job)
+        if (before := self.sequences.exports.made_by(params["to"], _job(context.job))) is not None:
+            return before.record()
         sequences = self.sequences.pinned({definition.source: SourcePin.from_record(params["events"])})
         bound = sequences.bind(definition, variant=params["variant"])
         index = sequences.open(bound)
         pin = SourcePin.from_record(params["examples"])
         examples = read_examples(sequences.sources.open(pin.name, pin), bound.definition, params["carry"])
         reading = Opened(sequences, bound, index, moved=False).reading
-        done = export_sequences(
-            reading,
-            examples,
-            sequences.exports,
-            params["to"],
-            form=params["form"],
-            replace=params["replace"],
-            provenance=self._provenance(run, bound, context),
-            progress=context.report.progress,
-        )
+        try:
+            done = export_sequences(
+                reading,
+                examples,
+                sequences.exports,
+                params["to"],
+                form=params["form"],
+                replace=params["replace"],
+                provenance=self._provenance(run, bound, context),
+                mark=export_mark(_job(context.job)),
+                progress=context.report.progress,
+            )
+        except BaseException:
+            # What was being written when it failed; where that cannot be asked, the next try does it.
+            with suppress(Exception):
+                self.sweep(context.job)
+            raise
         return done.record()
 
+    def sweep(self, job: Job) -> None:
+        """Remove the files of tries that died before their commit."""
+        for location in self.sequences.exports.unnamed(job.params["to"], export_mark(_job(job)), self.sequences.files):
+            self.sequences.files.delete(location)
+
     def _provenance(self, run: Run, bound: Bound, context: StepContext) -> Mapping[str, str]:
-        found = {"nbplat.run": run.id, "nbplat.job": f"{run.id}/{context.job.id}"}
+        found = {"nbplat.run": run.id, "nbplat.job": _job(context.job)}
         if bound.variant is not None:
             found["nbplat.variant"] = bound.variant
         return found | {f"nbplat.version.{name}": version for name, version in self.sequences.versions.items()}
+
+
+def _job(job: Job) -> str:
+    return f"{job.run_id}/{job.id}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+
+from nbplat.sequence.scratch_folder import ScratchFolder
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -25,17 +25,15 @@ class Scratch:
 
     def __init__(self, folder: Path | None) -> None:
         self._parent = folder
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: ScratchFolder | None = None
         self._count = 0
 
     def path(self, name: str) -> Path:
         """A new file's place."""
         if self._folder is None:
-            if self._parent is not None:
-                self._parent.mkdir(parents=True, exist_ok=True)
-            self._folder = tempfile.TemporaryDirectory(prefix="nbplat-tokens-", dir=self._parent)
+            self._folder = ScratchFolder(self._parent, "nbplat-tokens-")
         self._count += 1
-        return Path(self._folder.name) / f"{self._count:06d}-{name}"
+        return self._folder.path / f"{self._count:06d}-{name}"
 
     def table(self, table: pa.Table) -> pa.Table:
         """The same rows, from a file."""
@@ -48,8 +46,7 @@ class Scratch:
     def close(self) -> None:
         """Remove it with all files."""
         if self._folder is not None:
-            with contextlib.suppress(OSError):
-                self._folder.cleanup()
+            self._folder.close()
             self._folder = None
 
 

@@ -63,7 +63,7 @@ class Reading:
 
         Memory is what the lists take; `batches` with the format ``arrow`` gives them piece by piece.
         """
-        with self.batches(examples, **{"rows": 1 << 16, **options, "format": "arrow"}) as found:
+        with self.batches(examples, **{"rows": 1 << 13, **options, "format": "arrow"}) as found:
             parts = list(found)
         if not parts:
             raise RequestError("sequence.no_examples", "there are no examples", fix="name examples that have rows")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -305,21 +306,28 @@ class Sequences:
 
             Amendments(self).sweep(job)
             return
+        if job.kind == SequenceStep.EXPORT:
+            from nbplat.sequence.exports import Exports
+
+            Exports(self).sweep(job)
+            return
         if job.kind != SequenceStep.BUILD:
             return
-        # An earlier try that failed may have had another plan: the source had moved since.
-        for each in self.store.jobs(run_id=job.run_id, limit=ALL_RUNS):
+        # An earlier try that failed may have had another plan: the source had moved since. Jobs that came after this
+        # one may be at work: a worker that starts settles again what ended long ago.
+        jobs = self.store.jobs(run_id=job.run_id, limit=ALL_RUNS)
+        for each in itertools.dropwhile(lambda other: other.id != job.id, jobs):
             if each.kind == SequenceStep.BUILD and "plan" in each.params:
-                self._sweep_plan(job.run_id, SequencePlan.from_record(each.params["plan"]))
+                self._sweep_plan(SequencePlan.from_record(each.params["plan"]), str(each.params["scope"]))
 
-    def _sweep_plan(self, run_id: str, plan: SequencePlan) -> None:
+    def _sweep_plan(self, plan: SequencePlan, scope: str) -> None:
         state = self.tables.state(plan.table)
         if state is None and plan.engine != "local":
             return  # its spill files would lie beside the table
         kept = self.tables.held(plan.table)
         root = self.spill if plan.engine == "local" else spill_root(self.tables, plan.table)
         folder = self.tables.folder(plan.table) if state is not None else None
-        stem = build_stem(run_id, plan)
+        stem = build_stem(scope)
         sweep_build(self.files, f"{root}/{stem}", folder, stem, kept)
 
     def pinned(self, pins: Mapping[str, SourcePin]) -> Sequences:
@@ -351,13 +359,16 @@ class Sequences:
         return source is None or source.kind != "frame" or self.sources.open(source.name).pin == source
 
     def _scope(self, run: Run, plan: SequencePlan) -> str:
-        """First part of the scopes of a build's units.
+        """First part of the scopes of a build's units; another plan begins anew."""
+        return f"{run.id}/sequence/{plan.plan_hash[:12]}/{self.begun_anew(run)}"
 
-        Another plan begins anew, and so does a build after a cancelled one: its spill files are gone.
+    def begun_anew(self, run: Run) -> int:
+        """How many jobs of a run ended without their spill files: what they have done counts no longer.
+
+        A cancelled job's are removed; another's may be lost, to somebody who made room.
         """
-        jobs = self.store.jobs(run_id=run.id, states={JobState.CANCELLED}, limit=ALL_RUNS)
-        cancelled = sum(job.kind == SequenceStep.BUILD for job in jobs)
-        return f"{run.id}/sequence/{plan.plan_hash[:12]}/{cancelled}"
+        jobs = self.store.jobs(run_id=run.id, states={JobState.CANCELLED, JobState.FAILED}, limit=ALL_RUNS)
+        return sum(job.state is JobState.CANCELLED or (job.error or {}).get("code") == "spill.gone" for job in jobs)
 
     def _names(self, bound: Bound) -> list[str]:
         """Tables that may hold the index: under the definition's name, then under others that have built it."""

@@ -34,13 +34,13 @@ class Work:
         run = self.sequences.store.run(KIND, context.job.run_id)
         if AMENDS in context.job.params:
             return Amendments(self.sequences).do(run, context)
-        match SequenceStep(context.job.kind):
+        match context.job.kind:
             case SequenceStep.BUILD:
                 return self._build(run, context)
             case SequenceStep.EXPORT:
                 return Exports(self.sequences).do(run, context)
             case step:
-                raise InternalError("job.kind", f"no step is called {step!r}", fix="upgrade nbplat")
+                raise InternalError("job.kind", f"this nbplat does not know the job {step!r}", fix="upgrade nbplat")
 
     def _build(self, run: Run, context: StepContext) -> dict[str, Any]:
         sequences = self.sequences
@@ -103,7 +103,9 @@ class _First:
             )
         sequences.farms.check_farm(plan.engine, "", sequences.tables.folder(plan.table))
         with sequences.farms.farm(plan.engine, "index", context.report.log) as farm:
-            scratch, storage = self._scratch(farm)
+            scope = str(context.job.params["scope"])
+            stem = build_stem(scope)
+            scratch, storage = self._scratch(farm, stem)
             builder = Builder(
                 plan=plan,
                 recipe=recipe,
@@ -112,8 +114,8 @@ class _First:
                 tables=sequences.tables,
                 farm=farm,
                 store=sequences.store,
-                scope=str(context.job.params["scope"]),
-                stem=build_stem(run.id, plan),
+                scope=scope,
+                stem=stem,
                 scratch=scratch,
                 scratch_storage=storage,
                 memory_bytes=sequences.memory_bytes,
@@ -137,9 +139,9 @@ class _First:
                 ),
             )
 
-    def _scratch(self, farm: Farm) -> tuple[str, dict[str, str]]:
+    def _scratch(self, farm: Farm, stem: str) -> tuple[str, dict[str, str]]:
         """Where spill files go, and how to open it: here, or beside the table where other machines sort."""
-        tables, plan, stem = self.sequences.tables, self.plan, build_stem(self.run.id, self.plan)
+        tables, plan = self.sequences.tables, self.plan
         if farm.name == "local":
             return f"{self.sequences.spill}/{stem}", {}
         return f"{spill_root(tables, plan.table)}/{stem}", dict(tables.storage(plan.table))

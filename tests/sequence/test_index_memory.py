@@ -24,6 +24,7 @@ import json, resource, sys
 from pathlib import Path
 from nbplat.compose import open_platform
 from nbplat.config import load_config
+from nbplat.sequence.amendments import Amendments
 from nbplat.sequence.parse import parse_definition
 import duckdb, pyarrow.parquet
 
@@ -36,7 +37,11 @@ sequences.build(definition, owner="me")
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 before = peak()
 [job] = platform.work_here("w")
-print(json.dumps({"state": job.state, "error": job.error, "before": before, "peak": peak(),
+built = peak()
+Amendments(sequences).correct(definition, owner="me", publish=True)
+[compared] = platform.work_here("w")
+print(json.dumps({"state": job.state, "error": job.error, "before": before, "peak": built,
+                  "compared": compared.state, "compared_peak": peak(),
                   "rows": sequences.find_index(sequences.bind(definition)).report.rows}))
 platform.close()
 """
@@ -44,7 +49,7 @@ platform.close()
 
 @pytest.mark.process
 def test_a_build_stays_within_its_memory(tmp_path: Path) -> None:
-    """2.4 million rows, 200 MB in memory, are sorted by a process that takes 64 MB beyond what it had at the start."""
+    """2.4 million rows, 200 MB in memory, are sorted, and compared, by a process that takes 64 MB beyond its start."""
     rng = np.random.default_rng(0)
     source = tmp_path / "events"
     source.mkdir()
@@ -74,6 +79,8 @@ def test_a_build_stays_within_its_memory(tmp_path: Path) -> None:
     assert "succeeded" == found["state"], found["error"]
     assert 1_500_000 < found["rows"] < 1_700_000
     assert found["peak"] - found["before"] < limit, found
+    assert "succeeded" == found["compared"]
+    assert found["compared_peak"] - found["before"] < limit, found
 
 
 def one_heavy(count: int) -> pa.Table:

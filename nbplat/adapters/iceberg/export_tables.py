@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import uuid
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from nbplat.adapters.iceberg.catalog import load_table, pin_of
-from nbplat.errors import Conflict, NotFound
-from nbplat.terms import SnapshotPin, TableName
+from nbplat.adapters.iceberg.index_tables import named_files
+from nbplat.adapters.iceberg.refs import history
+from nbplat.errors import Conflict, NotFound, unexpected
+from nbplat.sequence.export import Export
+from nbplat.terms import Files, SnapshotPin, TableName
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["IcebergExportTables"]
 
 _OWNER = "nbplat.export-of"
-_FILE_BYTES = 256 << 20
+_FILE_BYTES = 64 << 20
 
 
 class IcebergExportTables:
@@ -44,6 +48,7 @@ class IcebergExportTables:
         owner: str,
         summary: Mapping[str, str],
         replace: bool,
+        mark: str = "",
     ) -> SnapshotPin:
         """See the port."""
         from pyiceberg.exceptions import CommitFailedException, TableAlreadyExistsError, ValidationException
@@ -54,7 +59,7 @@ class IcebergExportTables:
         io = transaction._table.io  # noqa: SLF001
         written: list[DataFile] = []
         try:
-            written.extend(_files(transaction, batches, io))
+            written.extend(_files(transaction, batches, io, mark))
             old = [] if table is None else [task.file for task in table.scan().plan_files()]
             update = transaction.update_snapshot(snapshot_properties=dict(summary))
             with update.overwrite() if old else update.fast_append() as snapshot:
@@ -68,10 +73,52 @@ class IcebergExportTables:
             raise Conflict(
                 "export.moved", f"somebody else has written to {name} meanwhile", fix="export again"
             ) from exc
-        except BaseException:
+        except BaseException as exc:
             _remove(io, written)
+            if isinstance(exc, OSError) and (full := unexpected(exc)).code == "disk.full":
+                raise full from exc
             raise
         return pin_of(load_table(self._catalog, name))
+
+    def made_by(self, name: str, job: str) -> Export | None:
+        """See the port."""
+        from pyiceberg.io.pyarrow import schema_to_pyarrow
+
+        try:
+            table = load_table(self._catalog, name)
+        except NotFound:
+            return None
+        for snapshot in history(table, table.current_snapshot()):
+            told = dict(snapshot.summary.additional_properties) if snapshot.summary else {}
+            if told.get("nbplat.job") != job:
+                continue
+            schema_id = table.metadata.current_schema_id if snapshot.schema_id is None else snapshot.schema_id
+            pin = SnapshotPin(name, str(table.metadata.table_uuid), snapshot.snapshot_id, schema_id)
+            columns = schema_to_pyarrow(table.schemas()[schema_id], include_field_ids=False)
+            return Export(
+                pin,
+                int(told.get("total-records", 0)),
+                tuple((field.name, str(field.type)) for field in columns),
+                told.get("nbplat.features", ""),
+            )
+        return None
+
+    def unnamed(self, name: str, mark: str, files: Files) -> tuple[str, ...]:
+        """See the port."""
+        from pyiceberg.exceptions import NoSuchNamespaceError
+
+        try:
+            table = load_table(self._catalog, name)
+        except NotFound:
+            try:
+                # Where the first export would have made it; nothing is made by asking.
+                table = self._catalog.create_table_transaction(name, pa.schema([]))._table  # noqa: SLF001
+            except NoSuchNamespaceError:
+                return ()
+        found = [file.location for file in files.list(f"{table.location().rstrip('/')}/data")]
+        mine = [location for location in found if f"-{mark}-" in location.rpartition("/")[2]]
+        named = named_files(table) if mine else frozenset()
+        return tuple(location for location in mine if location not in named)
 
     def _find(self, name: str, owner: str, *, replace: bool) -> Table | None:
         try:
@@ -127,11 +174,13 @@ def _alike(kind: Any, other: Any) -> bool:
     return bool(kind == other)
 
 
-def _files(transaction: Transaction, batches: Iterator[pa.RecordBatch], io: FileIO) -> Iterator[DataFile]:
-    """Data files of about `_FILE_BYTES` in memory each."""
+def _files(transaction: Transaction, batches: Iterator[pa.RecordBatch], io: FileIO, mark: str) -> Iterator[DataFile]:
+    """Data files of about `_FILE_BYTES` in memory each; their names hold the mark, and are of this try alone."""
     from pyiceberg.io.pyarrow import _dataframe_to_data_files
 
     numbers = itertools.count()
+    fresh = uuid.uuid4()
+    of_try = uuid.UUID(f"{mark}{str(fresh)[len(mark) :]}")
     names = [field.name for field in transaction.table_metadata.schema().fields]
     held: list[pa.RecordBatch] = []
     for batch in itertools.chain(batches, [None]):
@@ -140,7 +189,9 @@ def _files(transaction: Transaction, batches: Iterator[pa.RecordBatch], io: File
         if held and (batch is None or sum(each.nbytes for each in held) >= _FILE_BYTES):
             rows = pa.Table.from_batches(held).select(names)
             held = []
-            yield from _dataframe_to_data_files(transaction.table_metadata, rows, io, counter=numbers)
+            yield from _dataframe_to_data_files(
+                transaction.table_metadata, rows, io, write_uuid=of_try, counter=numbers
+            )
 
 
 def _remove(io: FileIO, written: list[DataFile]) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
 
-__all__ = ["IcebergIndexTables"]
+__all__ = ["IcebergIndexTables", "named_files"]
 
 _RECORD, _BUCKETS, _BUCKET = "nbplat.index", "nbplat.buckets", "nb_bucket"
 _SOURCE, _REPORT, _JOB = "nbplat.source", "nbplat.report", "nbplat.job"
@@ -170,12 +170,7 @@ class IcebergIndexTables:
     def held(self, name: str) -> frozenset[str]:
         """See the port; each manifest is read once."""
         table = self._find(name)
-        if table is None:
-            return frozenset()
-        found = {m.manifest_path: m for each in table.metadata.snapshots for m in each.manifests(table.io)}
-        with garbage_later():
-            entries = Manifests(table.io).entries(list(found.values()))
-            return frozenset(entry.data_file.file_path for each in entries for entry in each)
+        return frozenset() if table is None else named_files(table)
 
     def drop(self, name: str) -> None:
         """See the port."""
@@ -217,6 +212,14 @@ class _Pinned:
         for live in sorted(found, key=lambda each: (each.sequence_number, each.path)):
             gone = len(self.deleted.of(live)) if live.deletes else 0
             self.by_bucket.setdefault(int(live.file.partition[0]), []).append((live, gone))
+
+
+def named_files(table: Table) -> frozenset[str]:
+    """Locations of all files that any snapshot names; each manifest is read once."""
+    found = {m.manifest_path: m for each in table.metadata.snapshots for m in each.manifests(table.io)}
+    with garbage_later():
+        entries = Manifests(table.io).entries(list(found.values()))
+        return frozenset(entry.data_file.file_path for each in entries for entry in each)
 
 
 def _layout(schema: pa.Schema, sort: Sequence[str]) -> tuple[Schema, Any, Any]:
