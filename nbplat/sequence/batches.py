@@ -19,6 +19,7 @@ from nbplat.sequence.enrich import Joined
 from nbplat.sequence.examples import Examples
 from nbplat.sequence.featurize import Encoder, encoders
 from nbplat.sequence.groups import Group, groups_of
+from nbplat.sequence.later_rows import LaterRows
 from nbplat.sequence.ports import Index
 from nbplat.sequence.select import Selected, rules_of, select_events, selected
 from nbplat.sequence.token_reader import TIME_COLUMN, TokenReader, cutoffs, table_column
@@ -149,8 +150,8 @@ class Batches:
 
     def of_bucket(self, found: Selected) -> Iterator[Any]:
         """Batches of the examples of one bucket."""
-        # Nothing is left behind: what one bucket holds is in memory already.
-        part = self._reader.part(found, self.examples, compact=False)
+        # What one bucket holds is in memory already: only what is not gathered yet can be left behind.
+        part = self._reader.part(found, self.examples, compact=isinstance(found.events.rows, LaterRows))
         with closing(self._new_store(keep_bytes=1 << 62)) as store:
             store.add(part)
             store.finish()

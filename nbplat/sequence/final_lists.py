@@ -57,7 +57,7 @@ def final_lists(
         **{"format": "arrow", **options},
     )
     for bucket in range(index.buckets):
-        events = index.events(bucket, batches.index_columns)
+        events = index.events(bucket, batches.index_columns, later=True)
         if events.entities.num_rows:
             yield from batches.of_events(events, bucket, _entities(events.entities, moment, index))
 

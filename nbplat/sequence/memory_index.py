@@ -12,6 +12,7 @@ import pyarrow as pa
 from nbplat.remote.sequence.tasks import Recipe
 from nbplat.sequence.failures import our_errors
 from nbplat.sequence.index_report import IndexReport
+from nbplat.sequence.later_rows import LaterRows
 from nbplat.sequence.ports import EventSource, SourcePin
 from nbplat.sequence.report import report_of
 from nbplat.terms import SnapshotPin
@@ -53,7 +54,7 @@ class MemoryIndex:
         """See the port."""
         return place_in_buckets(entity, [self.schema.field(name).type for name in self.entity], self.buckets)
 
-    def events(self, bucket: int, columns: Sequence[str]) -> Events:
+    def events(self, bucket: int, columns: Sequence[str], *, later: bool = False) -> Events:
         """See the port."""
         found = {}
         for name in columns:
@@ -64,7 +65,8 @@ class MemoryIndex:
                 column = joined if isinstance(joined, pa.ChunkedArray) else pa.chunked_array([joined])
                 self.columns[name] = column
             found[name] = column
-        return self.order[bucket].events(pa.table(found))
+        order = self.order[bucket]
+        return order.with_rows(LaterRows(found, order.order)) if later else order.events(pa.table(found))
 
 
 def place_in_buckets(entity: pa.Table, types: Sequence[pa.DataType], buckets: int) -> npt.NDArray[np.int32]:

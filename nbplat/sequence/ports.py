@@ -201,8 +201,12 @@ class Index(Protocol):
         The columns are cast to the types they have in the index; a value that does not fit gets 0 as well.
         """
 
-    def events(self, bucket: int, columns: Sequence[str]) -> Events:
-        """Events of one bucket; `rows` has exactly `columns`, and zero rows when the bucket is empty."""
+    def events(self, bucket: int, columns: Sequence[str], *, later: bool = False) -> Events:
+        """Events of one bucket; `rows` has exactly `columns`, and zero rows when the bucket is empty.
+
+        Args:
+            later: The rows may be `nbplat.sequence.later_rows.LaterRows`: for who leaves most events behind.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,7 +310,8 @@ class IndexTables(Protocol):
             source, report: The index's after the commit.
             summary: Provenance, ``nbplat.*``; goes into the snapshot's summary. ``nbplat.job`` names whose commit it
                 is; ``nbplat.step`` is ``build``, ``increment``, ``correct`` or ``compact``.
-            tag: Keeps the new snapshot from being expired.
+            tag: Keeps the new snapshot from being expired. What stands behind its last dash begins the names of the
+                delete files, so that who was killed before the commit finds what was left.
 
         Raises:
             Conflict: ``index.moved``, the present snapshot is another than `parent`. A commit that was made already

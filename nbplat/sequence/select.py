@@ -79,7 +79,7 @@ def selected(
         definition: Or one of its variants.
         columns: Of the index that `Events.rows` is to have.
         places: ``int64[m]``, only these examples; None: all.
-        among: See `nbplat.remote.sequence.ranges.select`.
+        among: See `nbplat.remote.sequence.ranges.select`; and see `later` of `Index.events`.
     """
     wanted = np.arange(len(examples), dtype=np.int64) if places is None else np.asarray(places, dtype=np.int64)
     entity = examples.entity if places is None else examples.take(wanted).entity
@@ -89,7 +89,7 @@ def selected(
     rules = rules_of(definition, index.record)
     for mine in np.split(order, cuts) if len(order) else ():
         number = int(bucket[mine[0]])
-        events = index.events(number, columns)
+        events = index.events(number, columns, later=among)
         yield select_events(events, rules, definition, examples, number, np.sort(wanted[mine]), among=among)
 
 

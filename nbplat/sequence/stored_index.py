@@ -80,7 +80,7 @@ class StoredIndex:
         types = [self.state.schema.field(name).type for name in self.record["entity"]]
         return place_in_buckets(entity, types, self.buckets)
 
-    def events(self, bucket: int, columns: Sequence[str]) -> Events:
+    def events(self, bucket: int, columns: Sequence[str], *, later: bool = False) -> Events:
         """See the port.
 
         A bucket of one file is read as it lies; of several, those columns as well by which their rows are merged.

@@ -111,7 +111,7 @@ def test_a_body_over_the_window_never_depends_on_files(
 ) -> None:
     """Cut into files anywhere, with rows deleted anywhere, it is one query over the live rows."""
     rows = made(count, seed)
-    live = rows.take([n for n in range(count) if n not in deleted])
+    live = rows.take(pa.array([n for n in range(count) if n not in deleted], pa.int64()))
     with duckdb.connect() as db:
         db.register("base", live)
         expected = by_id([db.sql(body).to_arrow_table()])

@@ -71,6 +71,15 @@ def test_every_reader_sees_the_same_rows(index: HandIndex) -> None:
     assert expected == by_duckdb(index)
 
 
+def test_delete_files_are_named_by_who_writes_them(index: HandIndex) -> None:
+    """The end of the tag begins their names, so that a sweep finds those of a commit that did not come about."""
+    base = index.file(0, A)
+    first = index.publish(None, base, job="j1", step="build")
+    second = index.publish(first, job="j2", removed={base.path: [0]}, tag="nbplat-home-1-0123456789ab")
+    (file,) = delete_files(index, second)
+    assert file.file_path.rpartition("/")[2].startswith("0123456789ab-")
+
+
 def test_older_snapshots_read_as_they_were(index: HandIndex) -> None:
     """A snapshot gives its rows, its report and its source after later ones have removed and replaced them."""
     base = index.file(0, A)

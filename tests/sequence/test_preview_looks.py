@@ -121,7 +121,7 @@ class Counting:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._index, name)
 
-    def events(self, bucket: int, columns: Sequence[str]) -> Events:
+    def events(self, bucket: int, columns: Sequence[str], *, later: bool = False) -> Events:
         self.read.append(bucket)
         return self._index.events(bucket, columns)
 

@@ -33,10 +33,14 @@ def write_index_snapshot(
     removed: Mapping[str, npt.NDArray[np.int64]],
     replaced: Collection[str],
     summary: Mapping[str, str],
+    stem: str = "",
 ) -> Snapshot:
     """Write delete files, manifests and the manifest list on top of `parent`; commits nothing.
 
     Delete files that no data file is left for go with the files that are replaced.
+
+    Args:
+        stem: Begins the names of the delete files.
 
     Raises:
         Conflict: a data file that rows are removed of, or that is replaced, is not live in `parent`.
@@ -47,7 +51,7 @@ def write_index_snapshot(
     gone = before.data_of(replaced)
     hit = {path: positions for path, positions in removed.items() if len(positions) and path not in replaced}
     new_data = _data_files(table, added)
-    new_deletes = _delete_files(table, before.data_of(hit), hit)
+    new_deletes = _delete_files(table, before.data_of(hit), hit, stem)
     idle = before.idle_deletes(set(replaced))
     manifests = before.kept(writer, set(replaced), {entry.data_file.file_path for entry in idle})
     manifests += writer.added(new_data) + writer.deleted(gone)
@@ -138,7 +142,7 @@ def _data_files(table: Table, added: Sequence[IndexFile]) -> list[DataFile]:
 
 
 def _delete_files(
-    table: Table, hit: Sequence[ManifestEntry], removed: Mapping[str, npt.NDArray[np.int64]]
+    table: Table, hit: Sequence[ManifestEntry], removed: Mapping[str, npt.NDArray[np.int64]], stem: str
 ) -> list[DataFile]:
     """One delete file a bucket."""
     by_partition: dict[tuple[Any, ...], list[DataFile]] = defaultdict(list)
@@ -155,7 +159,11 @@ def _delete_files(
         by_partition[_partition(file)].append(file)
     return [
         write_position_deletes(
-            table, files[0].spec_id, files[0].partition, {file.file_path: removed[file.file_path] for file in files}
+            table,
+            files[0].spec_id,
+            files[0].partition,
+            {file.file_path: removed[file.file_path] for file in files},
+            stem,
         )
         for _, files in sorted(by_partition.items())
     ]

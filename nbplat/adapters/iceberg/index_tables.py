@@ -122,7 +122,15 @@ class IcebergIndexTables:
             _REPORT: json.dumps(report.record(), sort_keys=True),
         }
         positions = {path: np.unique(np.asarray(rows, np.int64)) for path, rows in removed.items()}
-        snapshot = write_index_snapshot(table, main, added=added, removed=positions, replaced=replaced, summary=told)
+        snapshot = write_index_snapshot(
+            table,
+            main,
+            added=added,
+            removed=positions,
+            replaced=replaced,
+            summary=told,
+            stem=(tag or "").rpartition("-")[2],
+        )
         try:
             self._catalog.commit_table(
                 table,

@@ -22,7 +22,7 @@ _PATH, _POS = 2147483546, 2147483545
 
 
 def write_position_deletes(
-    table: Table, spec_id: int, partition: Record, positions: Mapping[str, npt.NDArray[np.int64]]
+    table: Table, spec_id: int, partition: Record, positions: Mapping[str, npt.NDArray[np.int64]], stem: str = ""
 ) -> DataFile:
     """Write one delete file about data files of one partition; commits nothing.
 
@@ -31,12 +31,13 @@ def write_position_deletes(
     Args:
         positions: Data file, spelled as its manifest spells it -> ``int64[rows]``, its physical rows to delete; at
             least one row in all.
+        stem: Begins the file's name, so that who was killed before the commit finds what was left.
     """
     import pyarrow.parquet as pq
     from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 
     rows = _rows(positions)
-    location = table.location_provider().new_data_location(f"{uuid.uuid4()}-deletes.parquet")
+    location = table.location_provider().new_data_location(f"{stem and f'{stem}-'}{uuid.uuid4()}-deletes.parquet")
     output = table.io.new_output(location)
     with output.create() as stream:
         pq.write_table(rows, stream, compression="zstd")

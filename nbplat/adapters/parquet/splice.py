@@ -140,7 +140,7 @@ def _check(
 ) -> None:
     kept = [column for column in old.columns if column not in dropped]
     names = {column.name.casefold() for column in kept}
-    numbers = {column.field_id or field_ids[column.elements.start] for column in kept}
+    numbers = {field_ids.get(column.elements.start, column.field_id) for column in kept}
     for source in sources:
         if old.group_rows != source.group_rows:
             raise DataError(

@@ -76,7 +76,11 @@ class Ordering(NamedTuple):
 
     def events(self, rows: pa.Table) -> Events:
         """The events, with columns of the input in the total order."""
-        return Events(_taken(rows, self.order), *self[1:9])
+        return self.with_rows(_taken(rows, self.order))
+
+    def with_rows(self, rows: Any) -> Events:
+        """The events, with rows that are in the total order already."""
+        return Events(rows, *self[1:9])
 
     def split(self, bucket: Any, buckets: int) -> Iterator[Ordering]:
         """Each bucket's part, also of an empty one, where it was ordered by bucket.

@@ -37,6 +37,6 @@ class _Part:
     def bucket_of(self, entity: pa.Table) -> npt.NDArray[np.int32]:
         return self._index.bucket_of(entity)
 
-    def events(self, bucket: int, columns: Sequence[str]) -> Events:
+    def events(self, bucket: int, columns: Sequence[str], *, later: bool = False) -> Events:
         found = self._stages[bucket].events
         return found._replace(rows=found.rows.select(list(columns)))
