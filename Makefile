@@ -26,7 +26,7 @@ test:      ## lint, then every test
 	@$(MAKE) --no-print-directory lint
 	$(PY) -m pytest
 
-test-fast: ## the inner loop: no Java, PostgreSQL, S3, kernels or killed processes; under 2 minutes
+test-fast: ## the inner loop: no Java, PostgreSQL, S3, kernels or killed processes; about 3 minutes
 	@sh scripts/install.sh test
 	$(PY) -m pytest -m "not ($(SLOW))"
 
