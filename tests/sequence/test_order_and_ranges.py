@@ -99,7 +99,6 @@ def test_an_example_sees_what_the_oracle_sees(data: st.DataObject) -> None:
 @settings(max_examples=100, deadline=None)
 def test_compiled_loops_see_the_same(data: st.DataObject) -> None:
     """With numba every example sees what the oracle sees."""
-    pytest.importorskip("numba")
     with forced("1"):
         _check_examples(data)
 
@@ -251,7 +250,6 @@ def test_a_type_that_no_event_has_gives_empty_lists() -> None:
 
 def test_numba_is_loaded_when_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small questions use numpy; many of them together load the compiled loops; the environment can forbid it."""
-    pytest.importorskip("numba")
     monkeypatch.delenv("NBPLAT_NUMBA", raising=False)
     monkeypatch.setattr(accelerate, "_state", {"mode": None, "saved": 0.0, "loops": {}})
     assert compiled("bisect", 1_000) is None

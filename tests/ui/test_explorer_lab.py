@@ -6,9 +6,8 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -16,6 +15,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
+
+from tests.fixtures.waiting import wait_until
 
 pytestmark = pytest.mark.kernel
 
@@ -52,20 +53,19 @@ def lab(tmp_path: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _address(process: subprocess.Popen[bytes], home: Path) -> str:
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
+    def answers() -> str:
         assert process.poll() is None
         for path in home.glob("jpserver-*.json"):
-            try:
+            # Half a file, or a server that does not listen yet.
+            with suppress(ValueError, KeyError, OSError):
                 server = json.loads(path.read_text())
                 with closing(HTTPConnection("127.0.0.1", server["port"], timeout=5)) as asked:
                     asked.request("GET", "/api/status", headers={"Authorization": f"token {TOKEN}"})
                     if asked.getresponse().status == 200:
                         return f"http://127.0.0.1:{server['port']}/"
-            except (ValueError, KeyError, OSError):
-                time.sleep(0.2)
-        time.sleep(0.1)
-    raise AssertionError("JupyterLab did not come up within 60 s")
+        return ""
+
+    return wait_until(answers, limit_s=60, what="JupyterLab's answer")
 
 
 def test_jupyterlab_draws_it_and_follows_the_theme(lab, page):
