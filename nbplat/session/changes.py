@@ -12,6 +12,7 @@ from nbplat.session.states import SessionState, StatementState
 
 __all__ = ["Changes", "StatementChange", "changes_of"]
 
+_STATES = frozenset(state.value for state in SessionState)
 _RENAMED = {"ok": "ok", "error": "error", "interrupted": "error", "cancelled": "error"}
 
 
@@ -69,7 +70,7 @@ def _nothing(found: Changes, event: Mapping[str, Any]) -> None:
 
 
 def _state(found: Changes, event: Mapping[str, Any]) -> None:
-    if event["state"] in SessionState:
+    if event["state"] in _STATES:
         found.state = SessionState(event["state"])
 
 

@@ -48,8 +48,11 @@ class SessionStore(Protocol):
     def add_statement(self, session_id: int, code: str, kind: str) -> Statement:
         """Keep a statement, ``waiting``. Raises NotFound, and Conflict when the session has ended."""
 
-    def cancelling(self, session_id: int, statement_id: int) -> Statement:
-        """Mark one that waits or runs as ``cancelling``; one that has ended is given back as it is. Raises NotFound."""
+    def cancelling(self, session_id: int, statement_id: int, *, sent: bool) -> Statement:
+        """Mark one that waits or runs as ``cancelling``, or as ``cancelled`` when its driver never got it.
+
+        One that has ended is given back as it is. Raises NotFound.
+        """
 
     def end_statements(self, session_id: int, output: Mapping[str, Any]) -> None:
         """End what waits or runs in a session whose driver is gone."""

@@ -59,8 +59,10 @@ class LocalDrivers:
     def start(self, session: Session) -> dict[str, Any]:
         """Start a driver; see `nbplat.session.ports.Drivers`."""
         folder = self._folder / str(session.id)
-        # One of an earlier try of the same start, which never came to be known.
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            # An earlier try of the same start, which was killed before its driver was known.
+            _end_strays(folder)
+            shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700, parents=True)
         work = folder / "work"
         work.mkdir()
@@ -145,6 +147,13 @@ class LocalDrivers:
         """Delete the folder and the socket."""
         shutil.rmtree(driver["folder"], ignore_errors=True)
         Path(driver["socket"]).unlink(missing_ok=True)
+
+
+def _end_strays(folder: Path) -> None:
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if str(folder) in process.cmdline()[-1:] and process.pid != os.getpid():
+                os.killpg(os.getpgid(process.pid), signal.SIGKILL)
 
 
 def _born(pid: int) -> float:

@@ -53,11 +53,14 @@ class Statements:
             )
             return read_statement(write.connection, session_id, number)
 
-    def cancelling(self, session_id: int, statement_id: int) -> Statement:
+    def cancelling(self, session_id: int, statement_id: int, *, sent: bool) -> Statement:
         with self._db.write() as write:
             found = read_statement(write.connection, session_id, statement_id)
             if found.state not in FINAL:
-                self._set(write.connection, session_id, statement_id, state=StatementState.CANCELLING.value)
+                values: dict[str, Any] = {"state": StatementState.CANCELLING.value}
+                if not sent:
+                    values = {"state": StatementState.CANCELLED.value, "progress": 1.0, "completed_ms": write.now_ms}
+                self._set(write.connection, session_id, statement_id, **values)
             return read_statement(write.connection, session_id, statement_id)
 
     def end_statements(self, session_id: int, output: Mapping[str, Any]) -> None:

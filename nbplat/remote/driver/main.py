@@ -100,10 +100,10 @@ class Driver:
 
     def _ask_run(self, head: dict[str, Any], _: bytes) -> dict[str, Any]:
         statement = Statement(
-            int(head["id"]), str(head["what"]), dict(head["body"]), int(head.get("output_limit", _OUTPUT_CHARS))
+            int(head["id"]), str(head["runner"]), dict(head["body"]), int(head.get("output_limit", _OUTPUT_CHARS))
         )
-        if statement.what not in self._statements.runners:
-            raise ValueError(f"nothing runs {statement.what!r}")
+        if statement.runner not in self._statements.runners:
+            raise ValueError(f"nothing runs {statement.runner!r}")
         return {"fresh": self._statements.accept(statement)}
 
     def _ask_forget(self, head: dict[str, Any], _: bytes) -> dict[str, Any]:

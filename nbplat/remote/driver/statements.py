@@ -26,13 +26,13 @@ class Statement(NamedTuple):
 
     Attributes:
         id: Given by the service, rising.
-        what: ``python``, ``sql`` and what else `Statements` was given runners for.
+        runner: ``python``, ``sql`` and what else `Statements` was given runners for.
         body: What the runner needs.
         output_limit: Characters of printed text kept.
     """
 
     id: int
-    what: str
+    runner: str
     body: dict[str, Any]
     output_limit: int
 
@@ -165,7 +165,7 @@ class Statements:
                 stream.capture = capture
             self._interruptible = statement.id
             try:
-                data = self.runners[statement.what](statement, capture)
+                data = self.runners[statement.runner](statement, capture)
             finally:
                 self._interruptible = None
             return "ok", {"data": data}
