@@ -120,7 +120,7 @@ class LiveSession:
             except NbplatError as exc:
                 # The store is away for a moment, or the driver refuses: neither ends a session.
                 _log.warning("session %d: %s", self.session_id, exc)
-            except Exception:
+            except Exception:  # noqa: BLE001 - logged below
                 # A bug of ours must not end it either; it is asked again, more and more slowly.
                 _log.exception("session %d", self.session_id)
             tries += 1

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from nbplat.session.ports import Drivers
     from nbplat.session.records import Session
 
-__all__ = ["LocalDrivers"]
+__all__ = ["FOLDER", "LocalDrivers"]
+
+FOLDER = "{session folder}"
+"""In a value of a session's conf: its own folder, which has a name only when its driver starts."""
 
 _START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from nbplat.remote.driver.main import main; sys.exit(main())"
 # The exit code is written down by a shell that waits: a driver's parent may be gone when it ends.
@@ -67,7 +70,8 @@ class LocalDrivers:
         work = folder / "work"
         work.mkdir()
         sock = str(self._sockets / f"s{session.id}-{secrets.token_hex(4)}")
-        spec = {"kind": session.kind, "conf": dict(session.conf), "socket": sock, "token": secrets.token_urlsafe(24)}
+        conf = {key: value.replace(FOLDER, str(folder)) for key, value in session.conf.items()}
+        spec = {"kind": session.kind, "conf": conf, "socket": sock, "token": secrets.token_urlsafe(24)}
         handle = os.open(folder / "spec.json", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w") as out:
             json.dump(spec, out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -64,7 +65,8 @@ class SparkHost:
         for key, value in conf.items():
             settings.set(key, value)
         context = SparkContext(conf=settings, gateway=self._gateway)
-        context.setLogLevel(conf.get("spark.log.level", "WARN"))
+        # What it would say of every failed query is the cell's error already.
+        logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
         self.session = SparkSession(context)
         return {
             "app_id": context.applicationId,
