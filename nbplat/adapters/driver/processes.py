@@ -32,9 +32,13 @@ FOLDER = "{session folder}"
 """In a value of a session's conf: its own folder, which has a name only when its driver starts."""
 
 _START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from nbplat.remote.driver.main import main; sys.exit(main())"
-# The exit code is written down by a shell that waits: a driver's parent may be gone when it ends.
-_WITNESS = '"$@"; echo $? > "$0.new"; mv "$0.new" "$0"'
+# A shell waits for the driver, whose parent may be gone when it ends: it writes the exit code down and ends whatever
+# the driver leaves in the group (a JVM, processes of cells), itself included.
+_WITNESS = '"$@"; echo $? > "$0.new"; mv "$0.new" "$0"; kill -KILL 0'
 _TAIL_LINES = 20
+
+# What this process started itself must be waited for, or it stays as a zombie.
+_children: dict[int, subprocess.Popen[bytes]] = {}
 
 
 class LocalDrivers:
@@ -96,11 +100,16 @@ class LocalDrivers:
             ) from None
         finally:
             os.close(log)
+        _children[process.pid] = process
         return {"pid": process.pid, "born": _born(process.pid), "folder": str(folder), "socket": sock}
 
     def lives(self, driver: Mapping[str, Any]) -> bool:
         """Whether the process is there, and the very same one."""
         if not driver:
+            return False
+        child = _children.get(driver["pid"])
+        if child is not None and child.poll() is not None:
+            del _children[driver["pid"]]
             return False
         try:
             process = psutil.Process(driver["pid"])
@@ -135,8 +144,8 @@ class LocalDrivers:
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(driver["pid"], signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(driver["pid"], 0)
+        if (child := _children.pop(driver["pid"], None)) is not None:
+            child.wait()
 
     def log(self, driver: Mapping[str, Any], *, after: int = 0, limit: int = 1000) -> tuple[int, list[str]]:
         """Lines of the driver's log."""

@@ -1,13 +1,17 @@
 """Runs one cell of Python: statements in the session's names, the last value shown, errors cut to the user's frames."""
 
 from __future__ import annotations
+import __future__
 
 import ast
 import asyncio
+import functools
 import inspect
 import linecache
+import operator
 import sys
 from collections.abc import Callable
+from types import CodeType
 from typing import Any
 
 from .display import bundle_of
@@ -16,6 +20,8 @@ from .livy_magics import run_magic, split_magics
 __all__ = ["PythonCells"]
 
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+_FEATURES = (getattr(__future__, name) for name in __future__.all_feature_names)
+_FUTURE = functools.reduce(operator.or_, (feature.compiler_flag for feature in _FEATURES))
 
 
 class PythonCells:
@@ -28,6 +34,8 @@ class PythonCells:
     def __init__(self, names: dict[str, Any]) -> None:
         self._names = names
         self._loop: asyncio.AbstractEventLoop | None = None
+        # A `from __future__ import …` holds for the cells after it, as at a prompt.
+        self._futures = 0
 
     def run(self, number: int, code: str, print_text: Callable[[str], Any]) -> dict[str, Any]:
         """Run a cell.
@@ -62,17 +70,23 @@ class PythonCells:
         sys.displayhook = _hook(values, self._names)
         try:
             if tree.body[:-1]:
-                self._exec(compile(ast.Module(tree.body[:-1], []), name, "exec", flags=_FLAGS))
+                self._exec(self._compiled(ast.Module(tree.body[:-1], []), name, "exec"))
             if tree.body:
                 # As a prompt runs it: an expression's value goes to the hook.
-                self._exec(compile(ast.Interactive(tree.body[-1:]), name, "single", flags=_FLAGS))
+                self._exec(self._compiled(ast.Interactive(tree.body[-1:]), name, "single"))
         finally:
             sys.displayhook = before
             for value in values[:-1]:
                 print_text(bundle_of(value)["text/plain"] + "\n")
         return bundle_of(values[-1]) if values else {}
 
-    def _exec(self, code: Any) -> None:
+    def _compiled(self, tree: Any, name: str, mode: str) -> CodeType:
+        # Not inherited: this module's own future statements are none of the cell's.
+        code: CodeType = compile(tree, name, mode, flags=_FLAGS | self._futures, dont_inherit=True)
+        self._futures |= code.co_flags & _FUTURE
+        return code
+
+    def _exec(self, code: CodeType) -> None:
         if not code.co_flags & inspect.CO_COROUTINE:
             exec(code, self._names)  # noqa: S102 - running the user's code is what this is for
             return

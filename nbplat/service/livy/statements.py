@@ -100,9 +100,10 @@ class StatementRoutes:
         return int(text)
 
     def _kind(self, session: Session, asked: Any) -> str:
-        kind = KINDS.get(asked) if isinstance(asked, str) else (session.kind if asked is None else None)
+        named = session.kind if asked is None else asked
+        kind = KINDS.get(named) if isinstance(named, str) else None
         if kind not in _RUNS:
-            raise LivyRefusal(500, f"java.lang.IllegalArgumentException: nothing here runs {asked or session.kind}")
+            raise LivyRefusal(500, f"java.lang.IllegalArgumentException: nothing here runs {named}")
         return kind
 
     def _json(self, statement: Statement) -> dict[str, Any]:
