@@ -156,9 +156,7 @@ def test_a_name_is_used_once(http: AsgiClient) -> None:
     assert reply.json()["msg"].startswith("Rejected, Reason: ")
 
 
-@pytest.mark.parametrize(
-    "path", ["/sessions/99999", "/sessions/nobody", "/sessions/99999/state", "/sessions/99999/log"]
-)
+@pytest.mark.parametrize("path", ["99999", "nobody", "99999/state", "99999/log"])
 def test_an_unknown_session_is_not_found(http: AsgiClient, path: str) -> None:
     """The body names it in Livy's words."""
     reply = http.get(f"/sessions/{path}")
