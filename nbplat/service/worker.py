@@ -24,10 +24,12 @@ from nbplat.service.discovery import (
     settings_hash,
     worker_lock,
 )
+from nbplat.service.kept_listener import ListenerKeeper
 from nbplat.service.lock import FileLock, holder_of
 from nbplat.service.logs import log_to
 from nbplat.service.platform import Platform, platform_factory
 from nbplat.service.process_tree import marked, signal_all
+from nbplat.service.revive import Reviver
 from nbplat.service.wake import WakeSocket
 
 __all__ = ["CHILDREN", "Worker", "main"]
@@ -241,8 +243,12 @@ def main(argv: list[str] | None = None) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, worker.stop)
         signal.signal(signal.SIGCHLD, lambda *_: None)  # only to wake the loop when a child ends
+        reviver = Reviver(config, factory=options.platform)
+        keeper = ListenerKeeper(config, reviver.revive)
         _log.info("worker started")
         worker.run()
+        reviver.end()
+        keeper.close()
         _log.info("worker stopped")
         wake.close()
         platform.close()
