@@ -13,12 +13,15 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.fixtures.browser import browser, page, served
 from tests.fixtures.drivers import sockets, talk
+from tests.fixtures.livy_app import http, livy_app
 from tests.fixtures.postgres import postgres_server, postgres_url
 from tests.fixtures.service import service_config, shared_client, shared_config, toy_client
 from tests.fixtures.spark import spark, swept
 
 __all__ = [
     "browser",
+    "http",
+    "livy_app",
     "page",
     "postgres_server",
     "postgres_url",

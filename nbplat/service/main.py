@@ -121,6 +121,9 @@ def _serve(config: Config, factory: str, on_ready: Callable[[dict[str, Any]], No
 
         sessions = platform.open_sessions(runtime_folder(config))
         sessions.recover()
+        batches = platform.open_batches()
+        batches.recover()
+        sessions.watch(batches.look)
         app = make_app(
             platform,
             token,
@@ -128,7 +131,10 @@ def _serve(config: Config, factory: str, on_ready: Callable[[dict[str, Any]], No
             worker=supervisor.status,
             stopping=lambda: server.should_exit,
             livy=make_livy(
-                sessions, lambda fields, owner: platform.session_draft(fields, owner, info["url"], catalog_token(token))
+                sessions,
+                lambda fields, owner: platform.session_draft(fields, owner, info["url"], catalog_token(token)),
+                batches,
+                lambda fields, owner: platform.batch_draft(fields, owner, info["url"], catalog_token(token)),
             ),
         )
         server = Server(

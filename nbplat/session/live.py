@@ -63,6 +63,11 @@ class LiveSession:
         if self._thread is not threading.current_thread() and self._thread.ident is not None:
             self._thread.join(5.0)
 
+    def join(self, limit_s: float) -> None:
+        """Wait until it has said the end of its driver."""
+        if self._thread is not threading.current_thread() and self._thread.ident is not None:
+            self._thread.join(limit_s)
+
     def send_open(self) -> None:
         """Send the driver what it has not got yet; nothing happens while there is no line: the next one sends it."""
         with self._sending:
@@ -168,6 +173,6 @@ class LiveSession:
         self._store.end_statements(self.session_id, lost_output({"tail": (), "code": "", "message": "", **reason}))
         if session.state not in ENDED:
             asked = session.state is SessionState.SHUTTING_DOWN
-            self._store.move_session(self.session_id, SessionState.DEAD, reason=None if asked else reason)
+            self._store.move_session(self.session_id, SessionState.DEAD, reason=session.reason if asked else reason)
         self._changed(self.session_id)
         self._ended(self.session_id)

@@ -34,7 +34,10 @@ class SessionStore(Protocol):
         """Keep what finds the driver again."""
 
     def move_session(self, session_id: int, to: SessionState, *, reason: Mapping[str, Any] | None = None) -> Session:
-        """Change the state as far as `may_become` allows; one that has ended stays as it is."""
+        """Change the state as far as `may_become` allows; one that has ended stays as it is.
+
+        A reason that is given is kept; None leaves what is there.
+        """
 
     def touch(self, session_id: int) -> None:
         """Note that somebody asked for it now."""

@@ -41,7 +41,7 @@ class Session:
         app: ``app_id``, ``ui``, ``master``, ``version``, ``python`` once Spark runs.
         last_seq: Number of the newest event of its driver that the store holds.
         seen_ms: When somebody last asked for it, ms since the epoch.
-        reason: Why it ended, an error record; None while it lives, or when it was asked to end.
+        reason: Why it ended or is shutting down, an error record; None while it lives, or when it was deleted.
     """
 
     id: int

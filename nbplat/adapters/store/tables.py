@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 __all__ = [
+    "BATCH",
     "CHUNK",
     "EVENT",
     "HEAD",
@@ -23,7 +24,7 @@ __all__ = [
     "UNIT",
 ]
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """Every revision this version can read, oldest first; a database at any other is newer than we are."""
 HEAD = REVISIONS[-1]
 
@@ -159,6 +160,23 @@ SESSION = sa.Table(
     sa.Column("ended_ms", sa.BigInteger),
     sa.Column("reason", sa.Text),
     sa.Index("nbplat_session_name", "name", "id"),
+    sqlite_autoincrement=True,
+)
+
+BATCH = sa.Table(
+    "nbplat_batch",
+    METADATA,
+    sa.Column("id", _BIG, primary_key=True, autoincrement=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("request", sa.Text, nullable=False),
+    sa.Column("conf", sa.Text, nullable=False),
+    sa.Column("process", sa.Text, nullable=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+    sa.Column("ended_ms", sa.BigInteger),
+    sa.Column("reason", sa.Text),
+    sa.Index("nbplat_batch_name", "name", "id"),
     sqlite_autoincrement=True,
 )
 

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import threading
+import time
 import types
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from .statements import Statement, Statements
 __all__ = ["Driver", "main"]
 
 _ASK_S = 0.4
+_ALONE_S = 86_400.0
+_LOOK_S = 30.0
 _OUTPUT_CHARS = 8 << 20
 _SQL_ROWS = 1000
 
@@ -36,8 +39,9 @@ class Driver:
 
     Args:
         folder: Of the session: holds ``events/``; made when missing.
-        spec: ``kind`` (``pyspark``, ``sql`` or ``python``, which has no Spark), ``socket`` (path), ``token`` and
-            ``conf`` (Spark's settings, text to text).
+        spec: ``kind`` (``pyspark``, ``sql`` or ``python``, which has no Spark), ``socket`` (path), ``token``,
+            ``conf`` (Spark's settings, text to text) and ``alone_s`` (after so many seconds without a service, and
+            with nothing to run, it ends itself).
     """
 
     def __init__(self, folder: str, spec: dict[str, Any]) -> None:
@@ -58,6 +62,7 @@ class Driver:
     def run(self) -> int:
         """Live until asked to stop; 0 for an end in order, 1 when Spark did not start."""
         control = Control(self._spec["socket"], self._spec["token"], self._log, self._about, self._handlers())
+        threading.Thread(target=self._end_when_alone, args=(control,), name="alone", daemon=True).start()
         try:
             # Functions of cells are pickled with the module they were defined in, by value only when it is this one.
             sys.modules["__main__"] = self._module
@@ -72,6 +77,15 @@ class Driver:
             self._spark.close()
             self._log.append("ended")
             control.close()
+
+    def _end_when_alone(self, control: Control) -> None:
+        limit_s = float(self._spec.get("alone_s", _ALONE_S))
+        while True:
+            time.sleep(min(_LOOK_S, limit_s / 4))
+            if control.alone_s > limit_s and self._state == "idle" and self._statements.state == "idle":
+                self._log.append("alone", seconds=limit_s)
+                self._statements.stop()
+                return
 
     def _start_spark(self) -> bool:
         try:

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from nbplat.errors import NotFound
-from nbplat.service.livy.reading import accepts, body_of, number, wait_s
+from nbplat.service.livy.reading import accepts, body_of, page_of, wait_s
 from nbplat.session.livy_reply import statement_json
 from nbplat.session.livy_request import KINDS, LivyRefusal
 from nbplat.session.records import Session, Statement
@@ -22,6 +22,8 @@ from nbplat.session.states import FINAL
 __all__ = ["StatementRoutes"]
 
 _CHUNKS = 1_000_000
+# Of a statement; Livy counts in 32 bits.
+_DIGITS = 10
 _RUNS = ("pyspark", "sql")
 
 
@@ -43,12 +45,12 @@ class StatementRoutes:
     async def list_statements(self, request: Request) -> Response:
         accepts(request)
         session = await self._session(request)
-        start, size = number(request, "from", 0), number(request, "size", 100)
+        start, size = page_of(request)
         total, found = await run_in_threadpool(
             self._sessions.store.statements,
             session.id,
-            skip=max(0, start),
-            limit=max(0, size),
+            skip=start,
+            limit=size,
             newest_first=request.query_params.get("order", "").lower() == "desc",
         )
         shown = [await run_in_threadpool(self._json, statement) for statement in found]
@@ -95,7 +97,7 @@ class StatementRoutes:
 
     def _number(self, request: Request) -> int:
         text = request.path_params["number"]
-        if not text.isdecimal():
+        if not text.isdecimal() or len(text) > _DIGITS:
             raise LivyRefusal(400, {"msg": f"{text[:50]} is no number of a statement"})
         return int(text)
 
