@@ -10,6 +10,7 @@ from collections.abc import Callable
 from nbplat.errors import NbplatError, NotFound, RemoteError
 from nbplat.session.changes import changes_of
 from nbplat.session.endings import death_reason, lost_output
+from nbplat.session.jobs import JOB_KIND
 from nbplat.session.ports import Driver, Drivers, SessionStore
 from nbplat.session.states import ENDED, SessionState, StatementState
 
@@ -17,6 +18,7 @@ __all__ = ["LiveSession"]
 
 _log = logging.getLogger("nbplat.session")
 
+_RUNNERS = {"sql": "sql", JOB_KIND: "job"}
 _AGAIN_S = 0.05
 _SLOWER_S = 1.0
 _FORGET_EVERY = 2000
@@ -79,7 +81,7 @@ class LiveSession:
                     line.ask(
                         "run",
                         id=statement.id,
-                        runner="sql" if statement.kind == "sql" else "python",
+                        runner=_RUNNERS.get(statement.kind, "python"),
                         body={"code": statement.code},
                     )
                     self._sent = statement.id

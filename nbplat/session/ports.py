@@ -64,9 +64,19 @@ class SessionStore(Protocol):
         """Read one. Raises NotFound."""
 
     def statements(
-        self, session_id: int, *, skip: int = 0, limit: int = 100, newest_first: bool = False, open_only: bool = False
+        self,
+        session_id: int,
+        *,
+        skip: int = 0,
+        limit: int = 100,
+        newest_first: bool = False,
+        open_only: bool = False,
+        jobs: bool = True,
     ) -> tuple[int, list[Statement]]:
-        """How many there are, and a page of them. Raises NotFound for the session."""
+        """How many there are, and a page of them; without those that are jobs if so asked.
+
+        Raises NotFound for the session.
+        """
 
     def chunks(self, session_id: int, statement_id: int, *, after: int = 0, limit: int = 1000) -> list[Chunk]:
         """What it printed and displayed after event number `after`, in order."""

@@ -138,6 +138,15 @@ class Sessions:
         """What the name at the cursor is. Raises RemoteError while there is no driver to ask."""
         return self._ask(session_id, "inspect", code=code, cursor=cursor)
 
+    def folder(self, session_id: int) -> str:
+        """Its folder, which its driver sees too. Raises RemoteError while there is no driver to give files to."""
+        self._living(session_id).line()
+        return str(self.store.session(session_id).driver["folder"])
+
+    def add(self, session_id: int, kind: str, uri: str) -> None:
+        """Give a session a ``jar``, ``pyfile`` or ``file``. Raises RemoteError while there is no driver to take it."""
+        self._ask(session_id, "add", limit_s=60.0, kind=kind, uri=uri)
+
     def log(self, session_id: int, *, after: int = 0, limit: int = 1000) -> tuple[int, list[str]]:
         """How many lines the driver has logged, and some of them; see `nbplat.session.ports.Drivers.log`."""
         return self._drivers.log(self.store.session(session_id).driver, after=after, limit=limit)
@@ -267,10 +276,13 @@ class Sessions:
         while self._drivers.lives(session.driver) and time.monotonic() < deadline:
             time.sleep(0.02)
 
-    def _ask(self, session_id: int, what: str, **values: Any) -> dict[str, Any]:
+    def _ask(self, session_id: int, what: str, *, limit_s: float = 2.0, **values: Any) -> dict[str, Any]:
         self.touch(session_id)
+        return self._living(session_id).line().ask(what, limit_s=limit_s, **values)
+
+    def _living(self, session_id: int) -> LiveSession:
         live = self._live.get(session_id)
         if live is None:
             state = self.store.session(session_id).state
             raise RemoteError("session.driver", f"session {session_id} is {state}", fix="start another session")
-        return live.line().ask(what, limit_s=2.0, **values)
+        return live

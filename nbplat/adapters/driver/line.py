@@ -115,7 +115,9 @@ class Line:
     def _send(self, head: dict[str, Any]) -> None:
         with self._writing:
             for piece in pack(head):
-                self._socket.sendall(piece)
+                # Not an empty one: who refuses us has hung up by then, and its answer is still to be read.
+                if len(piece):
+                    self._socket.sendall(piece)
 
     def _take(self, count: int) -> bytes:
         pieces = []

@@ -12,6 +12,7 @@ from nbplat.adapters.store.sessions import read_session
 from nbplat.adapters.store.statement_rows import OPEN, read_statement, statement_of
 from nbplat.adapters.store.tables import CHUNK, STATEMENT
 from nbplat.errors import Conflict
+from nbplat.session.jobs import JOB_KIND
 from nbplat.session.records import Chunk, Statement
 from nbplat.session.states import ENDED, FINAL, StatementState
 
@@ -86,11 +87,20 @@ class Statements:
             return read_statement(connection, session_id, statement_id)
 
     def statements(
-        self, session_id: int, *, skip: int = 0, limit: int = 100, newest_first: bool = False, open_only: bool = False
+        self,
+        session_id: int,
+        *,
+        skip: int = 0,
+        limit: int = 100,
+        newest_first: bool = False,
+        open_only: bool = False,
+        jobs: bool = True,
     ) -> tuple[int, list[Statement]]:
         which = STATEMENT.c.session_id == session_id
         if open_only:
             which = which & STATEMENT.c.state.in_(OPEN)
+        if not jobs:
+            which = which & (STATEMENT.c.kind != JOB_KIND)
         order = STATEMENT.c.id.desc() if newest_first else STATEMENT.c.id
         with self._db.read() as connection:
             read_session(connection, session_id)

@@ -18,6 +18,7 @@ from .complete import complete, inspect_at, within
 from .control import Control
 from .display import install_display
 from .event_log import EventLog
+from .jobs import JobContext, add_to_session, run_job
 from .output import Capture
 from .progress import Watch
 from .python_cell import PythonCells
@@ -54,8 +55,9 @@ class Driver:
             self._log, before=self._begin, after=self._end, cancel=lambda found: self._spark.cancel(found)
         )
         self._cells = PythonCells(self._names)
-        self._statements.runners = {"python": self._run_python, "sql": self._run_sql}
+        self._statements.runners = {"python": self._run_python, "sql": self._run_sql, "job": self._run_job}
         self._watch = Watch(self._spark.tracker, lambda number, found: self._log.append("progress", id=number, **found))
+        self._job_context: JobContext | None = None
         self._state = "starting"
         self._running = 0
 
@@ -108,6 +110,7 @@ class Driver:
             "inspect": lambda head, _: within(
                 _ASK_S, lambda: inspect_at(self._names, head["code"], head["cursor"]), {"found": False}
             ),
+            "add": self._ask_add,
             "forget": self._ask_forget,
             "stop": self._ask_stop,
         }
@@ -119,6 +122,10 @@ class Driver:
         if statement.runner not in self._statements.runners:
             raise ValueError(f"nothing runs {statement.runner!r}")
         return {"fresh": self._statements.accept(statement)}
+
+    def _ask_add(self, head: dict[str, Any], _: bytes) -> dict[str, Any]:
+        add_to_session(self._spark.session, str(head["kind"]), str(head["uri"]))
+        return {}
 
     def _ask_forget(self, head: dict[str, Any], _: bytes) -> dict[str, Any]:
         self._log.forget(int(head["up_to"]))
@@ -151,6 +158,11 @@ class Driver:
 
     def _run_sql(self, statement: Statement, _: Capture) -> dict[str, Any]:
         return run_sql(self._spark.session, statement.body["code"], int(statement.body.get("rows", _SQL_ROWS)))
+
+    def _run_job(self, statement: Statement, _: Capture) -> dict[str, Any]:
+        if self._job_context is None:
+            self._job_context = JobContext(self._spark.session)
+        return run_job(self._job_context, statement.body["code"])
 
     def _say(self, text: str) -> None:
         print(text, file=sys.__stderr__, flush=True)

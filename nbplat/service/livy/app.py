@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from nbplat.errors import Conflict, NbplatError, NotFound, unexpected
 from nbplat.service.livy.batches import BatchRoutes
+from nbplat.service.livy.jobs import JobRoutes
 from nbplat.service.livy.sessions import SessionRoutes
 from nbplat.service.livy.statements import StatementRoutes
 from nbplat.session.batch import BatchDraft
@@ -52,6 +53,7 @@ def make_livy(
     """
     of_sessions = SessionRoutes(sessions, draft)
     of_statements = StatementRoutes(sessions)
+    of_jobs = JobRoutes(sessions, batches.refusal)
     of_batches = BatchRoutes(batches, batch_draft)
 
     async def root(_: Request) -> Response:
@@ -66,6 +68,7 @@ def make_livy(
             Route("/version", version),
             *of_sessions.routes(),
             *of_statements.routes(),
+            *of_jobs.routes(),
             *of_batches.routes(),
         ],
         exception_handlers={

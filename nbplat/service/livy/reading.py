@@ -9,7 +9,17 @@ from starlette.requests import Request
 
 from nbplat.session.livy_request import LivyRefusal, read_json
 
-__all__ = ["MAX_BODY_BYTES", "LogRange", "accepts", "body_of", "log_range", "number", "page_of", "wait_s"]
+__all__ = [
+    "MAX_BODY_BYTES",
+    "LogRange",
+    "accepts",
+    "body_of",
+    "log_range",
+    "number",
+    "page_of",
+    "statement_number",
+    "wait_s",
+]
 
 MAX_BODY_BYTES = 16 << 20
 """Of a JSON body; a program that is longer belongs into a file."""
@@ -19,6 +29,8 @@ _KNOWN = ("0.1",)
 _WAIT = re.compile(r"wait=(\d+)")
 _HOLD_S = 2.0
 _MOST_S = 30.0
+# Livy counts in 32 bits.
+_DIGITS = 10
 _MOST = (1 << 31) - 1
 
 
@@ -70,6 +82,18 @@ def number(request: Request, name: str, default: int) -> int:
 def page_of(request: Request) -> tuple[int, int]:
     """First entry and how many of a list: ``from`` and ``size``."""
     return max(0, number(request, "from", 0)), max(0, number(request, "size", 100))
+
+
+def statement_number(request: Request) -> int:
+    """The number of a statement or job that a path names.
+
+    Raises:
+        LivyRefusal: 400: it is none.
+    """
+    text = request.path_params["number"]
+    if not (text.isascii() and text.isdecimal()) or len(text) > _DIGITS:
+        raise LivyRefusal(400, {"msg": f"{text[:50]} is no number of a statement"})
+    return int(text)
 
 
 class LogRange(NamedTuple):
