@@ -92,6 +92,9 @@ class Config:
     session_keep_batch_seconds: float = _setting(
         86_400.0, "how long a batch that has ended is still listed", key="session.keep_batch_seconds"
     )
+    session_csrf: bool = _setting(
+        False, "Livy requests that change something must carry X-Requested-By", key="session.csrf"
+    )
     ray_address: str = _setting("", "a running Ray cluster; empty starts one on this machine", key="ray.address")
     ram_price_gb_hour: float = _setting(0.0, "price of memory; 0 shows no cost", key="prices.ram_gb_hour")
     cpu_price_hour: float = _setting(0.0, "price of a core hour; 0 shows no cost", key="prices.cpu_hour")

@@ -135,6 +135,7 @@ def _serve(config: Config, factory: str, on_ready: Callable[[dict[str, Any]], No
                 lambda fields, owner: platform.session_draft(fields, owner, info["url"], catalog_token(token)),
                 batches,
                 lambda fields, owner: platform.batch_draft(fields, owner, info["url"], catalog_token(token)),
+                csrf=config.session_csrf,
             ),
         )
         server = Server(

@@ -86,7 +86,8 @@ def add_to_session(session: Any, kind: str, uri: str) -> None:
     """
     if session is not None:
         context = session.sparkContext
-        add = {"jar": context._jsc.addJar, "pyfile": context.addPyFile, "file": context.addFile}[kind]
+        java = context._jsc  # noqa: SLF001 - Python has no method for jars
+        add = {"jar": java.addJar, "pyfile": context.addPyFile, "file": context.addFile}[kind]
         add(uri)
     elif kind == "pyfile":
         place = uri if uri.endswith((".zip", ".egg", ".whl")) else str(Path(uri).parent)

@@ -8,14 +8,18 @@ from collections.abc import Callable
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from nbplat.errors import Conflict, NbplatError, NotFound, unexpected
 from nbplat.service.livy.batches import BatchRoutes
+from nbplat.service.livy.csrf import RequestedBy
 from nbplat.service.livy.jobs import JobRoutes
+from nbplat.service.livy.metrics import metrics
 from nbplat.service.livy.sessions import SessionRoutes
 from nbplat.service.livy.statements import StatementRoutes
 from nbplat.session.batch import BatchDraft
@@ -44,12 +48,15 @@ def make_livy(
     draft: Callable[[dict[str, Any], str], SessionDraft],
     batches: Batches,
     batch_draft: Callable[[dict[str, Any], str], BatchDraft],
+    *,
+    csrf: bool = False,
 ) -> Starlette:
     """Build the app.
 
     Args:
         draft: Makes a `SessionDraft` of a checked request and its owner.
         batch_draft: The same of a batch.
+        csrf: Whether requests that change something must carry ``X-Requested-By``.
     """
     of_sessions = SessionRoutes(sessions, draft)
     of_statements = StatementRoutes(sessions)
@@ -62,10 +69,15 @@ def make_livy(
     async def version(_: Request) -> Response:
         return JSONResponse(_VERSION)
 
+    async def figures(_: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(metrics, sessions, batches))
+
     return Starlette(
+        middleware=[Middleware(RequestedBy)] if csrf else [],
         routes=[
             Route("/", root),
             Route("/version", version),
+            Route("/metrics", figures),
             *of_sessions.routes(),
             *of_statements.routes(),
             *of_jobs.routes(),

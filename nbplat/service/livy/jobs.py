@@ -60,10 +60,8 @@ class JobRoutes:
         if kind not in ("pyspark", "python"):
             # Livy's Java and Scala clients send Kryo of classes that only Livy's own jars have.
             raise refused(f"requirement failed: nothing here runs jobs of type {kind}")
-        try:
-            base64.b64decode(text if isinstance(text, str) else "?", validate=True)
-        except (binascii.Error, ValueError):
-            raise refused("requirement failed: job is no base64 text") from None
+        if not isinstance(text, str) or not _is_base64(text):
+            raise refused("requirement failed: job is no base64 text")
         job = await run_in_threadpool(self._sessions.submit, session.id, text, JOB_KIND)
         shown = {"id": job.id, "state": "SENT", "result": None, "error": None}
         return JSONResponse(shown, status_code=201, headers={"Location": f"/sessions/{session.id}/submit-job/{job.id}"})
@@ -111,3 +109,11 @@ class JobRoutes:
                 where=str(number),
             )
         return found
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return True
