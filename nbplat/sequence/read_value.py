@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
+from nbplat.declared.key_path import join_path
 from nbplat.errors import did_you_mean
 from nbplat.sequence.durations import DURATION_FORM, duration_us
 from nbplat.sequence.keys import KEYS, Key, key, keys_under
 from nbplat.sequence.nodes import Entry, Node, fault
-from nbplat.sequence.paths import join_path
 from nbplat.sequence.small_text import SmallTextError
 
 __all__ = ["Reading"]
