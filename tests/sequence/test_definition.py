@@ -339,7 +339,7 @@ def test_every_error_code_stands_on_the_page() -> None:
     assert raised | {"within", "gap", "entity", "id"} == named
 
 
-TREES = ("declared/yaml_tree", "declared/python_tree")
+TREES = ("declared/yaml_tree", "declared/python_tree", "declared/reading")
 READERS = (
     *("nodes parse read read_value read_events read_shape read_times feature_text feature_options".split()),
     *("select_text enrich_text variants bind bind_columns bind_enrich bind_features index_record".split()),
