@@ -25,7 +25,7 @@ def definition_files(folder: Path | str = FOLDER) -> tuple[Path, ...]:
 
 
 def find_file(name: str, project: Path | str = ".") -> Path | None:
-    """The file that a word names: a path as it is, or a name below ``envs/`` of the project; None when there is none."""
+    """The file that a word names: a path as it is, or a name below ``envs/`` of the project; None: there is none."""
     if name.endswith(SUFFIXES):
         return Path(project, name)
     return next((path for suffix in SUFFIXES if (path := Path(project, FOLDER, name + suffix)).is_file()), None)
