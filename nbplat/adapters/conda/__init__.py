@@ -1,0 +1,1 @@
+"""Conda packages: solved, installed, indexed and written; py-rattler works in child processes."""
