@@ -1,1 +1,1 @@
-"""Conda packages: solved, installed, indexed and written; py-rattler works in child processes."""
+"""Conda packages by py-rattler, each call in a child process of its own: a crash there never takes us along."""
