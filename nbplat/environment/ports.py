@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from nbplat.environment.lock_record import CondaPackage, PipPackage
 
-__all__ = ["Channel", "Conda", "Phase", "Pip", "Say"]
+__all__ = ["Channel", "Conda", "Depot", "Phase", "Pip", "Say"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +20,13 @@ class Channel:
         name: As declared; what locks hold.
         url: ``https://…`` or ``file:///…``; without credentials.
         login: Name of the credential to use (a reference, never a secret); empty: none.
+        mirrors: Addresses tried before `url`, in order; same packages, same hashes.
     """
 
     name: str
     url: str
     login: str = ""
+    mirrors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,3 +139,40 @@ class Pip(Protocol):
 
     def install_wheels(self, wheels: Sequence[Path], python: Path, *, say: Say) -> None:
         """Install built wheels without their dependencies, which the lock holds already."""
+
+
+class Depot(Protocol):
+    """Places that archives are shipped to, by URI: a folder, a bucket, an HTTP server (read only).
+
+    Raises:
+        RequestError: ``env.location``: a scheme that cannot be opened, or that is read only and was to be written.
+        SetupError: ``env.location``: the package for a scheme is not installed; ``storage.denied``, ``env.readonly``,
+            ``disk.full``.
+        RemoteError: ``storage.failed``.
+    """
+
+    def mark(self, uri: str) -> str:
+        """What changes when the file at `uri` changes (size, time, the store's own tag); empty when there is none."""
+
+    def size(self, uri: str) -> int | None:
+        """Bytes of a file; None when there is none."""
+
+    def open(self, uri: str) -> BinaryIO:
+        """Open a file for reading.
+
+        Raises:
+            NotFound: ``env.shipped``: there is none.
+        """
+
+    def write(self, uri: str, content: bytes) -> None:
+        """Write a small file, whole or not at all; one that is there is replaced."""
+
+    def upload(self, source: Path, uri: str, say: Callable[[int], None]) -> None:
+        """Copy a file to where nobody sees it before it is whole, in parts where the store knows parts.
+
+        Args:
+            say: Told the bytes that are sent so far.
+        """
+
+    def names(self, uri: str) -> tuple[str, ...]:
+        """Names of the files in a folder, sorted; none when there is no such folder or it cannot be listed."""
