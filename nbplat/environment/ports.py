@@ -20,11 +20,13 @@ class Channel:
         name: As declared; what locks hold.
         url: ``https://…`` or ``file:///…``; without credentials.
         login: Name of the credential to use (a reference, never a secret); empty: none.
+        mirrors: Addresses tried before `url`, in order; same packages, same hashes.
     """
 
     name: str
     url: str
     login: str = ""
+    mirrors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
