@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -73,12 +73,12 @@ class Side:
     who: str
     python: str
     platform: str
-    packages: Mapping[str, Installed] = MappingProxyType({})
+    packages: Mapping[str, Installed] = field(default_factory=lambda: MappingProxyType({}))
     machine: Machine | None = None
-    demands: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-    limits: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-    assumed: Mapping[str, str] = MappingProxyType({})
-    imports: Mapping[str, Brought | None] = MappingProxyType({})
+    demands: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    limits: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    assumed: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    imports: Mapping[str, Brought | None] = field(default_factory=lambda: MappingProxyType({}))
     archive: ArchiveFacts | None = None
     interpreter: str = ""
     add: str = ""
