@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import BinaryIO, Protocol
+
+from nbplat.environment.lock_record import CondaPackage, PipPackage
+
 __all__ = ["Channel", "Conda", "Depot", "Installed", "Phase", "Pip", "Say"]
 
 
