@@ -19,7 +19,7 @@ from nbplat.environment.read import DEFAULT_CHANNEL, check_name, parse_local
 from nbplat.environment.requirement import RequirementError, parse_requirement, requirement_name
 from nbplat.errors import NotFound, RequestError, did_you_mean
 
-__all__ = ["Edit", "Things", "add", "new_text", "remove"]
+__all__ = ["Edit", "Things", "add", "new_text", "remove", "spec_name"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +292,11 @@ def _spec(text: str) -> MatchSpec:
         return parse_spec(text.strip())
     except SpecError as exc:
         raise RequestError("env.spec", f"in {text!r} {exc}", fix=exc.fix) from None
+
+
+def spec_name(text: str) -> str:
+    """The package that a match spec is about; raises RequestError when it is none."""
+    return _spec(text).name
 
 
 def _name_of(written: str) -> str:
