@@ -143,4 +143,3 @@ def _close(chosen: Chosen, cellar: _Cellar, todo: list[tuple[Distribution, froze
             name = conda_name(requirement.name)
             if (found := cellar.any(name)) is not None:
                 todo.append((found, frozenset(requirement.extras)))
-

@@ -117,4 +117,3 @@ def _libraries(added: list[ChannelPackage]) -> Iterator[str]:
     for one in added:
         if one.libraries:
             yield f"{one.text} uses these libraries of the machine: {', '.join(one.libraries)}"
-
