@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
@@ -88,7 +87,7 @@ def test_another_environment_links_the_same_packages(small_channel: SmallChannel
     assert ("nbplat-marker", "python") == first.installed.fetched
     assert ("nbplat-marker",) == second.installed.fetched
     python = "bin/python" + ".".join(small_channel.python.split(".")[:2])
-    assert os.stat(f"{first.ref.prefix}/{python}").st_ino == os.stat(f"{second.ref.prefix}/{python}").st_ino
+    assert Path(first.ref.prefix, python).stat().st_ino == Path(second.ref.prefix, python).stat().st_ino
 
 
 def test_progress_tells_every_byte_and_package(small_channel: SmallChannel, tmp_path: Path) -> None:
