@@ -83,14 +83,15 @@ class Store:
         with store_faults(self.root):
             self.tmp.mkdir(parents=True, exist_ok=True)
             name = secrets.token_hex(8)
-            with hold(self.tmp / f"{name}.lock"):
+            lock = self.tmp / f"{name}.lock"
+            with hold(lock):
                 folder = self.tmp / name
-                folder.mkdir()
                 try:
+                    folder.mkdir()
                     yield folder
                 finally:
                     remove_tree(folder)
-            (self.tmp / f"{name}.lock").unlink(missing_ok=True)
+                    lock.unlink(missing_ok=True)
 
     def discard(self, path: Path) -> None:
         """Take a file or folder out of sight in one move, then remove it at leisure."""
