@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from nbplat.backfill.spec import BackfillSpec
     from nbplat.demo.load import DemoReport
     from nbplat.engines import Engines
+    from nbplat.environment.environments import Environments
     from nbplat.sequence.sequences import Sequences
     from nbplat.training.ports import ModelKit, SequenceColumns, TrainingSource
 
@@ -250,6 +251,13 @@ class Platform:
             unit_attempts=self.config.unit_attempts,
             versions={name: version(name) for name in _VERSIONS_OF} | _installed(_ENGINE_PACKAGES),
         )
+
+    @property
+    def environments(self) -> Environments:
+        """Python environments: declared, locked, built, packed and shipped."""
+        from nbplat.environment.environments import Environments
+
+        return Environments(ledger=self.store, root=self.config.home / "env")
 
     @property
     def sequence_columns(self) -> SequenceColumns:

@@ -6,11 +6,11 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from nbplat.declared.yaml_tree import MAX_TEXT_BYTES
 from nbplat.errors import NotFound, RequestError, SetupError, did_you_mean
 from nbplat.sequence.definition import Definition
 from nbplat.sequence.parse import parse_definition
 from nbplat.sequence.write import to_yaml
-from nbplat.sequence.yaml_nodes import MAX_TEXT_BYTES
 
 __all__ = ["FOLDER", "SUFFIXES", "definition_files", "read_file", "write_file"]
 

@@ -14,11 +14,11 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from nbplat.declared.key_path import join_path, split_path
 from nbplat.errors import RequestError, did_you_mean
 from nbplat.sequence.definition import Definition, Enrichment
 from nbplat.sequence.keys import FUNCTIONS, KEYS
 from nbplat.sequence.nodes import Entry, Node, fault, node_of
-from nbplat.sequence.paths import join_path, split_path
 from nbplat.sequence.read import check_name, read_definition
 from nbplat.sequence.read_value import Reading
 from nbplat.sequence.write import to_keys

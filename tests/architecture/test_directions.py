@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-WORDS = ("errors", "terms", "clock", "config", "job")
-DOMAINS = ("backfill", "sequence", "training")
+WORDS = ("errors", "terms", "declared", "clock", "config", "job")
+DOMAINS = ("backfill", "environment", "sequence", "training")
 # What a word or a domain may import besides the standard library, and what of that only inside a function.
 ARRAYS = {"numpy", "pyarrow"}
-LAZY_ONLY = {"sqlglot", "yaml", "jinja2"}
+LAZY_ONLY = {"sqlglot", "yaml", "jinja2", "packaging"}
 CONFIG_ONLY = {"platformdirs"}
 
 

@@ -1,0 +1,196 @@
+"""A Python distribution, installed or in a wheel, and the conda package that it becomes."""
+
+from __future__ import annotations
+
+import base64
+import configparser
+import csv
+import hashlib
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from email.message import Message
+from functools import partial
+
+from nbplat.environment.channel.depends import Depends, depends_of
+from nbplat.environment.channel.interpreter import Interpreter
+from nbplat.environment.channel.package import PLACEHOLDER, Package, PackageFile
+
+__all__ = ["Distribution", "DistributionFile", "conda_package"]
+
+# What an installer wrote about one place on one machine.
+_OF_ONE_INSTALL = {"RECORD", "RECORD.jws", "RECORD.p7s", "INSTALLER", "REQUESTED", "direct_url.json"}
+
+
+@dataclass(frozen=True, slots=True)
+class DistributionFile:
+    """One file of a distribution.
+
+    Attributes:
+        scheme: ``site`` (beside the modules), ``scripts`` (programs), ``data`` (below the environment) or ``headers``.
+        path: Relative to that place.
+        read: Gives its bytes.
+        executable: Whether its mode says so.
+        digest: As its ``RECORD`` has it, ``sha256=…``, with `size`; empty when it has none.
+    """
+
+    scheme: str
+    path: str
+    read: Callable[[], bytes]
+    executable: bool = False
+    digest: str = ""
+    size: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """One distribution.
+
+    Attributes:
+        name: Normalised.
+        metadata: ``METADATA``.
+        pure: It runs on every Python and platform that its metadata allows.
+        info: Name of its ``.dist-info`` folder.
+        entry_points: Text of ``entry_points.txt``; empty when it has none.
+        files: All of it, without compiled modules.
+        source: Where it was found, for messages.
+        fingerprint: Changes when its content does, and is quick to get.
+    """
+
+    name: str
+    version: str
+    metadata: Message
+    pure: bool
+    info: str
+    entry_points: str
+    files: tuple[DistributionFile, ...]
+    source: str
+    fingerprint: str
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        return tuple(self.metadata.get_all("Requires-Dist") or ())
+
+
+def conda_package(
+    one: Distribution, interpreter: Interpreter, requires_of: Callable[[str], Iterable[str] | None]
+) -> tuple[Package, list[PackageFile], Depends]:
+    """The package of a distribution, with its files and what is known of its needs.
+
+    A pure distribution becomes a ``noarch`` package, unless what it needs differs between processors.
+    """
+    needs = depends_of(one.requires, interpreter, requires_of)
+    noarch = one.pure and not needs.by_machine
+    scripts = _console_scripts(one.entry_points)
+    licences = tuple(
+        sorted({(file.path.rsplit("/", 1)[-1], file.read()) for file in one.files if _is_licence(one, file)})
+    )
+    package = Package(
+        name=one.name,
+        version=one.version,
+        subdir="noarch" if noarch else interpreter.subdir,
+        label="py" if noarch else interpreter.label,
+        depends=tuple(sorted((*_python_needs(one, interpreter, needs, noarch), *needs.specs))),
+        entry_points=tuple(f"{name} = {target}" for name, target in sorted(scripts.items())) if noarch else (),
+        license=_license(one.metadata),
+        about=_about(one.metadata),
+        purls=(f"pkg:pypi/{one.name}@{one.version}",),
+        licenses=licences,
+    )
+    return package, list(_files(one, interpreter, noarch, scripts)), needs
+
+
+def _python_needs(one: Distribution, interpreter: Interpreter, needs: Depends, noarch: bool) -> Iterator[str]:
+    if not noarch or needs.by_python:
+        yield interpreter.pin
+    else:
+        yield f"python {one.metadata.get('Requires-Python', '').replace(' ', '')}".strip()
+    if noarch and needs.by_system:
+        yield f"__{interpreter.system}"
+
+
+def _files(
+    one: Distribution, interpreter: Interpreter, noarch: bool, scripts: Mapping[str, str]
+) -> Iterator[PackageFile]:
+    site = "site-packages" if noarch else interpreter.site
+    places = {
+        "site": site,
+        "scripts": "python-scripts" if noarch else "bin",
+        "data": "",
+        "headers": f"include/{one.name}",
+    }
+    record: list[tuple[str, str, str]] = [(f"{one.info}/RECORD", "", "")]
+    for file in one.files:
+        if _of_one_install(one, file) or (file.scheme == "scripts" and file.path in scripts):
+            continue
+        path = f"{places[file.scheme]}/{file.path}".lstrip("/")
+        installed = f"bin/{file.path}" if file.scheme == "scripts" else path
+        record.append((file.path if file.scheme == "site" else f"../../../{installed}", file.digest, file.size))
+        executable = file.executable or file.scheme == "scripts"
+        yield PackageFile(path, file.read, 0o755 if executable else 0o644)
+    for name, target in sorted(scripts.items()):
+        script = _script(target)
+        record.append((f"../../../bin/{name}", "", ""))
+        if not noarch:
+            yield PackageFile(f"bin/{name}", partial(bytes, script), 0o755)
+    record.append((f"{one.info}/INSTALLER", _digest(b"conda\n"), "6"))
+    yield PackageFile(f"{site}/{one.info}/INSTALLER", lambda: b"conda\n")
+    yield PackageFile(f"{site}/{one.info}/RECORD", partial(_record_text, record))
+
+
+def _of_one_install(one: Distribution, file: DistributionFile) -> bool:
+    folder, _, name = file.path.rpartition("/")
+    return file.scheme == "site" and folder == one.info and name in _OF_ONE_INSTALL
+
+
+def _console_scripts(text: str) -> dict[str, str]:
+    parser = configparser.ConfigParser(delimiters=("=",), strict=False, interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string(text)
+    found = {}
+    for section in ("console_scripts", "gui_scripts"):
+        for name, target in parser[section].items() if parser.has_section(section) else ():
+            found[name] = target.split("[", 1)[0].strip()
+    return found
+
+
+def _script(target: str) -> bytes:
+    module, _, function = target.partition(":")
+    first = function.split(".", 1)[0]
+    return (
+        f"#!{PLACEHOLDER}/bin/python\nimport sys\n\nfrom {module.strip()} import {first.strip()}\n\n"
+        f'if __name__ == "__main__":\n    sys.exit({function.strip()}())\n'
+    ).encode()
+
+
+def _is_licence(one: Distribution, file: DistributionFile) -> bool:
+    name = file.path.rsplit("/", 1)[-1].upper()
+    return file.path.startswith(f"{one.info}/") and (
+        "/licenses/" in file.path or name.startswith(("LICEN", "COPYING", "NOTICE", "AUTHORS"))
+    )
+
+
+def _license(metadata: Message) -> str:
+    if told := metadata.get("License-Expression", ""):
+        return str(told)
+    classified = [
+        one.rsplit("::", 1)[-1].strip() for one in metadata.get_all("Classifier") or () if one.startswith("License ::")
+    ]
+    told = str(metadata.get("License", "")).strip()
+    return " OR ".join(classified) or (told if "\n" not in told and len(told) < 100 else "")
+
+
+def _about(metadata: Message) -> tuple[tuple[str, str], ...]:
+    fields = (("summary", "Summary"), ("home", "Home-page"))
+    return tuple((ours, str(metadata[theirs]).strip()) for ours, theirs in fields if metadata.get(theirs))
+
+
+def _digest(content: bytes) -> str:
+    """A hash as a ``RECORD`` has it."""
+    return "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+
+
+def _record_text(lines: Iterable[tuple[str, str, str]]) -> bytes:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(sorted(lines))
+    return out.getvalue().encode()
