@@ -47,7 +47,9 @@ def launcher_text(archive: Shipped, manifest: Mapping[str, Any], cache: NodeCach
     cache = cache or NodeCache()
     if cache.folder and not cache.folder.startswith("/"):
         raise RequestError(
-            "env.node_cache", f"{cache.folder!r} is no absolute path", fix="give a folder of the nodes: /var/cache/nbplat"
+            "env.node_cache",
+            f"{cache.folder!r} is no absolute path",
+            fix="give a folder of the nodes: /var/cache/nbplat",
         )
     if cache.keep_days < 0 or cache.keep_bytes < 0:
         raise RequestError("env.node_cache", "what nodes keep cannot be negative", fix="give days and bytes from 0 up")
