@@ -8,31 +8,17 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
-from nbplat.environment.locations import FORMATS, Parcel, depot_uri, join, parcel_of
+from nbplat.environment.locations import Parcel, depot_uri, join, parcel_of
+from nbplat.environment.pack_record import Pack
 from nbplat.environment.ports import Depot, Phase, Say
-from nbplat.errors import DataError, NotFound, RemoteError, RequestError, did_you_mean
+from nbplat.errors import DataError, NotFound, RemoteError, RequestError
 
-__all__ = ["Packed", "Shipped", "fetch", "find_archive", "push", "shipped_at"]
+__all__ = ["Shipped", "fetch", "find_archive", "push", "shipped_at"]
 
 _BLOCK = 1 << 20
 _MANIFEST_BYTES = 64 << 20
-
-
-class Packed(Protocol):
-    """What of a pack is shipped; `nbplat.environment.pack.Pack` is one."""
-
-    @property
-    def path(self) -> Path: ...
-    @property
-    def sha256(self) -> str: ...
-    @property
-    def size(self) -> int: ...
-    @property
-    def format(self) -> str: ...
-    @property
-    def manifest(self) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +50,7 @@ class Shipped:
         return asdict(self)
 
 
-def push(pack: Packed, uri: str, depot: Depot, *, launcher: Callable[[str], str] | None = None, say: Say) -> Shipped:
+def push(pack: Pack, uri: str, depot: Depot, *, launcher: Callable[[str], str] | None = None, say: Say) -> Shipped:
     """Put an archive and its manifest to a place, unless they are there and right.
 
     The archive's bytes are held against its hash here and there; the seal that later pushes and pulls rely on is
@@ -78,13 +64,7 @@ def push(pack: Packed, uri: str, depot: Depot, *, launcher: Callable[[str], str]
         DataError: ``env.hash``: the archive on this machine is not what was packed.
         RemoteError: ``env.upload``: what lies there after the upload is something else; ``storage.failed``.
     """
-    if pack.format not in FORMATS:
-        raise RequestError(
-            "env.format",
-            f"archives of format {pack.format!r} are not shipped",
-            fix=f"pack it again: --format {did_you_mean(pack.format, FORMATS)}",
-        )
-    parcel = Parcel(depot_uri(uri, write=True), pack.sha256, pack.format)
+    parcel = Parcel(depot_uri(uri, write=True), pack.sha256, _format_of(pack))
     key = str(pack.manifest.get("key", ""))
     sent = 0
     if not _is_sealed(parcel, pack.size, depot):
@@ -102,7 +82,7 @@ def push(pack: Packed, uri: str, depot: Depot, *, launcher: Callable[[str], str]
             depot.write(place, content)
             sent += len(content)
     name = str(pack.manifest.get("name", ""))
-    return Shipped(parcel.uri, pack.sha256, pack.size, pack.format, key, name, script, sent)
+    return Shipped(parcel.uri, pack.sha256, pack.size, parcel.format, key, name, script, sent)
 
 
 def shipped_at(uri: str, depot: Depot) -> Shipped:
@@ -168,11 +148,20 @@ def fetch(uri: str, into: Path, depot: Depot, *, say: Say) -> tuple[Path, Mappin
     return target, manifest
 
 
-def _upload(pack: Packed, parcel: Parcel, depot: Depot, say: Say) -> int:
+def _format_of(pack: Pack) -> str:
+    found = parcel_of(f"/{pack.archive.name}")
+    if found is None or found.sha256 != pack.sha256:
+        raise DataError(
+            "env.archive", f"{pack.archive.name} is not named by its hash", fix="pack it again", where=str(pack.archive)
+        )
+    return found.format
+
+
+def _upload(pack: Pack, parcel: Parcel, depot: Depot, say: Say) -> int:
     """Send the bytes, read them back, seal them; returns the bytes sent."""
     sent = 0
     if depot.size(parcel.uri) != pack.size or parcel.sha256 != _there(parcel, pack.size, depot, say):
-        depot.upload(pack.path, parcel.uri, lambda done: say(Phase("push", done, pack.size, what=parcel.uri)))
+        depot.upload(pack.archive, parcel.uri, lambda done: say(Phase("push", done, pack.size, what=parcel.uri)))
         sent = pack.size
         if (found := _there(parcel, pack.size, depot, say)) != parcel.sha256:
             raise RemoteError(
@@ -206,11 +195,11 @@ def _is_sealed(parcel: Parcel, size: int, depot: Depot) -> bool:
     return bool(seal == wanted and wanted["mark"])
 
 
-def _check_here(pack: Packed, say: Say) -> None:
-    with pack.path.open("rb") as file:
+def _check_here(pack: Pack, say: Say) -> None:
+    with pack.archive.open("rb") as file:
         found = _hash(file, lambda done: say(Phase("push", done, pack.size, what="hash")))
     if found != pack.sha256:
-        raise _wrong(str(pack.path), found, pack.sha256)
+        raise _wrong(str(pack.archive), found, pack.sha256)
 
 
 def _holds(uri: str, content: bytes, depot: Depot) -> bool:
