@@ -9,7 +9,9 @@ from nbplat.environment.definition import Targets
 from nbplat.environment.floors import compare, floors_of_spark, minor
 from nbplat.environment.sides import Side
 
-__all__ = ["check_links", "check_ray", "check_spark", "check_targets"]
+__all__ = ["check_links", "check_ray", "check_same_python", "check_spark", "check_targets"]
+
+_PATCH = "Spark takes it, Ray does not unless RAY_DEFAULT_PYTHON_VERSION_MATCH_LEVEL=minor is set everywhere"
 
 
 def check_spark(
@@ -136,6 +138,37 @@ def check_ray(driver: Side, workers: Side, *, match_level: str = "patch") -> lis
                 + ("" if apart else "; or set RAY_DEFAULT_PYTHON_VERSION_MATCH_LEVEL=minor on every node and here"),
             )
         )
+    return findings
+
+
+def check_same_python(driver: Side, workers: Side) -> list[Finding]:
+    """Two interpreters that are to take part in one job, on whatever engine: Python, pyspark and ray."""
+    findings = []
+    if driver.python and workers.python and driver.python != workers.python:
+        apart = minor(driver.python) != minor(workers.python)
+        why = "functions and objects of one do not load in the other, and Spark refuses it" if apart else _PATCH
+        findings.append(
+            Finding(
+                "python",
+                ERROR if apart else WARNING,
+                f"{workers.who} has Python {workers.python}, {driver.who} has {driver.python}: {why}",
+                ((driver.who, driver.python), (workers.who, workers.python)),
+                change(workers, f"python={minor(driver.python) if apart else driver.python}"),
+            )
+        )
+    for name, why in (("pyspark", "a session needs the same"), ("ray", "Ray refuses to join")):
+        mine, theirs = driver.version_of(name), workers.version_of(name)
+        if mine and theirs and mine != theirs:
+            findings.append(
+                Finding(
+                    name,
+                    ERROR,
+                    f"{workers.who} has {name} {theirs}, {driver.who} has {mine}: {why}",
+                    ((driver.who, mine), (workers.who, theirs)),
+                    change(workers, f"{name}=={mine}"),
+                    name,
+                )
+            )
     return findings
 
 
