@@ -99,17 +99,17 @@ class Checker:
 
     def side(self, ref: EnvironmentRef) -> Side:
         """What an environment has: asked of its interpreter where it is built here, else read from its lock."""
-        who, add = f"the environment {ref.name}", f"nbplat env add {ref.name}"
+        who = f"the environment {ref.name}"
         lock = self.lock_of(ref)
         if ref.interpreter and Path(ref.interpreter).exists():
-            return side_of_probe(who, self.probe(ref.interpreter), assumed=lock.virtual if lock else {}, add=add)
+            return side_of_probe(who, self.probe(ref.interpreter), assumed=lock.virtual if lock else {}, name=ref.name)
         if lock is None:
             raise NotFound(
                 "env.unbuilt",
                 f"{ref.name} ({ref.key[:12]}) is not built on this machine",
                 fix=f"nbplat env build {ref.name}",
             )
-        return side_of_lock(who, lock, add=add)
+        return side_of_lock(who, lock, name=ref.name)
 
     def _this_machine(self, side: Side) -> Any:
         return side.machine or side_of_probe("this machine", self.probe(self.this_python)).machine

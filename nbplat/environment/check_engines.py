@@ -35,7 +35,7 @@ def check_spark(
             Finding(
                 "python",
                 ERROR,
-                f"{workers.who} run Python {workers.python} and {driver.who} runs {driver.python}: Spark refuses "
+                f"{workers.who} {_verb(workers, 'run')} Python {workers.python} and {driver.who} runs {driver.python}: Spark refuses "
                 "another minor version at the first task",
                 ((driver.who, driver.python), (workers.who, workers.python)),
                 change(workers, f"python={minor(driver.python)}"),
@@ -67,7 +67,7 @@ def _spark_floors(workers: Side, spark: str, pandas_udfs: bool) -> list[Finding]
             Finding(
                 "floor",
                 ERROR,
-                f"{workers.who} run Python {workers.python}, and Spark {spark or floors.spark} needs {floors.python}",
+                f"{workers.who} {_verb(workers, 'run')} Python {workers.python}, and Spark {spark or floors.spark} needs {floors.python}",
                 ((workers.who, workers.python), ("Spark", f">={floors.python}")),
                 change(workers, f"python>={floors.python}"),
             )
@@ -83,7 +83,7 @@ def _spark_floors(workers: Side, spark: str, pandas_udfs: bool) -> list[Finding]
                 Finding(
                     "floor",
                     ERROR if pandas_udfs else WARNING,
-                    f"{workers.who} have {f'{name} {found}' if found else f'no {name}'}, and pandas UDFs of Spark "
+                    f"{workers.who} {_verb(workers, 'have')} {f'{name} {found}' if found else f'no {name}'}, and pandas UDFs of Spark "
                     f"{spark or floors.spark} need {least}",
                     ((workers.who, found or "none"), ("Spark", f">={least}")),
                     change(workers, f"{name}>={least}"),
@@ -118,9 +118,9 @@ def check_ray(driver: Side, workers: Side, *, match_level: str = "patch") -> lis
             Finding(
                 "ray",
                 ERROR,
-                f"{driver.who} has ray {mine} and {workers.who} have {theirs}: Ray refuses to join",
+                f"{driver.who} has ray {mine} and {workers.who} {_verb(workers, 'have')} {theirs}: Ray refuses to join",
                 ((driver.who, mine), (workers.who, theirs)),
-                change(workers if workers.add else driver, f"ray=={mine if workers.add else theirs}"),
+                change(workers if workers.name else driver, f"ray=={mine if workers.name else theirs}"),
                 "ray",
             )
         )
@@ -131,7 +131,7 @@ def check_ray(driver: Side, workers: Side, *, match_level: str = "patch") -> lis
             Finding(
                 "python",
                 ERROR if stops else WARNING,
-                f"{workers.who} run Python {workers.python} and {driver.who} runs {driver.python}: Ray "
+                f"{workers.who} {_verb(workers, 'run')} Python {workers.python} and {driver.who} runs {driver.python}: Ray "
                 + ("refuses to join" if stops else "warns of it"),
                 ((driver.who, driver.python), (workers.who, workers.python)),
                 change(workers, f"python={driver.python}")
@@ -228,3 +228,10 @@ def check_links(side: Side, target: str) -> list[Finding]:
             f"pack it again for its target: `nbplat env pack --target {target}`",
         )
     ]
+
+
+def _verb(side: Side, plural: str) -> str:
+    """``run`` of several workers, ``runs`` of one environment."""
+    if side.who.endswith("workers"):
+        return plural
+    return "has" if plural == "have" else f"{plural}s"
