@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nbplat.adapters.conda.child import run_child
+from nbplat.adapters.conda.install import install
 from nbplat.adapters.conda.network import reach
 from nbplat.adapters.conda.records import as_json, from_json
 from nbplat.environment.lock_record import CondaPackage
-from nbplat.environment.ports import Channel, Say
+from nbplat.environment.ports import Channel, Installed, Say
 
 __all__ = ["RattlerConda"]
 
@@ -46,3 +47,20 @@ class RattlerConda:
             "prefer": [as_json(one) for one in prefer],
         }
         return tuple(from_json(one) for one in run_child(_SOLVE, request, say=say))
+
+    def install(
+        self,
+        packages: Sequence[CondaPackage],
+        channels: Sequence[Channel],
+        prefix: Path,
+        store: Path,
+        *,
+        platform: str,
+        requested: Sequence[str],
+        offline: bool,
+        say: Say,
+    ) -> Installed:
+        """See `ports.Conda.install`."""
+        return install(
+            packages, channels, prefix, store, platform=platform, requested=requested, offline=offline, say=say
+        )
