@@ -177,7 +177,7 @@ def _side(interpreter: str, imports: Collection[str], built: EnvironmentRef | No
         return side_of_probe(f"the interpreter {interpreter}", probe_interpreter(interpreter, imports))
     # What was built under a key never changes, so it is asked once.
     record = _probe_built(interpreter, built.key, frozenset(imports))
-    return side_of_probe(f"the environment {built.name}", record, add=f"nbplat env add {built.name}")
+    return side_of_probe(f"the environment {built.name}", record, name=built.name)
 
 
 @functools.lru_cache(maxsize=64)
