@@ -95,7 +95,13 @@ class ChannelReport:
         """JSON form."""
 
         def short(one: ChannelPackage) -> dict[str, Any]:
-            return {"name": one.name, "version": one.version, "build": one.build, "subdir": one.subdir, "size": one.size}
+            return {
+                "name": one.name,
+                "version": one.version,
+                "build": one.build,
+                "subdir": one.subdir,
+                "size": one.size,
+            }
 
         return {
             "folder": self.folder,
