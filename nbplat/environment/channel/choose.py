@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nbplat.environment.channel.depends import conda_name
+from nbplat.environment.channel.depends import conda_name, holds
 from nbplat.environment.channel.distribution import Distribution
 from nbplat.environment.channel.interpreter import Interpreter
 from nbplat.environment.channel.ports import Sources
@@ -46,13 +46,9 @@ def choose(request: ChannelRequest, interpreter: Interpreter, sources: Sources) 
     if request.requirements:
         asked += read_requirements(Path(request.requirements).expanduser())
     else:
-        for one in (one for wheels in by_name.values() for one in wheels):
-            chosen.distributions[one.name, one.version] = one
-    todo = []
-    for one in asked:
-        if one.requirement.marker is None or one.requirement.marker.evaluate({**interpreter.markers, "extra": ""}):
-            todo.append((cellar.find(one), frozenset(one.requirement.extras)))
-    _close(chosen, cellar, todo)
+        chosen.distributions |= {(one.name, one.version): one for wheels in by_name.values() for one in wheels}
+    here = [want for want in asked if holds(want.requirement.marker, interpreter.markers)]
+    _close(chosen, cellar, [(cellar.find(want), frozenset(want.requirement.extras)) for want in here])
     return chosen
 
 
@@ -135,10 +131,7 @@ def _close(chosen: Chosen, cellar: _Cellar, todo: list[tuple[Distribution, froze
         chosen.distributions[one.name, one.version] = one
         for text in one.requires:
             requirement = Requirement(text)
-            marker = requirement.marker
-            if marker is not None and not any(
-                marker.evaluate({**cellar.interpreter.markers, "extra": extra}) for extra in extras or {""}
-            ):
+            if not holds(requirement.marker, cellar.interpreter.markers, extras):
                 continue
             name = conda_name(requirement.name)
             if (found := cellar.any(name)) is not None:

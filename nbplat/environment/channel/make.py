@@ -110,7 +110,7 @@ def _unmet(packages: list[ChannelPackage]) -> Iterator[str]:
             if not name.startswith("__") and name not in here:
                 lacking.setdefault(name, set()).add(one.name)
     for name, askers in sorted(lacking.items()):
-        yield f"{name}, which {', '.join(sorted(askers))} needs, is not in this channel: add it, or use a second channel"
+        yield f"{name}, which {', '.join(sorted(askers))} needs, is not in this channel: add it or use a second one"
 
 
 def _libraries(added: list[ChannelPackage]) -> Iterator[str]:

@@ -65,7 +65,7 @@ def read_installed(info: Path, interpreter: Interpreter) -> Distribution:
         entry_points=_text(info / "entry_points.txt"),
         files=tuple(files),
         source=f"{info.parent}",
-        fingerprint=hashlib.sha256(record + metadata.as_bytes()).hexdigest(),
+        fingerprint=hashlib.sha256(record + (info / "METADATA").read_bytes()).hexdigest(),
     )
 
 
