@@ -75,6 +75,9 @@ class Installed:
 class Conda(Protocol):
     """Solves and installs conda packages; each call works in a child process of its own."""
 
+    def virtual(self) -> Mapping[str, str]:
+        """What this machine offers, as conda names it: ``__glibc`` -> ``2.36``, ``__archspec`` -> ``x86_64_v3``."""
+
     def solve(
         self,
         specs: Sequence[str],
