@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from nbplat.environment.lock_record import CondaPackage, PipPackage
@@ -114,10 +115,18 @@ class Pip(Protocol):
         platform: str,
         *,
         offline: bool,
+        virtual: Mapping[str, str] = MappingProxyType({}),
+        provided: Mapping[str, str] = MappingProxyType({}),
         prefer: Sequence[PipPackage] = (),
         say: Say,
     ) -> tuple[PipPackage, ...]:
         """Pin the requirements with hashes, under the versions that conda gives.
+
+        Args:
+            python: Full version.
+            virtual: What the machines offer: wheels are chosen for their glibc or macOS.
+            provided: More distributions that will be there, normalised name -> version: local packages.
+            prefer: An older lock's packages, kept where they still fit.
 
         Raises:
             RequestError: ``env.clobber`` when a requirement would put another version over a conda package (named);
