@@ -124,6 +124,6 @@ def change(side: Side, *wanted: str) -> str:
         wanted: Packages as conda spells them: ``numpy``, ``python=3.11``.
     """
     names = " ".join(f'"{one}"' if any(sign in one for sign in "<>=") else one for one in wanted)
-    if side.add:
-        return f"{side.add} {names}, then `nbplat env build`"
+    if side.name:
+        return f"nbplat env add {side.name} {names}, then nbplat env build {side.name}"
     return f"give {side.who} {names}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterator
 
 from nbplat.environment.check import ERROR, WARNING, Finding, change
@@ -9,6 +10,8 @@ from nbplat.environment.floors import BODY_PACKAGES, BODY_PYTHON, compare
 from nbplat.environment.sides import Side
 
 __all__ = ["check_body"]
+
+_THIS = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def check_body(
@@ -60,12 +63,15 @@ def _imports(
         seen = ((writer, there.version),) if there and there.version else ()
         if here is None:
             name = there.distribution if there and there.distribution else module
+            # The standard library of this process has it: that of an older Python has not.
+            newer = module in sys.stdlib_module_names
+            mend = f"{change(side, name)}; or ship a module of your own with --py PATH"
             yield Finding(
                 "import",
                 ERROR if module in certain else WARNING,
                 f"the body imports {module}, which {side.who} has not",
                 ((side.who, "none"), *seen),
-                f"{change(side, name)}; or ship a module of your own with --py PATH",
+                change(side, f"python>={_THIS}") if newer else mend,
                 name,
             )
         elif there is not None and there.version and here.version and here.version != there.version:

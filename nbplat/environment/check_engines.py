@@ -9,7 +9,9 @@ from nbplat.environment.definition import Targets
 from nbplat.environment.floors import compare, floors_of_spark, minor
 from nbplat.environment.sides import Side
 
-__all__ = ["check_links", "check_ray", "check_spark", "check_targets"]
+__all__ = ["check_links", "check_ray", "check_same_python", "check_spark", "check_targets"]
+
+_PATCH = "Spark takes it, Ray does not unless RAY_DEFAULT_PYTHON_VERSION_MATCH_LEVEL=minor is set everywhere"
 
 
 def check_spark(
@@ -33,8 +35,8 @@ def check_spark(
             Finding(
                 "python",
                 ERROR,
-                f"{workers.who} run Python {workers.python} and {driver.who} runs {driver.python}: Spark refuses "
-                "another minor version at the first task",
+                f"{_runs(workers)} and {driver.who} runs {driver.python}: Spark refuses another minor version at "
+                "the first task",
                 ((driver.who, driver.python), (workers.who, workers.python)),
                 change(workers, f"python={minor(driver.python)}"),
             )
@@ -65,7 +67,7 @@ def _spark_floors(workers: Side, spark: str, pandas_udfs: bool) -> list[Finding]
             Finding(
                 "floor",
                 ERROR,
-                f"{workers.who} run Python {workers.python}, and Spark {spark or floors.spark} needs {floors.python}",
+                f"{_runs(workers)}, and Spark {spark or floors.spark} needs {floors.python}",
                 ((workers.who, workers.python), ("Spark", f">={floors.python}")),
                 change(workers, f"python>={floors.python}"),
             )
@@ -81,8 +83,7 @@ def _spark_floors(workers: Side, spark: str, pandas_udfs: bool) -> list[Finding]
                 Finding(
                     "floor",
                     ERROR if pandas_udfs else WARNING,
-                    f"{workers.who} have {f'{name} {found}' if found else f'no {name}'}, and pandas UDFs of Spark "
-                    f"{spark or floors.spark} need {least}",
+                    f"{_has(workers, name, found)}, and pandas UDFs of Spark {spark or floors.spark} need {least}",
                     ((workers.who, found or "none"), ("Spark", f">={least}")),
                     change(workers, f"{name}>={least}"),
                     name,
@@ -116,9 +117,9 @@ def check_ray(driver: Side, workers: Side, *, match_level: str = "patch") -> lis
             Finding(
                 "ray",
                 ERROR,
-                f"{driver.who} has ray {mine} and {workers.who} have {theirs}: Ray refuses to join",
+                f"{driver.who} has ray {mine} and {_has(workers, 'ray', theirs)}: Ray refuses to join",
                 ((driver.who, mine), (workers.who, theirs)),
-                change(workers if workers.add else driver, f"ray=={mine if workers.add else theirs}"),
+                change(workers if workers.name else driver, f"ray=={mine if workers.name else theirs}"),
                 "ray",
             )
         )
@@ -129,13 +130,44 @@ def check_ray(driver: Side, workers: Side, *, match_level: str = "patch") -> lis
             Finding(
                 "python",
                 ERROR if stops else WARNING,
-                f"{workers.who} run Python {workers.python} and {driver.who} runs {driver.python}: Ray "
+                f"{_runs(workers)} and {driver.who} runs {driver.python}: Ray "
                 + ("refuses to join" if stops else "warns of it"),
                 ((driver.who, driver.python), (workers.who, workers.python)),
                 change(workers, f"python={driver.python}")
                 + ("" if apart else "; or set RAY_DEFAULT_PYTHON_VERSION_MATCH_LEVEL=minor on every node and here"),
             )
         )
+    return findings
+
+
+def check_same_python(driver: Side, workers: Side) -> list[Finding]:
+    """Two interpreters that are to take part in one job, on whatever engine: Python, pyspark and ray."""
+    findings = []
+    if driver.python and workers.python and driver.python != workers.python:
+        apart = minor(driver.python) != minor(workers.python)
+        why = "functions and objects of one do not load in the other, and Spark refuses it" if apart else _PATCH
+        findings.append(
+            Finding(
+                "python",
+                ERROR if apart else WARNING,
+                f"{workers.who} has Python {workers.python}, {driver.who} has {driver.python}: {why}",
+                ((driver.who, driver.python), (workers.who, workers.python)),
+                change(workers, f"python={minor(driver.python) if apart else driver.python}"),
+            )
+        )
+    for name, why in (("pyspark", "a session needs the same"), ("ray", "Ray refuses to join")):
+        mine, theirs = driver.version_of(name), workers.version_of(name)
+        if mine and theirs and mine != theirs:
+            findings.append(
+                Finding(
+                    name,
+                    ERROR,
+                    f"{workers.who} has {name} {theirs}, {driver.who} has {mine}: {why}",
+                    ((driver.who, mine), (workers.who, theirs)),
+                    change(workers, f"{name}=={mine}"),
+                    name,
+                )
+            )
     return findings
 
 
@@ -195,3 +227,15 @@ def check_links(side: Side, target: str) -> list[Finding]:
             f"pack it again for its target: `nbplat env pack --target {target}`",
         )
     ]
+
+
+def _runs(side: Side) -> str:
+    return f"{side.who} {'run' if _several(side) else 'runs'} Python {side.python}"
+
+
+def _has(side: Side, name: str, version: str) -> str:
+    return f"{side.who} {'have' if _several(side) else 'has'} {f'{name} {version}' if version else f'no {name}'}"
+
+
+def _several(side: Side) -> bool:
+    return side.who.endswith("workers")

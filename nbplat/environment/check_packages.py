@@ -42,12 +42,13 @@ def check_packages(
         shown = ", ".join(
             f"{one.name} {one.left.version}/{one.right.version}" for one in rest[:_SHOWN] if one.left and one.right
         )
+        what = "1 package has another version" if len(rest) == 1 else f"{len(rest)} packages have other versions"
         more = f" and {len(rest) - _SHOWN} more" if len(rest) > _SHOWN else ""
         findings.append(
             Finding(
                 "package",
                 WARNING,
-                f"{len(rest)} packages have other versions in {left.who} and {right.who}: {shown}{more}",
+                f"{what} in {left.who} and {right.who}: {shown}{more}",
                 ((left.who, f"{len(left.packages)} packages"), (right.who, f"{len(right.packages)} packages")),
                 "build both from one lock where their objects cross (pickles, models)",
             )

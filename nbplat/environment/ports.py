@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from nbplat.environment.lock_record import CondaPackage, PipPackage
 
-__all__ = ["Channel", "Conda", "Phase", "Pip", "Say"]
+__all__ = ["Channel", "Conda", "Depot", "Installed", "Phase", "Pip", "Say"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,8 @@ class Phase:
     """How far one phase is.
 
     Attributes:
-        name: ``solve``, ``fetch``, ``install``, ``pip``, ``layer``, ``check``, ``pack``, ``push`` or ``pull``.
+        name: ``solve``, ``wait``, ``fetch``, ``verify``, ``install``, ``pip``, ``layer``, ``check``, ``pack``,
+            ``push`` or ``pull``.
         done: Bytes (`unit` "B") or things finished.
         total: 0 while it is not known.
         what: What is under way, short: a package, a file.
@@ -49,6 +50,26 @@ class Phase:
 
 
 Say = Callable[[Phase], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What an install did.
+
+    Attributes:
+        fetched_bytes: Of packages that were not in the store yet.
+        fetched: Their names, sorted.
+        repaired: Cached packages that somebody had changed, with the changed files; they were fetched again.
+        linked: False when the files are copies: packages and prefix are on different file systems, or on one without
+            hard links.
+        scripts: Packages with a script that conda would run after linking; it was not run.
+    """
+
+    fetched_bytes: int = 0
+    fetched: tuple[str, ...] = ()
+    repaired: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    linked: bool = True
+    scripts: tuple[str, ...] = ()
 
 
 class Conda(Protocol):
@@ -86,21 +107,28 @@ class Conda(Protocol):
         packages: Sequence[CondaPackage],
         channels: Sequence[Channel],
         prefix: Path,
-        cache: Path,
+        store: Path,
         *,
+        platform: str,
         requested: Sequence[str],
         offline: bool,
         say: Say,
-    ) -> None:
-        """Make `prefix`, which must not exist, from exactly these packages, through the package cache.
+    ) -> Installed:
+        """Make `prefix`, which must not exist, from exactly these packages, through the packages of a store.
 
         The text of the prefix in the files is `prefix` itself. Every package's bytes are held against its hash first,
-        those of local channels as well.
+        those of local channels as well, and what lies in the store is read again: a package that was changed there is
+        fetched again.
+
+        Args:
+            store: Root of the store.
+            requested: Match specs of the declaration, for conda's own tools.
 
         Raises:
-            DataError: ``env.hash``: a package is not the one of the lock; nothing is installed.
+            DataError: ``env.hash``: a package is not the one of the lock; ``env.lock``: the lock contradicts itself or
+                its packages. Nothing is installed.
             RemoteError: ``env.channel``.
-            SetupError: ``env.space``, ``env.readonly``.
+            SetupError: ``env.space``, ``env.readonly``, ``env.prefix``: the path is too long for a package.
         """
 
 
@@ -151,3 +179,40 @@ class Pip(Protocol):
 
     def install_wheels(self, wheels: Sequence[Path], python: Path, *, say: Say) -> None:
         """Install built wheels without their dependencies, which the lock holds already."""
+
+
+class Depot(Protocol):
+    """Places that archives are shipped to, by URI: a folder, a bucket, an HTTP server (read only).
+
+    Raises:
+        RequestError: ``env.location``: a scheme that cannot be opened, or that is read only and was to be written.
+        SetupError: ``env.location``: the package for a scheme is not installed; ``storage.denied``, ``env.readonly``,
+            ``disk.full``.
+        RemoteError: ``storage.failed``.
+    """
+
+    def mark(self, uri: str) -> str:
+        """What changes when the file at `uri` changes (size, time, the store's own tag); empty when there is none."""
+
+    def size(self, uri: str) -> int | None:
+        """Bytes of a file; None when there is none."""
+
+    def open(self, uri: str) -> BinaryIO:
+        """Open a file for reading.
+
+        Raises:
+            NotFound: ``env.shipped``: there is none.
+        """
+
+    def write(self, uri: str, content: bytes) -> None:
+        """Write a small file, whole or not at all; one that is there is replaced."""
+
+    def upload(self, source: Path, uri: str, say: Callable[[int], None]) -> None:
+        """Copy a file to where nobody sees it before it is whole, in parts where the store knows parts.
+
+        Args:
+            say: Told the bytes that are sent so far.
+        """
+
+    def names(self, uri: str) -> tuple[str, ...]:
+        """Names of the files in a folder, sorted; none when there is no such folder or it cannot be listed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -67,21 +67,21 @@ class Side:
         imports: Module asked for -> what brings it; None when it cannot be found.
         archive: Of an archive.
         interpreter: Path of its Python; empty when it has none here.
-        add: Command that adds a package to it, to be followed by names; empty when there is none.
+        name: Of a declared environment, which can be changed by that name; empty for what is no such thing.
     """
 
     who: str
     python: str
     platform: str
-    packages: Mapping[str, Installed] = MappingProxyType({})
+    packages: Mapping[str, Installed] = field(default_factory=lambda: MappingProxyType({}))
     machine: Machine | None = None
-    demands: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-    limits: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-    assumed: Mapping[str, str] = MappingProxyType({})
-    imports: Mapping[str, Brought | None] = MappingProxyType({})
+    demands: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    limits: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    assumed: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    imports: Mapping[str, Brought | None] = field(default_factory=lambda: MappingProxyType({}))
     archive: ArchiveFacts | None = None
     interpreter: str = ""
-    add: str = ""
+    name: str = ""
 
     def version_of(self, package: str) -> str:
         """The version of a package; empty when it is not there."""
@@ -90,7 +90,7 @@ class Side:
 
 
 def side_of_probe(
-    who: str, record: Mapping[str, Any], *, assumed: Mapping[str, str] = MappingProxyType({}), add: str = ""
+    who: str, record: Mapping[str, Any], *, assumed: Mapping[str, str] = MappingProxyType({}), name: str = ""
 ) -> Side:
     """What a record of `nbplat.remote.probe` tells.
 
@@ -117,11 +117,11 @@ def side_of_probe(
         assumed=assumed,
         imports={name: None if found is None else Brought(*found) for name, found in record["imports"].items()},
         interpreter=str(record["executable"]),
-        add=add,
+        name=name,
     )
 
 
-def side_of_lock(who: str, lock: PlatformLock, *, add: str = "") -> Side:
+def side_of_lock(who: str, lock: PlatformLock, *, name: str = "") -> Side:
     """What a lock promises for one platform."""
     packages = {one.name: Installed(one.version, one.build, "conda") for one in lock.conda}
     packages |= {one.name: Installed(one.version) for one in lock.pip}
@@ -134,7 +134,7 @@ def side_of_lock(who: str, lock: PlatformLock, *, add: str = "") -> Side:
         demands=_virtual((one.name, one.depends) for one in lock.conda),
         limits=_virtual((one.name, one.constrains) for one in lock.conda),
         assumed=lock.virtual,
-        add=add,
+        name=name,
     )
 
 

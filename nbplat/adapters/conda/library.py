@@ -10,11 +10,12 @@ from typing import Any
 
 from nbplat.adapters.conda.child import run_child
 from nbplat.adapters.conda.credentials import secrets_of
+from nbplat.adapters.conda.install import install
 from nbplat.adapters.conda.network import reach
 from nbplat.adapters.conda.records import as_json, from_json
 from nbplat.environment.channels import Login, login_of
 from nbplat.environment.lock_record import CondaPackage
-from nbplat.environment.ports import Channel, Say
+from nbplat.environment.ports import Channel, Installed, Say
 
 __all__ = ["RattlerConda"]
 
@@ -59,6 +60,31 @@ class RattlerConda:
         }
         found = run_child(_SOLVE, request, say=say, secrets=self.secrets(channels))
         return tuple(from_json(one) for one in found)
+
+    def install(
+        self,
+        packages: Sequence[CondaPackage],
+        channels: Sequence[Channel],
+        prefix: Path,
+        store: Path,
+        *,
+        platform: str,
+        requested: Sequence[str],
+        offline: bool,
+        say: Say,
+    ) -> Installed:
+        """See `ports.Conda.install`."""
+        return install(
+            packages,
+            channels,
+            prefix,
+            store,
+            platform=platform,
+            requested=requested,
+            offline=offline,
+            say=say,
+            secrets=self.secrets(channels),
+        )
 
     def secrets(self, channels: Sequence[Channel]) -> dict[str, Any]:
         """Credentials for `run_child`, looked up now; empty when the channels need none.
