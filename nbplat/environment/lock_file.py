@@ -140,7 +140,15 @@ def _ours(lock: Lock) -> list[str]:
 
 def _layers(found: PlatformLock) -> list[str]:
     pip = [
-        {"name": one.name, "version": one.version, "extras": one.extras, "marker": one.marker, "hashes": one.hashes}
+        {
+            "name": one.name,
+            "version": one.version,
+            "extras": one.extras,
+            "marker": one.marker,
+            "file": one.file,
+            "size": one.size,
+            "hashes": one.hashes,
+        }
         for one in found.pip
     ]
     local = [

@@ -172,6 +172,8 @@ def _pip(found: Mapping[str, Any]) -> PipPackage:
         hashes=hashes,
         marker=_text(found.get("marker", "")),
         extras=tuple(map(_text, found.get("extras", ()))),
+        file=_text(found.get("file", "")),
+        size=int(found.get("size", 0)),
     )
 
 
