@@ -44,7 +44,7 @@ def read_installed(info: Path, interpreter: Interpreter) -> Distribution:
     if info.suffix != ".dist-info" or not (info / "METADATA").is_file():
         raise _no_record(info, "it was installed by a tool that keeps no METADATA")
     metadata = Parser().parsestr((info / "METADATA").read_text(encoding="utf-8", errors="replace"))
-    name, version = str(metadata["Name"]), str(metadata["Version"])
+    name, version = str(metadata["Name"]), _version(str(metadata["Version"]))
     _refuse_editable(info, name)
     if not (info / "RECORD").is_file():
         raise _no_record(info, "it has no RECORD, the list of its files")
@@ -67,6 +67,16 @@ def read_installed(info: Path, interpreter: Interpreter) -> Distribution:
         source=f"{info.parent}",
         fingerprint=hashlib.sha256(record + (info / "METADATA").read_bytes()).hexdigest(),
     )
+
+
+def _version(text: str) -> str:
+    """As wheels spell it, so that both ways give the same package."""
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return str(Version(text))
+    except InvalidVersion:
+        return text
 
 
 def _refuse_editable(info: Path, name: str) -> None:
