@@ -8,12 +8,12 @@ import csv
 import hashlib
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.message import Message
 from functools import partial
 
-from nbplat.environment.channel.depends import Depends, depends_of
+from nbplat.environment.channel.depends import Depends, conda_name, depends_of
 from nbplat.environment.channel.interpreter import Interpreter
 from nbplat.environment.channel.package import PLACEHOLDER, Package, PackageFile
 from nbplat.errors import DataError
@@ -75,14 +75,19 @@ class Distribution:
 
 
 def conda_package(
-    one: Distribution, interpreter: Interpreter, requires_of: Callable[[str], Iterable[str] | None]
+    one: Distribution,
+    interpreter: Interpreter,
+    requires_of: Callable[[str], Iterable[str] | None],
+    without: Sequence[str] = (),
 ) -> tuple[Package, list[PackageFile], Depends]:
-    """The package of a distribution, with its files and what is known of its needs.
+    """The package of a distribution, with its files and what is known of its needs; those of `without` are left out.
 
     A pure distribution becomes a ``noarch`` package, unless what it needs differs between processors.
     """
     needs = _needs(one, interpreter, requires_of)
     noarch = one.pure and not needs.by_machine
+    left_out = {conda_name(name) for name in without}
+    specs = [spec for spec in needs.specs if spec.split(" ", 1)[0] not in left_out]
     scripts = _console_scripts(one)
     licences = tuple(sorted((_licence_name(one, file), file.read()) for file in one.files if _is_licence(one, file)))
     package = Package(
@@ -90,7 +95,7 @@ def conda_package(
         version=one.version,
         subdir="noarch" if noarch else interpreter.subdir,
         label="py" if noarch else interpreter.label,
-        depends=tuple(sorted((*_python_needs(one, interpreter, needs, noarch), *needs.specs))),
+        depends=tuple(sorted((*_python_needs(one, interpreter, needs, noarch), *specs))),
         entry_points=tuple(f"{name} = {target}" for name, target in sorted(scripts.items())) if noarch else (),
         license=_license(one.metadata),
         about=_about(one.metadata),

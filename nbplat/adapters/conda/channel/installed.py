@@ -109,10 +109,11 @@ def _file(info: Path, row: list[str], name: str) -> DistributionFile:
     digest, size = (*row[1:3], "", "")[:2]
     scheme, inside = _place(path, site, name)
     executable = bool(path.stat().st_mode & 0o111)
+    if scheme != "site":
+        # Installers write the interpreter's path into scripts, and who moves an environment does so again.
+        digest = size = ""
     read = partial(_read, path, digest, _prefix_of(site), name)
-    # Where a prefix is written over, the hash of the file as it was no longer holds.
-    kept = (digest, size) if scheme == "site" else ("", "")
-    return DistributionFile(scheme, inside, read, executable, *kept)
+    return DistributionFile(scheme, inside, read, executable, digest, size)
 
 
 def _place(path: Path, site: Path, name: str) -> tuple[str, str]:
