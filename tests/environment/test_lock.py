@@ -15,7 +15,7 @@ from nbplat.environment.channels import ChannelRules, resolve_channels
 from nbplat.environment.definition import Definition
 from nbplat.environment.lock import Solvers, make_lock
 from nbplat.environment.lock_diff import diff_locks
-from nbplat.environment.lock_record import Lock
+from nbplat.environment.lock_record import CondaPackage, Lock
 from nbplat.environment.parse import parse_definition
 from nbplat.environment.ports import Phase
 from nbplat.errors import NbplatError, RequestError
@@ -23,6 +23,7 @@ from tests.fixtures.channels import SmallChannel
 from tests.fixtures.wheels import make_wheel
 
 Make = Callable[..., Lock]
+Declare = Callable[..., Definition]
 
 
 def ignore(phase: Phase) -> None:
@@ -30,7 +31,7 @@ def ignore(phase: Phase) -> None:
 
 
 @pytest.fixture
-def declared(small_channel: SmallChannel, tmp_path: Path) -> Callable[[str], Definition]:
+def declared(small_channel: SmallChannel, tmp_path: Path) -> Declare:
     """A declaration over the small channel, from its dependencies and what else there is."""
 
     def make(text: str, *, channel: str = "") -> Definition:
@@ -41,9 +42,7 @@ def declared(small_channel: SmallChannel, tmp_path: Path) -> Callable[[str], Def
 
 
 @pytest.fixture
-def lock(
-    small_channel: SmallChannel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, declared: Callable[..., Definition]
-) -> Make:
+def lock(small_channel: SmallChannel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, declared: Declare) -> Make:
     """Lock a declaration or its text; pip's part comes from the wheels of the small channel alone."""
     monkeypatch.setenv("UV_FIND_LINKS", str(small_channel.wheels))
     monkeypatch.setenv("UV_NO_INDEX", "1")
@@ -62,14 +61,14 @@ def versions(lock: Lock, platform: str = "") -> dict[str, str]:
     return {one.name: one.version for one in (*found.conda, *found.pip)}
 
 
-def refused(lock: Make, text: str, **options: object) -> NbplatError:
+def refused(lock: Make, text: str | Definition, **options: object) -> NbplatError:
     with pytest.raises(NbplatError) as caught:
         lock(text, **options)
     return caught.value
 
 
 def test_conda_pip_and_local_parts_are_locked(lock: Make, small_channel: SmallChannel, tmp_path: Path) -> None:
-    """A lock has the conda packages, the pip part pinned with hashes, and local packages by the hash of their source."""
+    """A lock has conda packages, the pip part pinned with hashes, and local packages by the hash of their source."""
     project = tmp_path / "ranker"
     (project / "ranker").mkdir(parents=True)
     (project / "ranker" / "__init__.py").write_text("")
@@ -130,7 +129,7 @@ def test_old_pip_versions_stay_where_they_fit(lock: Make) -> None:
     assert "2.0" == versions(lock(free, old=pinned, upgrade=["pip-demo"]))["pip-demo"]
 
 
-def test_withdrawn_package_is_not_kept(lock: Make, small_channel: SmallChannel, declared, tmp_path: Path) -> None:
+def test_withdrawn_package_is_not_kept(lock: Make, small_channel: SmallChannel, tmp_path: Path) -> None:
     """A package that the channel no longer has, or has with other bytes, is not taken from the old lock."""
     text = "dependencies: [python, nbplat-marker]\n"
     first = lock(text)
@@ -197,7 +196,7 @@ def test_unknown_package_gets_near_names_and_its_line(lock: Make) -> None:
 
 
 def test_package_over_conda_is_refused(lock: Make) -> None:
-    """A requirement that would overwrite a conda package is refused at resolve time, by name; the same version is not."""
+    """What would overwrite a conda package is refused when it is locked, by name; its own version is not."""
     direct = refused(lock, "dependencies: [python, nbplat-marker=7, {pip: ['nbplat-marker>8']}]\n")
     through = refused(lock, "dependencies: [python, nbplat-marker=7, {pip: [clobber]}]\n")
 
@@ -254,12 +253,8 @@ def test_local_package_needs_a_python(lock: Make, tmp_path: Path) -> None:
     """Local packages without a Python in the environment are refused."""
     make_wheel(tmp_path, "ranker", "1.0", {"ranker.py": ""})
 
-    error = refused(
-        lock,
-        "dependencies: [prefixdemo]\nnbplat: {local: [./ranker-1.0-py3-none-any.whl]}\n".replace(
-            "prefixdemo", "needs-cuda"
-        ).replace("nbplat: {", "nbplat: {virtual: {__cuda: 12}, "),
-    )
+    text = "dependencies: [needs-cuda]\nnbplat: {virtual: {__cuda: 12}, local: [./ranker-1.0-py3-none-any.whl]}\n"
+    error = refused(lock, text)
 
     assert "env.python" == error.code
 
@@ -281,27 +276,36 @@ def test_changed_source_renews_only_the_layer(lock: Make, tmp_path: Path) -> Non
     ]
 
 
-def test_higher_channel_wins(lock: Make, small_channel: SmallChannel, declared, tmp_path: Path) -> None:
+def test_higher_channel_wins(lock: Make, small_channel: SmallChannel, tmp_path: Path, declared: Declare) -> None:
     """A package comes from the first channel that has it, even where a later one has a newer version."""
     first = tmp_path / "first"
     (first / "noarch").mkdir(parents=True)
     package = small_channel.package("nbplat-marker-7.7.7")
     (first / "noarch" / package.name).write_bytes(package.read_bytes())
     index_channel(first, tmp_path / "scratch")
+    (tmp_path / "second").symlink_to(small_channel.folder)
 
-    found = lock(declared("dependencies: [python, nbplat-marker]\n", channel=f"./first, {small_channel.url}"))
+    def both(text: str) -> Definition:
+        return declared(text, channel="./first, ./second")
 
-    assert "7.7.7" == versions(found)["nbplat-marker"]
-    [marker] = [one for one in found.platforms["linux-64"].conda if one.name == "nbplat-marker"]
-    assert "./first" == marker.channel
-    both = f"./first, {small_channel.url}"
-    error = refused(lock, declared("dependencies: [python, nbplat-marker=8]\n", channel=both))  # type: ignore[arg-type]
+    [marker] = [one for one in _packages(lock(both("dependencies: [python, nbplat-marker]\n"))) if "mark" in one.name]
+    assert ("./first", "7.7.7") == (marker.channel, marker.version)
+    error = refused(lock, both("dependencies: [python, nbplat-marker=8]\n"))
     assert "env.unsatisfiable" == error.code
     assert "strict channel priority" in error.message
+    assert "'./second::nbplat-marker 8.*'" in error.fix
+    [named] = [
+        one for one in _packages(lock(both("dependencies: ['./second::nbplat-marker=8']\n"))) if "mark" in one.name
+    ]
+    assert ("./second", "8.8.8") == (named.channel, named.version)
 
 
-def test_package_of_a_named_channel(lock: Make, small_channel: SmallChannel, declared, tmp_path: Path) -> None:
-    """``CHANNEL::NAME`` takes the package from that channel."""
-    found = lock(declared(f"dependencies: [python, '{small_channel.url}::nbplat-marker']\n"))
+def test_version_that_is_not_there_names_those_that_are(lock: Make) -> None:
+    """A version that no channel has is refused with the versions that there are, and its place."""
+    error = refused(lock, "dependencies: [python, nbplat-marker=9]\n")
 
-    assert "8.8.8" == versions(found)["nbplat-marker"]
+    assert "nbplat-marker is there as 8.8.8, 7.7.7" in error.message
+
+
+def _packages(lock: Lock) -> tuple[CondaPackage, ...]:
+    return next(iter(lock.platforms.values())).conda
