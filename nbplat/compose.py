@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from nbplat.backfill.spec import BackfillSpec
     from nbplat.demo.load import DemoReport
     from nbplat.engines import Engines
+    from nbplat.environment.check_against import Checker
     from nbplat.environment.environments import Environments
+    from nbplat.environment.lock_record import PlatformLock
     from nbplat.sequence.sequences import Sequences
     from nbplat.training.ports import ModelKit, SequenceColumns, TrainingSource
 
@@ -265,6 +267,28 @@ class Platform:
         from nbplat.environment.environments import Environments
 
         return Environments(ledger=self.store, root=self.config.home / "env")
+
+    @property
+    def environment_checker(self) -> Checker:
+        """Holds environments against machines, interpreters, archives and clusters."""
+        from nbplat.adapters.interpreter.probe import probe_interpreter
+        from nbplat.environment.archive_facts import read_manifest
+        from nbplat.environment.check_against import Checker
+        from nbplat.environment.store import Store
+
+        def locked(ref: EnvironmentRef) -> PlatformLock | None:
+            built = Store(self.config.home / "env").built(ref.key)
+            return built.lock if built is not None else None
+
+        return Checker(
+            probe=probe_interpreter,
+            find=self._built_environment,
+            lock_of=locked,
+            manifest=read_manifest,
+            cluster=self.engines.ask,
+            this_python=sys.executable,
+            match_level=os.environ.get("RAY_DEFAULT_PYTHON_VERSION_MATCH_LEVEL", "patch"),
+        )
 
     @property
     def sequence_columns(self) -> SequenceColumns:
