@@ -271,6 +271,7 @@ class Platform:
     @property
     def environment_checker(self) -> Checker:
         """Holds environments against machines, interpreters, archives and clusters."""
+        from nbplat.adapters.fsspec.depot import FsspecDepot
         from nbplat.adapters.interpreter.probe import probe_interpreter
         from nbplat.environment.archive_facts import read_manifest
         from nbplat.environment.check_against import Checker
@@ -284,7 +285,7 @@ class Platform:
             probe=probe_interpreter,
             find=self._built_environment,
             lock_of=locked,
-            manifest=read_manifest,
+            manifest=lambda archive: read_manifest(archive, FsspecDepot()),
             cluster=self.engines.ask,
             this_python=sys.executable,
             match_level=os.environ.get("RAY_DEFAULT_PYTHON_VERSION_MATCH_LEVEL", "patch"),

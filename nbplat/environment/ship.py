@@ -15,7 +15,7 @@ from nbplat.environment.pack_record import Pack
 from nbplat.environment.ports import Depot, Phase, Say
 from nbplat.errors import DataError, NotFound, RemoteError, RequestError
 
-__all__ = ["Shipped", "fetch", "find_archive", "push", "shipped_at"]
+__all__ = ["Shipped", "fetch", "find_archive", "manifest_at", "push", "shipped_at"]
 
 _BLOCK = 1 << 20
 _MANIFEST_BYTES = 64 << 20
@@ -100,6 +100,19 @@ def shipped_at(uri: str, depot: Depot) -> Shipped:
     script = parcel.launcher_uri if depot.size(parcel.launcher_uri) is not None else ""
     key, name = str(manifest.get("key", "")), str(manifest.get("name", ""))
     return Shipped(parcel.uri, parcel.sha256, size, parcel.format, key, name, script)
+
+
+def manifest_at(uri: str, depot: Depot) -> Mapping[str, Any]:
+    """The manifest of the archive at a URI; empty when none was shipped with it.
+
+    Raises:
+        NotFound: ``env.shipped``.
+        RequestError: ``env.location``: the URI names no archive.
+    """
+    parcel = _parcel(uri)
+    if depot.size(parcel.uri) is None:
+        raise _missing(parcel.uri)
+    return _manifest(parcel, depot)
 
 
 def find_archive(folder: str, key: str, depot: Depot) -> tuple[str, ...]:
