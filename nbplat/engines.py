@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nbplat.adapters.spark.session import SparkSettings
     from nbplat.backfill.plan import BackfillPlan
     from nbplat.backfill.ports import Engine, Runner
+    from nbplat.environment.check_against import Cluster
     from nbplat.job.farm import Farm
 
 __all__ = ["FARMS", "Engines"]
@@ -118,6 +119,40 @@ class Engines:
             yield made
         finally:
             made.close()
+
+    def ask(self, engine: str) -> Cluster:
+        """What an engine's driver and workers have, told by themselves; starts a session or joins the cluster.
+
+        Args:
+            engine: ``spark`` or ``ray``.
+
+        Raises:
+            SetupError: it is not installed, or its workers do not start.
+            RemoteError: it cannot be reached.
+        """
+        from nbplat.environment.check_against import Cluster
+        from nbplat.remote.probe import probe
+
+        driver = probe()
+        if engine == "ray":
+            from nbplat.adapters.ray.cluster import cluster, is_here
+            from nbplat.adapters.ray.workers import probe_workers as ray_workers
+
+            settings = self._ray_settings()
+            with cluster(settings) as ray:
+                where = settings.address or "this machine"
+                return Cluster(engine, where, ray.__version__, driver, ray_workers(ray), here=is_here(settings.address))
+        from nbplat.adapters.spark.session import is_local
+        from nbplat.adapters.spark.workers import probe_workers as spark_workers
+
+        host = self.spark_host("check", tables=False)
+        try:
+            session = host.session()
+            records, refused = spark_workers(session)
+            where = self.config.spark_master
+            return Cluster(engine, where, session.version, driver, records, refused, here=is_local(where))
+        finally:
+            host.close()
 
     def spark_host(self, what: str, *, tables: bool = True, quick: bool = True) -> SparkHost:
         """A session for one step.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -208,7 +209,7 @@ class Work:
             "nbplat.engine": plan.engine,
             "nbplat.base-snapshot-id": str(plan.base.snapshot_id),
             "nbplat.code": content_hash({key: run.spec.get(key) for key in ("sql", "python")}),
-            **({"nbplat.environment": str(env)} if (env := (run.spec.get("python") or {}).get("env")) else {}),
+            **_environment(plan, run.spec),
             **{f"nbplat.source.{source.pin.table}": str(source.pin.snapshot_id) for source in plan.sources},
             **{
                 f"nbplat.version.{name}": version
@@ -216,3 +217,17 @@ class Work:
                 if _ENGINE_OF.get(name, plan.engine) == plan.engine
             },
         }
+
+
+def _environment(plan: BackfillPlan, spec: Mapping[str, Any]) -> dict[str, str]:
+    """Where a Python body ran: name, content and lock of a built environment, or the path that was given."""
+    asked = (spec.get("python") or {}).get("env")
+    built = (plan.python or {}).get("environment")
+    if not built:
+        return {"nbplat.environment": str(asked)} if asked else {}
+    return {
+        "nbplat.environment": built["name"],
+        "nbplat.environment.key": built["key"],
+        "nbplat.environment.lock": built["lock_digest"],
+        "nbplat.environment.python": built["python"],
+    }

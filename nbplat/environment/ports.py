@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO, Protocol
 
 from nbplat.environment.lock_record import CondaPackage, PipPackage
 
-__all__ = ["Channel", "Conda", "Depot", "Phase", "Pip", "Say"]
+__all__ = ["Channel", "Conda", "Depot", "Installed", "Phase", "Pip", "Say"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,8 @@ class Phase:
     """How far one phase is.
 
     Attributes:
-        name: ``solve``, ``fetch``, ``install``, ``pip``, ``layer``, ``check``, ``pack``, ``push`` or ``pull``.
+        name: ``solve``, ``wait``, ``fetch``, ``verify``, ``install``, ``pip``, ``layer``, ``check``, ``pack``,
+            ``push`` or ``pull``.
         done: Bytes (`unit` "B") or things finished.
         total: 0 while it is not known.
         what: What is under way, short: a package, a file.
@@ -50,8 +52,31 @@ class Phase:
 Say = Callable[[Phase], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What an install did.
+
+    Attributes:
+        fetched_bytes: Of packages that were not in the store yet.
+        fetched: Their names, sorted.
+        repaired: Cached packages that somebody had changed, with the changed files; they were fetched again.
+        linked: False when the files are copies: packages and prefix are on different file systems, or on one without
+            hard links.
+        scripts: Packages with a script that conda would run after linking; it was not run.
+    """
+
+    fetched_bytes: int = 0
+    fetched: tuple[str, ...] = ()
+    repaired: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    linked: bool = True
+    scripts: tuple[str, ...] = ()
+
+
 class Conda(Protocol):
     """Solves and installs conda packages; each call works in a child process of its own."""
+
+    def virtual(self) -> Mapping[str, str]:
+        """What this machine offers, as conda names it: ``__glibc`` -> ``2.36``, ``__archspec`` -> ``x86_64_v3``."""
 
     def solve(
         self,
@@ -82,21 +107,28 @@ class Conda(Protocol):
         packages: Sequence[CondaPackage],
         channels: Sequence[Channel],
         prefix: Path,
-        cache: Path,
+        store: Path,
         *,
+        platform: str,
         requested: Sequence[str],
         offline: bool,
         say: Say,
-    ) -> None:
-        """Make `prefix`, which must not exist, from exactly these packages, through the package cache.
+    ) -> Installed:
+        """Make `prefix`, which must not exist, from exactly these packages, through the packages of a store.
 
         The text of the prefix in the files is `prefix` itself. Every package's bytes are held against its hash first,
-        those of local channels as well.
+        those of local channels as well, and what lies in the store is read again: a package that was changed there is
+        fetched again.
+
+        Args:
+            store: Root of the store.
+            requested: Match specs of the declaration, for conda's own tools.
 
         Raises:
-            DataError: ``env.hash``: a package is not the one of the lock; nothing is installed.
+            DataError: ``env.hash``: a package is not the one of the lock; ``env.lock``: the lock contradicts itself or
+                its packages. Nothing is installed.
             RemoteError: ``env.channel``.
-            SetupError: ``env.space``, ``env.readonly``.
+            SetupError: ``env.space``, ``env.readonly``, ``env.prefix``: the path is too long for a package.
         """
 
 
@@ -111,10 +143,18 @@ class Pip(Protocol):
         platform: str,
         *,
         offline: bool,
+        virtual: Mapping[str, str] = MappingProxyType({}),
+        provided: Mapping[str, str] = MappingProxyType({}),
         prefer: Sequence[PipPackage] = (),
         say: Say,
     ) -> tuple[PipPackage, ...]:
         """Pin the requirements with hashes, under the versions that conda gives.
+
+        Args:
+            python: Full version.
+            virtual: What the machines offer: wheels are chosen for their glibc or macOS.
+            provided: More distributions that will be there, normalised name -> version: local packages.
+            prefer: An older lock's packages, kept where they still fit.
 
         Raises:
             RequestError: ``env.clobber`` when a requirement would put another version over a conda package (named);

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from packaging.markers import Marker
     from packaging.requirements import Requirement
 
-__all__ = ["Depends", "conda_name", "depends_of"]
+__all__ = ["Depends", "conda_name", "depends_of", "holds"]
 
 # What a marker is tried with, to learn whether its answer holds on other machines than this one.
 _SYSTEMS = (
@@ -70,7 +70,7 @@ def depends_of(
         requirement, extras = todo.pop()
         if requirement.marker is not None:
             varies |= _varies(requirement.marker, interpreter.markers, extras)
-        if not _wanted(requirement.marker, interpreter.markers, extras):
+        if not holds(requirement.marker, interpreter.markers, extras):
             continue
         name = conda_name(requirement.name)
         found.setdefault(name, []).append(_versions(requirement))
@@ -91,13 +91,14 @@ def depends_of(
     )
 
 
-def _wanted(marker: Marker | None, markers: Mapping[str, str], extras: frozenset[str]) -> bool:
-    return marker is None or any(marker.evaluate({**markers, "extra": extra}) for extra in extras)
+def holds(marker: Marker | None, markers: Mapping[str, str], extras: frozenset[str] = frozenset()) -> bool:
+    """Whether a requirement with this marker counts, with any of the extras or without."""
+    return marker is None or any(marker.evaluate({**markers, "extra": extra}) for extra in extras or {""})
 
 
 def _varies(marker: Marker, markers: Mapping[str, str], extras: frozenset[str]) -> set[str]:
     def answers(others: Iterable[Mapping[str, str]]) -> set[bool]:
-        return {_wanted(marker, {**markers, **other}, extras) for other in others}
+        return {holds(marker, {**markers, **other}, extras) for other in others}
 
     pythons = [{"python_version": one, "python_full_version": f"{one}.0"} for one in _MINORS]
     found = set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,16 @@ from typing import Any
 from nbplat.errors import RequestError
 from nbplat.terms import content_hash
 
-__all__ = ["PLACEHOLDER", "Package", "PackageFile", "build_string", "prefix_mode"]
+__all__ = [
+    "PLACEHOLDER",
+    "RECIPE",
+    "Package",
+    "PackageFile",
+    "build_string",
+    "check_path",
+    "content_digest",
+    "prefix_mode",
+]
 
 PLACEHOLDER = ("/opt/nbplat_channel" + "_placehold" * 24)[:255]
 """Stands for the folder of an environment in every file of a package; an installer writes the real one over it.
@@ -18,7 +28,7 @@ As long as conda's own (255), so that prefixes of any length fit where a file is
 """
 
 # Part of every build string: another way to write packages makes other packages.
-_RECIPE = 1
+RECIPE = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +102,30 @@ class Package:
         return {**record, "platform": system, "arch": {"64": "x86_64"}.get(arch, arch)}
 
 
-def build_string(package: Package, paths: list[dict[str, Any]], build_number: int) -> str:
-    """Name a build by its content, so that one name never stands for two contents.
+def content_digest(package: Package, paths: list[dict[str, Any]], modes: list[list[Any]]) -> str:
+    """8 hex digits over what a package holds and says of itself.
 
     Args:
         paths: Entries of ``paths.json``.
+        modes: Path, permission bits and link target of every file.
     """
     content = {
-        "recipe": _RECIPE,
+        "recipe": RECIPE,
         "index": package.index("", 0, 0),
+        "label": [package.label, package.tail],
         "entry_points": list(package.entry_points),
+        "about": [list(pair) for pair in package.about],
+        "licenses": [[name, hashlib.sha256(text).hexdigest()] for name, text in package.licenses],
         "paths": paths,
+        "modes": modes,
     }
+    return content_hash(content)[:8]
+
+
+def build_string(package: Package, digest: str, build_number: int) -> str:
+    """``py311h0123abcd_0``: a build is named by its content, so that one name never stands for two contents."""
     tail = f"_{package.tail}" if package.tail else ""
-    return f"{package.label}h{content_hash(content)[:8]}_{build_number}{tail}"
+    return f"{package.label}h{digest}_{build_number}{tail}"
 
 
 def prefix_mode(content: bytes) -> str:

@@ -172,8 +172,10 @@ def _without_base(content: bytes, base: bytes) -> bytes:
     """
     if base.decode() in _SYSTEM_PREFIXES or base not in content:
         return content
+    # Linkers let a string share the end of another: `3.11.7` of the version may be the end of this very path.
+    end = b"/" + base.rpartition(b"/")[2]
     nowhere = b"/nbplat-moved"
-    stand_in = (nowhere + b"_" * len(base))[: len(base)]
+    stand_in = (nowhere + b"_" * len(base))[: len(base) - len(end)] + end
     return content.replace(base, stand_in)
 
 
