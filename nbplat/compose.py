@@ -349,6 +349,10 @@ class Platform:
 
     def run_step(self, context: StepContext) -> dict[str, Any]:
         """Do the work of one job."""
+        if context.job.kind.startswith("environment."):
+            from nbplat.environment.work import run_step
+
+            return run_step(self.environments, context)
         if context.job.kind.startswith(("backfill.", "sequence.")):
             owner = self.backfills if context.job.kind.startswith("backfill.") else self.sequences
             try:

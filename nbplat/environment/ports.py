@@ -75,6 +75,9 @@ class Installed:
 class Conda(Protocol):
     """Solves and installs conda packages; each call works in a child process of its own."""
 
+    def virtual(self) -> Mapping[str, str]:
+        """What this machine offers, as conda names it: ``__glibc`` -> ``2.36``, ``__archspec`` -> ``x86_64_v3``."""
+
     def solve(
         self,
         specs: Sequence[str],
@@ -140,10 +143,18 @@ class Pip(Protocol):
         platform: str,
         *,
         offline: bool,
+        virtual: Mapping[str, str] = MappingProxyType({}),
+        provided: Mapping[str, str] = MappingProxyType({}),
         prefer: Sequence[PipPackage] = (),
         say: Say,
     ) -> tuple[PipPackage, ...]:
         """Pin the requirements with hashes, under the versions that conda gives.
+
+        Args:
+            python: Full version.
+            virtual: What the machines offer: wheels are chosen for their glibc or macOS.
+            provided: More distributions that will be there, normalised name -> version: local packages.
+            prefer: An older lock's packages, kept where they still fit.
 
         Raises:
             RequestError: ``env.clobber`` when a requirement would put another version over a conda package (named);

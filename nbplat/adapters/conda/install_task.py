@@ -33,7 +33,7 @@ def install(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
     _hold_together(records)
     count = _Counts(tell)
     cache = CachedPackages(
-        store, request["channels"], None if request["offline"] else lambda: client_of(request), count.add
+        store, request["channels"], None if request["offline"] else client_of, count.add
     )
     with store_faults(store.root):
         _enough_space(store, cache, packages, count)
