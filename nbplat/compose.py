@@ -286,7 +286,7 @@ class Platform:
             find=self._built_environment,
             lock_of=locked,
             manifest=lambda archive: read_manifest(archive, FsspecDepot()),
-            cluster=self.engines.ask,
+            cluster=lambda engine: self.engines.ask(engine),
             this_python=sys.executable,
             match_level=os.environ.get("RAY_DEFAULT_PYTHON_VERSION_MATCH_LEVEL", "patch"),
         )
