@@ -45,7 +45,7 @@ def test_two_sessions_run_two_environments_at_once(
         assert ("archive", "launcher") == (by_archive.way, by_launcher.way)
         assert ({"7.7.7"}, {"8.8.8"}) == (seven.markers, eight.markers)
         assert {f"{task['cwd']}/environment" for task in seven.tasks} == seven.prefixes
-        assert {str(tmp_path / "node" / packed_eight.pack.sha256)} == eight.prefixes
+        assert {str(tmp_path / "node" / packed_eight.home)} == eight.prefixes
         assert (False, False) == (seven.driver["marker"], eight.driver["marker"])
 
 
