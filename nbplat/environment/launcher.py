@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from nbplat.environment.locations import is_shared_path, shared_path
-from nbplat.environment.ship import Shipped
+from nbplat.environment.shipped import Shipped
 from nbplat.errors import RequestError
 from nbplat.terms import content_hash
 

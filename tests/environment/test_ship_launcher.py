@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from nbplat.environment.launcher import SESSION, NodeCache, launcher_name, launcher_text
-from nbplat.environment.ship import Shipped
+from nbplat.environment.shipped import Shipped
 from nbplat.errors import RequestError
 from tests.fixtures.channels import small_channel
 from tests.fixtures.http_folder import serve_folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nbplat.environment.launcher import NodeCache, launcher_name, launcher_text
-from nbplat.environment.ship import Shipped
+from nbplat.environment.shipped import Shipped
 from nbplat.environment.targets import Asked, settings_for
 from tests.fixtures.channels import small_channel
 from tests.fixtures.packed import PackedEnvironment, packed_eight, packed_seven
