@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nbplat.environment.launcher import NodeCache, launcher_name, launcher_text
-from nbplat.environment.ship import Shipped
+from nbplat.environment.shipped import Shipped
 from nbplat.environment.targets import Asked, settings_for
 from tests.fixtures.channels import small_channel
 from tests.fixtures.packed import PackedEnvironment, packed_eight, packed_seven
@@ -45,7 +45,7 @@ def test_two_sessions_run_two_environments_at_once(
         assert ("archive", "launcher") == (by_archive.way, by_launcher.way)
         assert ({"7.7.7"}, {"8.8.8"}) == (seven.markers, eight.markers)
         assert {f"{task['cwd']}/environment" for task in seven.tasks} == seven.prefixes
-        assert {str(tmp_path / "node" / packed_eight.pack.sha256)} == eight.prefixes
+        assert {str(tmp_path / "node" / packed_eight.home)} == eight.prefixes
         assert (False, False) == (seven.driver["marker"], eight.driver["marker"])
 
 

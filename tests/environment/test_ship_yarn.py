@@ -46,7 +46,7 @@ def test_the_launcher_serves_both_modes(yarn: SparkCluster, packed_eight: Packed
     """In client and in cluster mode the launcher runs one copy of the node, for the cluster's driver as well."""
     cache = NodeCache(folder=str(tmp_path / "node"))
     script = launcher_of(packed_eight, tmp_path, cache)
-    home = str(tmp_path / "node" / packed_eight.pack.sha256)
+    home = str(tmp_path / "node" / packed_eight.home)
 
     def settings(target: str):
         return settings_for(
