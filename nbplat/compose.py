@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from nbplat.demo.load import DemoReport
     from nbplat.engines import Engines
     from nbplat.environment.channel.request import ChannelReport, ChannelRequest
+    from nbplat.environment.check_against import Checker
     from nbplat.environment.environments import Environments
+    from nbplat.environment.lock_record import PlatformLock
     from nbplat.environment.packing.ports import PackTools
     from nbplat.environment.ports import Say
     from nbplat.sequence.sequences import Sequences
@@ -301,6 +303,29 @@ class Platform:
         from nbplat.environment.channel.make import make_channel
 
         return make_channel(request, MachineSources(), DiskChannel(request.folder), say)
+
+    @property
+    def environment_checker(self) -> Checker:
+        """Holds environments against machines, interpreters, archives and clusters."""
+        from nbplat.adapters.fsspec.depot import FsspecDepot
+        from nbplat.adapters.interpreter.probe import probe_interpreter
+        from nbplat.environment.archive_facts import read_manifest
+        from nbplat.environment.check_against import Checker
+        from nbplat.environment.store import Store
+
+        def locked(ref: EnvironmentRef) -> PlatformLock | None:
+            built = Store(self.config.home / "env").built(ref.key)
+            return built.lock if built is not None else None
+
+        return Checker(
+            probe=probe_interpreter,
+            find=self._built_environment,
+            lock_of=locked,
+            manifest=lambda archive: read_manifest(archive, FsspecDepot()),
+            cluster=lambda engine: self.engines.ask(engine),
+            this_python=sys.executable,
+            match_level=os.environ.get("RAY_DEFAULT_PYTHON_VERSION_MATCH_LEVEL", "patch"),
+        )
 
     @property
     def sequence_columns(self) -> SequenceColumns:
