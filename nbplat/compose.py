@@ -19,7 +19,7 @@ from nbplat.config import Config, load_config
 from nbplat.errors import InternalError, NotFound, SetupError
 from nbplat.job import END_STATES, Job, JobState, JobStore, Run, RunDraft, StepContext, Unit
 from nbplat.job.inline import work_inline
-from nbplat.terms import Files, content_hash, file_location
+from nbplat.terms import EnvironmentRef, Files, content_hash, file_location
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -142,7 +142,7 @@ class Platform:
             engine=self.engines.local,
             runners={"local": Pieces(LocalFarm(local_slots(cores, self.config.memory_bytes)))},
             engines=self.engines,
-            bodies=ChildBodies(self.config.home / "remote", self.config.python_seconds),
+            bodies=ChildBodies(self.config.home / "remote", self.config.python_seconds, self._built_environment),
             writer=StagedParquet(self.files, self._staged_root),
             splicer=ParquetSplicer(self.files),
             publisher=IcebergPublisher(self.catalog),
@@ -157,6 +157,13 @@ class Platform:
             prices=prices_of(self.config),
             audit_checks=self.config.audit,
         )
+
+    def _built_environment(self, name: str, key: str = "", project: str = "") -> EnvironmentRef:
+        """A built environment by name, or by its whole key; it counts as used then."""
+        from nbplat.environment.find import find_environment
+        from nbplat.environment.store import Store
+
+        return find_environment(Store(self.config.home / "env"), key or name, project=project, clock=self.clock)
 
     def _staged_root(self, table: str) -> str:
         """Folder of the staged files of a table's runs; on an object store one of this ledger's own.
@@ -317,6 +324,10 @@ class Platform:
 
     def run_step(self, context: StepContext) -> dict[str, Any]:
         """Do the work of one job."""
+        if context.job.kind.startswith("environment."):
+            from nbplat.environment.work import run_step
+
+            return run_step(self.environments, context)
         if context.job.kind.startswith(("backfill.", "sequence.")):
             owner = self.backfills if context.job.kind.startswith("backfill.") else self.sequences
             try:

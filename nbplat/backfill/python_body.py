@@ -65,6 +65,7 @@ class PythonBody:
         group_by: Columns whose groups are handed over whole, one group a call; empty: a batch may be cut anywhere.
         interpreter: Python that runs it; empty takes the one of the process that stages.
         env: Name of an environment, or a path, that wins over `interpreter`; empty when there is none.
+        project: Folder whose declaration the name means where several projects use one name; empty takes the newest.
         environment: The built environment that a name meant when the run was asked for; None for a path, for no
             environment and before it was looked up. Part of the identity: another build makes another run.
     """
@@ -78,6 +79,7 @@ class PythonBody:
     group_by: tuple[str, ...] = ()
     interpreter: str = ""
     env: str = ""
+    project: str = ""
     environment: EnvironmentRef | None = None
 
     @property
@@ -101,6 +103,7 @@ class PythonBody:
             "group_by": list(self.group_by),
             "interpreter": self.interpreter,
             "env": self.env,
+            **({"project": self.project} if self.project else {}),
             **({"environment": self.environment.record()} if self.environment is not None else {}),
         }
 
@@ -115,6 +118,7 @@ def parse_python(
     group_by: Sequence[str] = (),
     interpreter: str = "",
     env: str = "",
+    project: str = "",
     environment: Mapping[str, str] | None = None,
 ) -> PythonBody:
     """Parse and check a body without running it.
@@ -158,6 +162,7 @@ def parse_python(
         group_by=tuple(group_by),
         interpreter=interpreter,
         env=env,
+        project=project,
         environment=EnvironmentRef(**environment) if environment is not None else None,
     )
 

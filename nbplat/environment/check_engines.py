@@ -35,8 +35,8 @@ def check_spark(
             Finding(
                 "python",
                 ERROR,
-                f"{workers.who} {_verb(workers, 'run')} Python {workers.python} and {driver.who} runs {driver.python}: Spark refuses "
-                "another minor version at the first task",
+                f"{_runs(workers)} and {driver.who} runs {driver.python}: Spark refuses another minor version at "
+                "the first task",
                 ((driver.who, driver.python), (workers.who, workers.python)),
                 change(workers, f"python={minor(driver.python)}"),
             )
@@ -67,7 +67,7 @@ def _spark_floors(workers: Side, spark: str, pandas_udfs: bool) -> list[Finding]
             Finding(
                 "floor",
                 ERROR,
-                f"{workers.who} {_verb(workers, 'run')} Python {workers.python}, and Spark {spark or floors.spark} needs {floors.python}",
+                f"{_runs(workers)}, and Spark {spark or floors.spark} needs {floors.python}",
                 ((workers.who, workers.python), ("Spark", f">={floors.python}")),
                 change(workers, f"python>={floors.python}"),
             )
@@ -83,8 +83,7 @@ def _spark_floors(workers: Side, spark: str, pandas_udfs: bool) -> list[Finding]
                 Finding(
                     "floor",
                     ERROR if pandas_udfs else WARNING,
-                    f"{workers.who} {_verb(workers, 'have')} {f'{name} {found}' if found else f'no {name}'}, and pandas UDFs of Spark "
-                    f"{spark or floors.spark} need {least}",
+                    f"{_has(workers, name, found)}, and pandas UDFs of Spark {spark or floors.spark} need {least}",
                     ((workers.who, found or "none"), ("Spark", f">={least}")),
                     change(workers, f"{name}>={least}"),
                     name,
@@ -118,7 +117,7 @@ def check_ray(driver: Side, workers: Side, *, match_level: str = "patch") -> lis
             Finding(
                 "ray",
                 ERROR,
-                f"{driver.who} has ray {mine} and {workers.who} {_verb(workers, 'have')} {theirs}: Ray refuses to join",
+                f"{driver.who} has ray {mine} and {_has(workers, 'ray', theirs)}: Ray refuses to join",
                 ((driver.who, mine), (workers.who, theirs)),
                 change(workers if workers.name else driver, f"ray=={mine if workers.name else theirs}"),
                 "ray",
@@ -131,7 +130,7 @@ def check_ray(driver: Side, workers: Side, *, match_level: str = "patch") -> lis
             Finding(
                 "python",
                 ERROR if stops else WARNING,
-                f"{workers.who} {_verb(workers, 'run')} Python {workers.python} and {driver.who} runs {driver.python}: Ray "
+                f"{_runs(workers)} and {driver.who} runs {driver.python}: Ray "
                 + ("refuses to join" if stops else "warns of it"),
                 ((driver.who, driver.python), (workers.who, workers.python)),
                 change(workers, f"python={driver.python}")
@@ -230,8 +229,13 @@ def check_links(side: Side, target: str) -> list[Finding]:
     ]
 
 
-def _verb(side: Side, plural: str) -> str:
-    """``run`` of several workers, ``runs`` of one environment."""
-    if side.who.endswith("workers"):
-        return plural
-    return "has" if plural == "have" else f"{plural}s"
+def _runs(side: Side) -> str:
+    return f"{side.who} {'run' if _several(side) else 'runs'} Python {side.python}"
+
+
+def _has(side: Side, name: str, version: str) -> str:
+    return f"{side.who} {'have' if _several(side) else 'has'} {f'{name} {version}' if version else f'no {name}'}"
+
+
+def _several(side: Side) -> bool:
+    return side.who.endswith("workers")

@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol
 
 from nbplat.environment.lock_record import CondaPackage, PipPackage
 
-__all__ = ["Channel", "Conda", "Depot", "Installed", "Phase", "Pip", "Say"]
+__all__ = ["Channel", "Conda", "Depot", "Installed", "LocalDistribution", "Phase", "Pip", "Say"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,26 @@ class Phase:
     what: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class LocalDistribution:
+    """What a local package says of itself.
+
+    Attributes:
+        name: Normalised.
+        requires: Its requirements (PEP 508), those of its extras with their markers.
+        python: Versions of Python that it takes, ``>=3.10``; empty: any.
+        extras: Those that are installed, sorted.
+        known_extras: Those that it has.
+    """
+
+    name: str
+    version: str
+    requires: tuple[str, ...] = ()
+    python: str = ""
+    extras: tuple[str, ...] = ()
+    known_extras: tuple[str, ...] = ()
+
+
 Say = Callable[[Phase], None]
 
 
@@ -74,6 +94,9 @@ class Installed:
 
 class Conda(Protocol):
     """Solves and installs conda packages; each call works in a child process of its own."""
+
+    def virtual(self) -> Mapping[str, str]:
+        """What this machine offers, as conda names it: ``__glibc`` -> ``2.36``, ``__archspec`` -> ``x86_64_v3``."""
 
     def solve(
         self,
@@ -140,10 +163,18 @@ class Pip(Protocol):
         platform: str,
         *,
         offline: bool,
+        virtual: Mapping[str, str] = MappingProxyType({}),
+        local: Sequence[LocalDistribution] = (),
         prefer: Sequence[PipPackage] = (),
         say: Say,
     ) -> tuple[PipPackage, ...]:
         """Pin the requirements with hashes, under the versions that conda gives.
+
+        Args:
+            python: Full version.
+            virtual: What the machines offer: wheels are chosen for their glibc or macOS.
+            local: Local packages: what they require is pinned too, they themselves are not in the result.
+            prefer: An older lock's packages, kept where they still fit.
 
         Raises:
             RequestError: ``env.clobber`` when a requirement would put another version over a conda package (named);

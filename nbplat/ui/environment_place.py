@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nbplat.ui.desk import Desk
     from nbplat.ui.environment_desk import EnvironmentDesk
 
-__all__ = ["Declared", "Place", "declared_in", "find_declared"]
+__all__ = ["Declared", "Place", "declared_in", "find_declared", "maybe_declared"]
 
 
 class Place:
@@ -118,13 +118,8 @@ def declared_in(project: Path) -> dict[str, Path]:
     return {path.stem: path for path in definition_files(project / FOLDER)}
 
 
-def find_declared(
-    place: Place, word: str | None, *, body: str | None = None, file: str | None = None, needed: bool = True
-) -> Declared | None:
+def find_declared(place: Place, word: str | None, *, body: str | None = None, file: str | None = None) -> Declared:
     """The declaration that is meant: a cell's text, a file, a name in ``envs/``, or the only one there.
-
-    Args:
-        needed: False gives None where there is none.
 
     Raises:
         NotFound: ``env.unknown``: there is none of that name, or there are several.
@@ -142,10 +137,13 @@ def find_declared(
         return Declared(definition, body)
     path = _path(place, word, file)
     if path is None:
-        if not needed:
-            return None
         raise _unknown(place, word)
     return Declared(read_file(path), read_text(path), path)
+
+
+def maybe_declared(place: Place, word: str | None) -> Declared | None:
+    """The declaration that a word names; None where it names none."""
+    return None if _path(place, word, None) is None else find_declared(place, word)
 
 
 def _path(place: Place, word: str | None, file: str | None) -> Path | None:

@@ -44,9 +44,9 @@ def test_installed_environment_runs_from_its_own_folder(small_channel: SmallChan
     installed(small_channel, prefix, "python", "nbplat-marker 7.7.7", "prefixdemo", "greeter", "speller")
     program = (
         "import sys, ssl, sqlite3, ctypes, lzma, bz2, zlib, sysconfig, nbplat_marker;"
-        "print(sys.prefix, nbplat_marker.__version__, sysconfig.get_config_var('prefix'))"
+        "print(sys.prefix, nbplat_marker.__version__, sysconfig.get_config_var('prefix'), sys.version)"
     )
-    assert f"{prefix} 7.7.7 {prefix}\n" == run(prefix / "bin/python", "-c", program)
+    assert f"{prefix} 7.7.7 {prefix} {sys.version}\n" == run(prefix / "bin/python", "-c", program)
     assert [f"{prefix}/etc/demo.conf", f"root={prefix}"] == run(prefix / "bin/prefixdemo").split()
     assert f"shebang ok {prefix}\n" == run(prefix / "bin/demo.sh")
     assert f"hello from {prefix}\n" == run(prefix / "bin/greet")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,15 +28,18 @@ __all__ = ["ChildBodies", "FindEnvironment", "find_interpreter", "no_environment
 class FindEnvironment(Protocol):
     """Finds built environments."""
 
-    def __call__(self, name: str, key: str = "") -> EnvironmentRef:
+    def __call__(self, name: str, key: str = "", project: str = "") -> EnvironmentRef:
         """The newest build under a name, or the build with a key.
+
+        Args:
+            project: Folder whose declaration is meant where several projects use one name.
 
         Raises:
             NotFound: there is none.
         """
 
 
-def no_environments(name: str, key: str = "") -> EnvironmentRef:
+def no_environments(name: str, key: str = "", project: str = "") -> EnvironmentRef:
     """The environments of a platform that declares none.
 
     Raises:
@@ -69,9 +73,9 @@ class ChildBodies:
         self._environments = environments
         self._children = pool
 
-    def resolve(self, env: str) -> EnvironmentRef | None:
+    def resolve(self, env: str, project: str = "") -> EnvironmentRef | None:
         """See the port."""
-        return self._environments(env) if _is_name(env) else None
+        return self._environments(env, project=project) if _is_name(env) else None
 
     def settings(self, env: str, interpreter: str, environment: EnvironmentRef | None = None) -> dict[str, Any]:
         """Find the interpreter.
@@ -140,7 +144,7 @@ class ChildBodies:
                 fix=f"build it again from the same lock: nbplat env build {wanted.name}",
                 where=wanted.prefix,
             )
-        return found
+        return replace(wanted, prefix=found.prefix)
 
 
 def find_interpreter(env: str, interpreter: str) -> str:

@@ -41,8 +41,11 @@ class Engine(Protocol):
 class PythonBodies(Protocol):
     """Runs Python bodies in interpreters of their own, while a run is planned."""
 
-    def resolve(self, env: str) -> EnvironmentRef | None:
+    def resolve(self, env: str, project: str = "") -> EnvironmentRef | None:
         """The newest build of an environment; None for a path and for nothing.
+
+        Args:
+            project: Folder whose declaration is meant where several projects use one name.
 
         Raises NotFound for a name that nobody built.
         """

@@ -48,7 +48,7 @@ def choose(request: ChannelRequest, interpreter: Interpreter, sources: Sources) 
     else:
         chosen.distributions |= {(one.name, one.version): one for wheels in by_name.values() for one in wheels}
     here = [want for want in asked if holds(want.requirement.marker, interpreter.markers)]
-    _close(chosen, cellar, [(cellar.find(want), frozenset(want.requirement.extras)) for want in here])
+    _close(chosen, cellar, request.without, [(cellar.find(want), frozenset(want.requirement.extras)) for want in here])
     return chosen
 
 
@@ -118,11 +118,14 @@ class _Cellar:
         return best
 
 
-def _close(chosen: Chosen, cellar: _Cellar, todo: list[tuple[Distribution, frozenset[str]]]) -> None:
+def _close(
+    chosen: Chosen, cellar: _Cellar, without: Sequence[str], todo: list[tuple[Distribution, frozenset[str]]]
+) -> None:
     """Take these and all that they need."""
     from packaging.requirements import Requirement
 
     seen: set[tuple[str, frozenset[str]]] = set()
+    left_out = {conda_name(one) for one in without}
     while todo:
         one, extras = todo.pop()
         if (one.name, extras) in seen:
@@ -134,5 +137,5 @@ def _close(chosen: Chosen, cellar: _Cellar, todo: list[tuple[Distribution, froze
             if not holds(requirement.marker, cellar.interpreter.markers, extras):
                 continue
             name = conda_name(requirement.name)
-            if (found := cellar.any(name)) is not None:
+            if name not in left_out and (found := cellar.any(name)) is not None:
                 todo.append((found, frozenset(requirement.extras)))

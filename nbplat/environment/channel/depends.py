@@ -116,12 +116,16 @@ def _versions(requirement: Requirement) -> str:
 
 
 def _conda_clause(operator: str, version: str) -> str:
-    """One clause of PEP 440 as conda writes it."""
-    if operator == "===":
-        return f"=={version}"
-    if operator == "==" and version.endswith(".*"):
-        return version
-    return f"{operator}{version}"
+    """One clause of PEP 440 as conda writes it; versions without leading zeros, as conda's indexes spell them."""
+    from packaging.version import InvalidVersion, Version
+
+    if version.endswith(".*"):
+        return version if operator == "==" else f"{operator}{version}"
+    try:
+        version = str(Version(version))
+    except InvalidVersion:  # After === every text may stand.
+        operator = "=="
+    return f"{'==' if operator == '===' else operator}{version}"
 
 
 def _joined(clauses: list[str]) -> str:

@@ -66,7 +66,7 @@ def _planned(
         yield package, files, _fingerprint(package, content), str(interpreter.base)
     chosen = choose(request, interpreter, sources)
     for _, one in sorted(chosen.distributions.items()):
-        package, files, needs = conda_package(one, interpreter, chosen.requires_of)
+        package, files, needs = conda_package(one, interpreter, chosen.requires_of, request.without)
         notes += [f"{one.name} asks for {extra}, whose needs are not known here" for extra in needs.unknown_extras]
         yield package, files, _fingerprint(package, one.fingerprint), one.source
 
@@ -110,7 +110,8 @@ def _unmet(packages: list[ChannelPackage]) -> Iterator[str]:
             if not name.startswith("__") and name not in here:
                 lacking.setdefault(name, set()).add(one.name)
     for name, askers in sorted(lacking.items()):
-        yield f"{name}, which {', '.join(sorted(askers))} needs, is not in this channel: add it or use a second one"
+        who = ", ".join(sorted(askers))
+        yield f"{name}, which {who} needs, is not in this channel: add it, use a second channel, or --without {name}"
 
 
 def _libraries(added: list[ChannelPackage]) -> Iterator[str]:

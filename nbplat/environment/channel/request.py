@@ -21,6 +21,7 @@ class ChannelRequest:
         wheels: Folders of wheels, or wheels.
         requirements: A requirements file: only what it names, with all that that needs, is taken from the wheels and
             from what is installed. Empty: none.
+        without: Needs to leave out of every package, by name: what does not work without them is known to the asker.
         remove: Packages to take out first: ``NAME`` or ``NAME=VERSION``.
     """
 
@@ -29,6 +30,7 @@ class ChannelRequest:
     installed: tuple[str, ...] = ()
     wheels: tuple[str, ...] = ()
     requirements: str = ""
+    without: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
 
 

@@ -60,7 +60,6 @@ def _edited(call: Call, edit: Callable[..., Edit]) -> Result:
     if not things.any:
         raise RequestError("usage.arguments", "nothing is named", fix="name packages, or give --pip, --channel, …")
     found = find_declared(Place(), call.options.environment)
-    assert found is not None  # noqa: S101 - it is needed
     assert found.path is not None  # noqa: S101 - a line has no body
     done = edit(found.text, things, name=found.path.stem, folder=found.definition.folder)
     if done.changes:
