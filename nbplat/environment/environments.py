@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     from nbplat.environment.definition import Definition
     from nbplat.environment.gc import Sweeping
     from nbplat.environment.kernel import KernelSpec
+    from nbplat.environment.launcher import NodeCache
     from nbplat.environment.lock_record import Lock
     from nbplat.environment.pack_record import Pack
     from nbplat.environment.packing.ports import PackTools
     from nbplat.environment.settings import Settings
-    from nbplat.environment.ship import Shipped
+    from nbplat.environment.shipped import Shipped
     from nbplat.environment.usage import ListedEnvironment, StoreUsage
     from nbplat.environment.verify import VerifyReport
     from nbplat.job import JobStore
@@ -242,18 +243,24 @@ class Environments:
 
         return push(pack, uri, self.depot, say=say)
 
-    def conf(self, ref: EnvironmentRef, target: str, *, way: str = "", at: str = "", node_cache: str = "") -> Settings:
-        """The settings that run an environment somewhere; see `nbplat.environment.targets.settings_for`.
+    def pull(self, uri: str, *, name: str = "", project: str = "", say: Say) -> EnvironmentRef:
+        """Have the environment of an archive here; see `nbplat.environment.pull.pull`."""
+        from nbplat.environment.pull import pull
+
+        return pull(uri, self.store, self.depot, self.clock, name=name, project=project, say=say)
+
+    def conf(
+        self, ref: EnvironmentRef, target: str, *, way: str = "", at: str = "", cache: NodeCache | None = None
+    ) -> Settings:
+        """The settings that run an environment somewhere; see `nbplat.environment.conf.conf`.
 
         Args:
-            at: URI of its archive; empty: it was not pushed.
+            at: URI of its archive; empty takes the newest one in the store.
+            cache: What a launcher does on the nodes.
         """
-        from nbplat.environment.ship import shipped_at
-        from nbplat.environment.targets import Asked, settings_for
+        from nbplat.environment.conf import conf
 
-        archive = shipped_at(at, self.depot) if at else None
-        launcher = archive.launcher if archive is not None else ""
-        return settings_for(Asked(ref, target, way, archive, launcher, node_cache=node_cache))
+        return conf(ref, target, self.store, self.depot, way=way, at=at, cache=cache)
 
     def check(self, ref: EnvironmentRef, against: str = "", *, spark: str = "", ray: str = "") -> CheckReport:
         """Hold an environment against something; see `nbplat.environment.check_against.Checker.check`."""

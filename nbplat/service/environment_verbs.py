@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from nbplat.environment.launcher import NodeCache
 from nbplat.environment.states import KIND, EnvironmentStep, queue
 from nbplat.service.records import job_record, run_record
 
@@ -53,7 +54,7 @@ class Asked:
         options: Of an archive: ``format``, ``target``, ``slim``, ``pyc``, ``level``.
         uri: Where an archive is pushed to, or lies.
         called: Name that a pulled environment is kept under; empty: that of its manifest.
-        target, way, node_cache: Of settings.
+        target, way, node_cache, fetch: Of settings.
         against: What it is checked against; empty: the machine.
         spark, ray: Versions that it is checked for; empty: those that it declares.
         older_than_s: Sweep also what is only kept for its name and was not used for so long; None keeps it.
@@ -83,6 +84,7 @@ class Asked:
     target: str = ""
     way: str = ""
     node_cache: str = ""
+    fetch: str = ""
     against: str = ""
     spark: str = ""
     ray: str = ""
@@ -156,7 +158,8 @@ def seen(environments: Environments, asked: Asked) -> dict[str, Any]:
 def conf(environments: Environments, asked: Asked) -> dict[str, Any]:
     """The settings of an environment for a target, as a record."""
     ref = environments.find(asked.environment, project=asked.folder, platform=asked.platform)
-    return environments.conf(ref, asked.target, way=asked.way, at=asked.uri, node_cache=asked.node_cache).record()
+    cache = NodeCache(folder=asked.node_cache, fetch=asked.fetch)
+    return environments.conf(ref, asked.target, way=asked.way, at=asked.uri, cache=cache).record()
 
 
 def check(environments: Environments, asked: Asked) -> dict[str, Any]:
