@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from nbplat.environment.ports import Say
     from nbplat.sequence.sequences import Sequences
     from nbplat.training.ports import ModelKit, SequenceColumns, TrainingSource
+    from nbplat.worker_environments import WorkerEnvironments
 
 __all__ = ["Platform", "open_platform"]
 
@@ -115,6 +116,21 @@ class Platform:
             self.config,
             DuckDBEngine(**self._settings),
             lambda pin, folder: write_pinned(self.catalog, pin, folder),
+            self._worker_environments,
+        )
+
+    @property
+    def _worker_environments(self) -> WorkerEnvironments:
+        from nbplat.adapters.fsspec.depot import FsspecDepot
+        from nbplat.adapters.iceberg.catalog import storage_options
+        from nbplat.environment.store import Store
+        from nbplat.worker_environments import WorkerEnvironments
+
+        return WorkerEnvironments(
+            self.config,
+            lambda: Store(self.config.home / "env"),
+            lambda: FsspecDepot(lambda location: storage_options(self.catalog, location)),
+            lambda: self.environment_checker,
         )
 
     @property
