@@ -39,7 +39,7 @@ def run_step(environments: Environments, context: StepContext) -> dict[str, Any]
         raise InternalError("job.kind", f"no step is called {job.kind!r}", fix="a newer nbplat queued it: upgrade")
     say = PhaseReport(SHARES[job.kind], context.report.progress, context.report.log, environments.clock)
     done = step(_Work(environments, context, say))
-    say.end()
+    say.finish()
     return done
 
 
