@@ -26,8 +26,8 @@ SHARES: Mapping[str, Mapping[str, int]] = {
         "check": 100,
     },
     "environment.pack": {"pack": 1000},
-    "environment.push": {"pack": 500, "push": 500},
-    "environment.pull": {"pull": 600, "unpack": 400},
+    "environment.push": {"pack": 400, "check": 50, "push": 400, "verify": 150},
+    "environment.pull": {"pull": 500, "unpack": 400, "check": 100},
 }
 """What part of a job, in thousandths, each phase is taken for; one that is not here adds nothing."""
 

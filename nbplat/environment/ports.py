@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol
 
 from nbplat.environment.lock_record import CondaPackage, PipPackage
 
-__all__ = ["Channel", "Conda", "Depot", "Installed", "Phase", "Pip", "Say"]
+__all__ = ["Channel", "Conda", "Depot", "Installed", "LocalDistribution", "Phase", "Pip", "Say"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,26 @@ class Phase:
     total: int = 0
     unit: str = "B"
     what: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalDistribution:
+    """What a local package says of itself.
+
+    Attributes:
+        name: Normalised.
+        requires: Its requirements (PEP 508), those of its extras with their markers.
+        python: Versions of Python that it takes, ``>=3.10``; empty: any.
+        extras: Those that are installed, sorted.
+        known_extras: Those that it has.
+    """
+
+    name: str
+    version: str
+    requires: tuple[str, ...] = ()
+    python: str = ""
+    extras: tuple[str, ...] = ()
+    known_extras: tuple[str, ...] = ()
 
 
 Say = Callable[[Phase], None]
@@ -144,7 +164,7 @@ class Pip(Protocol):
         *,
         offline: bool,
         virtual: Mapping[str, str] = MappingProxyType({}),
-        provided: Mapping[str, str] = MappingProxyType({}),
+        local: Sequence[LocalDistribution] = (),
         prefer: Sequence[PipPackage] = (),
         say: Say,
     ) -> tuple[PipPackage, ...]:
@@ -153,7 +173,7 @@ class Pip(Protocol):
         Args:
             python: Full version.
             virtual: What the machines offer: wheels are chosen for their glibc or macOS.
-            provided: More distributions that will be there, normalised name -> version: local packages.
+            local: Local packages: what they require is pinned too, they themselves are not in the result.
             prefer: An older lock's packages, kept where they still fit.
 
         Raises:

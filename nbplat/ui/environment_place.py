@@ -171,4 +171,4 @@ def _unknown(place: Place, word: str | None) -> NotFound:
 
 
 def _folder(channel: str) -> bool:
-    return "://" not in channel and channel.startswith((".", "/", "~")) or channel.startswith("file:")
+    return ("://" not in channel and channel.startswith((".", "/", "~"))) or channel.startswith("file:")

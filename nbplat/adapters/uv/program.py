@@ -10,7 +10,7 @@ from nbplat.adapters.uv import install as installing
 from nbplat.adapters.uv.resolve import Wanted, resolve
 from nbplat.environment.distributions import distributions_of
 from nbplat.environment.lock_record import CondaPackage, PipPackage
-from nbplat.environment.ports import Say
+from nbplat.environment.ports import LocalDistribution, Say
 
 __all__ = ["UvPip"]
 
@@ -31,16 +31,15 @@ class UvPip:
         *,
         offline: bool,
         virtual: Mapping[str, str] = MappingProxyType({}),
-        provided: Mapping[str, str] = MappingProxyType({}),
+        local: Sequence[LocalDistribution] = (),
         prefer: Sequence[PipPackage] = (),
         say: Say,
     ) -> tuple[PipPackage, ...]:
         """See `ports.Pip.resolve`."""
-        of_conda = distributions_of(conda)
         wanted = Wanted(
             requirements=tuple(requirements),
-            provided={**of_conda, **provided},
-            conda=frozenset(of_conda),
+            conda=distributions_of(conda),
+            local=tuple(local),
             python=python,
             platform=platform,
             virtual=virtual,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -22,7 +22,7 @@ def preferences(packages: Iterable[PipPackage], python: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def packages_of(text: str, python: str, target: Target, *, without: Mapping[str, str]) -> tuple[PipPackage, ...]:
+def packages_of(text: str, python: str, target: Target, *, without: Collection[str]) -> tuple[PipPackage, ...]:
     """The packages of a ``pylock.toml``, each with the one file that is installed on the target.
 
     Args:
