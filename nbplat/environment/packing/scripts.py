@@ -11,7 +11,7 @@ from pathlib import Path
 from nbplat.environment.packing.files import PackedFile
 from nbplat.errors import DataError
 
-__all__ = ["entry_point", "entry_points_of", "python_link", "portable_script"]
+__all__ = ["entry_point", "entry_points_of", "portable_script", "python_link"]
 
 # A shell reads line 2 as an exec; Python reads lines 2 and 3 as a string that nobody uses.
 _HERE = '"$(dirname -- "$(realpath -- "$0" 2>/dev/null || printf %s "$0")")"'
@@ -29,7 +29,8 @@ if __name__ == "__main__":
 _SHEBANG = re.compile(rb"#!\s*(?P<path>[^\s]+)/(?P<python>python[0-9.]*)(?P<arguments>( [^\n]*)?)\r?\n")
 # What installers write where a path is too long for a shebang line.
 _EXEC = re.compile(
-    rb"#!/bin/sh\n'''exec' \"?'?(?P<path>[^\n\"']+?)/(?P<python>python[0-9.]*)'?\"?(?P<arguments>( -[^\s\"]+)*) \"\$0\" \"\$@\"\s*"
+    rb"#!/bin/sh\n'''exec' \"?'?(?P<path>[^\n\"']+?)/(?P<python>python[0-9.]*)'?\"?"
+    rb"(?P<arguments>( -[^\s\"]+)*) \"\$0\" \"\$@\"\s*"
     rb"(\n' '''|#''')\n"
 )
 _WRITTEN = re.compile(r"^from (?P<module>[\w.]+) import (?P<attribute>\w+)\s*$", re.MULTILINE)
