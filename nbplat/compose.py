@@ -30,9 +30,12 @@ if TYPE_CHECKING:
     from nbplat.backfill.spec import BackfillSpec
     from nbplat.demo.load import DemoReport
     from nbplat.engines import Engines
+    from nbplat.environment.channel.request import ChannelReport, ChannelRequest
     from nbplat.environment.check_against import Checker
     from nbplat.environment.environments import Environments
     from nbplat.environment.lock_record import PlatformLock
+    from nbplat.environment.packing.ports import PackTools
+    from nbplat.environment.ports import Say
     from nbplat.sequence.sequences import Sequences
     from nbplat.training.ports import ModelKit, SequenceColumns, TrainingSource
     from nbplat.worker_environments import WorkerEnvironments
@@ -280,9 +283,42 @@ class Platform:
     @property
     def environments(self) -> Environments:
         """Python environments: declared, locked, built, packed and shipped."""
+        from nbplat.adapters.conda.library import RattlerConda
+        from nbplat.adapters.fsspec.depot import FsspecDepot
+        from nbplat.adapters.iceberg.catalog import storage_options
+        from nbplat.adapters.uv.program import UvPip
+        from nbplat.environment.channels import read_channel_rules
         from nbplat.environment.environments import Environments
+        from nbplat.environment.store import Store
 
-        return Environments(ledger=self.store, root=self.config.home / "env")
+        root = self.config.home / "env"
+        rules = read_channel_rules(self.config.env_channels_file)
+        return Environments(
+            ledger=self.store,
+            clock=self.clock,
+            store=Store(root),
+            channels=rules,
+            conda=RattlerConda(root / "repodata", rules.logins),
+            pip=UvPip(),
+            depot=FsspecDepot(lambda location: storage_options(self.catalog, location)),
+            tools=self._pack_tools,
+            checker=lambda: self.environment_checker,
+        )
+
+    def _pack_tools(self, format: str, level: int) -> PackTools:
+        from nbplat.adapters.archive.codecs import archive_codec
+        from nbplat.adapters.interpreter.compile_modules import compile_modules
+        from nbplat.environment.packing.ports import PackTools
+
+        return PackTools(archive_codec(format, level), compile_modules)
+
+    def make_channel(self, request: ChannelRequest, say: Say) -> ChannelReport:
+        """Make a conda channel; see `nbplat.environment.channel.make.make_channel`."""
+        from nbplat.adapters.conda.channel.folder import DiskChannel
+        from nbplat.adapters.conda.channel.sources import MachineSources
+        from nbplat.environment.channel.make import make_channel
+
+        return make_channel(request, MachineSources(), DiskChannel(request.folder), say)
 
     @property
     def environment_checker(self) -> Checker:

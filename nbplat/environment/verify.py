@@ -248,7 +248,7 @@ def _lost_records(prefix: Path, built: Built) -> Iterator[Damage]:
 def _added(prefix: Path, built: Built) -> Iterator[Damage]:
     """Distributions that nobody locked."""
     of_conda = {name for _, name, _ in _conda_files(prefix)}
-    locked = {_plain(one.name) for one in (*built.lock.pip, *built.lock.local)}
+    locked = {_plain(one.name) for one in built.lock.pip} | {_plain(one.name) for one in built.lock.local}
     for info in sorted(prefix.glob("lib/python*/site-packages/*.dist-info")):
         name = info.relative_to(prefix).as_posix()
         if f"{name}/METADATA" not in of_conda and _plain(info.name.split("-")[0]) not in locked:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nbplat.ui.nouns.environment_options import (
     ARCHIVE,
     BUILT,
@@ -84,7 +86,14 @@ _LONG = (
             Option(
                 "check", ("--check",), "flag", "only say whether the lock is up to date; exit code 2 when it is not"
             ),
-            Option("upgrade", ("--upgrade", "-U"), "flag", "take the newest packages, not those of the old lock"),
+            Option("upgrade", ("--upgrade", "-U"), "flag", "take the newest of everything, not what the old lock has"),
+            Option(
+                "upgrade_package",
+                ("--upgrade-package", "-P"),
+                help="take the newest of this package and of what it needs",
+                metavar="PACKAGE",
+                repeatable=True,
+            ),
             OFFLINE,
             DRY_RUN,
             WAIT,
@@ -237,8 +246,7 @@ _STORE = (
                 "older_than",
                 ("--older-than",),
                 "age",
-                "only what was not used for so long",
-                default="30d",
+                "also what is only kept for its name and was not used for so long",
                 metavar="AGE",
             ),
             YES,
@@ -249,7 +257,7 @@ _STORE = (
         "verify",
         "Hold what is built against its lock, byte for byte",
         (Option("repair", ("--repair",), "flag", "mend what is wrong from the package cache and the channels"), JSON),
-        (BUILT,),
+        (replace(BUILT, help="one environment; left out, all"),),
     ),
     Verb(
         "channel",
@@ -262,7 +270,22 @@ _STORE = (
                 metavar="NAME",
                 repeatable=True,
             ),
-            Option("wheels", ("--wheels",), "path", "a folder of wheels to take", metavar="FOLDER", repeatable=True),
+            Option("wheels", ("--wheels",), "path", "a folder of wheels, or a wheel", metavar="PATH", repeatable=True),
+            Option(
+                "requirements",
+                ("--requirements",),
+                "path",
+                "take only what this requirements file names, with what that needs",
+                metavar="FILE",
+            ),
+            Option(
+                "python",
+                ("--python",),
+                help="the interpreter to package: running, its path, or none",
+                default="running",
+                metavar="PYTHON",
+            ),
+            Option("remove", ("--remove",), help="take a package out first: NAME or NAME=VERSION", repeatable=True),
             JSON,
         ),
         (
