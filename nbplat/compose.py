@@ -320,6 +320,12 @@ class Platform:
 
         return make_channel(request, MachineSources(), DiskChannel(request.folder), say)
 
+    def check_channel(self, folder: Path, say: Say) -> list[str]:
+        """What is wrong with a conda channel; see `nbplat.adapters.conda.channel.check.check_channel`."""
+        from nbplat.adapters.conda.channel.check import check_channel
+
+        return check_channel(folder.expanduser().absolute(), say)
+
     @property
     def environment_checker(self) -> Checker:
         """Holds environments against machines, interpreters, archives and clusters."""
