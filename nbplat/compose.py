@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from nbplat.environment.ports import Say
     from nbplat.sequence.sequences import Sequences
     from nbplat.training.ports import ModelKit, SequenceColumns, TrainingSource
+    from nbplat.worker_environments import WorkerEnvironments
 
 __all__ = ["Platform", "open_platform"]
 
@@ -115,6 +116,21 @@ class Platform:
             self.config,
             DuckDBEngine(**self._settings),
             lambda pin, folder: write_pinned(self.catalog, pin, folder),
+            self._worker_environments,
+        )
+
+    @property
+    def _worker_environments(self) -> WorkerEnvironments:
+        from nbplat.adapters.fsspec.depot import FsspecDepot
+        from nbplat.adapters.iceberg.catalog import storage_options
+        from nbplat.environment.store import Store
+        from nbplat.worker_environments import WorkerEnvironments
+
+        return WorkerEnvironments(
+            self.config,
+            lambda: Store(self.config.home / "env"),
+            lambda: FsspecDepot(lambda location: storage_options(self.catalog, location)),
+            lambda: self.environment_checker,
         )
 
     @property
@@ -303,6 +319,12 @@ class Platform:
         from nbplat.environment.channel.make import make_channel
 
         return make_channel(request, MachineSources(), DiskChannel(request.folder), say)
+
+    def check_channel(self, folder: Path, say: Say) -> list[str]:
+        """What is wrong with a conda channel; see `nbplat.adapters.conda.channel.check.check_channel`."""
+        from nbplat.adapters.conda.channel.check import check_channel
+
+        return check_channel(folder.expanduser().absolute(), say)
 
     @property
     def environment_checker(self) -> Checker:

@@ -193,12 +193,12 @@ def test_snapshots_tell_name_key_and_lock_of_the_environment(lake: Lake, small_c
 
 def test_two_projects_may_call_two_environments_by_one_name(shop: Lake, small_channel: SmallChannel) -> None:
     """The project that the cell is in decides; without one the newest does."""
-    for project, version in (("/work/a", "7.7.7"), ("/work/b", "8.8.8")):
+    for project, version in (("/projects/a", "7.7.7"), ("/projects/b", "8.8.8")):
         lock = lock_small(small_channel, "python", f"nbplat-marker =={version}", "prefixdemo", name="shared")
         tools = small_tools(small_channel, shop.home / "env")
         made = build(lock, "", tools, folder=shop.home, project=project, say=unsaid).ref
         link_packages(Path(made.prefix), "numpy", "pyarrow")
-    for project, key in (("/work/a", 7.0), ("/work/b", 8.0), ("", 8.0)):
+    for project, key in (("/projects/a", 7.0), ("/projects/b", 8.0), ("", 8.0)):
         python = {"source": MARKED, "env": "shared", "project": project}
         run = shop.stage(f"of_{project[-1:] or 'none'}", "", ORDERS, python=python, keys=("id",))
         assert {key} == set(shop.staged(run)["f"])

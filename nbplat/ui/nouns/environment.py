@@ -6,6 +6,7 @@ from nbplat.ui.nouns.environment_options import (
     ARCHIVE,
     BUILT,
     CHANNEL,
+    CHANNEL_MAKING,
     DECLARED,
     LOCAL,
     OFFLINE,
@@ -261,38 +262,15 @@ _STORE = (
     ),
     Verb(
         "channel",
-        "Make a conda channel from this Python and from wheels, for sites without a network",
+        "Make a conda channel of this Python, of installed packages and of wheels, for sites without a network",
+        CHANNEL_MAKING,
         (
             Option(
-                "packages",
-                ("--package",),
-                help="an installed distribution to take, with what it needs",
-                metavar="NAME",
-                repeatable=True,
+                "action", help="make it or add to it, or verify every byte", required=True, choices=("make", "verify")
             ),
-            Option("wheels", ("--wheels",), "path", "a folder of wheels, or a wheel", metavar="PATH", repeatable=True),
-            Option(
-                "requirements",
-                ("--requirements",),
-                "path",
-                "take only what this requirements file names, with what that needs",
-                metavar="FILE",
-            ),
-            Option(
-                "python",
-                ("--python",),
-                help="the interpreter to package: running, its path, or none",
-                default="running",
-                metavar="PYTHON",
-            ),
-            Option("remove", ("--remove",), help="take a package out first: NAME or NAME=VERSION", repeatable=True),
-            JSON,
+            Option("folder", help="the channel's folder", required=True, metavar="FOLDER"),
         ),
-        (
-            Option("action", help="make", required=True, choices=("make",)),
-            Option("folder", help="where the channel is made, or added to", required=True, metavar="FOLDER"),
-        ),
-        example="nbplat env channel make ./channel --package numpy --wheels ./wheels",
+        example="nbplat env channel make ./channel --installed pandas --installed pyarrow --wheels ./wheels",
     ),
 )
 
