@@ -31,6 +31,7 @@ from nbplat.backfill.ports import (
     Tables,
 )
 from nbplat.backfill.promote import schema_change
+from nbplat.backfill.python_body import PythonBody
 from nbplat.backfill.reach import Reach
 from nbplat.backfill.settle import queue_step
 from nbplat.backfill.spec import BackfillSpec
@@ -109,6 +110,7 @@ class Backfills:
             NbplatError: everything that can be wrong with the request (see `build_plan`), doubled
                 keys in the table, and a body that fails on the sample.
         """
+        spec = self._built(spec)
         plan = build_plan(
             spec,
             self.tables,
@@ -148,6 +150,7 @@ class Backfills:
         Args:
             max_cost: Refuse a new run that costs more at the configured prices; None allows any cost.
         """
+        spec = self._built(spec)
         live = None if force_new else self._live_run(spec)
         if live is not None:
             return self._attach(live, owner)
@@ -383,6 +386,19 @@ class Backfills:
             for each in self.store.units(stage_scope(run.id))
             if each.state is UnitState.FAILED and each.id in units
         ]
+
+    def _built(self, spec: BackfillSpec) -> BackfillSpec:
+        """The request with the very build that its environment's name means now; another build is another run.
+
+        An extension brings the build of the run that it extends.
+
+        Raises:
+            NotFound: ``env.unknown``.
+        """
+        body = spec.body
+        if not isinstance(body, PythonBody) or not body.env or body.environment is not None:
+            return spec
+        return replace(spec, body=replace(body, environment=self.bodies.resolve(body.env, body.project), project=""))
 
     def _attach(self, run: Run, owner: str) -> Submission:
         plan = BackfillPlan.from_record(run.plan)

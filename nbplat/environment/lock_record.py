@@ -50,6 +50,8 @@ class PipPackage:
         hashes: ``sha256:…`` of every file that may be installed for it, sorted.
         marker: When it is wanted; empty: always.
         extras: Sorted.
+        file: Name of the one file that is installed: a wheel where there is one, else the source archive.
+        size: Its bytes; 0 where the index does not say.
     """
 
     name: str
@@ -57,6 +59,8 @@ class PipPackage:
     hashes: tuple[str, ...]
     marker: str = ""
     extras: tuple[str, ...] = ()
+    file: str = ""
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from nbplat.environment.lock_record import CondaPackage, PipPackage
 
-__all__ = ["Channel", "Conda", "Installed", "Phase", "Pip", "Say"]
+__all__ = ["Channel", "Conda", "Depot", "Installed", "LocalDistribution", "Phase", "Pip", "Say"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,26 @@ class Phase:
     what: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class LocalDistribution:
+    """What a local package says of itself.
+
+    Attributes:
+        name: Normalised.
+        requires: Its requirements (PEP 508), those of its extras with their markers.
+        python: Versions of Python that it takes, ``>=3.10``; empty: any.
+        extras: Those that are installed, sorted.
+        known_extras: Those that it has.
+    """
+
+    name: str
+    version: str
+    requires: tuple[str, ...] = ()
+    python: str = ""
+    extras: tuple[str, ...] = ()
+    known_extras: tuple[str, ...] = ()
+
+
 Say = Callable[[Phase], None]
 
 
@@ -74,6 +94,9 @@ class Installed:
 
 class Conda(Protocol):
     """Solves and installs conda packages; each call works in a child process of its own."""
+
+    def virtual(self) -> Mapping[str, str]:
+        """What this machine offers, as conda names it: ``__glibc`` -> ``2.36``, ``__archspec`` -> ``x86_64_v3``."""
 
     def solve(
         self,
@@ -140,10 +163,18 @@ class Pip(Protocol):
         platform: str,
         *,
         offline: bool,
+        virtual: Mapping[str, str] = MappingProxyType({}),
+        local: Sequence[LocalDistribution] = (),
         prefer: Sequence[PipPackage] = (),
         say: Say,
     ) -> tuple[PipPackage, ...]:
         """Pin the requirements with hashes, under the versions that conda gives.
+
+        Args:
+            python: Full version.
+            virtual: What the machines offer: wheels are chosen for their glibc or macOS.
+            local: Local packages: what they require is pinned too, they themselves are not in the result.
+            prefer: An older lock's packages, kept where they still fit.
 
         Raises:
             RequestError: ``env.clobber`` when a requirement would put another version over a conda package (named);
@@ -168,3 +199,43 @@ class Pip(Protocol):
 
     def install_wheels(self, wheels: Sequence[Path], python: Path, *, say: Say) -> None:
         """Install built wheels without their dependencies, which the lock holds already."""
+
+
+class Depot(Protocol):
+    """Places that archives are shipped to, by URI: a folder, a bucket, an HTTP server (read only).
+
+    Raises:
+        RequestError: ``env.location``: a scheme that cannot be opened, or that is read only and was to be written.
+        SetupError: ``env.location``: the package for a scheme is not installed; ``storage.denied``, ``env.readonly``,
+            ``disk.full``.
+        RemoteError: ``storage.failed``.
+    """
+
+    def mark(self, uri: str) -> str:
+        """What changes when the file at `uri` changes (size, time, the store's own tag); empty when there is none."""
+
+    def written_s(self, uri: str) -> float:
+        """When a file was last written, by the store's clock, in seconds since the epoch; 0 where it does not say."""
+
+    def size(self, uri: str) -> int | None:
+        """Bytes of a file; None when there is none."""
+
+    def open(self, uri: str) -> BinaryIO:
+        """Open a file for reading.
+
+        Raises:
+            NotFound: ``env.shipped``: there is none.
+        """
+
+    def write(self, uri: str, content: bytes) -> None:
+        """Write a small file, whole or not at all; one that is there is replaced."""
+
+    def upload(self, source: Path, uri: str, say: Callable[[int], None]) -> None:
+        """Copy a file to where nobody sees it before it is whole, in parts where the store knows parts.
+
+        Args:
+            say: Told the bytes that are sent so far.
+        """
+
+    def names(self, uri: str) -> tuple[str, ...]:
+        """Names of the files in a folder, sorted; none when there is no such folder or it cannot be listed."""

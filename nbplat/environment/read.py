@@ -16,7 +16,7 @@ from nbplat.environment.platforms import PLATFORMS, VIRTUAL
 from nbplat.environment.requirement import RequirementError, parse_requirement, requirement_name
 from nbplat.errors import RequestError, did_you_mean
 
-__all__ = ["NOUN", "check_name", "fault", "read_definition"]
+__all__ = ["DEFAULT_CHANNEL", "NOUN", "check_name", "fault", "parse_local", "read_definition"]
 
 NOUN = "env"
 DEFAULT_CHANNEL = "conda-forge"
@@ -131,8 +131,9 @@ def _channels(read: Reading, keys: _Keys) -> tuple[str, ...]:
 
 
 def _dependencies(read: Reading, node: Node, channels: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    if node.kind != "list":
-        raise fault("shape", f"dependencies: {node.shown} is no list", "write a list: [python=3.11, numpy]", node.place)
+    if node.kind != "list" or not node.value:
+        what = "is no list" if node.kind != "list" else "is empty"
+        raise fault("shape", f"dependencies: {node.shown} {what}", "write a list: [python=3.11, numpy]", node.place)
     specs: dict[str, tuple[MatchSpec, str]] = {}
     pip: tuple[str, ...] | None = None
     pip_place = ""
@@ -255,14 +256,21 @@ def _local(read: Reading, ours: _Keys) -> tuple[LocalPackage, ...]:
             extras = read.texts(keys["extras"].node, (*path, "extras"), "an extra") if "extras" in keys else ()
         else:
             text = read.text(item, path, "a folder or a wheel")
-            text, _, named = text.partition("[")
-            extras = tuple(each.strip() for each in named.rstrip("] ").split(",") if each.strip())
+            text, extras = parse_local(text).path, parse_local(text).extras
         if "://" in text:
             raise fault("local", f"nbplat.local: {text!r} is an address", "name a folder or a wheel", item.place)
         if text in {each.path for each in found}:
             raise fault("twice", f"nbplat.local names {text!r} twice", "keep one of the two", item.place)
         found.append(LocalPackage(text.strip(), tuple(sorted(extras))))
     return tuple(found)
+
+
+def parse_local(text: str) -> LocalPackage:
+    """``./ranker[gpu,serve]``."""
+    path, _, extras = text.strip().partition("[")
+    return LocalPackage(
+        path.strip(), tuple(sorted(each.strip() for each in extras.rstrip("] ").split(",") if each.strip()))
+    )
 
 
 def _targets(read: Reading, ours: _Keys) -> Targets:

@@ -14,7 +14,7 @@ from nbplat.service.auth import Gate
 from nbplat.service.discovery import version
 from nbplat.service.platform import Platform
 from nbplat.service.replies import answer_errors
-from nbplat.service.routes import about, backfills, frames, iceberg, jobs, ledger, sequences
+from nbplat.service.routes import about, backfills, environments, frames, iceberg, jobs, ledger, sequences
 
 __all__ = ["make_app"]
 
@@ -46,6 +46,7 @@ def make_app(
     app.include_router(backfills.router(platform))
     app.include_router(frames.router(platform))
     app.include_router(sequences.router(platform))
+    app.include_router(environments.router(platform))
     iceberg.mount(app, platform, token)
     app.add_middleware(Gate, token=token, loopback=loopback, self_guarded=(iceberg.PATH,))
     app.add_middleware(_AccessLog)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nbplat.backfill.frames import Frames
     from nbplat.backfill.run import Backfills
     from nbplat.backfill.spec import BackfillSpec
+    from nbplat.environment.environments import Environments
     from nbplat.sequence.sequences import Sequences
 
 __all__ = ["Platform", "platform_factory"]
@@ -37,6 +38,9 @@ class Platform(Protocol):
 
     @property
     def sequences(self) -> Sequences: ...
+
+    @property
+    def environments(self) -> Environments: ...
 
     @property
     def frames(self) -> Frames: ...

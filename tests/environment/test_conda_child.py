@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from nbplat.adapters.conda.child import run_child
-from nbplat.adapters.conda.redact import Redactor
 from nbplat.environment.ports import Phase
+from nbplat.environment.redact import Redactor
 from nbplat.errors import InternalError, RequestError
 from tests.fixtures.waiting import wait_until
 

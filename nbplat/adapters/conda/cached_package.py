@@ -115,6 +115,8 @@ class CachedPackages:
         local = self.local_file(package)
         if local is not None:
             return local, self._hash_file(package, local)
+        if self._addresses(package)[-1].startswith("file:"):
+            raise _no_longer(package)
         if self._make_client is None:
             raise _offline(package)
         path = scratch / package["file_name"]
@@ -277,13 +279,17 @@ def _offline(package: Mapping[str, Any]) -> NbplatError:
     )
 
 
+def _no_longer(package: Mapping[str, Any]) -> NbplatError:
+    return RemoteError(
+        "env.channel",
+        f"the channel {package['channel']} no longer has the package {_stem(package)} of the lock",
+        fix="lock again with `nbplat env lock`, or give a mirror that keeps old packages",
+    )
+
+
 def _unreachable(package: Mapping[str, Any], exc: Exception) -> NbplatError:
     if _gone(exc):
-        return RemoteError(
-            "env.channel",
-            f"the channel {package['channel']} no longer has the package {_stem(package)} of the lock",
-            fix="lock again with `nbplat env lock`, or give a mirror that keeps old packages",
-        )
+        return _no_longer(package)
     return RemoteError(
         "env.channel",
         f"the package {_stem(package)} cannot be fetched from the channel {package['channel']}: {str(exc)[:300]}",

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from nbplat.adapters.conda.child import REQUEST, RESULT
-from nbplat.adapters.conda.redact import Redactor
+from nbplat.environment.redact import Redactor
 from nbplat.errors import InternalError, NbplatError
 
 __all__ = ["Tell", "main"]

@@ -32,9 +32,7 @@ def install(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
     records = [to_record(one, urls) for one in packages]
     _hold_together(records)
     count = _Counts(tell)
-    cache = CachedPackages(
-        store, request["channels"], None if request["offline"] else lambda: client_of(request), count.add
-    )
+    cache = CachedPackages(store, request["channels"], None if request["offline"] else client_of, count.add)
     with store_faults(store.root):
         _enough_space(store, cache, packages, count)
         with ThreadPoolExecutor(_AT_ONCE) as pool:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from nbplat.adapters.conda.child import run_child
+from nbplat.adapters.conda.credentials import secrets_of
 from nbplat.adapters.conda.install import install
 from nbplat.adapters.conda.network import reach
 from nbplat.adapters.conda.records import as_json, from_json
+from nbplat.environment.channels import Login, login_of
 from nbplat.environment.lock_record import CondaPackage
 from nbplat.environment.ports import Channel, Installed, Say
 
 __all__ = ["RattlerConda"]
 
+_VIRTUAL = "nbplat.adapters.conda.virtual_task:virtual"
 _SOLVE = "nbplat.adapters.conda.solve_task:solve"
 
 
@@ -21,11 +28,17 @@ class RattlerConda:
     """Solves and installs by py-rattler, each call in a child process.
 
     Args:
-        repodata: Folder where repodata of channels is kept between calls.
+        repodata: Folder where repodata of channels is kept between calls; made when it is missing.
+        logins: Of the channels file, by host.
     """
 
-    def __init__(self, repodata: Path) -> None:
+    def __init__(self, repodata: Path, logins: Mapping[str, Login] = MappingProxyType({})) -> None:
         self._repodata = repodata
+        self._logins = logins
+
+    def virtual(self) -> Mapping[str, str]:
+        """See `ports.Conda.virtual`."""
+        return _virtual(tuple(sorted(pair for pair in os.environ.items() if pair[0].startswith("CONDA_OVERRIDE_"))))
 
     def solve(
         self,
@@ -46,7 +59,8 @@ class RattlerConda:
             "virtual": dict(virtual),
             "prefer": [as_json(one) for one in prefer],
         }
-        return tuple(from_json(one) for one in run_child(_SOLVE, request, say=say))
+        found = run_child(_SOLVE, request, say=say, secrets=self.secrets(channels))
+        return tuple(from_json(one) for one in found)
 
     def install(
         self,
@@ -62,5 +76,28 @@ class RattlerConda:
     ) -> Installed:
         """See `ports.Conda.install`."""
         return install(
-            packages, channels, prefix, store, platform=platform, requested=requested, offline=offline, say=say
+            packages,
+            channels,
+            prefix,
+            store,
+            platform=platform,
+            requested=requested,
+            offline=offline,
+            say=say,
+            secrets=self.secrets(channels),
         )
+
+    def secrets(self, channels: Sequence[Channel]) -> dict[str, Any]:
+        """Credentials for `run_child`, looked up now; empty when the channels need none.
+
+        Raises:
+            SetupError: ``env.login``.
+        """
+        addresses = [url for one in channels for url in (one.url, *one.mirrors)]
+        return secrets_of([login_of(url, self._logins) for url in addresses], self._logins, os.environ)
+
+
+@cache
+def _virtual(overrides: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    """A machine stays what it is, unless somebody overrides what is found."""
+    return MappingProxyType(run_child(_VIRTUAL, {}, say=lambda phase: None))

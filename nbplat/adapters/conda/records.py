@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -26,11 +26,11 @@ def package_url(channel_url: str, subdir: str, file_name: str) -> str:
     return f"{channel_url.rstrip('/')}/{subdir}/{file_name}"
 
 
-def from_record(record: Any, channels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def from_record(record: Any, channels: Mapping[str, str]) -> dict[str, Any]:
     """One of the library's records as the JSON of a package.
 
     Args:
-        channels: ``name`` and ``url`` of each; the record's address tells which one it came from.
+        channels: Address by name; the record's own address tells which one it came from.
     """
     noarch = record.noarch
     return {
@@ -77,7 +77,7 @@ def to_record(found: Mapping[str, Any], channels: Mapping[str, str]) -> Any:
     )
 
 
-def _channel_name(url: str, channels: Sequence[Mapping[str, Any]]) -> str:
-    found = [one for one in channels if url.startswith(one["url"].rstrip("/") + "/")]
+def _channel_name(url: str, channels: Mapping[str, str]) -> str:
+    found = [(len(base), name) for name, base in channels.items() if url.startswith(base.rstrip("/") + "/")]
     # The longest address: a channel may lie below another one's.
-    return str(max(found, key=lambda one: len(one["url"]))["name"]) if found else url.rsplit("/", 2)[0]
+    return max(found)[1] if found else url.rsplit("/", 2)[0]

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 __all__ = ["EVENT", "HEAD", "JOB", "LEASE", "METADATA", "REVISIONS", "RUN", "RUN_NUMBER", "SCHEMA", "UNIT"]
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every revision this version can read, oldest first; a database at any other is newer than we are."""
 HEAD = REVISIONS[-1]
 
@@ -68,6 +68,7 @@ JOB = sa.Table(
     sa.Column("done", sa.BigInteger, nullable=False),
     sa.Column("total", sa.BigInteger, nullable=False),
     sa.Column("counted", sa.Text, nullable=False),
+    sa.Column("doing", sa.Text, nullable=False, server_default=""),
     sa.Column("params", sa.Text, nullable=False),
     sa.Column("result", sa.Text),
     sa.Column("error", sa.Text),

@@ -10,7 +10,16 @@ from typing import Any
 from nbplat.errors import RequestError
 from nbplat.terms import content_hash
 
-__all__ = ["PLACEHOLDER", "RECIPE", "Package", "PackageFile", "build_string", "check_path", "content_digest", "prefix_mode"]
+__all__ = [
+    "PLACEHOLDER",
+    "RECIPE",
+    "Package",
+    "PackageFile",
+    "build_string",
+    "check_path",
+    "content_digest",
+    "prefix_mode",
+]
 
 PLACEHOLDER = ("/opt/nbplat_channel" + "_placehold" * 24)[:255]
 """Stands for the folder of an environment in every file of a package; an installer writes the real one over it.

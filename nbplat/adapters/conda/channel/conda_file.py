@@ -6,9 +6,9 @@ import hashlib
 import io
 import json
 import os
+import re
 import tarfile
 import zipfile
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path

@@ -1,63 +1,60 @@
-"""Indexes a channel folder: py-rattler, in a child process, beside the channel, then moved into place."""
+"""Indexes a channel folder beside itself and moves the result into place."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-import subprocess
-import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from nbplat.errors import SetupError
+from nbplat.adapters.conda.child import run_child
+from nbplat.environment.ports import Say
 
-__all__ = ["index_channel"]
+__all__ = ["index_channel", "package_paths", "repodata_of"]
 
-# Its exit status is not trusted: the runtime of the library may end badly after good work.
-_CHILD = """
-import asyncio, pathlib, sys
-from rattler.index import index_fs
-asyncio.run(index_fs(sys.argv[1], write_shards=False, force=True))
-pathlib.Path(sys.argv[2]).write_text("done")
-"""
-_LIMIT_S = 600
+_INDEX = "nbplat.adapters.conda.channel.index_task:index"
+_SUFFIXES = (".conda", ".tar.bz2")
 
 
-def index_channel(folder: Path, scratch: Path) -> None:
+def package_paths(folder: Path) -> list[Path]:
+    """The package files of a channel, in order of platform and name."""
+    return sorted(one for one in folder.glob("*/*") if one.name.endswith(_SUFFIXES) and one.parent.name[0] != ".")
+
+
+def repodata_of(folder: Path, subdir: str) -> dict[str, dict[str, Any]]:
+    """The records of a platform by file name; empty when there is no readable ``repodata.json``."""
+    try:
+        told = json.loads((folder / subdir / "repodata.json").read_text(encoding="utf-8"))
+        return {**told.get("packages", {}), **told.get("packages.conda", {})}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def index_channel(folder: Path, scratch: Path, subdirs: Iterable[str] = (), *, say: Say = lambda phase: None) -> None:
     """Write ``repodata.json`` (and its ``.zst``) of every platform of a channel.
 
     The index is made in `scratch` over hard links of the packages and each file renamed into place, so that readers
     and a kill never meet half of one.
 
-    Raises:
-        SetupError: ``env.channel.index``: the library failed.
+    Args:
+        subdirs: Platforms that the channel has even without a package; ``noarch`` always is.
     """
-    stage, done = scratch / "index", scratch / "index.done"
+    stage = scratch / "index"
     shutil.rmtree(stage, ignore_errors=True)
-    done.unlink(missing_ok=True)
-    (folder / "noarch").mkdir(parents=True, exist_ok=True)
-    for package in sorted(folder.glob("*/*.conda")):
+    for subdir in {*subdirs, "noarch"}:
+        (stage / subdir).mkdir(parents=True)
+    for package in package_paths(folder):
         target = stage / package.parent.name / package.name
         target.parent.mkdir(parents=True, exist_ok=True)
         _link(package, target)
-    (stage / "noarch").mkdir(parents=True, exist_ok=True)
-    ran = subprocess.run(
-        [sys.executable, "-c", _CHILD, str(stage), str(done)],
-        capture_output=True,
-        text=True,
-        timeout=_LIMIT_S,
-        check=False,
-    )
-    if not done.exists():
-        raise SetupError(
-            "env.channel.index",
-            f"the index of the channel could not be made: {ran.stderr.strip()[-300:] or f'exit {ran.returncode}'}",
-            fix="check that the disk has space, then run the same command again",
-            where=str(folder),
-        )
-    for made in sorted(stage.glob("*/repodata*"), key=lambda one: (one.name == "repodata.json", str(one))):
-        made.replace(folder / made.parent.name / made.name)
+    run_child(_INDEX, {"folder": str(stage)}, say=say)
+    for made in sorted(stage.glob("*/repodata.json*"), key=lambda one: (one.suffix == ".json", str(one))):
+        target = folder / made.parent.name / made.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        made.replace(target)
     shutil.rmtree(stage, ignore_errors=True)
-    done.unlink(missing_ok=True)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import functools
 import hashlib
 import io
 import zipfile
@@ -91,8 +93,7 @@ def fits(name: str, tags: set[str], interpreter: Interpreter) -> None:
     Raises:
         RequestError: ``env.channel.wheel``.
     """
-    usable = set(_usable_tags(interpreter))
-    if tags & usable:
+    if tags & _usable_tags(interpreter.minor):
         return
     raise RequestError(
         "env.channel.wheel",
@@ -102,15 +103,16 @@ def fits(name: str, tags: set[str], interpreter: Interpreter) -> None:
     )
 
 
-def _usable_tags(interpreter: Interpreter) -> list[str]:
+@functools.cache
+def _usable_tags(version: str) -> frozenset[str]:
     from packaging import tags
 
-    major, minor = (int(part) for part in interpreter.minor.split("."))
+    major, minor = (int(part) for part in version.split("."))
     platforms = list(tags.platform_tags())
     mine = tags.cpython_tags(python_version=(major, minor), platforms=platforms)
     interpreted = f"cp{major}{minor}"
     others = tags.compatible_tags(python_version=(major, minor), interpreter=interpreted, platforms=platforms)
-    return [str(tag) for tag in (*mine, *others)]
+    return frozenset(str(tag) for tag in (*mine, *others))
 
 
 def _file(
@@ -121,14 +123,19 @@ def _file(
     executable = bool(archive.getinfo(name).external_attr >> 16 & 0o111)
     scheme, path = "site", name
     if name.split("/", 1)[0] == info.replace(".dist-info", ".data"):
-        _, kind, path = name.split("/", 2)
+        kind, _, path = name.split("/", 1)[1].partition("/")
+        if kind not in _SCHEMES or not path:
+            raise DataError(
+                "env.channel.wheel",
+                f"{wheel} has a folder that no wheel has: {name}",
+                fix="build it again with a current tool",
+                where=wheel,
+            )
         scheme = _SCHEMES[kind]
     return DistributionFile(scheme, path, partial(_read, archive, wheel, name, digest), executable, digest, size)
 
 
 def _read(archive: zipfile.ZipFile, wheel: str, name: str, digest: str) -> bytes:
-    import base64
-
     content = archive.read(name)
     if digest.startswith("sha256="):
         found = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()

@@ -1,4 +1,4 @@
-"""Take credentials out of whatever text leaves the child: messages of the library hold whole addresses."""
+"""Take credentials out of texts that leave a child process: messages of libraries hold whole addresses."""
 
 from __future__ import annotations
 
