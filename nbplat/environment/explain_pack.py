@@ -91,7 +91,7 @@ def explain_pack(source: PackSource, options: PackOptions, store: Store, tools: 
     """
     options = options.checked()
     collected = collect(source, options, store)
-    members = MemberStore(store.members, container_of(options, tools.codec(options.format, options.level)))
+    members = MemberStore(store.members, container_of(options, tools.codec))
     compiled = {one.package: one.key for one in bytecode_of(collected.contents, source)} if options.pyc else {}
     packages, rules, files = [], Counter[str](), Counter[str]()
     for content in collected.contents:

@@ -106,7 +106,15 @@ def _package(
     }
     if content.kind == "conda":
         package = next(one for one in source.lock.conda if one.name == content.name)
-        return {**found, "build": package.build, "channel": package.channel, "sha256": package.sha256}
+        # What it asks of a machine, so that an archive can be held against one without its lock.
+        machine = [spec for spec in package.depends if spec.startswith("__")]
+        return {
+            **found,
+            "build": package.build,
+            "channel": package.channel,
+            "sha256": package.sha256,
+            "machine": machine,
+        }
     if content.kind == "local":
         hashes: Iterable[str] = (one.source_hash for one in source.lock.local if _plain(one.name) == content.name)
         return {**found, "source_hash": next(iter(hashes), "")}

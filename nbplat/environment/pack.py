@@ -97,7 +97,7 @@ class _Packing:
 
     def __init__(self, source: PackSource, options: PackOptions, store: Store, tools: PackTools, say: Say) -> None:
         self._source, self._options, self._store, self._tools, self._say = source, options, store, tools, say
-        self._codec = tools.codec(options.format, options.level)
+        self._codec = tools.codec
         self._container = container_of(options, self._codec)
         self.members = MemberStore(store.members, self._container)
         self._threads = options.threads or os.cpu_count() or 1

@@ -151,3 +151,8 @@ class Pack:
     layers: int = 0
     made: int = 0
     notes: tuple[str, ...] = ()
+
+    @property
+    def format(self) -> str:
+        """``tar.gz``, ``zip`` or ``tar.zst``."""
+        return next((one for one in FORMATS if self.archive.name.endswith(f".{one}")), "")

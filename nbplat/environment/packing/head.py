@@ -11,17 +11,22 @@ import nbplat.remote.relocate
 import nbplat.remote.relocate_start
 from nbplat.environment.pack_record import PackSource
 from nbplat.environment.packing.files import PackedFile
+from nbplat.environment.packing.scripts import script_stub
 
 __all__ = ["MANIFEST_FILE", "head_files", "head_text", "relocation_list"]
 
 MANIFEST_FILE = ".nbplat/manifest.json"
 
+# The second is what people's own scripts call after unpacking.
+_COMMANDS = ("bin/nbplat-relocate", "bin/conda-unpack")
+
+# Run by a shell or by a Python, under either of two names.
 _RELOCATE = """\
-#!/bin/sh
-here="$(dirname -- "$(realpath -- "$0" 2>/dev/null || printf %s "$0")")"
-python="$here/python"
-[ -x "$python" ] || python=python3
-exec "$python" -I -S -B "$here/../.nbplat/relocate.py" "$@"
+import os
+import runpy
+
+_root = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+runpy.run_path(os.path.join(_root, ".nbplat", "relocate.py"), run_name="__main__")
 """
 # conda takes a folder for an environment by this file; it wants a time on its first line.
 _HISTORY = "==> 2020-01-01 00:00:00 <==\n# nbplat lock {digest}\n"
@@ -45,9 +50,7 @@ def head_files(
         PackedFile(MANIFEST_FILE, content=(json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode()),
         PackedFile(".nbplat/relocate.json", content=relocation_list(relocations)),
         PackedFile(".nbplat/relocate.py", content=inspect.getsource(nbplat.remote.relocate).encode()),
-        PackedFile("bin/nbplat-relocate", content=_RELOCATE.encode(), executable=True),
-        # Under the name that people's own scripts call after unpacking.
-        PackedFile("bin/conda-unpack", content=_RELOCATE.encode(), executable=True),
+        *(PackedFile(path, content=_relocate(source), executable=True) for path in _COMMANDS),
         PackedFile("conda-meta/history", content=_HISTORY.format(digest=source.lock_digest).encode()),
     ]
     if source.python:
@@ -61,6 +64,12 @@ def head_files(
     made = [file for file in made if file.path not in brought]
     every = {*folders, *(f"{file.path.rpartition('/')[0]}/" for file in made)}
     return [*(PackedFile(folder) for folder in sorted(every)), *made]
+
+
+def _relocate(source: PackSource) -> bytes:
+    # An environment without a Python is relocated by the one of its machine.
+    stub = script_stub("python" if source.python else "", "-I -S -B")
+    return (stub + _RELOCATE).encode()
 
 
 def head_text() -> str:

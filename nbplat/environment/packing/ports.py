@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -64,11 +64,11 @@ class PackTools:
     """What packing works with.
 
     Attributes:
-        codec: Of a format and a level.
+        codec: Of the archive's format and level.
         compile_modules: Makes ``.pyc`` files.
         version: Of nbplat, for the manifest beside an archive.
     """
 
-    codec: Callable[[str, int], Codec]
+    codec: Codec
     compile_modules: CompileModules
     version: str = ""
