@@ -20,6 +20,7 @@ from nbplat.errors import DataError, NotFound, RemoteError, RequestError
 __all__ = ["Shipped", "fetch", "find_archive", "manifest_at", "push", "shipped_at"]
 
 _BLOCK = 1 << 20
+_REST_S = 2.0
 _MANIFEST_BYTES = 64 << 20
 
 
@@ -159,6 +160,7 @@ def _upload(pack: Pack, parcel: Parcel, depot: Depot, say: Say) -> int:
                 where=parcel.uri,
             )
     seal = {"sha256": parcel.sha256, "size": pack.size, "mark": depot.mark(parcel.uri)}
+    # Written anew though it may be there: from a later second it vouches for more.
     depot.write(parcel.seal_uri, json.dumps(seal, sort_keys=True).encode() + b"\n")
     return sent
 
@@ -180,7 +182,9 @@ def _is_sealed(parcel: Parcel, size: int, depot: Depot) -> bool:
     except ValueError:
         return False
     wanted = {"sha256": parcel.sha256, "size": size, "mark": depot.mark(parcel.uri)}
-    return bool(seal == wanted and wanted["mark"])
+    # Stores tell whole seconds: what was written in the second of its seal may have been written once more after it.
+    rested_s = depot.written_s(parcel.seal_uri) - depot.written_s(parcel.uri)
+    return bool(seal == wanted and wanted["mark"] and rested_s >= _REST_S)
 
 
 def _check_here(pack: Pack, say: Say) -> None:
