@@ -11,7 +11,7 @@ from nbplat.environment.definition import Definition
 from nbplat.environment.floors import compare
 from nbplat.environment.lock_record import CondaPackage
 
-__all__ = ["USUAL", "needed", "offered", "this_platform"]
+__all__ = ["USUAL", "needed", "needed_by_wheels", "offered", "this_platform"]
 
 _LINUX = {"__unix": "0", "__linux": "4.18", "__glibc": "2.28"}
 
@@ -29,6 +29,9 @@ USUAL: Mapping[str, Mapping[str, str]] = MappingProxyType(
     }
 )
 """What a platform offers when nobody says more: Linux as RHEL 8 and its kin, macOS 13, no GPU, the oldest CPU."""
+
+
+_WHEEL_TAGS = {"__glibc": r"manylinux_(\d+)_(\d+)_", "__osx": r"macosx_(\d+)_(\d+)_"}
 
 
 def offered(definition: Definition, platform: str, here: Mapping[str, str]) -> Mapping[str, str]:
@@ -64,6 +67,19 @@ def needed(packages: Iterable[CondaPackage], offer: Mapping[str, str]) -> Mappin
                 floor = _floor(name, limits, offer)
                 floors[name] = max_version(floors.get(name, floor), floor)
     return MappingProxyType(dict(sorted(floors.items())))
+
+
+def needed_by_wheels(files: Iterable[str], floors: Mapping[str, str]) -> Mapping[str, str]:
+    """What wheels need of a machine besides, by the tags in their names: the glibc of ``manylinux_2_28``."""
+    found = dict(floors)
+    for file in files:
+        for name, pattern in _WHEEL_TAGS.items():
+            # One of several tags is enough for a wheel to run.
+            versions = [f"{major}.{minor}" for major, minor in re.findall(pattern, file)]
+            if versions:
+                least = min(versions, key=lambda version: [int(part) for part in version.split(".")])
+                found[name] = max_version(found.get(name, least), least)
+    return MappingProxyType(dict(sorted(found.items())))
 
 
 def max_version(left: str, right: str) -> str:

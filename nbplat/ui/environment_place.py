@@ -107,7 +107,6 @@ class Declared:
             "text": self.text,
             "name": definition.name,
             "folder": "" if place.away else definition.folder,
-            "project": "" if place.away else str(place.project.absolute()),
         }
 
 
@@ -171,4 +170,4 @@ def _unknown(place: Place, word: str | None) -> NotFound:
 
 
 def _folder(channel: str) -> bool:
-    return "://" not in channel and channel.startswith((".", "/", "~")) or channel.startswith("file:")
+    return ("://" not in channel and channel.startswith((".", "/", "~"))) or channel.startswith("file:")

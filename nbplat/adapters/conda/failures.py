@@ -9,13 +9,16 @@ from typing import Any
 from nbplat.environment.nearest import nearest_packages
 from nbplat.errors import NbplatError, RemoteError, RequestError
 
-__all__ = ["bad_spec", "unreachable", "unsatisfiable"]
+__all__ = ["bad_spec", "missed", "unreachable", "unsatisfiable"]
 
 _TREE_LINES = 14
 _LINE_CHARS = 140
 _CAUSE_CHARS = 200
 _START = "Cannot solve the request because of: "
 _LEAF = re.compile(r"(?P<name>[\w.-]+)(?P<limits>[^,\n]*(?:,[^,\n ][^,\n]*)*), for which no candidates were found")
+_HIDDEN = re.compile(
+    r"(?P<name>[\w.-]+) \S+ is excluded because due to strict channel priority[^']*'(?P<channel>[^']+)'"
+)
 _ROOT = re.compile(r"No candidates were found for (?P<name>[\w.-]+)(?P<limits>[^\n]*)\.")
 
 
@@ -62,13 +65,23 @@ def unreachable(failed: Mapping[str, Sequence[tuple[str, str]]], platform: str, 
     return RemoteError("env.channel", f"{message}: {'; '.join(told)}", fix=fix)
 
 
-def unsatisfiable(said: str, request: Mapping[str, Any], known: frozenset[str]) -> NbplatError:
+def unsatisfiable(
+    said: str,
+    request: Mapping[str, Any],
+    urls: Mapping[str, str],
+    known: frozenset[str],
+    versions: Mapping[str, Sequence[str]],
+) -> NbplatError:
     """What the solver could not do: a name that nobody has, a machine that lacks something, or the short tree.
 
     Args:
         said: The solver's text.
+        urls: Address of each channel.
         known: Names of all packages of all channels.
+        versions: Of packages that are there, but not as they were asked for (see `missed`); the newest first.
     """
+    for name, url in sorted(urls.items(), key=lambda pair: -len(pair[1])):
+        said = said.replace(f"{url.rstrip('/')}/", name).replace(url, name)
     leaves = [found.groupdict() for found in (*_LEAF.finditer(said), *_ROOT.finditer(said))]
     for leaf in leaves:
         if leaf["name"] not in known and not leaf["name"].startswith("__"):
@@ -77,11 +90,18 @@ def unsatisfiable(said: str, request: Mapping[str, Any], known: frozenset[str]) 
     lacking = [leaf for leaf in leaves if leaf["name"].startswith("__")]
     if lacking and len(lacking) == len(leaves):
         return _lacking(lacking[0], said, request)
+    there = "".join(f"\n{name} is there as {', '.join(each)}" for name, each in versions.items() if each)
     return RequestError(
         "env.unsatisfiable",
-        f"no packages of {_channels(request)} fit together for {request['platform']}:\n{_tree(said)}",
-        fix=_loosen(leaves, request),
+        f"no packages of {_channels(request)} fit together for {request['platform']}:\n{_tree(said)}{there}",
+        fix=_loosen(said, request),
     )
+
+
+def missed(said: str, known: frozenset[str]) -> list[str]:
+    """Names of packages that are there, but in no version or build that was asked for."""
+    names = [found["name"] for found in (*_LEAF.finditer(said), *_ROOT.finditer(said))]
+    return [name for name in dict.fromkeys(names) if name in known]
 
 
 def _unknown(name: str, said: str, request: Mapping[str, Any], known: frozenset[str]) -> RequestError:
@@ -111,18 +131,29 @@ def _lacking(leaf: Mapping[str, str], said: str, request: Mapping[str, Any]) -> 
     )
 
 
-def _loosen(leaves: Sequence[Mapping[str, str]], request: Mapping[str, Any]) -> str:
+def _loosen(said: str, request: Mapping[str, Any]) -> str:
     """Name the declared demands that stand against what the tree asks for."""
     declared = {_name(spec): spec for spec in request["specs"]}
-    against = [declared[leaf["name"]] for leaf in leaves if leaf["name"] in declared]
-    if against:
-        return f"loosen {' or '.join(repr(spec) for spec in dict.fromkeys(against))}, or what asks for another version"
-    return "loosen one of the versions that the tree names, or add a channel that has one that fits"
+    if (hidden := _HIDDEN.search(said)) is not None:
+        return (
+            f"a channel before {hidden['channel']} has {hidden['name']} too and comes first: put {hidden['channel']} "
+            f"before it, or write '{hidden['channel']}::{declared.get(hidden['name'], hidden['name'])}'"
+        )
+    named = {
+        name: spec for name, spec in declared.items() if re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", said)
+    }
+    limited = [spec for spec in named.values() if " " in spec.rpartition("::")[2].strip()]
+    if limited:
+        return f"loosen {' or '.join(repr(spec) for spec in limited)}, or what asks for another version"
+    if len(named) > 1:
+        return f"{' and '.join(named)} want what cannot be together: take one out, or ask for other versions of them"
+    return "ask for another version of what the tree names, or add a channel that has one that fits"
 
 
 def _tree(said: str) -> str:
     """The solver's tree, cut to a screen."""
-    lines = [line.rstrip() for line in said.removeprefix(_START).strip().splitlines() if line.strip()]
+    said = said.removeprefix(_START).replace("because due to strict", "due to strict")
+    lines = [line.rstrip() for line in said.strip().splitlines() if line.strip()]
     shown = [line if len(line) <= _LINE_CHARS else f"{line[: _LINE_CHARS - 1]}…" for line in lines[:_TREE_LINES]]
     more = len(lines) - len(shown)
     return "\n".join([*shown, *([f"… and {more} more lines"] if more else [])])

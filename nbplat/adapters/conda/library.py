@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -37,7 +38,7 @@ class RattlerConda:
 
     def virtual(self) -> Mapping[str, str]:
         """See `ports.Conda.virtual`."""
-        return MappingProxyType(run_child(_VIRTUAL, {}, say=lambda phase: None))
+        return _virtual(tuple(sorted(pair for pair in os.environ.items() if pair[0].startswith("CONDA_OVERRIDE_"))))
 
     def solve(
         self,
@@ -94,3 +95,9 @@ class RattlerConda:
         """
         addresses = [url for one in channels for url in (one.url, *one.mirrors)]
         return secrets_of([login_of(url, self._logins) for url in addresses], self._logins, os.environ)
+
+
+@cache
+def _virtual(overrides: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    """A machine stays what it is, unless somebody overrides what is found."""
+    return MappingProxyType(run_child(_VIRTUAL, {}, say=lambda phase: None))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nbplat.adapters.conda.child_main import Tell
-from nbplat.adapters.conda.failures import bad_spec, unsatisfiable
+from nbplat.adapters.conda.failures import bad_spec, missed, unsatisfiable
 from nbplat.adapters.conda.network import Reached, gateway_of, reach_channels
 from nbplat.adapters.conda.records import from_record
 
 __all__ = ["solve"]
+
+_SHOWN = 5
 
 
 def solve(request: dict[str, Any], tell: Tell) -> list[dict[str, Any]]:
@@ -33,7 +36,7 @@ async def _solve(request: Mapping[str, Any], tell: Tell) -> list[dict[str, Any]]
     try:
         found = await rattler.solve(
             [rattler.Channel(reached.urls[one["name"]]) for one in request["channels"]],
-            [_spec(text, reached.urls) for text in request["specs"]],
+            [*_by_name(request["specs"]), *(_spec(text, reached.urls) for text in request["specs"])],
             gateway=gateway,
             platforms=[platform, "noarch"],
             locked_packages=await _kept(request, reached, gateway),
@@ -41,10 +44,23 @@ async def _solve(request: Mapping[str, Any], tell: Tell) -> list[dict[str, Any]]
             channel_priority=rattler.ChannelPriority.Strict,
         )
     except SolverError as exc:
-        raise unsatisfiable(str(exc), request, frozenset().union(*reached.packages.values())) from None
+        known = frozenset().union(*reached.packages.values())
+        versions = {name: await _versions(name, request, reached, gateway) for name in missed(str(exc), known)}
+        raise unsatisfiable(str(exc), request, reached.urls, known, versions) from None
     packages = sorted((from_record(one, reached.urls) for one in found), key=lambda one: str(one["name"]))
     tell("solve", 2, 2, unit="step", what=f"{platform}: {len(packages)} packages")
     return packages
+
+
+def _by_name(specs: Sequence[str]) -> list[Any]:
+    """A demand for the name alone beside each demand of no channel of its own.
+
+    The library leaves out records that do not meet a demand before it looks at priorities: a package would come from
+    a lower channel as soon as the higher one has no version that fits, which strict priority forbids.
+    """
+    from rattler import MatchSpec
+
+    return [MatchSpec(re.split(r"[\s=<>!~\[]", text, maxsplit=1)[0]) for text in specs if "::" not in text]
 
 
 def _spec(text: str, urls: Mapping[str, str]) -> Any:
@@ -59,6 +75,21 @@ def _spec(text: str, urls: Mapping[str, str]) -> Any:
         return MatchSpec(text)
     except InvalidMatchSpecError as exc:
         raise bad_spec(text, str(exc).partition("\n")[0]) from None
+
+
+async def _versions(name: str, request: Mapping[str, Any], reached: Reached, gateway: Any) -> list[str]:
+    """The newest versions of a package, whatever the channel."""
+    from rattler import Channel
+
+    found = await gateway.query(
+        [Channel(url) for url in reached.urls.values()],
+        [request["platform"], "noarch"],
+        [name],
+        recursive=False,
+        channel_relations="disabled",
+    )
+    versions = sorted({one.version for records in found for one in records}, reverse=True)
+    return [str(one) for one in versions[:_SHOWN]]
 
 
 async def _kept(request: Mapping[str, Any], reached: Reached, gateway: Any) -> list[Any]:

@@ -15,6 +15,7 @@ from nbplat.adapters.uv.run import Ended, find_links, run_uv
 from nbplat.adapters.uv.stubs import write_stubs
 from nbplat.environment.lock_record import PipPackage
 from nbplat.environment.ports import LocalDistribution, Phase, Say
+from nbplat.environment.requirement import requirement_name
 from nbplat.errors import NbplatError, RequestError
 
 __all__ = ["Wanted", "resolve"]
@@ -113,7 +114,7 @@ def _why(wanted: Wanted, target: Target, ended: Ended, folder: Path, *, offline:
 
 def _clobber(name: str, version: str, wanted: Wanted, ended: Ended) -> RequestError:
     had = wanted.conda[name]
-    who = next((each for each in wanted.requirements if each.split(";")[0].startswith(name)), "")
+    who = next((each for each in wanted.requirements if requirement_name(each) == name), "")
     whole = [*wanted.requirements, *(one.name for one in wanted.local)]
     asked = f"{who!r} asks for" if who else f"the pip: part ({', '.join(whole)}) needs"
     return RequestError(

@@ -84,7 +84,7 @@ def conda_package(
 
     A pure distribution becomes a ``noarch`` package, unless what it needs differs between processors.
     """
-    needs = _needs(one, interpreter, requires_of)
+    needs = depends_of(one.name, one.requires, interpreter, requires_of)
     noarch = one.pure and not needs.by_machine
     left_out = {conda_name(name) for name in without}
     specs = [spec for spec in needs.specs if spec.split(" ", 1)[0] not in left_out]
@@ -103,20 +103,6 @@ def conda_package(
         licenses=licences,
     )
     return package, list(_files(one, interpreter, noarch, scripts)), needs
-
-
-def _needs(one: Distribution, interpreter: Interpreter, requires_of: Callable[[str], Iterable[str] | None]) -> Depends:
-    from packaging.requirements import InvalidRequirement
-
-    try:
-        return depends_of(one.requires, interpreter, requires_of)
-    except InvalidRequirement as exc:
-        raise DataError(
-            "env.channel.metadata",
-            f"{one.name} {one.version} has a Requires-Dist that cannot be read: {str(exc).splitlines()[0]}",
-            fix="take another version of it, or build its wheel again with that line mended",
-            where=one.source,
-        ) from None
 
 
 def _python_needs(one: Distribution, interpreter: Interpreter, needs: Depends, noarch: bool) -> Iterator[str]:
