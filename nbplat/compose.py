@@ -30,9 +30,15 @@ if TYPE_CHECKING:
     from nbplat.backfill.spec import BackfillSpec
     from nbplat.demo.load import DemoReport
     from nbplat.engines import Engines
+    from nbplat.environment.channel.request import ChannelReport, ChannelRequest
+    from nbplat.environment.check_against import Checker
     from nbplat.environment.environments import Environments
+    from nbplat.environment.lock_record import PlatformLock
+    from nbplat.environment.packing.ports import PackTools
+    from nbplat.environment.ports import Say
     from nbplat.sequence.sequences import Sequences
     from nbplat.training.ports import ModelKit, SequenceColumns, TrainingSource
+    from nbplat.worker_environments import WorkerEnvironments
 
 __all__ = ["Platform", "open_platform"]
 
@@ -110,6 +116,21 @@ class Platform:
             self.config,
             DuckDBEngine(**self._settings),
             lambda pin, folder: write_pinned(self.catalog, pin, folder),
+            self._worker_environments,
+        )
+
+    @property
+    def _worker_environments(self) -> WorkerEnvironments:
+        from nbplat.adapters.fsspec.depot import FsspecDepot
+        from nbplat.adapters.iceberg.catalog import storage_options
+        from nbplat.environment.store import Store
+        from nbplat.worker_environments import WorkerEnvironments
+
+        return WorkerEnvironments(
+            self.config,
+            lambda: Store(self.config.home / "env"),
+            lambda: FsspecDepot(lambda location: storage_options(self.catalog, location)),
+            lambda: self.environment_checker,
         )
 
     @property
@@ -262,9 +283,71 @@ class Platform:
     @property
     def environments(self) -> Environments:
         """Python environments: declared, locked, built, packed and shipped."""
+        from nbplat.adapters.conda.library import RattlerConda
+        from nbplat.adapters.fsspec.depot import FsspecDepot
+        from nbplat.adapters.iceberg.catalog import storage_options
+        from nbplat.adapters.uv.program import UvPip
+        from nbplat.environment.channels import read_channel_rules
         from nbplat.environment.environments import Environments
+        from nbplat.environment.store import Store
 
-        return Environments(ledger=self.store, root=self.config.home / "env")
+        root = self.config.home / "env"
+        rules = read_channel_rules(self.config.env_channels_file)
+        return Environments(
+            ledger=self.store,
+            clock=self.clock,
+            store=Store(root),
+            channels=rules,
+            conda=RattlerConda(root / "repodata", rules.logins),
+            pip=UvPip(),
+            depot=FsspecDepot(lambda location: storage_options(self.catalog, location)),
+            tools=self._pack_tools,
+            checker=lambda: self.environment_checker,
+        )
+
+    def _pack_tools(self, format: str, level: int) -> PackTools:
+        from nbplat.adapters.archive.codecs import archive_codec
+        from nbplat.adapters.interpreter.compile_modules import compile_modules
+        from nbplat.environment.packing.ports import PackTools
+
+        return PackTools(archive_codec(format, level), compile_modules)
+
+    def make_channel(self, request: ChannelRequest, say: Say) -> ChannelReport:
+        """Make a conda channel; see `nbplat.environment.channel.make.make_channel`."""
+        from nbplat.adapters.conda.channel.folder import DiskChannel
+        from nbplat.adapters.conda.channel.sources import MachineSources
+        from nbplat.environment.channel.make import make_channel
+
+        return make_channel(request, MachineSources(), DiskChannel(request.folder), say)
+
+    def check_channel(self, folder: Path, say: Say) -> list[str]:
+        """What is wrong with a conda channel; see `nbplat.adapters.conda.channel.check.check_channel`."""
+        from nbplat.adapters.conda.channel.check import check_channel
+
+        return check_channel(folder.expanduser().absolute(), say)
+
+    @property
+    def environment_checker(self) -> Checker:
+        """Holds environments against machines, interpreters, archives and clusters."""
+        from nbplat.adapters.fsspec.depot import FsspecDepot
+        from nbplat.adapters.interpreter.probe import probe_interpreter
+        from nbplat.environment.archive_facts import read_manifest
+        from nbplat.environment.check_against import Checker
+        from nbplat.environment.store import Store
+
+        def locked(ref: EnvironmentRef) -> PlatformLock | None:
+            built = Store(self.config.home / "env").built(ref.key)
+            return built.lock if built is not None else None
+
+        return Checker(
+            probe=probe_interpreter,
+            find=self._built_environment,
+            lock_of=locked,
+            manifest=lambda archive: read_manifest(archive, FsspecDepot()),
+            cluster=lambda engine: self.engines.ask(engine),
+            this_python=sys.executable,
+            match_level=os.environ.get("RAY_DEFAULT_PYTHON_VERSION_MATCH_LEVEL", "patch"),
+        )
 
     @property
     def sequence_columns(self) -> SequenceColumns:

@@ -55,6 +55,8 @@ class Work:
             # An earlier try of this job did it all and was killed before it could say so.
             return dict(run.outputs["audit"] if step is Step.AUDIT else run.outputs)
         self.runs.store.move_run(KIND, run.id, doing, frm=[*allowed, doing])
+        if plan.python is not None and step in (Step.STAGE, Step.AUDIT):
+            self.runs.bodies.present(dict(plan.python))
         match step:
             case Step.STAGE:
                 return self._stage(run, plan, context)

@@ -12,7 +12,7 @@ import platform as machine
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,12 +24,12 @@ from nbplat.environment.lock_record import Lock, PlatformLock, environment_key
 from nbplat.environment.ports import Channel, Conda, Installed, Phase, Pip, Say
 from nbplat.environment.smoke import smoke_check
 from nbplat.environment.store import Store
-from nbplat.environment.store_faults import fault_in_text, store_faults
+from nbplat.environment.store_faults import fault_in_text
 from nbplat.environment.store_index import Named, StoreIndex
 from nbplat.errors import DataError, InternalError, RemoteError, RequestError, SetupError, did_you_mean
 from nbplat.terms import EnvironmentRef
 
-__all__ = ["BuildDone", "BuildTools", "build", "host_platform"]
+__all__ = ["BuildDone", "BuildTools", "build", "host_platform", "rebuild"]
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -95,34 +95,86 @@ def build(
     started_s = tools.clock.monotonic_s()
     locked = _platform_of(lock, platform)
     _checked(locked)
-    key = environment_key(locked)
-    store = tools.store
-    installed = Installed()
-    built = store.built(key)
-    found = built is not None
+    asked = _Asked(
+        lock.name, lock.digest, locked, environment_key(locked), lock.dependencies, lock.pip, folder, imports
+    )
+    built, installed = _find(asked, tools, project), None
     if built is None:
         with (
-            store_faults(store.root),
-            # Shared: whoever sweeps packages waits until no build is under way.
-            hold(store.locks / "store", shared=True, waiting=lambda who: say(_wait(who, "sweeps the store"))),
-            hold(store.lock_file(key), waiting=lambda who: say(_wait(who, f"builds {lock.name}"))),
+            tools.store.in_use(lambda who: say(_wait(who, "sweeps the store"))),
+            hold(tools.store.lock_file(asked.key), waiting=lambda who: say(_wait(who, f"builds {lock.name}"))),
         ):
-            built = store.built(key)
-            found = built is not None
+            built = tools.store.built(asked.key)
             if built is None:
-                built, installed = _build(
-                    lock, locked, key, tools, folder=folder, offline=offline, imports=imports, say=say
-                )
-    # Of a store that others keep for us, what is there can be used though nothing can be noted.
-    with suppress(SetupError) if found else nullcontext():
-        _register(lock, built, tools, project)
+                tools.store.sweep()
+                built, installed = _make(asked, tools, offline=offline, say=say)
+            _register(asked, tools, project)
     return BuildDone(
         ref=built.ref(lock.name, lock.digest),
         built=built,
-        found=found,
+        found=installed is None,
         seconds=tools.clock.monotonic_s() - started_s,
-        installed=installed,
+        installed=installed or Installed(),
     )
+
+
+def rebuild(built: Built, tools: BuildTools, *, folder: Path, offline: bool = False, say: Say) -> Built:
+    """Build a damaged environment anew in its place, from the lock that it holds itself.
+
+    For the seconds that it takes the environment is not there. When it cannot be built, the damaged one comes back.
+
+    Args:
+        folder: What paths of local packages are relative to.
+
+    Raises:
+        NbplatError: as `build`.
+    """
+    asked = _Asked(
+        built.name,
+        built.lock_digest,
+        built.lock,
+        built.key,
+        built.requested,
+        built.pip_requested,
+        folder,
+        imports=False,
+    )
+    store, prefix = tools.store, tools.store.prefix(built.key)
+    with (
+        store.in_use(lambda who: say(_wait(who, "sweeps the store"))),
+        hold(store.lock_file(built.key), waiting=lambda who: say(_wait(who, f"builds {built.name}"))),
+        store.scratch() as scratch,
+    ):
+        prefix.rename(scratch / "damaged")
+        try:
+            made, _ = _make(asked, tools, offline=offline, say=say)
+        except BaseException:
+            (scratch / "damaged").rename(prefix)
+            raise
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    name: str
+    lock_digest: str
+    locked: PlatformLock
+    key: str
+    requested: tuple[str, ...]
+    pip_requested: tuple[str, ...]
+    folder: Path
+    imports: bool
+
+
+def _find(asked: _Asked, tools: BuildTools, project: str) -> Built | None:
+    """What is built already; noted as used before a sweeper can take it."""
+    # Of a store that others keep for us, what is there can be used though nothing can be locked or noted.
+    with suppress(SetupError), tools.store.in_use():
+        found = tools.store.built(asked.key)
+        if found is not None:
+            _register(asked, tools, project)
+        return found
+    return tools.store.built(asked.key)
 
 
 def host_platform() -> str:
@@ -132,52 +184,27 @@ def host_platform() -> str:
     return f"{system}-{'aarch64' if system == 'linux' and cpu == 'arm64' else cpu}"
 
 
-def _build(
-    lock: Lock,
-    locked: PlatformLock,
-    key: str,
-    tools: BuildTools,
-    *,
-    folder: Path,
-    offline: bool,
-    imports: bool,
-    say: Say,
-) -> tuple[Built, Installed]:
-    store, prefix = tools.store, tools.store.prefix(key)
-    store.sweep()
+def _make(asked: _Asked, tools: BuildTools, *, offline: bool, say: Say) -> tuple[Built, Installed]:
+    store, prefix, locked = tools.store, tools.store.prefix(asked.key), asked.locked
     # Of a build that was killed: never built upon.
     store.discard(prefix)
-    wheels = layer_wheels(locked.local, folder, store, tools.pip, offline=offline, say=say)
+    wheels = layer_wheels(locked.local, asked.folder, store, tools.pip, offline=offline, say=say)
     prefix.parent.mkdir(parents=True, exist_ok=True)
     try:
         with _words_of_faults(store.root):
-            installed = tools.conda.install(
-                locked.conda,
-                tools.channels,
-                prefix,
-                store.root,
-                platform=locked.platform,
-                requested=lock.dependencies,
-                offline=offline,
-                say=say,
-            )
-            python = prefix / "bin" / "python"
-            if locked.pip:
-                tools.pip.install(locked.pip, python, offline=offline, say=say)
-            if wheels:
-                tools.pip.install_wheels(wheels, python, say=say)
+            installed = _install(asked, wheels, tools, prefix, offline=offline, say=say)
         if locked.platform == host_platform():
-            smoke_check(prefix, locked, _asked_for(lock, locked), imports=imports, say=say)
+            smoke_check(prefix, locked, _asked_for(asked), imports=asked.imports, say=say)
         files, size_bytes = _measure(prefix)
         built = Built(
-            name=lock.name,
-            key=key,
+            name=asked.name,
+            key=asked.key,
             platform=locked.platform,
             prefix=str(prefix),
-            lock_digest=lock.digest,
+            lock_digest=asked.lock_digest,
             lock=locked,
-            requested=lock.dependencies,
-            pip_requested=lock.pip,
+            requested=asked.requested,
+            pip_requested=asked.pip_requested,
             built_ms=tools.clock.now_ms(),
             linked=installed.linked,
             files=files,
@@ -188,6 +215,27 @@ def _build(
         store.discard(prefix)
         raise
     return built, installed
+
+
+def _install(
+    asked: _Asked, wheels: Sequence[Path], tools: BuildTools, prefix: Path, *, offline: bool, say: Say
+) -> Installed:
+    installed = tools.conda.install(
+        asked.locked.conda,
+        tools.channels,
+        prefix,
+        tools.store.root,
+        platform=asked.locked.platform,
+        requested=asked.requested,
+        offline=offline,
+        say=say,
+    )
+    python = prefix / "bin" / "python"
+    if asked.locked.pip:
+        tools.pip.install(asked.locked.pip, python, offline=offline, say=say)
+    if wheels:
+        tools.pip.install_wheels(wheels, python, say=say)
+    return installed
 
 
 @contextmanager
@@ -243,11 +291,11 @@ def _checked(lock: PlatformLock) -> None:
         )
 
 
-def _asked_for(lock: Lock, locked: PlatformLock) -> list[str]:
+def _asked_for(asked: _Asked) -> list[str]:
     """Names of the packages that the declaration names itself."""
-    specs = [re.split(r"[\s=<>!~\[;@(]", text.rpartition("::")[2].strip(), maxsplit=1)[0] for text in lock.dependencies]
-    pip = [re.split(r"[\s=<>!~\[;@(]", text.strip(), maxsplit=1)[0] for text in lock.pip]
-    return [*specs, *pip, *(one.name for one in locked.local)]
+    specs = [re.split(r"[\s=<>!~\[;@(]", text.rpartition("::")[2].strip(), maxsplit=1)[0] for text in asked.requested]
+    pip = [re.split(r"[\s=<>!~\[;@(]", text.strip(), maxsplit=1)[0] for text in asked.pip_requested]
+    return [*specs, *pip, *(one.name for one in asked.locked.local)]
 
 
 def _measure(prefix: Path) -> tuple[int, int]:
@@ -258,10 +306,10 @@ def _measure(prefix: Path) -> tuple[int, int]:
     return files, size_bytes
 
 
-def _register(lock: Lock, built: Built, tools: BuildTools, project: str) -> None:
-    now_ms = tools.clock.now_ms()
-    index = StoreIndex(tools.store.index)
-    index.name(Named(lock.name, project, built.platform, built.key, lock.digest, now_ms))
+def _register(asked: _Asked, tools: BuildTools, project: str) -> None:
+    StoreIndex(tools.store.index).name(
+        Named(asked.name, project, asked.locked.platform, asked.key, asked.lock_digest, tools.clock.now_ms())
+    )
 
 
 def _wait(who: str, what: str) -> Phase:

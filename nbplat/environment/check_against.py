@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nbplat.environment.check import CheckReport, Finding
+from nbplat.environment.check import WARNING, CheckReport, Finding
+from nbplat.environment.check_body import check_body
 from nbplat.environment.check_engines import check_links, check_ray, check_same_python, check_spark, check_targets
 from nbplat.environment.check_machine import check_machine
 from nbplat.environment.check_packages import check_packages
 from nbplat.environment.definition import Targets
+from nbplat.environment.floors import minor
 from nbplat.environment.lock_record import PlatformLock
 from nbplat.environment.packages_diff import PackageDifference
 from nbplat.environment.sides import Side, side_of_lock, side_of_manifest, side_of_probe
@@ -70,32 +72,46 @@ class Checker:
     cluster: Callable[[str], Cluster]
     this_python: str
     match_level: str = "patch"
-    targets: Targets = field(default_factory=Targets)
 
-    def check(self, ref: EnvironmentRef, against: str = "") -> CheckReport:
+    def check(self, ref: EnvironmentRef, against: str = "", targets: Targets | None = None) -> CheckReport:
         """Check an environment.
 
         Args:
-            against: Empty: this machine and what it is declared for. Else ``spark`` or ``ray`` as configured, the path
-                of an interpreter or of its folder, an archive's path or URI, or the name of an environment.
+            against: Empty: this machine and this Python. Else ``spark`` or ``ray`` as configured, the path of an
+                interpreter or of its folder, an archive's path or URI, or the name of an environment.
+            targets: What it has to work with, as declared or as asked for.
 
         Raises:
             NotFound: ``env.against``: it is none of these.
             SetupError: an interpreter that gives no answer.
         """
         side = self.side(ref)
-        found = [*check_machine(side, self._this_machine(side)), *check_targets(side, self.targets)]
+        targets = targets or Targets()
+        this = side_of_probe("this Python", self.probe(self.this_python))
+        found = [*check_machine(side, side.machine or this.machine), *check_targets(side, targets)]
         looked = ["platform, glibc, CPU level and CUDA of this machine"]
-        looked += ["the Spark and Ray it is declared for"] if self.targets != Targets() else []
+        looked += [f"{name} {version}" for name, version in (("Spark", targets.spark), ("Ray", targets.ray)) if version]
         if not against:
-            return CheckReport.of(side.who, "this machine", found, checked=looked)
+            found += _as_driver(this, side)
+            return CheckReport.of(side.who, "this machine", found, checked=[*looked, f"Python {this.python}"])
         if against in ENGINES:
             return self._against_cluster(side, self.cluster(against))
-        other, form = self._other(against)
+        other, form = self._other(against, targets)
         more, differences = self._pair(side, other)
         found += [*more, *form]
         looked += ["the versions of Python, pyspark and ray", f"{len(side.packages)} packages"]
         return CheckReport.of(side.who, other.who, found, differences, looked)
+
+    def as_workers(self, ref: EnvironmentRef, engine: str) -> CheckReport:
+        """Whether the Python workers of an engine can run in it with this process as their driver.
+
+        Their machines are not asked: that would start a session (`check` with ``spark`` or ``ray`` does it).
+        """
+        side, driver = self.side(ref), side_of_probe("this process", self.probe(self.this_python))
+        rule = self._spark if engine == "spark" else self._ray
+        # Workers stage with our own code, which asks for what bodies ask for.
+        found = [*rule(driver, side, driver.version_of("pyspark")), *check_body(side)]
+        return CheckReport.of(side.who, f"this process as a driver of {engine}", found)
 
     def side(self, ref: EnvironmentRef) -> Side:
         """What an environment has: asked of its interpreter where it is built here, else read from its lock."""
@@ -111,15 +127,11 @@ class Checker:
             )
         return side_of_lock(who, lock, name=ref.name)
 
-    def _this_machine(self, side: Side) -> Any:
-        return side.machine or side_of_probe("this machine", self.probe(self.this_python)).machine
-
-    def _other(self, against: str) -> tuple[Side, list[Finding]]:
+    def _other(self, against: str, targets: Targets) -> tuple[Side, list[Finding]]:
         path = Path(against).expanduser()
         if against.endswith(_ARCHIVES) or "://" in against:
             side = side_of_manifest(f"the archive {against.rpartition('/')[2][:24]}", self.manifest(against))
-            target = "ray" if self.targets.ray else "spark"
-            return side, check_links(side, target)
+            return side, check_links(side, "ray" if targets.ray else "spark")
         for candidate in (path / "bin" / "python", path):
             if candidate.is_file():
                 return side_of_probe(f"the interpreter {candidate}", self.probe(str(candidate.absolute()))), []
@@ -168,6 +180,22 @@ class Checker:
 
     def _ray(self, driver: Side, workers: Side, version: str) -> list[Finding]:
         return check_ray(driver, workers, match_level=self.match_level)
+
+
+def _as_driver(this: Side, side: Side) -> list[Finding]:
+    """This process may drive an engine whose workers run in the environment; that it cannot is no fault of either."""
+    if not side.python or minor(this.python) == minor(side.python):
+        return []
+    return [
+        Finding(
+            "python",
+            WARNING,
+            f"{this.who} is {this.python} and {side.who} has {side.python}: bodies run in it all the same, but as the "
+            "workers of a session of this Python it does not",
+            ((this.who, this.python), (side.who, side.python)),
+            f"work in a kernel of it: nbplat env kernel {side.name}",
+        )
+    ]
 
 
 def _nodes(workers: Sequence[Side]) -> str:

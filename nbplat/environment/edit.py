@@ -217,9 +217,11 @@ def _add_to_lists(before: Definition, edited: EditedText, things: Things, change
         else:
             # What was taken by default stays, and has to be written now.
             first = [each for each in before.channels if each != channel]
-            edited.add_key(
-                (), ["channels:", *(f"  - {scalar(each)}" for each in (*first, text.strip()))], "dependencies"
-            )
+            written = (*first, text.strip())
+            lines = ["channels:", *(f"  - {scalar(each)}" for each in written)]
+            if edited.is_flow(()):
+                lines = [f"channels: [{', '.join(scalar(each, flow=True) for each in written)}]"]
+            edited.add_key((), lines, "dependencies")
             before = replace(before, channels=tuple(first))
         changes.append(f"+ channel {text.strip()}")
         before = replace(before, channels=(*before.channels, channel))
@@ -244,7 +246,7 @@ def _add_under_nbplat(edited: EditedText, key: str, text: str) -> None:
     elif edited.has(("nbplat",)):
         edited.add_key(("nbplat",), [line])
     else:
-        edited.add_key((), ["nbplat:", f"  {line}"])
+        edited.add_key((), [f"nbplat: {{{line}}}"] if edited.is_flow(()) else ["nbplat:", f"  {line}"])
 
 
 def _drop_from_lists(before: Definition, edited: EditedText, things: Things, changes: list[str]) -> Definition:

@@ -49,6 +49,10 @@ class EditedText:
         """Whether something stands there."""
         return self._find(path) is not None
 
+    def is_flow(self, path: Path) -> bool:
+        """Whether a list or mapping stands in brackets."""
+        return bool(self._node(path).flow_style)
+
     # -- edits -------------------------------------------------------------------------------------
 
     def add_key(self, path: Path, lines: list[str], before: str | None = None) -> None:

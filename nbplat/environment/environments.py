@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from nbplat.environment.channels import ChannelRules, resolve_channels
 from nbplat.environment.definition_file import find_file, read_file
+from nbplat.environment.find import find_environment
 from nbplat.environment.parse import parse_definition
-from nbplat.errors import NotFound
+from nbplat.environment.ports import Conda, Depot, Pip, Say
+from nbplat.environment.states import kept_lock
+from nbplat.environment.store import Store
+from nbplat.environment.store_index import StoreIndex
+from nbplat.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
+    from nbplat.clock import Clock
+    from nbplat.environment.build import BuildDone, BuildTools
+    from nbplat.environment.built import Built
+    from nbplat.environment.check import CheckReport
+    from nbplat.environment.check_against import Checker
     from nbplat.environment.definition import Definition
+    from nbplat.environment.gc import Sweeping
+    from nbplat.environment.kernel import KernelSpec
+    from nbplat.environment.launcher import NodeCache
+    from nbplat.environment.lock_record import Lock
+    from nbplat.environment.pack_record import Pack
+    from nbplat.environment.packing.ports import PackTools
+    from nbplat.environment.settings import Settings
+    from nbplat.environment.shipped import Shipped
+    from nbplat.environment.usage import ListedEnvironment, StoreUsage
+    from nbplat.environment.verify import VerifyReport
     from nbplat.job import JobStore
+    from nbplat.terms import EnvironmentRef
 
 __all__ = ["Environments"]
 
@@ -23,11 +46,21 @@ class Environments:
 
     Attributes:
         ledger: Runs and jobs.
-        root: Folder of the store, ``<home>/env``; made when something is built.
+        store: What is built; its folder is made when something is.
+        channels: What this machine knows of channels.
+        tools: Compressor of an archive's format and level, and who compiles modules.
+        checker: Holds environments against what they are declared for, and against other things.
     """
 
     ledger: JobStore
-    root: Path
+    clock: Clock
+    store: Store
+    channels: ChannelRules
+    conda: Conda
+    pip: Pip
+    depot: Depot
+    tools: Callable[[str, int], PackTools]
+    checker: Callable[[], Checker]
 
     # -- declarations ------------------------------------------------------------------------------
 
@@ -53,3 +86,250 @@ class Environments:
         if found is None:
             raise NotFound("env.unknown", f"there is no envs/{name}.yml", fix=f"make it: nbplat env init {name}")
         return found
+
+    # -- locks -------------------------------------------------------------------------------------
+
+    def lock(
+        self,
+        definition: Definition,
+        *,
+        old: Lock | None = None,
+        upgrade: Collection[str] = (),
+        offline: bool = False,
+        say: Say,
+    ) -> Lock:
+        """Solve a declaration; see `nbplat.environment.lock.make_lock`."""
+        from nbplat.environment.lock import Solvers, make_lock
+
+        reached = resolve_channels(definition.channels, self.channels, definition.folder)
+        solvers = Solvers(self.conda, self.pip, reached)
+        return make_lock(definition, solvers, old=old, upgrade=upgrade, offline=offline, say=say)
+
+    def lock_text(self, lock: Lock) -> str:
+        """The file of a lock."""
+        from nbplat.environment.lock_file import lock_text
+
+        return lock_text(lock, self.channels)
+
+    def old_lock(self, definition: Definition, text: str | None) -> Lock | None:
+        """The lock that there is, fitting or not; None when there is none.
+
+        Args:
+            text: Of its file; empty: there is no file; None: the declaration has none, and the ledger keeps its lock.
+        """
+        from nbplat.environment.lock_file import parse_lock
+
+        found = kept_lock(self.ledger, definition.name) if text is None else text
+        return parse_lock(found, f"the lock of {definition.name}") if found else None
+
+    def fresh_lock(self, definition: Definition, text: str | None) -> Lock:
+        """The lock of a declaration, when it is up to date.
+
+        Raises:
+            NotFound: ``env.lock_missing``.
+            Conflict: ``env.lock_old``, with what differs.
+        """
+        from nbplat.environment.lock_check import check_lock
+
+        found = self.old_lock(definition, text)
+        fix = f"nbplat env lock {definition.name} (or build with --lock)"
+        if found is None:
+            raise NotFound("env.lock_missing", f"{definition.name} has no lock", fix=fix)
+        wrong = check_lock(definition, found)
+        if wrong:
+            more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+            raise Conflict(
+                "env.lock_old", f"the lock is out of date: {wrong[0].text}{more}", fix=fix, where=wrong[0].place
+            )
+        return found
+
+    def out_of_date(self, definition: Definition, text: str | None) -> bool:
+        """Whether a declaration must be locked before it is built."""
+        from nbplat.environment.lock_check import check_lock
+
+        found = self.old_lock(definition, text)
+        return found is None or bool(check_lock(definition, found))
+
+    # -- built ones --------------------------------------------------------------------------------
+
+    def build(self, lock: Lock, platform: str = "", *, folder: str = "", offline: bool = False, say: Say) -> BuildDone:
+        """Have the environment of a lock; see `nbplat.environment.build.build`.
+
+        Args:
+            folder: Folder of the declaration; its paths start from there, and the name means this there.
+        """
+        from nbplat.environment.build import build
+
+        tools = self._build_tools(lock.channels, folder)
+        return build(lock, platform, tools, folder=Path(folder), project=folder, offline=offline, say=say)
+
+    def _build_tools(self, channels: Sequence[str], folder: str) -> BuildTools:
+        from nbplat.environment.build import BuildTools
+
+        reached = resolve_channels(channels, self.channels, folder)
+        return BuildTools(self.store, self.conda, self.pip, self.clock, reached)
+
+    def find(self, wanted: str, *, project: str = "", platform: str = "") -> EnvironmentRef:
+        """A built environment by its name or the start of its key; see `nbplat.environment.find`."""
+        return find_environment(self.store, wanted, project=project, platform=platform, clock=self.clock)
+
+    def built(self, ref: EnvironmentRef) -> Built:
+        """What was built under a key.
+
+        Raises:
+            NotFound: ``env.unbuilt``: it has gone meanwhile.
+        """
+        found = self.store.built(ref.key)
+        if found is None:
+            raise NotFound(
+                "env.unbuilt", f"{ref.name} ({ref.key[:12]}) is not built here", fix=f"nbplat env build {ref.name}"
+            )
+        return found
+
+    def by_key(self, key: str, name: str = "") -> EnvironmentRef:
+        """What was built under a whole key, by the name that it is called now."""
+        found = self.store.built(key)
+        if found is None:
+            raise NotFound(
+                "env.unbuilt", f"{name or key[:12]} is not built here", fix=f"nbplat env build {name or 'NAME'}"
+            )
+        return found.ref(name)
+
+    def show(self, ref: EnvironmentRef) -> dict[str, Any]:
+        """Everything that is known of a built environment, as JSON."""
+        listed = next((each for each in self.listing() if each.built.key == ref.key), None)
+        built = self.built(ref)
+        kinds = (("conda", built.lock.conda), ("pip", built.lock.pip), ("local", built.lock.local))
+        return {
+            **(listed.record() if listed is not None else {}),
+            "ref": ref.record(),
+            "lock_digest": ref.lock_digest,
+            "requested": [*built.requested, *built.pip_requested],
+            "contents": [
+                {"name": one.name, "version": one.version, "build": getattr(one, "build", ""), "kind": kind}
+                for kind, packages in kinds
+                for one in packages
+            ],
+        }
+
+    # -- archives ----------------------------------------------------------------------------------
+
+    def pack(self, ref: EnvironmentRef, asked: Mapping[str, Any], say: Say) -> Pack:
+        """Make the archive of an environment, or find it made; see `nbplat.environment.pack.pack`.
+
+        Args:
+            asked: Fields of `PackOptions` that differ from what the declaration said.
+        """
+        from nbplat.environment.definition import PackRules
+        from nbplat.environment.pack import pack
+        from nbplat.environment.pack_record import PackFolders, PackOptions, PackSource
+
+        built = self.built(ref)
+        options = PackOptions.by(PackRules(), **asked).checked()
+        source = PackSource(
+            ref.name,
+            built.key,
+            Path(built.prefix),
+            built.lock,
+            built.lock_digest,
+            (*built.requested, *built.pip_requested),
+        )
+        folders = PackFolders.of_store(self.store.root)
+        return pack(source, options, folders, self.tools(options.format, options.level), say)
+
+    def push(self, pack: Pack, uri: str, say: Say) -> Shipped:
+        """Put an archive to a place, with its launcher; see `nbplat.environment.ship.push`."""
+        from nbplat.environment.ship import push
+
+        return push(pack, uri, self.depot, say=say)
+
+    def pull(self, uri: str, *, name: str = "", project: str = "", say: Say) -> EnvironmentRef:
+        """Have the environment of an archive here; see `nbplat.environment.pull.pull`."""
+        from nbplat.environment.pull import pull
+
+        return pull(uri, self.store, self.depot, self.clock, name=name, project=project, say=say)
+
+    def conf(
+        self, ref: EnvironmentRef, target: str, *, way: str = "", at: str = "", cache: NodeCache | None = None
+    ) -> Settings:
+        """The settings that run an environment somewhere; see `nbplat.environment.conf.conf`.
+
+        Args:
+            at: URI of its archive; empty takes the newest one in the store.
+            cache: What a launcher does on the nodes.
+        """
+        from nbplat.environment.conf import conf
+
+        return conf(ref, target, self.store, self.depot, way=way, at=at, cache=cache)
+
+    def check(self, ref: EnvironmentRef, against: str = "", *, spark: str = "", ray: str = "") -> CheckReport:
+        """Hold an environment against something; see `nbplat.environment.check_against.Checker.check`."""
+        from nbplat.environment.definition import Targets
+
+        return self.checker().check(ref, against, Targets(spark, ray))
+
+    # -- the store ---------------------------------------------------------------------------------
+
+    def listing(self) -> list[ListedEnvironment]:
+        """Built environments, the last used first."""
+        from nbplat.environment.usage import listing
+
+        return listing(self.store)
+
+    def usage(self) -> StoreUsage:
+        """What the store takes on the disk."""
+        from nbplat.environment.usage import usage
+
+        return usage(self.store)
+
+    def gc(self, *, older_than_s: float | None = None, dry_run: bool = True) -> Sweeping:
+        """Remove what nothing needs; see `nbplat.environment.gc`.
+
+        Args:
+            older_than_s: Also what is only kept for its name and was not used for so long; None keeps it.
+            dry_run: Only say what would go.
+        """
+        from nbplat.environment.gc import GcRules, plan_gc, sweep
+
+        rules = GcRules(older_than_ms=None if older_than_s is None else int(older_than_s * 1000))
+        return (plan_gc if dry_run else sweep)(self.store, rules, self.clock)
+
+    def verify(self, ref: EnvironmentRef | None = None, *, repair: bool = False, say: Say) -> VerifyReport:
+        """Read what is built, byte for byte; see `nbplat.environment.verify`.
+
+        Args:
+            ref: None takes every environment.
+            repair: Build anew what is damaged.
+        """
+        from nbplat.environment import verify as verifying
+
+        every = self.store.every() if ref is None else [self.built(ref)]
+        if not repair:
+            return verifying.verify(self.store, every, say=say)
+        folders = {named.key: named.project for named in StoreIndex(self.store.index).names()}
+        reports = []
+        for one in every:
+            report = verifying.verify(self.store, [one], say=say)
+            if not report.whole:
+                folder = folders.get(one.key, "")
+                tools = self._build_tools(sorted({package.channel for package in one.lock.conda}), folder)
+                report = verifying.repair(report, [one], tools, folder=Path(folder), say=say)
+            reports.append(report)
+        return verifying.VerifyReport(
+            tuple(found for report in reports for found in report.environments),
+            {name: files for report in reports for name, files in report.packages.items()},
+            sum(report.packages_read for report in reports),
+        )
+
+    def kernel(self, ref: EnvironmentRef, *, display_name: str = "", kernels: Path | None = None) -> KernelSpec:
+        """Register it as a Jupyter kernel of this user; see `nbplat.environment.kernel.write_kernel`."""
+        from nbplat.environment.kernel import user_kernels, write_kernel
+
+        return write_kernel(ref, self.store, self.clock, kernels=kernels or user_kernels(), display_name=display_name)
+
+    def remove_kernels(self, name: str, *, kernels: Path | None = None) -> list[KernelSpec]:
+        """Take every kernel of an environment out again."""
+        from nbplat.environment.kernel import kernels_of, remove_kernel, user_kernels
+
+        folder = kernels or user_kernels()
+        return [remove_kernel(self.store, spec.name, kernels=folder) for spec in kernels_of(folder, name)]

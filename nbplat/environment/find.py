@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 from nbplat.clock import Clock
 from nbplat.environment.store import Store
 from nbplat.environment.store_index import Named, StoreIndex
-from nbplat.errors import NotFound, RequestError, did_you_mean
+from nbplat.errors import NotFound, RequestError, SetupError, did_you_mean
 from nbplat.terms import EnvironmentRef
 
 __all__ = ["find_environment"]
@@ -39,7 +40,11 @@ def find_environment(
     if found is None:
         raise _unknown(store, wanted, index)
     if clock is not None:
-        index.use(found.key, clock.now_ms())
+        # Under the lock, or a sweeper that had judged it by an older use might take it now.
+        with suppress(SetupError), store.in_use():
+            if store.built(found.key) is None:
+                raise _unknown(store, wanted, index)
+            index.use(found.key, clock.now_ms())
     return found
 
 

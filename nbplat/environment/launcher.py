@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from nbplat.environment.locations import is_shared_path, shared_path
-from nbplat.environment.ship import Shipped
+from nbplat.environment.shipped import Shipped
 from nbplat.errors import RequestError
 from nbplat.terms import content_hash
 
@@ -54,10 +54,11 @@ def launcher_text(archive: Shipped, manifest: Mapping[str, Any], cache: NodeCach
     if cache.keep_days < 0 or cache.keep_bytes < 0:
         raise RequestError("env.node_cache", "what nodes keep cannot be negative", fix="give days and bytes from 0 up")
     fetch = "" if cache.fetch == SESSION else cache.fetch
-    unpacked = int(manifest.get("unpacked_bytes", 0) or 0)
+    unpacked = int(manifest.get("bytes", 0) or 0)
     settings = {
         "sha256": archive.sha256,
-        "tag": archive.sha256[:16],
+        # Short: the path of an environment is written into files that have little room for it.
+        "home": archive.sha256[:32],
         "format": archive.format,
         "name": archive.name or archive.sha256[:16],
         "platform": str(manifest.get("platform", "")),

@@ -48,11 +48,6 @@ class Parcel:
         """Written last, when the bytes there were read back and were right."""
         return f"{self.uri}.seal"
 
-    @property
-    def launcher_uri(self) -> str:
-        """The node-cache launcher of it."""
-        return f"{self.folder}/nbplat-python-{self.sha256[:16]}"
-
     def key_uri(self, key: str) -> str:
         """A mark under the key of the environment, so that who knows a lock finds its archives."""
         return f"{self.folder}/keys/{key}/{self.sha256}.{self.format}"

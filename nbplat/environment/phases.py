@@ -26,8 +26,8 @@ SHARES: Mapping[str, Mapping[str, int]] = {
         "check": 100,
     },
     "environment.pack": {"pack": 1000},
-    "environment.push": {"pack": 500, "push": 500},
-    "environment.pull": {"pull": 600, "unpack": 400},
+    "environment.push": {"pack": 400, "check": 50, "push": 400, "verify": 150},
+    "environment.pull": {"pull": 500, "unpack": 400, "check": 100},
 }
 """What part of a job, in thousandths, each phase is taken for; one that is not here adds nothing."""
 
@@ -67,6 +67,11 @@ class PhaseReport:
         within = self._shares.get(phase.name, 0) * phase.done / phase.total if phase.total else 0
         self._done = max(self._done, min(_WHOLE, int(before + within)))
         self._progress(Progress(self._done, _WHOLE, "‰", text))
+
+    def finish(self) -> None:
+        """All is done."""
+        self.end()
+        self._progress(Progress(_WHOLE, _WHOLE, "‰"))
 
     def end(self) -> None:
         """Say in the log what the last phase was."""

@@ -6,58 +6,28 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from nbplat.environment.launcher import launcher_name, launcher_text
 from nbplat.environment.locations import Parcel, depot_uri, join, parcel_of
 from nbplat.environment.pack_record import Pack
 from nbplat.environment.ports import Depot, Phase, Say
+from nbplat.environment.shipped import Shipped
 from nbplat.errors import DataError, NotFound, RemoteError, RequestError
 
-__all__ = ["Shipped", "fetch", "find_archive", "push", "shipped_at"]
+__all__ = ["Shipped", "fetch", "find_archive", "manifest_at", "push", "shipped_at"]
 
 _BLOCK = 1 << 20
 _MANIFEST_BYTES = 64 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Shipped:
-    """An archive at a place, verified there.
-
-    Attributes:
-        uri: Of the archive: ``<place>/<sha256>.<format>``.
-        sha256: 64 hex digits of its bytes.
-        size: Bytes.
-        format: ``tar.gz``, ``zip`` or ``tar.zst``.
-        key: Environment that it holds; empty where the manifest does not say.
-        name: As people call it.
-        launcher: URI of the node-cache launcher that lies beside it; empty when there is none.
-        sent: Bytes that this push wrote; 0 when all was there.
-    """
-
-    uri: str
-    sha256: str
-    size: int
-    format: str
-    key: str = ""
-    name: str = ""
-    launcher: str = ""
-    sent: int = 0
-
-    def record(self) -> dict[str, Any]:
-        """JSON form."""
-        return asdict(self)
-
-
-def push(pack: Pack, uri: str, depot: Depot, *, launcher: Callable[[str], str] | None = None, say: Say) -> Shipped:
-    """Put an archive and its manifest to a place, unless they are there and right.
+def push(pack: Pack, uri: str, depot: Depot, *, say: Say) -> Shipped:
+    """Put an archive, its manifest and its launcher to a place, unless they are there and right.
 
     The archive's bytes are held against its hash here and there; the seal that later pushes and pulls rely on is
     written last, so that an upload that was torn is done again.
-
-    Args:
-        launcher: Makes the text of the node-cache launcher for the archive's URI, which is put beside it.
 
     Raises:
         RequestError: ``env.location``.
@@ -65,24 +35,22 @@ def push(pack: Pack, uri: str, depot: Depot, *, launcher: Callable[[str], str] |
         RemoteError: ``env.upload``: what lies there after the upload is something else; ``storage.failed``.
     """
     parcel = Parcel(depot_uri(uri, write=True), pack.sha256, _format_of(pack))
-    key = str(pack.manifest.get("key", ""))
     sent = 0
     if not _is_sealed(parcel, pack.size, depot):
         _check_here(pack, say)
         sent = _upload(pack, parcel, depot, say)
     manifest = json.dumps(pack.manifest, sort_keys=True, indent=1).encode() + b"\n"
-    script = parcel.launcher_uri if launcher is not None else ""
-    texts = {parcel.manifest_uri: manifest}
-    if launcher is not None:
-        texts[script] = launcher(parcel.uri).encode()
-    if key:
-        texts[parcel.key_uri(key)] = b""
+    shipped = _shipped(parcel, pack.size, pack.manifest)
+    launcher = launcher_text(shipped, pack.manifest)
+    shipped = replace(shipped, launcher=join(parcel.folder, launcher_name(launcher)))
+    texts = {parcel.manifest_uri: manifest, shipped.launcher: launcher.encode()}
+    if shipped.key:
+        texts[parcel.key_uri(shipped.key)] = b""
     for place, content in texts.items():
         if not _holds(place, content, depot):
             depot.write(place, content)
             sent += len(content)
-    name = str(pack.manifest.get("name", ""))
-    return Shipped(parcel.uri, pack.sha256, pack.size, parcel.format, key, name, script, sent)
+    return replace(shipped, sent=sent)
 
 
 def shipped_at(uri: str, depot: Depot) -> Shipped:
@@ -96,10 +64,25 @@ def shipped_at(uri: str, depot: Depot) -> Shipped:
     size = depot.size(parcel.uri)
     if size is None:
         raise _missing(parcel.uri)
-    manifest = _manifest(parcel, depot)
-    script = parcel.launcher_uri if depot.size(parcel.launcher_uri) is not None else ""
-    key, name = str(manifest.get("key", "")), str(manifest.get("name", ""))
-    return Shipped(parcel.uri, parcel.sha256, size, parcel.format, key, name, script)
+    return _shipped(parcel, size, _manifest(parcel, depot))
+
+
+def manifest_at(uri: str, depot: Depot) -> Mapping[str, Any]:
+    """The manifest beside an archive; empty when there is none. Nothing holds it by a hash: it only informs."""
+    return _manifest(_parcel(uri), depot)
+
+
+def manifest_at(uri: str, depot: Depot) -> Mapping[str, Any]:
+    """The manifest of the archive at a URI; empty when none was shipped with it.
+
+    Raises:
+        NotFound: ``env.shipped``.
+        RequestError: ``env.location``: the URI names no archive.
+    """
+    parcel = _parcel(uri)
+    if depot.size(parcel.uri) is None:
+        raise _missing(parcel.uri)
+    return _manifest(parcel, depot)
 
 
 def find_archive(folder: str, key: str, depot: Depot) -> tuple[str, ...]:
@@ -148,6 +131,11 @@ def fetch(uri: str, into: Path, depot: Depot, *, say: Say) -> tuple[Path, Mappin
     return target, manifest
 
 
+def _shipped(parcel: Parcel, size: int, manifest: Mapping[str, Any]) -> Shipped:
+    key, name = str(manifest.get("key", "")), str(manifest.get("name", ""))
+    return Shipped(parcel.uri, parcel.sha256, size, parcel.format, key, name)
+
+
 def _format_of(pack: Pack) -> str:
     found = parcel_of(f"/{pack.archive.name}")
     if found is None or found.sha256 != pack.sha256:
@@ -178,7 +166,7 @@ def _upload(pack: Pack, parcel: Parcel, depot: Depot, say: Say) -> int:
 def _there(parcel: Parcel, size: int, depot: Depot, say: Say) -> str:
     """Hash of what lies at the place."""
     with depot.open(parcel.uri) as source:
-        return _hash(source, lambda done: say(Phase("push", done, size, what=f"read back {parcel.uri}")))
+        return _hash(source, lambda done: say(Phase("verify", done, size, what=parcel.uri)))
 
 
 def _is_sealed(parcel: Parcel, size: int, depot: Depot) -> bool:
@@ -197,7 +185,7 @@ def _is_sealed(parcel: Parcel, size: int, depot: Depot) -> bool:
 
 def _check_here(pack: Pack, say: Say) -> None:
     with pack.archive.open("rb") as file:
-        found = _hash(file, lambda done: say(Phase("push", done, pack.size, what="hash")))
+        found = _hash(file, lambda done: say(Phase("check", done, pack.size, what=pack.archive.name)))
     if found != pack.sha256:
         raise _wrong(str(pack.archive), found, pack.sha256)
 

@@ -142,16 +142,15 @@ def side_of_manifest(who: str, manifest: Mapping[str, Any]) -> Side:
     """What an archive's manifest tells; see `nbplat.environment.manifest`."""
     return Side(
         who=who,
-        python=str(manifest["python"]["version"]),
+        python=str(manifest["python"].get("version", "")),
         platform=str(manifest["platform"]),
         packages={
             str(one["name"]): Installed(str(one["version"]), str(one.get("build", "")), str(one["kind"]))
             for one in manifest["packages"]
         },
-        demands=_virtual((str(one["name"]), one.get("depends", ())) for one in manifest["packages"]),
-        limits=_virtual((str(one["name"]), one.get("constrains", ())) for one in manifest["packages"]),
+        demands=_virtual((str(one["name"]), one.get("machine", ())) for one in manifest["packages"]),
         assumed={str(name): str(version) for name, version in manifest.get("virtual", {}).items()},
-        archive=ArchiveFacts(str(manifest["format"]), manifest.get("links", "keep") != "none"),
+        archive=ArchiveFacts(str(manifest["format"]), bool(manifest.get("links", True))),
     )
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from nbplat.environment.built import Built, read_built
 from nbplat.environment.key_lock import hold, try_hold
+from nbplat.environment.lock_record import CondaPackage
 from nbplat.environment.store_faults import store_faults
 
 __all__ = ["Store"]
@@ -55,6 +56,10 @@ class Store:
         """Folder of the environment with this key, there or not."""
         return self.envs / key[:_KEY_DIGITS]
 
+    def package(self, package: CondaPackage) -> Path:
+        """Folder of an extracted conda package, there or not."""
+        return self.pkgs / package.sha256 / f"{package.name}-{package.version}-{package.build}"
+
     def lock_file(self, key: str) -> Path:
         """File that whoever builds or removes this environment holds locked."""
         return self.locks / f"env-{key[:_KEY_DIGITS]}"
@@ -70,6 +75,26 @@ class Store:
             return []
         found = (read_built(folder) for folder in sorted(self.envs.iterdir()))
         return [one for one in found if one is not None]
+
+    @contextmanager
+    def in_use(self, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
+        """Keep sweepers away while something is built or looked up; several may at once.
+
+        Raises:
+            SetupError: ``env.readonly``, ``env.space``.
+        """
+        with store_faults(self.root), hold(self.locks / "store", shared=True, waiting=waiting):
+            yield
+
+    @contextmanager
+    def alone(self, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
+        """Wait until nobody builds, and keep others from beginning; what sweeping takes.
+
+        Raises:
+            SetupError: ``env.readonly``, ``env.space``.
+        """
+        with store_faults(self.root), hold(self.locks / "store", waiting=waiting):
+            yield
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -103,7 +128,10 @@ class Store:
         remove_tree(away)
 
     def sweep(self) -> int:
-        """Remove what killed processes left in `tmp`; the folders of living ones stay. Returns how many went."""
+        """Remove what killed processes left in `tmp`; the folders of living ones stay. Returns how many went.
+
+        What is being thrown away may be taken by two at once: that is fine.
+        """
         if not self.tmp.is_dir():
             return 0
         swept = 0

@@ -8,11 +8,11 @@ from typing import Any
 
 from nbplat.environment.locations import is_shared_path, shared_path, spark_uri
 from nbplat.environment.settings import Settings
-from nbplat.environment.ship import Shipped
+from nbplat.environment.shipped import Shipped
 from nbplat.errors import RequestError, did_you_mean
 from nbplat.terms import EnvironmentRef
 
-__all__ = ["ALIAS", "TARGETS", "Asked", "settings_for"]
+__all__ = ["ALIAS", "TARGETS", "Asked", "settings_for", "target_named", "way_of"]
 
 # What archives are unpacked as, in the working folder of an executor.
 ALIAS = "environment"
@@ -51,29 +51,49 @@ def settings_for(asked: Asked) -> Settings:
 
     Raises:
         RequestError: ``env.target``: no such target; ``env.way``: the target cannot do it this way; ``env.format``: it
-            cannot unpack the archive; ``env.unbuilt``, ``env.unshipped``: what the way needs is not there.
+            cannot unpack the archive; ``env.unbuilt``, ``env.unshipped``: what the way needs is not there;
+            ``env.location``: it cannot read where that lies.
     """
-    name = _ALIASES.get(asked.target, asked.target)
-    if name not in TARGETS:
+    name, way = target_named(asked.target), way_of(asked)
+    return TARGETS[name][1](asked, way)
+
+
+def target_named(name: str) -> str:
+    """The target that a name means.
+
+    Raises:
+        RequestError: ``env.target``.
+    """
+    found = _ALIASES.get(name, name)
+    if found not in TARGETS:
         raise RequestError("env.target", f"there is no target {name!r}", fix=did_you_mean(name, TARGETS))
-    ways, build = TARGETS[name]
-    way = asked.way or _suits(asked, ways)
-    if way not in ways:
+    return found
+
+
+def way_of(asked: Asked) -> str:
+    """The way that is asked for, or the one that nobody has to think about.
+
+    Raises:
+        RequestError: ``env.target``, ``env.way``.
+    """
+    name = target_named(asked.target)
+    ways = TARGETS[name][0]
+    if asked.way and asked.way not in ways:
         raise RequestError(
-            "env.way",
-            f"{name} cannot run an environment by {way!r}",
-            fix=f"take one of: {', '.join(ways)}",
+            "env.way", f"{name} cannot run an environment by {asked.way!r}", fix=f"take one of: {', '.join(ways)}"
         )
-    return build(asked, way)
-
-
-def _suits(asked: Asked, ways: tuple[str, ...]) -> str:
-    """The way that nobody has to think about."""
-    if "launcher" in ways and asked.launcher and (asked.node_cache or _format(asked) not in _NATIVE):
+    if asked.way:
+        return asked.way
+    if "launcher" in ways and (asked.node_cache or (_format(asked) and not _unpacks(name, _format(asked)))):
         return "launcher"
     if ways[0] == "prefix" and not asked.environment.prefix and len(ways) > 1:
         return ways[1]
     return ways[0]
+
+
+def _unpacks(target: str, format: str) -> bool:
+    """Whether the engine unpacks the archive by itself, links and all."""
+    return format == "zip" if target == "ray" else format in _NATIVE
 
 
 def _format(asked: Asked) -> str:
@@ -195,14 +215,19 @@ def _ray(asked: Asked, way: str) -> Settings:
         runtime_env = {"working_dir": archive.uri, "py_executable": "./bin/python"}
         return Settings("ray", way, runtime_env=runtime_env, driver=driver, notes=(note,))
     launcher = _launcher(asked)
-    if not is_shared_path(launcher):
+    if launcher.endswith(".zip"):
+        script = launcher.rpartition("/")[2].removesuffix(".zip")
+        runtime_env = {"working_dir": launcher, "py_executable": f"/bin/sh ./{script}"}
+    elif is_shared_path(launcher):
+        # By a shell: what a store has written may lack the mode of a program.
+        runtime_env = {"py_executable": f"/bin/sh {shared_path(launcher)}"}
+    else:
         raise RequestError(
             "env.location",
             f"Ray starts no program from {launcher}",
-            fix="push to a path that every node has (file:///shared/envs), or take --way archive with a zip",
+            fix="push the environment again, which puts a zip of the launcher there",
         )
-    command = f"/bin/sh {shared_path(launcher)}"
-    return Settings("ray", way, runtime_env={"py_executable": command}, driver=driver, notes=(note,))
+    return Settings("ray", way, runtime_env=runtime_env, driver=driver, notes=(note,))
 
 
 def _kernel(asked: Asked, way: str) -> Settings:

@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbplat.environment.definition_file import write_text
+from nbplat.environment.lock_report import lock_report
 from nbplat.environment.phases import SHARES, PhaseReport
 from nbplat.environment.ports import Say
-from nbplat.environment.states import KEPT, KIND, EnvironmentStep
+from nbplat.environment.states import EnvironmentStep, keep_lock
 from nbplat.errors import InternalError
 from nbplat.job import StepContext
 
 if TYPE_CHECKING:
+    from nbplat.environment.build import BuildDone
     from nbplat.environment.definition import Definition
     from nbplat.environment.environments import Environments
     from nbplat.environment.lock_record import Lock
+    from nbplat.environment.pack_record import Pack
 
 __all__ = ["run_step"]
 
@@ -36,7 +39,7 @@ def run_step(environments: Environments, context: StepContext) -> dict[str, Any]
         raise InternalError("job.kind", f"no step is called {job.kind!r}", fix="a newer nbplat queued it: upgrade")
     say = PhaseReport(SHARES[job.kind], context.report.progress, context.report.log, environments.clock)
     done = step(_Work(environments, context, say))
-    say.end()
+    say.finish()
     return done
 
 
@@ -63,18 +66,18 @@ class _Work:
             offline=params["offline"],
             say=self._say,
         )
-        return {**done.record(), "locked": locked}
+        return {**_built_record(done), "locked": locked}
 
     def pack(self) -> dict[str, Any]:
-        ref = self._environments.by_key(self._params["key"])
-        return self._environments.pack(ref, self._params["options"] or {}, self._say).record()
+        ref = self._environments.by_key(self._params["key"], self._params["name"])
+        return _pack_record(self._environments.pack(ref, self._params["options"] or {}, self._say))
 
     def push(self) -> dict[str, Any]:
         environments, params = self._environments, self._params
-        ref = environments.by_key(params["key"])
+        ref = environments.by_key(params["key"], params["name"])
         made = environments.pack(ref, params["options"] or {}, self._say)
         shipped = environments.push(made, params["uri"], self._say)
-        return {"pack": made.record(), "shipped": shipped.record(), "ref": ref.record()}
+        return {"pack": _pack_record(made), "shipped": shipped.record(), "ref": ref.record()}
 
     def pull(self) -> dict[str, Any]:
         ref = self._environments.pull(self._params["uri"], name=self._params["called"], say=self._say)
@@ -90,7 +93,11 @@ class _Work:
         definition = self._definition()
         old = environments.old_lock(definition, params["lock"])
         lock = environments.lock(
-            definition, old=None if params["upgrade"] else old, offline=params["offline"], say=self._say
+            definition,
+            old=None if params["upgrade"] else old,
+            upgrade=params["upgrade_packages"],
+            offline=params["offline"],
+            say=self._say,
         )
         text = environments.lock_text(lock)
         if params["lock_file"]:
@@ -98,5 +105,35 @@ class _Work:
             if not path.is_file() or path.read_text(encoding="utf-8") != text:
                 write_text(path, text)
         elif params["lock"] is None:
-            environments.ledger.move_run(KIND, self._context.job.run_id, KEPT, frm=[KEPT], outputs={"lock": text})
-        return lock, {"lock": text, "file": params["lock_file"], **environments.lock_summary(lock, old)}
+            keep_lock(environments.ledger, self._context.job.run_id, text)
+        return lock, {"lock": text, "file": params["lock_file"], **lock_report(lock, old)}
+
+
+def _built_record(done: BuildDone) -> dict[str, Any]:
+    built, installed = done.built, done.installed
+    notes = [f"{name} was damaged in the cache and was fetched again" for name in installed.repaired]
+    notes += [f"{name} has a script that conda would run after linking; it was not run" for name in installed.scripts]
+    return {
+        "ref": done.ref.record(),
+        "found": done.found,
+        "seconds": done.seconds,
+        "packages": len(built.lock.conda) + len(built.lock.pip) + len(built.lock.local),
+        "files": built.files,
+        "size_bytes": built.size_bytes,
+        "linked": built.linked,
+        "fetched_bytes": installed.fetched_bytes,
+        "fetched": list(installed.fetched),
+        "notes": notes,
+    }
+
+
+def _pack_record(made: Pack) -> dict[str, Any]:
+    return {
+        "archive": str(made.archive),
+        "sha256": made.sha256,
+        "size": made.size,
+        "format": made.format,
+        "layers": made.layers,
+        "made": made.made,
+        "notes": list(made.notes),
+    }

@@ -20,8 +20,8 @@ find_cache() {
   elif [ -d "$cache" ] && ! [ -O "$cache" ] && [ -w "$cache" ]; then
     cache=$cache/u$(id -u) # a folder that users share: what another one put there is not run
   fi
-  home=$cache/$nb_sha256
-  lock=$cache/$nb_sha256.lock
+  home=$cache/$nb_home
+  lock=$cache/$nb_home.lock
 }
 
 is_ready() {
@@ -43,7 +43,7 @@ make_cache() {
 # --- locks: shared while an environment runs, so that nobody evicts it; exclusive while it is unpacked ----------------
 lock_shared() {
   if have flock; then exec 9<"$lock" && flock -s 9; else
-    true 2>/dev/null >"$cache/$nb_sha256.use.$$" || :
+    true 2>/dev/null >"$cache/$nb_home.use.$$" || :
   fi
 }
 
@@ -119,7 +119,7 @@ no_client() {
 verify() {
   found=$(digest "$archive") || exit $?
   [ "${found%% *}" = "$nb_sha256" ] || fail 94 env.hash \
-    "$archive is not the archive of $nb_name: its sha256 is $(printf '%.16s' "$found")…, not $nb_tag…" \
+    "$archive is not the archive of $nb_name: its sha256 is $(printf '%.16s' "$found")…, not $(printf '%.16s' "$nb_sha256")…" \
     "push it again; nothing was unpacked"
 }
 
@@ -156,7 +156,7 @@ does_not_start() {
 free_kib() { df -Pk "$cache" 2>/dev/null | awk 'NR == 2 { print $4 }'; }
 
 # Environments from the one that was used last, as their hashes.
-by_use() { ls -t "$cache" 2>/dev/null | sed -n 's/^\([0-9a-f]\{64\}\)\.used$/\1/p'; }
+by_use() { ls -t "$cache" 2>/dev/null | sed -n 's/^\([0-9a-f]\{32\}\)\.used$/\1/p'; }
 
 in_use() {
   for mark in "$cache/$1".use.*; do
@@ -183,12 +183,12 @@ remove() (
 
 evict() {
   for old in $(find "$cache" -name '*.used' -mtime "+$nb_keep_days" 2>/dev/null | sed 's|.*/||; s|\.used$||'); do
-    [ "$old" = "$nb_sha256" ] || remove "$old" || :
+    [ "$old" = "$nb_home" ] || remove "$old" || :
   done
   kib=0
   for one in $(by_use); do
     kib=$((kib + $(sed -n 's/^kib //p' "$cache/$one/.nbplat-ready" 2>/dev/null || echo 0) + 0))
-    if [ "$kib" -gt "$nb_keep_kib" ] && [ "$one" != "$nb_sha256" ]; then remove "$one" || :; fi
+    if [ "$kib" -gt "$nb_keep_kib" ] && [ "$one" != "$nb_home" ]; then remove "$one" || :; fi
   done
   find "$cache" -maxdepth 1 -name '.gone-*' -mtime +1 -exec rm -rf {} + 2>/dev/null || :
 }
@@ -197,7 +197,7 @@ make_room() {
   need=$((nb_kib * 11 / 10))
   for one in $(by_use | sed '1!G;h;$!d'); do
     [ "$(free_kib)" -lt "$need" ] 2>/dev/null || return 0
-    [ "$one" = "$nb_sha256" ] || remove "$one" || :
+    [ "$one" = "$nb_home" ] || remove "$one" || :
   done
   free=$(free_kib)
   [ "${free:-$need}" -ge "$need" ] || fail 95 disk.full \
@@ -207,9 +207,9 @@ make_room() {
 
 # --- one start -------------------------------------------------------------------------------------------------------
 fill() {
-  part=$cache/.part-$nb_tag-$$
+  part=$cache/.part-$nb_home-$$
   # We hold the lock: parts of this archive were left by starts that were killed.
-  rm -rf "$cache/.part-$nb_tag-"* "$home"
+  rm -rf "$cache/.part-$nb_home-"* "$home"
   mkdir "$part" || fail 91 env.node_cache "no folder can be made in $cache" "see why"
   trap 'rm -rf "$part"' EXIT
   trap 'exit 130' HUP INT TERM
@@ -222,7 +222,7 @@ fill() {
   relocate </dev/null >&2
   printf 'sha256 %s\nkib %s\n' "$nb_sha256" "$(du -sk "$home" | cut -f1)" >"$part/ready"
   mv "$part/ready" "$home/.nbplat-ready"
-  true >"$cache/$nb_sha256.used"
+  true >"$cache/$nb_home.used"
   evict
   say "unpacked $nb_name into $home"
 }
@@ -236,7 +236,7 @@ until is_ready; do
   unlock
   lock_shared
 done
-{ true >"$cache/$nb_sha256.used"; } 2>/dev/null || :
+{ true >"$cache/$nb_home.used"; } 2>/dev/null || :
 PATH=$home/bin:$PATH CONDA_PREFIX=$home PYTHONNOUSERSITE=1
 export PATH CONDA_PREFIX PYTHONNOUSERSITE
 unset PYTHONHOME

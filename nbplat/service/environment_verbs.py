@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from nbplat.environment.launcher import NodeCache
 from nbplat.environment.states import KIND, EnvironmentStep, queue
 from nbplat.service.records import job_record, run_record
 
@@ -31,6 +32,7 @@ __all__ = [
     "verify",
 ]
 
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What a person asks of an environment.
@@ -43,7 +45,8 @@ class Asked:
         folder: Folder that the declaration's paths start from; empty: it has none that the service sees.
         lock: Text of the lock that there is; None: there is none, or the one that the store keeps for a cell.
         lock_file: Path that a new lock is written to by the job itself; empty: the caller does, or the store keeps it.
-        upgrade: Do not hold on to what the old lock has.
+        upgrade: Do not hold on to anything that the old lock has.
+        upgrade_packages: Nor to these, and what they need.
         relock: Lock first when the declaration has changed.
         offline: Use nothing but what lies on that machine.
         platform: Empty takes that machine's.
@@ -51,10 +54,10 @@ class Asked:
         options: Of an archive: ``format``, ``target``, ``slim``, ``pyc``, ``level``.
         uri: Where an archive is pushed to, or lies.
         called: Name that a pulled environment is kept under; empty: that of its manifest.
-        target, way, node_cache: Of settings.
+        target, way, node_cache, fetch: Of settings.
         against: What it is checked against; empty: the machine.
         spark, ray: Versions that it is checked for; empty: those that it declares.
-        older_than_s: Sweep only what was not used for so long.
+        older_than_s: Sweep also what is only kept for its name and was not used for so long; None keeps it.
         dry_run: Sweep nothing, only say.
         repair: Mend what is wrong.
     """
@@ -70,6 +73,7 @@ class Asked:
     lock: str | None = None
     lock_file: str = ""
     upgrade: bool = False
+    upgrade_packages: tuple[str, ...] = ()
     relock: bool = False
     offline: bool = False
     platform: str = ""
@@ -80,10 +84,11 @@ class Asked:
     target: str = ""
     way: str = ""
     node_cache: str = ""
+    fetch: str = ""
     against: str = ""
     spark: str = ""
     ray: str = ""
-    older_than_s: float = 0.0
+    older_than_s: float | None = None
     dry_run: bool = True
     repair: bool = False
 
@@ -139,7 +144,7 @@ def pull(environments: Environments, asked: Asked) -> dict[str, Any]:
 
 def listed(environments: Environments) -> list[dict[str, Any]]:
     """Built environments, in order of name, newest first."""
-    return [each.record() for each in environments.list()]
+    return [each.record() for each in environments.listing()]
 
 
 def seen(environments: Environments, asked: Asked) -> dict[str, Any]:
@@ -147,13 +152,14 @@ def seen(environments: Environments, asked: Asked) -> dict[str, Any]:
     ref = environments.find(asked.environment, project=asked.folder, platform=asked.platform)
     runs = [run for run in environments.ledger.runs(KIND, limit=_ALL) if run.spec["name"] == ref.name]
     jobs = [job_record(job) for run in runs for job in environments.ledger.jobs(run_id=run.id)]
-    return {**environments.show(ref).record(), "jobs": jobs}
+    return {**environments.show(ref), "jobs": jobs}
 
 
 def conf(environments: Environments, asked: Asked) -> dict[str, Any]:
     """The settings of an environment for a target, as a record."""
     ref = environments.find(asked.environment, project=asked.folder, platform=asked.platform)
-    return environments.conf(ref, asked.target, way=asked.way, at=asked.uri, node_cache=asked.node_cache).record()
+    cache = NodeCache(folder=asked.node_cache, fetch=asked.fetch)
+    return environments.conf(ref, asked.target, way=asked.way, at=asked.uri, cache=cache).record()
 
 
 def check(environments: Environments, asked: Asked) -> dict[str, Any]:
@@ -174,8 +180,9 @@ def gc(environments: Environments, asked: Asked) -> dict[str, Any]:
 
 def verify(environments: Environments, asked: Asked) -> dict[str, Any]:
     """Hold what is built against its lock."""
-    ref = environments.find(asked.environment, project=asked.folder, platform=asked.platform)
-    return environments.verify(ref, repair=asked.repair).record()
+    ref = environments.find(asked.environment, project=asked.folder) if asked.environment else None
+    report = environments.verify(ref, repair=asked.repair, say=lambda phase: None)
+    return {**report.record(), "whole": report.whole}
 
 
 QUEUED = {"lock": lock, "build": build, "pack": pack, "push": push, "pull": pull}
@@ -184,7 +191,7 @@ QUEUED = {"lock": lock, "build": build, "pack": pack, "push": push, "pull": pull
 ANSWERED = {"show": seen, "conf": conf, "check": check, "usage": usage, "gc": gc, "verify": verify}
 """Verbs that are answered at once."""
 
-_LOCK = ("text", "name", "folder", "lock", "lock_file", "upgrade", "offline")
+_LOCK = ("text", "name", "folder", "lock", "lock_file", "upgrade", "upgrade_packages", "offline")
 _ALL = 1_000_000
 
 
@@ -192,12 +199,12 @@ def _of_built(
     environments: Environments, asked: Asked, step: EnvironmentStep, names: tuple[str, ...]
 ) -> dict[str, Any]:
     ref = environments.find(asked.environment, project=asked.folder, platform=asked.platform)
-    return _queued(environments, ref.name, step, asked, names, key=ref.key)
+    return _queued(environments, ref.name, step, asked, names, key=ref.key, name=ref.name)
 
 
 def _queued(
-    environments: Environments, name: str, step: EnvironmentStep, asked: Asked, names: tuple[str, ...], **more: Any
+    environments: Environments, subject: str, step: EnvironmentStep, asked: Asked, names: tuple[str, ...], **more: Any
 ) -> dict[str, Any]:
     params = {each: getattr(asked, each) for each in names} | more
-    run, job = queue(environments.ledger, name, step, params, asked.owner)
+    run, job = queue(environments.ledger, subject, step, params, asked.owner)
     return {"run": run_record(run), "job": job_record(job)}

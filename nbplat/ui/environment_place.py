@@ -107,7 +107,6 @@ class Declared:
             "text": self.text,
             "name": definition.name,
             "folder": "" if place.away else definition.folder,
-            "project": "" if place.away else str(place.project.absolute()),
         }
 
 
@@ -131,7 +130,9 @@ def find_declared(place: Place, word: str | None, *, body: str | None = None, fi
     if body is not None:
         definition = parse_definition(body, name=word, folder=place.project.absolute())
         if word is not None and word != definition.name:
-            raise RequestError("env.name", f"the cell says name: {definition.name}, its line {word}", fix="keep one of them")
+            raise RequestError(
+                "env.name", f"the cell says name: {definition.name}, its line {word}", fix="keep one of them"
+            )
         return Declared(definition, body)
     path = _path(place, word, file)
     if path is None:
@@ -163,8 +164,10 @@ def _unknown(place: Place, word: str | None) -> NotFound:
         return NotFound("env.unknown", "there is no declaration in envs/", fix="make one: nbplat env init NAME")
     near = did_you_mean(word, known)
     fix = f"make it: nbplat env init {word}"
-    return NotFound("env.unknown", f"there is no envs/{word}.yml", fix=f"{near} Or {fix}" if near.startswith("did") else fix)
+    return NotFound(
+        "env.unknown", f"there is no envs/{word}.yml", fix=f"{near} Or {fix}" if near.startswith("did") else fix
+    )
 
 
 def _folder(channel: str) -> bool:
-    return "://" not in channel and channel.startswith((".", "/", "~")) or channel.startswith("file:")
+    return ("://" not in channel and channel.startswith((".", "/", "~"))) or channel.startswith("file:")

@@ -236,7 +236,7 @@ def test_packages_on_another_disk_are_copied(small_channel: SmallChannel, tmp_pa
 
 
 def test_path_that_is_too_long_for_a_package_is_refused(small_channel: SmallChannel, tmp_path: Path) -> None:
-    """A prefix that does not fit into the space that a compiled package leaves is refused with the setting to change."""
+    """A prefix that does not fit where a compiled package leaves room is refused with the setting to change."""
     root = tmp_path / "/".join(["long" * 12] * 5) / "env"
     error = _refused(small_channel, lock_small(small_channel, "python", "prefixdemo"), root, SetupError)
     assert "env.prefix" == error.code

@@ -2,34 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 from tests.fixtures.channels import SmallChannel
-
-# A conda client of its own, so that the channel is judged by what others make of it.
-_INSTALL = """
-import asyncio, json, sys
-from rattler import Channel, MatchSpec, Platform, VirtualPackage, install, solve
-url, platform, prefix, cache, *specs = sys.argv[1:]
-async def main():
-    platforms = [Platform(platform), Platform("noarch")]
-    wanted = [MatchSpec(one) for one in specs]
-    records = await solve([Channel(url)], wanted, platforms=platforms, virtual_packages=VirtualPackage.detect())
-    if prefix:
-        await install(records, prefix, cache_dir=cache, show_progress=False)
-    print(json.dumps([str(one.file_name) for one in records]))
-asyncio.run(main())
-"""
-
-
-def installed(channel: SmallChannel, prefix: Path, *specs: str) -> list[str]:
-    words = [channel.url, channel.platform, str(prefix), str(prefix.parent / "cache"), *specs]
-    program = [sys.executable, "-c", _INSTALL, *words]
-    done = subprocess.run(program, check=True, capture_output=True, text=True, timeout=120)
-    return json.loads(done.stdout)
+from tests.fixtures.conda_client import installed
 
 
 def run(*words: str | Path) -> str:
@@ -44,9 +22,9 @@ def test_installed_environment_runs_from_its_own_folder(small_channel: SmallChan
     installed(small_channel, prefix, "python", "nbplat-marker 7.7.7", "prefixdemo", "greeter", "speller")
     program = (
         "import sys, ssl, sqlite3, ctypes, lzma, bz2, zlib, sysconfig, nbplat_marker;"
-        "print(sys.prefix, nbplat_marker.__version__, sysconfig.get_config_var('prefix'))"
+        "print(sys.prefix, nbplat_marker.__version__, sysconfig.get_config_var('prefix'), sys.version)"
     )
-    assert f"{prefix} 7.7.7 {prefix}\n" == run(prefix / "bin/python", "-c", program)
+    assert f"{prefix} 7.7.7 {prefix} {sys.version}\n" == run(prefix / "bin/python", "-c", program)
     assert [f"{prefix}/etc/demo.conf", f"root={prefix}"] == run(prefix / "bin/prefixdemo").split()
     assert f"shebang ok {prefix}\n" == run(prefix / "bin/demo.sh")
     assert f"hello from {prefix}\n" == run(prefix / "bin/greet")

@@ -12,12 +12,15 @@ import pytest
 from nbplat.backfill.explain import explain_plan
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.backfill.spec import BackfillSpec
+from nbplat.environment.build import build
 from nbplat.errors import NbplatError
 from nbplat.terms import EnvironmentRef
 from tests.fixtures.channels import SmallChannel
-from tests.fixtures.environments import build_small
+from tests.fixtures.environments import build_small, lock_small, small_tools, unsaid
 from tests.fixtures.interpreters import link_packages
-from tests.fixtures.lakehouse import ORDERS, Lake
+from tests.fixtures.lakehouse import ORDERS, Lake, lake, small_rows
+
+__all__ = ["lake"]
 
 MARKED = """
 import nbplat_marker
@@ -135,3 +138,67 @@ def test_another_build_of_the_same_name_is_another_run(shop: Lake, small_channel
     second = shop.stage("moved", "", ORDERS, python=python, keys=("id",))
     assert "moved@2" == second
     assert ({7.0}, {8.0}) == (set(shop.staged(first)["f"]), set(shop.staged(second)["f"]))
+
+
+def test_a_build_that_is_gone_fails_the_job_with_the_command_and_a_retry_goes_on(
+    shop: Lake, small_channel: SmallChannel
+) -> None:
+    """Nothing is staged in another interpreter; built again from the same lock, the run goes on where it was."""
+    specs = ("nbplat-marker ==7.7.7", "speller")
+    ref = built(shop, small_channel, *specs, name="lost")
+    asked = shop.submit("lost", "", ORDERS, python={"source": MARKED, "env": "lost"}, keys=("id",))
+    assert asked.run is not None
+    away = Path(ref.prefix).with_name("away")
+    Path(ref.prefix).rename(away)
+    error = shop.fail()
+    assert "env.gone" == error["code"]
+    assert "nbplat env build lost" in error["fix"]
+    assert 0 == shop.backfills.progress(asked.run)["done"]
+    away.rename(ref.prefix)
+    shop.backfills.retry("lost@1", owner="me")
+    shop.work()
+    assert {7.0} == set(shop.staged("lost@1")["f"])
+
+
+def test_an_extension_runs_in_the_build_of_the_run_that_it_extends(lake: Lake, small_channel: SmallChannel) -> None:
+    """The name means another build by now; the new files are computed in the old one."""
+    first = built(lake, small_channel, "nbplat-marker ==7.7.7", name="fraud")
+    run = lake.stage("marked", "", ORDERS, python={"source": MARKED, "env": "fraud"}, keys=("id",))
+    lake.promote(run)
+    second = built(lake, small_channel, "nbplat-marker ==8.8.8", name="fraud")
+    assert first.key != second.key
+    lake.table(ORDERS).append(small_rows(80).slice(60))
+    extended = lake.backfills.extend("marked", owner="me")
+    assert extended.run is not None
+    assert first.record() == extended.plan.body["environment"]
+    lake.work()
+    assert {7.0} == set(lake.staged(extended.run.id)["f"])
+
+
+def test_snapshots_tell_name_key_and_lock_of_the_environment(lake: Lake, small_channel: SmallChannel) -> None:
+    """The summaries of what is staged and promoted say where the values were computed."""
+    ref = built(lake, small_channel, "nbplat-marker ==7.7.7", name="fraud")
+    run = lake.stage("told", "", ORDERS, python={"source": MARKED, "env": "fraud"}, keys=("id",))
+    lake.promote(run)
+    snapshot = lake.table(ORDERS).current_snapshot()
+    assert snapshot is not None
+    summary = snapshot.summary
+    assert summary is not None
+    assert ("fraud", ref.key, ref.lock_digest) == (
+        summary["nbplat.environment"],
+        summary["nbplat.environment.key"],
+        summary["nbplat.environment.lock"],
+    )
+
+
+def test_two_projects_may_call_two_environments_by_one_name(shop: Lake, small_channel: SmallChannel) -> None:
+    """The project that the cell is in decides; without one the newest does."""
+    for project, version in (("/projects/a", "7.7.7"), ("/projects/b", "8.8.8")):
+        lock = lock_small(small_channel, "python", f"nbplat-marker =={version}", "prefixdemo", name="shared")
+        tools = small_tools(small_channel, shop.home / "env")
+        made = build(lock, "", tools, folder=shop.home, project=project, say=unsaid).ref
+        link_packages(Path(made.prefix), "numpy", "pyarrow")
+    for project, key in (("/projects/a", 7.0), ("/projects/b", 8.0), ("", 8.0)):
+        python = {"source": MARKED, "env": "shared", "project": project}
+        run = shop.stage(f"of_{project[-1:] or 'none'}", "", ORDERS, python=python, keys=("id",))
+        assert {key} == set(shop.staged(run)["f"])

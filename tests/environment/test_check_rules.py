@@ -339,12 +339,12 @@ def test_a_lock_and_a_manifest_tell_the_same_of_an_environment() -> None:
         "platform": "linux-64",
         "virtual": {"__glibc": "2.28"},
         "packages": [
-            {"name": "python", "version": "3.11.7", "build": "h1", "kind": "conda", "depends": ["__glibc >=2.17"]},
+            {"name": "python", "version": "3.11.7", "build": "h1", "kind": "conda", "machine": ["__glibc >=2.17"]},
             {"name": "pip-demo", "version": "1.0", "kind": "pip"},
             {"name": "mine", "version": "0.1", "kind": "local"},
         ],
         "format": "tar.gz",
-        "links": "keep",
+        "links": True,
     }
     from_manifest = side_of_manifest("the environment fraud", manifest)
     assert from_lock == replace(from_manifest, archive=None)

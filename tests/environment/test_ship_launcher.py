@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from nbplat.environment.launcher import SESSION, NodeCache, launcher_name, launcher_text
-from nbplat.environment.ship import Shipped
+from nbplat.environment.shipped import Shipped
 from nbplat.errors import RequestError
 from tests.fixtures.channels import small_channel
 from tests.fixtures.http_folder import serve_folder
@@ -121,7 +121,7 @@ def text_of(environment: PackedEnvironment, cache: NodeCache | None = None, **mo
 def test_the_first_start_unpacks_and_later_ones_only_run(node: Node, packed_seven: PackedEnvironment) -> None:
     """A start fetches, verifies, unpacks and relocates once; the next runs the same folder without the archive."""
     launcher = node.put(text_of(packed_seven))
-    home = node.cache / packed_seven.pack.sha256
+    home = node.cache / packed_seven.home
 
     first = node.run(launcher, "-c", _TELL)
     gone = launcher_text(shipped(packed_seven, "file:///nowhere/at/all.tar.gz"), packed_seven.manifest)
@@ -131,7 +131,7 @@ def test_the_first_start_unpacks_and_later_ones_only_run(node: Node, packed_seve
     assert f"nbplat: unpacked marker-7 into {home}\n" == first.stderr
     assert (f"{home} 7.7.7\n", "") == (second.stdout, second.stderr)
     assert str(home) == (home / "relocated").read_text()
-    assert [packed_seven.pack.sha256] == [name for name in node.left() if ".use." not in name]
+    assert [packed_seven.home] == [name for name in node.left() if ".use." not in name]
 
 
 def test_arguments_status_and_environment_reach_python(plain: Node, packed_seven: PackedEnvironment) -> None:
@@ -151,7 +151,7 @@ def test_many_starts_at_once_unpack_once(node: Node, packed_seven: PackedEnviron
     started = [node.start(launcher, "-c", _TELL) for _ in range(6)]
     ended = [one.communicate(timeout=90) for one in started]
 
-    assert {f"{node.cache / packed_seven.pack.sha256} 7.7.7\n"} == {out for out, _ in ended}
+    assert {f"{node.cache / packed_seven.home} 7.7.7\n"} == {out for out, _ in ended}
     assert 1 == sum(err.count("unpacked marker-7") for _, err in ended), ended
 
 
@@ -161,7 +161,7 @@ def test_a_start_killed_in_the_middle_is_done_again(
 ) -> None:
     """After a kill -9 of the whole group while it unpacks or relocates, the next start makes it whole and sweeps."""
     launcher = node.put(text_of(packed_seven))
-    home = node.cache / packed_seven.pack.sha256
+    home = node.cache / packed_seven.home
     _hold(node, "tar" if moment == "unpacking" else "mv", tmp_path / "held")
     process = node.start(launcher, "-c", _TELL)
     wait_until((tmp_path / "held").exists, what="the start to be in the middle")
@@ -171,7 +171,7 @@ def test_a_start_killed_in_the_middle_is_done_again(
     node.tools(*(name for name in _TOOLS if name != "flock" or (node.bin / "flock").exists()))
 
     assert f"{home} 7.7.7\n" == node.tell(launcher)
-    assert [packed_seven.pack.sha256] == [name for name in node.left() if ".use." not in name]
+    assert [packed_seven.home] == [name for name in node.left() if ".use." not in name]
 
 
 def _hold(node: Node, program: str, mark: Path) -> None:
@@ -222,7 +222,7 @@ def test_an_own_command_fetches(plain: Node, packed_seven: PackedEnvironment) ->
 
     done = plain.run(launcher, "-c", _TELL)
 
-    assert f"{plain.cache / packed_seven.pack.sha256} 7.7.7\n" == done.stdout
+    assert f"{plain.cache / packed_seven.home} 7.7.7\n" == done.stdout
     assert "fetching" in done.stderr
 
 
@@ -276,7 +276,7 @@ def test_a_disk_that_is_too_small_is_refused_before_the_archive_is_fetched(
     plain: Node, packed_seven: PackedEnvironment
 ) -> None:
     """The unpacked size of the manifest is held against the free space first."""
-    launcher = plain.put(text_of(packed_seven, unpacked_bytes=1 << 60))
+    launcher = plain.put(text_of(packed_seven, bytes=1 << 60))
 
     done = plain.run(launcher, "-c", _TELL)
 
@@ -303,7 +303,7 @@ def test_an_environment_for_another_machine_is_named(
 
     assert 96 == done.returncode
     assert "env.node_start: the Python of alien (linux-ppc64le) does not start on this node (Linux" in done.stderr
-    assert not (plain.cache / sha256 / ".nbplat-ready").exists()
+    assert not (plain.cache / sha256[:32] / ".nbplat-ready").exists()
 
 
 @pytest.fixture
@@ -312,7 +312,7 @@ def filled(node: Node, packed_seven: PackedEnvironment, packed_eight: PackedEnvi
     node.tell(node.put(text_of(packed_seven)))
     for mark in node.cache.glob("*.use.*"):
         mark.unlink()
-    seven, eight = (node.cache / one.pack.sha256 for one in (packed_seven, packed_eight))
+    seven, eight = (node.cache / one.home for one in (packed_seven, packed_eight))
     long_ago = time.time() - 40 * 86400
     os.utime(f"{seven}.used", (long_ago, long_ago))
     return node, seven, eight
@@ -371,7 +371,7 @@ def test_what_somebody_else_put_into_the_cache_is_not_run(plain: Node, packed_se
         pytest.skip("needs to give files away")
     launcher = plain.put(text_of(packed_seven))
     plain.tell(launcher)
-    os.chown(plain.cache / packed_seven.pack.sha256, 12345, 12345)
+    os.chown(plain.cache / packed_seven.home, 12345, 12345)
 
     done = plain.run(launcher, "-c", _TELL)
 
@@ -393,7 +393,7 @@ def test_other_formats_are_unpacked_with_what_the_node_has(
     (plain.bin / "away").rename(plain.bin / program)
 
     assert (93, True) == (without.returncode, f"no {program}" in without.stderr)
-    assert f"{plain.cache / one.sha256} 7.7.7\n" == plain.tell(launcher)
+    assert f"{plain.cache / one.sha256[:32]} 7.7.7\n" == plain.tell(launcher)
 
 
 def _as_format(environment: PackedEnvironment, folder: Path, format: str) -> Shipped:

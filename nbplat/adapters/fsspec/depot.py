@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from nbplat.environment.locations import shared_path
 from nbplat.errors import NbplatError, NotFound, RemoteError, RequestError, SetupError, from_record
 from nbplat.remote.failure import KernelError
 from nbplat.remote.storage import filesystem
@@ -100,6 +102,9 @@ class FsspecDepot:
                         out.write(block)
                         done += len(block)
                         say(done)
+                    if scheme == "file":
+                        out.flush()
+                        os.fsync(out.fileno())
                 if fresh != path:
                     system.mv(fresh, path)
             except BaseException:
@@ -126,6 +131,10 @@ class FsspecDepot:
             except KernelError as error:
                 raise from_record(error.record()) from None
             return ArrowFSWrapper(system, skip_instance_cache=True), path
+        if scheme == "file":
+            from fsspec.implementations.local import LocalFileSystem
+
+            return LocalFileSystem(), shared_path(uri)
         if scheme in _READ_ONLY:
             from nbplat.adapters.fsspec.http import PlainHttp
 

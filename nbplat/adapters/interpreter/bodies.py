@@ -107,6 +107,11 @@ class ChildBodies:
         report.refuse()
         return [f"{finding.message} ({finding.fix})" for finding in report.warnings]
 
+    def present(self, record: dict[str, Any]) -> None:
+        """See the port."""
+        if built := record.get("environment"):
+            self._still_here(EnvironmentRef(**built))
+
     def versions(self, record: dict[str, Any]) -> str:
         """Ask the interpreter, in which the body is loaded for it.
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ _HEAP_FLOOR_MB = 640
 PINNED_CATALOG = "spark.sql.catalog.default_iceberg"
 
 _DRIVER_ONLY = ("spark.driver.memory", "spark.driver.extraJavaOptions", "spark.driver.extraClassPath")
+_LISTS = frozenset(("spark.archives", "spark.files", "spark.yarn.dist.archives", "spark.yarn.dist.files"))
 LAUNCH = (*_DRIVER_ONLY, "spark.jars", "spark.jars.packages", "spark.jars.ivy", "spark.jars.ivySettings")
 
 
@@ -60,6 +61,19 @@ class SparkSettings:
     def worker_python(self) -> str:
         """Interpreter of the Python workers."""
         return self.python or self.conf.get("spark.pyspark.python") or sys.executable
+
+    def running_in(self, conf: Mapping[str, str]) -> SparkSettings:
+        """These with what has the Python workers run in an environment; what is sent along besides stays.
+
+        Args:
+            conf: See `nbplat.environment.settings.Settings`; the driver stays this process.
+        """
+        ours = dict(conf)
+        python = ours.pop("spark.pyspark.python")
+        ours.pop("spark.pyspark.driver.python", None)
+        for key in _LISTS & ours.keys() & self.conf.keys():
+            ours[key] = f"{self.conf[key]},{ours[key]}"
+        return replace(self, conf={**self.conf, **ours}, python=python)
 
     def values(self) -> dict[str, str]:
         """Every Spark setting of the session, by name."""

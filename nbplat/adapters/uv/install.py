@@ -130,9 +130,15 @@ def _refuse_overwriting(packages: Sequence[PipPackage], python: Path) -> None:
 
 def _not_installed(ended: Ended, packages: Sequence[PipPackage]) -> Exception:
     said = ended.said
+    if torn := re.search(r"Failed to extract archive: (\S+)", said):
+        return DataError(
+            "env.hash",
+            f"the file {torn[1]} of the index is torn: it cannot be unpacked",
+            fix="mend the index or the folder of wheels (copy the file again), then run the same command",
+        )
     if "require-hashes" in said or "hash" in said.lower():
         named = [one.name for one in packages if re.search(rf"\b{re.escape(one.name)}\b", said)]
-        raise DataError(
+        return DataError(
             "env.hash",
             f"the index has no file of {', '.join(named) or 'the pip: part'} with the hash of the lock",
             fix="the file was changed or withdrawn there; lock anew: nbplat env lock --upgrade",

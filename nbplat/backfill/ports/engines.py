@@ -70,6 +70,12 @@ class PythonBodies(Protocol):
         Raises SetupError (``env.check``) for what cannot work.
         """
 
+    def present(self, record: dict[str, Any]) -> None:
+        """Return when the environment that a run was planned in is here still; a record without one is fine.
+
+        Raises SetupError (``env.gone``).
+        """
+
     def versions(self, record: dict[str, Any]) -> str:
         """The interpreter's version and those of what it needs; raises SetupError when it cannot run a body."""
 

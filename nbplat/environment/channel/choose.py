@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nbplat.environment.channel.depends import conda_name, holds
+from nbplat.environment.channel.depends import conda_name, holds, read_requirement
 from nbplat.environment.channel.distribution import Distribution
 from nbplat.environment.channel.interpreter import Interpreter
 from nbplat.environment.channel.ports import Sources
 from nbplat.environment.channel.request import ChannelRequest
 from nbplat.environment.channel.requirements import Wanted, read_requirements, wanted
-from nbplat.errors import NotFound, RequestError, did_you_mean
+from nbplat.errors import DataError, NotFound, RequestError, did_you_mean
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 __all__ = ["Chosen", "choose"]
 
@@ -22,12 +26,14 @@ class Chosen:
     """The distributions of a channel; what is needed and not at hand is not among them.
 
     Attributes:
+        notes: Needs that are at hand in other versions only.
         distributions: By name and version.
         requires_of: ``Requires-Dist`` of any distribution at hand, by name; None when it is not.
     """
 
     requires_of: Callable[[str], Iterable[str] | None]
     distributions: dict[tuple[str, str], Distribution] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def choose(request: ChannelRequest, interpreter: Interpreter, sources: Sources) -> Chosen:
@@ -48,7 +54,7 @@ def choose(request: ChannelRequest, interpreter: Interpreter, sources: Sources) 
     else:
         chosen.distributions |= {(one.name, one.version): one for wheels in by_name.values() for one in wheels}
     here = [want for want in asked if holds(want.requirement.marker, interpreter.markers)]
-    _close(chosen, cellar, [(cellar.find(want), frozenset(want.requirement.extras)) for want in here])
+    _close(chosen, cellar, request.without, [(cellar.find(want), frozenset(want.requirement.extras)) for want in here])
     return chosen
 
 
@@ -63,33 +69,28 @@ class _Cellar:
         self._sources = sources
         self._installed: dict[str, Distribution | None] = {}
 
-    def any(self, name: str) -> Distribution | None:
-        """The newest one of a name."""
+    def requires_of(self, name: str) -> Iterable[str] | None:
+        """The requirements of the newest one of a name."""
+        try:
+            found = self.here(name)
+        except (RequestError, DataError):  # It cannot be packaged, and nobody asked for that.
+            return None
+        return found[0].requires if found else None
+
+    def here(self, name: str) -> list[Distribution]:
+        """All of a name, the newest first, wheels before what is installed."""
         from packaging.version import Version
 
-        if found := self._wheels.get(name):
-            return max(found, key=lambda one: Version(one.version))
         if name not in self._installed:
             self._installed[name] = self._sources.installed(name, self.interpreter)
-        return self._installed[name]
-
-    def requires_of(self, name: str) -> Iterable[str] | None:
-        try:
-            found = self.any(name)
-        except RequestError:  # It cannot be packaged, and nobody asked for that.
-            return None
-        return None if found is None else found.requires
+        installed = self._installed[name]
+        every = [*self._wheels.get(name, ()), *([] if installed is None else [installed])]
+        return sorted(every, key=lambda one: Version(one.version), reverse=True)
 
     def find(self, want: Wanted) -> Distribution:
         """The newest one that a requirement takes."""
-        from packaging.version import Version
-
         name = conda_name(want.requirement.name)
-        here = [*self._wheels.get(name, ())]
-        if name not in self._installed:
-            self._installed[name] = self._sources.installed(name, self.interpreter)
-        if (installed := self._installed[name]) is not None:
-            here.append(installed)
+        here = self.here(name)
         if not here:
             known = {*self._wheels, *self._sources.names(self.interpreter)}
             raise NotFound(
@@ -98,8 +99,8 @@ class _Cellar:
                 fix=f"install it, or give its wheel with --wheels FOLDER; {did_you_mean(name, known)}",
                 where=want.where,
             )
-        fit = [one for one in here if want.requirement.specifier.contains(one.version, prereleases=True)]
-        if not fit:
+        best = _first_fit(want.requirement, here)
+        if best is None:
             versions = ", ".join(sorted({one.version for one in here}))
             raise RequestError(
                 "env.channel.requirement",
@@ -107,7 +108,6 @@ class _Cellar:
                 fix=f"give its wheel with --wheels FOLDER (pip download '{want.requirement}'), or ask for {versions}",
                 where=want.where,
             )
-        best = max(fit, key=lambda one: Version(one.version))
         if want.hashes and f"sha256:{best.fingerprint}" not in want.hashes:
             raise RequestError(
                 "env.channel.hash",
@@ -118,11 +118,19 @@ class _Cellar:
         return best
 
 
-def _close(chosen: Chosen, cellar: _Cellar, todo: list[tuple[Distribution, frozenset[str]]]) -> None:
-    """Take these and all that they need."""
-    from packaging.requirements import Requirement
+def _first_fit(requirement: Requirement, distributions: Iterable[Distribution]) -> Distribution | None:
+    return next(
+        (one for one in distributions if requirement.specifier.contains(one.version, prereleases=True)),
+        None,
+    )
 
+
+def _close(
+    chosen: Chosen, cellar: _Cellar, without: Sequence[str], todo: list[tuple[Distribution, frozenset[str]]]
+) -> None:
+    """Take these and all that they need."""
     seen: set[tuple[str, frozenset[str]]] = set()
+    left_out = {conda_name(one) for one in without}
     while todo:
         one, extras = todo.pop()
         if (one.name, extras) in seen:
@@ -130,9 +138,19 @@ def _close(chosen: Chosen, cellar: _Cellar, todo: list[tuple[Distribution, froze
         seen.add((one.name, extras))
         chosen.distributions[one.name, one.version] = one
         for text in one.requires:
-            requirement = Requirement(text)
+            requirement = read_requirement(text, one.name)
             if not holds(requirement.marker, cellar.interpreter.markers, extras):
                 continue
             name = conda_name(requirement.name)
-            if (found := cellar.any(name)) is not None:
+            if name in left_out:
+                continue
+            taken = [each for each in chosen.distributions.values() if each.name == name]
+            here = cellar.here(name)
+            found = _first_fit(requirement, [*taken, *here])
+            if found is not None:
                 todo.append((found, frozenset(requirement.extras)))
+            elif here:
+                versions = ", ".join(each.version for each in here)
+                chosen.notes.append(
+                    f"{one.name} needs {requirement.name}{requirement.specifier}, at hand is {versions}"
+                )

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nbplat.environment.channel.interpreter import Interpreter
+from nbplat.errors import DataError
 
 if TYPE_CHECKING:
     from packaging.markers import Marker
     from packaging.requirements import Requirement
 
-__all__ = ["Depends", "conda_name", "depends_of", "holds"]
+__all__ = ["Depends", "conda_name", "depends_of", "holds", "read_requirement"]
 
 # What a marker is tried with, to learn whether its answer holds on other machines than this one.
 _SYSTEMS = (
@@ -50,21 +51,42 @@ def conda_name(name: str) -> str:
     return str(canonicalize_name(name))
 
 
+def read_requirement(text: str, of: str) -> Requirement:
+    """One ``Requires-Dist`` of a distribution.
+
+    Raises:
+        DataError: ``env.channel.metadata``.
+    """
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        return Requirement(text)
+    except InvalidRequirement as exc:
+        raise DataError(
+            "env.channel.metadata",
+            f"{of} has a Requires-Dist that cannot be read: {text!r} ({str(exc).splitlines()[0]})",
+            fix="take another version of it, or build its wheel again with that line mended",
+            where=of,
+        ) from None
+
+
 def depends_of(
-    requires: Iterable[str], interpreter: Interpreter, requires_of: Callable[[str], Iterable[str] | None]
+    name: str, requires: Iterable[str], interpreter: Interpreter, requires_of: Callable[[str], Iterable[str] | None]
 ) -> Depends:
     """Evaluate the requirements of a distribution for one interpreter.
 
     Args:
+        name: Of the distribution, for messages.
         requires: Values of ``Requires-Dist``.
         requires_of: Those of another distribution by its normalised name; None when it is not at hand.
-    """
-    from packaging.requirements import Requirement
 
+    Raises:
+        DataError: ``env.channel.metadata``.
+    """
     found: dict[str, list[str]] = {}
     varies: set[str] = set()
     unknown: list[str] = []
-    todo = [(Requirement(one), frozenset({""})) for one in requires]
+    todo = [(read_requirement(one, name), frozenset({""})) for one in requires]
     seen: set[tuple[str, frozenset[str]]] = set()
     while todo:
         requirement, extras = todo.pop()
@@ -72,15 +94,15 @@ def depends_of(
             varies |= _varies(requirement.marker, interpreter.markers, extras)
         if not holds(requirement.marker, interpreter.markers, extras):
             continue
-        name = conda_name(requirement.name)
-        found.setdefault(name, []).append(_versions(requirement))
+        other = conda_name(requirement.name)
+        found.setdefault(other, []).append(_versions(requirement))
         wanted = frozenset(requirement.extras)
-        if wanted and (name, wanted) not in seen:
-            seen.add((name, wanted))
-            theirs = requires_of(name)
+        if wanted and (other, wanted) not in seen:
+            seen.add((other, wanted))
+            theirs = requires_of(other)
             if theirs is None:
-                unknown.append(f"{name}[{','.join(sorted(wanted))}]")
-            todo += [(Requirement(one), wanted) for one in theirs or () if "extra" in one]
+                unknown.append(f"{other}[{','.join(sorted(wanted))}]")
+            todo += [(read_requirement(one, other), wanted) for one in theirs or () if "extra" in one]
     specs = tuple(f"{name} {_joined(found[name])}".strip() for name in sorted(found))
     return Depends(
         specs,
@@ -112,18 +134,22 @@ def _varies(marker: Marker, markers: Mapping[str, str], extras: frozenset[str]) 
 
 
 def _versions(requirement: Requirement) -> str:
-    return ",".join(sorted(_conda_clause(one.operator, one.version) for one in requirement.specifier))
+    return ",".join(_conda_clause(one.operator, one.version) for one in requirement.specifier)
 
 
 def _conda_clause(operator: str, version: str) -> str:
-    """One clause of PEP 440 as conda writes it."""
-    if operator == "===":
-        return f"=={version}"
-    if operator == "==" and version.endswith(".*"):
-        return version
-    return f"{operator}{version}"
+    """One clause of PEP 440 as conda writes it; versions without leading zeros, as conda's indexes spell them."""
+    from packaging.version import InvalidVersion, Version
+
+    if version.endswith(".*"):
+        return version if operator == "==" else f"{operator}{version}"
+    try:
+        version = str(Version(version))
+    except InvalidVersion:  # After === every text may stand.
+        operator = "=="
+    return f"{'==' if operator == '===' else operator}{version}"
 
 
 def _joined(clauses: list[str]) -> str:
     parts = {part for clause in clauses for part in clause.split(",") if part}
-    return ",".join(sorted(parts))
+    return ",".join(sorted(parts, key=lambda part: (part.startswith("!"), part.startswith("<"), part)))

@@ -7,14 +7,16 @@ import configparser
 import csv
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.message import Message
 from functools import partial
 
-from nbplat.environment.channel.depends import Depends, depends_of
+from nbplat.environment.channel.depends import Depends, conda_name, depends_of
 from nbplat.environment.channel.interpreter import Interpreter
 from nbplat.environment.channel.package import PLACEHOLDER, Package, PackageFile
+from nbplat.errors import DataError
 
 __all__ = ["Distribution", "DistributionFile", "conda_package"]
 
@@ -73,24 +75,27 @@ class Distribution:
 
 
 def conda_package(
-    one: Distribution, interpreter: Interpreter, requires_of: Callable[[str], Iterable[str] | None]
+    one: Distribution,
+    interpreter: Interpreter,
+    requires_of: Callable[[str], Iterable[str] | None],
+    without: Sequence[str] = (),
 ) -> tuple[Package, list[PackageFile], Depends]:
-    """The package of a distribution, with its files and what is known of its needs.
+    """The package of a distribution, with its files and what is known of its needs; those of `without` are left out.
 
     A pure distribution becomes a ``noarch`` package, unless what it needs differs between processors.
     """
-    needs = depends_of(one.requires, interpreter, requires_of)
+    needs = depends_of(one.name, one.requires, interpreter, requires_of)
     noarch = one.pure and not needs.by_machine
-    scripts = _console_scripts(one.entry_points)
-    licences = tuple(
-        sorted({(file.path.rsplit("/", 1)[-1], file.read()) for file in one.files if _is_licence(one, file)})
-    )
+    left_out = {conda_name(name) for name in without}
+    specs = [spec for spec in needs.specs if spec.split(" ", 1)[0] not in left_out]
+    scripts = _console_scripts(one)
+    licences = tuple(sorted((_licence_name(one, file), file.read()) for file in one.files if _is_licence(one, file)))
     package = Package(
         name=one.name,
         version=one.version,
         subdir="noarch" if noarch else interpreter.subdir,
         label="py" if noarch else interpreter.label,
-        depends=tuple(sorted((*_python_needs(one, interpreter, needs, noarch), *needs.specs))),
+        depends=tuple(sorted((*_python_needs(one, interpreter, needs, noarch), *specs))),
         entry_points=tuple(f"{name} = {target}" for name, target in sorted(scripts.items())) if noarch else (),
         license=_license(one.metadata),
         about=_about(one.metadata),
@@ -113,12 +118,8 @@ def _files(
     one: Distribution, interpreter: Interpreter, noarch: bool, scripts: Mapping[str, str]
 ) -> Iterator[PackageFile]:
     site = "site-packages" if noarch else interpreter.site
-    places = {
-        "site": site,
-        "scripts": "python-scripts" if noarch else "bin",
-        "data": "",
-        "headers": f"include/{one.name}",
-    }
+    headers = f"include/{one.name}" if noarch else f"include/python{interpreter.minor}/{one.name}"
+    places = {"site": site, "scripts": "python-scripts" if noarch else "bin", "data": "", "headers": headers}
     record: list[tuple[str, str, str]] = [(f"{one.info}/RECORD", "", "")]
     for file in one.files:
         if _of_one_install(one, file) or (file.scheme == "scripts" and file.path in scripts):
@@ -126,8 +127,9 @@ def _files(
         path = f"{places[file.scheme]}/{file.path}".lstrip("/")
         installed = f"bin/{file.path}" if file.scheme == "scripts" else path
         record.append((file.path if file.scheme == "site" else f"../../../{installed}", file.digest, file.size))
-        executable = file.executable or file.scheme == "scripts"
-        yield PackageFile(path, file.read, 0o755 if executable else 0o644)
+        program = file.scheme == "scripts"
+        read = partial(_program, file.read) if program else file.read
+        yield PackageFile(path, read, 0o755 if program or file.executable else 0o644)
     for name, target in sorted(scripts.items()):
         script = _script(target)
         record.append((f"../../../bin/{name}", "", ""))
@@ -143,15 +145,37 @@ def _of_one_install(one: Distribution, file: DistributionFile) -> bool:
     return file.scheme == "site" and folder == one.info and name in _OF_ONE_INSTALL
 
 
-def _console_scripts(text: str) -> dict[str, str]:
+def _program(read: Callable[[], bytes]) -> bytes:
+    """A script that a wheel brings: ``#!python`` stands for the interpreter of wherever it is installed."""
+    content = read()
+    found = re.match(rb"#!\s*python[w\d.]*(?=[\s])", content)
+    return f"#!{PLACEHOLDER}/bin/python".encode() + content[found.end() :] if found else content
+
+
+def _console_scripts(one: Distribution) -> dict[str, str]:
+    """``module:function`` by the name of the program."""
     parser = configparser.ConfigParser(delimiters=("=",), strict=False, interpolation=None)
     parser.optionxform = str  # type: ignore[assignment,method-assign]
-    parser.read_string(text)
+    try:
+        parser.read_string(one.entry_points)
+    except configparser.Error as exc:
+        raise _bad_entry_points(one, type(exc).__name__) from None
     found = {}
     for section in ("console_scripts", "gui_scripts"):
         for name, target in parser[section].items() if parser.has_section(section) else ():
             found[name] = target.split("[", 1)[0].strip()
+            if not re.fullmatch(r"[\w.+-]+", name) or not re.fullmatch(r"[\w.]+\s*:\s*[\w.]+", found[name]):
+                raise _bad_entry_points(one, f"{name} = {target}")
     return found
+
+
+def _bad_entry_points(one: Distribution, what: str) -> DataError:
+    return DataError(
+        "env.channel.metadata",
+        f"{one.name} {one.version} has an entry_points.txt that cannot be read: {what}",
+        fix="take another version of it, or build its wheel again with entry points as NAME = MODULE:FUNCTION",
+        where=one.source,
+    )
 
 
 def _script(target: str) -> bytes:
@@ -165,9 +189,12 @@ def _script(target: str) -> bytes:
 
 def _is_licence(one: Distribution, file: DistributionFile) -> bool:
     name = file.path.rsplit("/", 1)[-1].upper()
-    return file.path.startswith(f"{one.info}/") and (
-        "/licenses/" in file.path or name.startswith(("LICEN", "COPYING", "NOTICE", "AUTHORS"))
-    )
+    ours = file.scheme == "site" and file.path.startswith(f"{one.info}/")
+    return ours and ("/licenses/" in file.path or name.startswith(("LICEN", "COPYING", "NOTICE", "AUTHORS")))
+
+
+def _licence_name(one: Distribution, file: DistributionFile) -> str:
+    return file.path.removeprefix(f"{one.info}/").removeprefix("licenses/")
 
 
 def _license(metadata: Message) -> str:

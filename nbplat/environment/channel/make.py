@@ -11,7 +11,7 @@ from nbplat.environment.channel.package import RECIPE, Package, PackageFile
 from nbplat.environment.channel.ports import ChannelFolder, Sources
 from nbplat.environment.channel.request import ChannelPackage, ChannelReport, ChannelRequest
 from nbplat.environment.ports import Phase, Say
-from nbplat.errors import NotFound, did_you_mean
+from nbplat.errors import DataError, NotFound, did_you_mean
 from nbplat.terms import content_hash
 
 __all__ = ["make_channel"]
@@ -29,8 +29,7 @@ def make_channel(request: ChannelRequest, sources: Sources, folder: ChannelFolde
         RequestError: what cannot be packaged, named, with the mend.
         SetupError: ``env.channel.python``; no space.
     """
-    running = "" if request.python in ("", "running") else request.python
-    interpreter = sources.interpreter(running)
+    interpreter = sources.interpreter(request.interpreter)
     notes: list[str] = []
     planned = list(_planned(request, interpreter, sources, notes))
     with folder.held(lambda who: say(Phase("pack", what=f"waiting for {who}, which changes this channel"))):
@@ -46,6 +45,7 @@ def make_channel(request: ChannelRequest, sources: Sources, folder: ChannelFolde
             else:
                 added.append(folder.write(package, files, fingerprint, origin))
         say(Phase("pack", len(planned), len(planned), "packages"))
+        _refuse_damaged(folder)
         folder.index((interpreter.subdir, "noarch"), say)
         packages = sorted(folder.packages().values(), key=lambda one: (one.name, one.version, one.build))
     return ChannelReport(
@@ -65,8 +65,9 @@ def _planned(
         package, files, content = sources.python(interpreter)
         yield package, files, _fingerprint(package, content), str(interpreter.base)
     chosen = choose(request, interpreter, sources)
+    notes += chosen.notes
     for _, one in sorted(chosen.distributions.items()):
-        package, files, needs = conda_package(one, interpreter, chosen.requires_of)
+        package, files, needs = conda_package(one, interpreter, chosen.requires_of, request.without)
         notes += [f"{one.name} asks for {extra}, whose needs are not known here" for extra in needs.unknown_extras]
         yield package, files, _fingerprint(package, one.fingerprint), one.source
 
@@ -100,6 +101,19 @@ def _to_remove(text: str, folder: ChannelFolder) -> Iterator[ChannelPackage]:
     yield from found
 
 
+def _refuse_damaged(folder: ChannelFolder) -> None:
+    damaged = [one for one in folder.packages().values() if one.damaged]
+    if damaged:
+        names = ", ".join(one.file_name for one in damaged)
+        raise DataError(
+            "env.channel.package",
+            f"the channel holds what is no longer the package that was written: {names}",
+            fix="ask for it again in this command, or take it out: --remove "
+            + " --remove ".join(f"{one.name}={one.version}" for one in damaged),
+            where=str(folder.path),
+        )
+
+
 def _unmet(packages: list[ChannelPackage]) -> Iterator[str]:
     """Needs by name that nothing in the channel meets."""
     here = {one.name for one in packages}
@@ -107,10 +121,11 @@ def _unmet(packages: list[ChannelPackage]) -> Iterator[str]:
     for one in packages:
         for spec in one.depends:
             name = spec.split(" ", 1)[0]
-            if not name.startswith("__") and name not in here:
+            if not name.startswith("__") and name != "python" and name not in here:
                 lacking.setdefault(name, set()).add(one.name)
     for name, askers in sorted(lacking.items()):
-        yield f"{name}, which {', '.join(sorted(askers))} needs, is not in this channel: add it or use a second one"
+        who = ", ".join(sorted(askers))
+        yield f"{name}, which {who} needs, is not in this channel: add it, use a second channel, or --without {name}"
 
 
 def _libraries(added: list[ChannelPackage]) -> Iterator[str]:

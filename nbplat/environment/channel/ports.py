@@ -54,7 +54,13 @@ class ChannelFolder(Protocol):
         """Keep others from changing it meanwhile; `waiting` is told once who is at it."""
 
     def packages(self) -> Mapping[str, ChannelPackage]:
-        """What lies in it, by the fingerprint of what it was made from (a foreign package: by its file name)."""
+        """What lies in it, by the fingerprint of what it was made from.
+
+        A package that somebody put there, and one of ours that is damaged, stands under the name of its file.
+
+        Raises:
+            DataError: ``env.channel.package``: a file that somebody put there is no package.
+        """
 
     def write(self, package: Package, files: Iterable[PackageFile], fingerprint: str, origin: str) -> ChannelPackage:
         """Write a package; one of other content under the same name and version stays and gets a lower number."""

@@ -15,20 +15,24 @@ class ChannelRequest:
 
     Attributes:
         folder: Of the channel; made when there is none.
-        python: Interpreter to package: ``running``, a path, or empty for none. Distributions and wheels are judged for
-            this one as well (for the running one when it is empty).
+        interpreter: Path of the interpreter that the packages are for, and whose installed distributions are meant;
+            empty: the one that runs this.
+        python: Whether that interpreter itself becomes the package ``python``.
         installed: Installed distributions, with all that they need: ``pandas``, ``ray[data]``.
         wheels: Folders of wheels, or wheels.
         requirements: A requirements file: only what it names, with all that that needs, is taken from the wheels and
             from what is installed. Empty: none.
+        without: Needs to leave out of every package, by name: what does not work without them is known to the asker.
         remove: Packages to take out first: ``NAME`` or ``NAME=VERSION``.
     """
 
     folder: Path
-    python: str = "running"
+    interpreter: str = ""
+    python: bool = True
     installed: tuple[str, ...] = ()
     wheels: tuple[str, ...] = ()
     requirements: str = ""
+    without: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
 
 
@@ -42,7 +46,8 @@ class ChannelPackage:
         depends: Conda match specs.
         libraries: Shared libraries that it expects of the machine: ``libssl.so.3``; those of the C library are not
             among them.
-        origin: What it was made from: an interpreter's folder, a wheel's name, ``installed``.
+        origin: What it was made from: an interpreter's folder, a wheel, a folder of installed packages.
+        damaged: The file has another size than the one that was written.
     """
 
     name: str
@@ -57,6 +62,7 @@ class ChannelPackage:
     depends: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
     origin: str = ""
+    damaged: bool = False
 
     @property
     def text(self) -> str:

@@ -76,10 +76,10 @@ def _read(path: Path, outer: tuple[Path, ...]) -> Iterator[Wanted]:
     for number, line in lines:
         where = f"{path.name}, line {number}"
         include = _INCLUDE.match(line)
-        if include and path.resolve() not in outer:
-            yield from _read(path.parent / include[1], (*outer, path.resolve()))
-        elif not include:
+        if not include:
             yield wanted(line, where)
+        elif (inner := path.parent / include[1]).resolve() not in (*outer, path.resolve()):
+            yield from _read(inner, (*outer, path.resolve()))
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:

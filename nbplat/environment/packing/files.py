@@ -46,7 +46,9 @@ class PackedFile:
             return f"{self.path}\0->{self.target}"
         if not self.folder:
             return f"{self.path}\0={hashlib.sha256(self.content).hexdigest()}{'x' if self.executable else ''}"
-        return f"{self.path}\0{self.sha256 or self.folder + self.origin}\0{self.placeholder}{'b' if self.binary else ''}"
+        return (
+            f"{self.path}\0{self.sha256 or self.folder + self.origin}\0{self.placeholder}{'b' if self.binary else ''}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from nbplat.environment.packing.files import PackedFile
 from nbplat.errors import DataError
 
-__all__ = ["entry_point", "entry_points_of", "python_link", "portable_script"]
+__all__ = ["entry_point", "entry_points_of", "portable_script", "python_link"]
 
 # A shell reads line 2 as an exec; Python reads lines 2 and 3 as a string that nobody uses.
 _HERE = '"$(dirname -- "$(realpath -- "$0" 2>/dev/null || printf %s "$0")")"'

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from nbplat.environment.channels import is_folder
 from nbplat.environment.definition_file import FOLDER, write_text
-from nbplat.environment.edit import Edit, Things
+from nbplat.environment.edit import Edit, Things, new_text, spec_name
 from nbplat.environment.edit import add as added
-from nbplat.environment.edit import new_text, spec_name
 from nbplat.environment.edit import remove as removed
 from nbplat.environment.read import check_name
 from nbplat.errors import Conflict, RequestError
@@ -31,7 +32,7 @@ def init(call: Call) -> Result:
     path = Path(FOLDER, f"{name}.yml")
     if path.exists():
         raise Conflict("env.exists", f"{path} is there already", fix=f"change it: nbplat env add {name} PACKAGE")
-    things = _things(call)
+    things = _things(call, path.parent)
     if not any(spec_name(spec) == "python" for spec in things.specs):
         # The driver and its workers must run the same minor version, and the driver is usually this one.
         python = f"python={sys.version_info.major}.{sys.version_info.minor}"
@@ -56,11 +57,11 @@ def remove(call: Call) -> Result:
 
 
 def _edited(call: Call, edit: Callable[..., Edit]) -> Result:
-    things = _things(call)
-    if not things.any:
-        raise RequestError("usage.arguments", "nothing is named", fix="name packages, or give --pip, --channel, …")
     found = find_declared(Place(), call.options.environment)
     assert found.path is not None  # noqa: S101 - a line has no body
+    things = _things(call, found.path.parent)
+    if not things.any:
+        raise RequestError("usage.arguments", "nothing is named", fix="name packages, or give --pip, --channel, …")
     done = edit(found.text, things, name=found.path.stem, folder=found.definition.folder)
     if done.changes:
         write_text(found.path, done.text)
@@ -74,12 +75,22 @@ def _edited(call: Call, edit: Callable[..., Edit]) -> Result:
     return Result("\n".join(lines), fields_html(facts), data=data)
 
 
-def _things(call: Call) -> Things:
+def _things(call: Call, folder: Path) -> Things:
+    """What the options name; paths of the caller's folder become paths from the file's."""
     options = call.options
     return Things(
         specs=options.specs,
         pip=getattr(options, "pip", ()),
-        channels=options.channel,
+        channels=tuple(_from(text, folder) if is_folder(text) else text for text in options.channel),
         platforms=options.platform,
-        local=options.local,
+        local=tuple(_from(text, folder) for text in options.local),
     )
+
+
+def _from(text: str, folder: Path) -> str:
+    """``./channel`` said in the project is ``../channel`` in ``envs/``; an absolute path stays one."""
+    path, mark, extras = text.partition("[")
+    if path.startswith(("/", "~")):
+        return text
+    found = Path(os.path.relpath(Path(path).absolute(), folder.absolute())).as_posix()
+    return f"{found if found.startswith('.') else f'./{found}'}{mark}{extras}"

@@ -7,13 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nbplat.errors import NotFound, RequestError
+from nbplat.errors import Conflict, NotFound, RequestError
 from nbplat.service.wake import notify_worker
 from nbplat.ui.call import Call
 from nbplat.ui.environment_place import Declared, Place, declared_in, find_declared, maybe_declared
 from nbplat.ui.handlers.environment_result import (
     build_result,
-    check_lock_result,
     lock_result,
     pack_result,
     plan_result,
@@ -24,7 +23,7 @@ from nbplat.ui.handlers.environment_result import (
 from nbplat.ui.handlers.follow import follow_job, job_result
 from nbplat.ui.render.result import Result
 
-__all__ = ["build", "built", "lock", "locked", "pack", "packed", "pull", "pulled", "push", "pushed"]
+__all__ = ["archive_options", "build", "built", "lock", "locked", "pack", "packed", "pull", "pulled", "push", "pushed"]
 
 Show = Callable[[Result], None]
 
@@ -36,7 +35,11 @@ def lock(call: Call) -> Result:
         return _checked(place, call)
     file = getattr(options, "body_file", None)
     found = find_declared(place, options.environment, body=call.body, file=file)
-    asked = {"upgrade": options.upgrade, "offline": options.offline}
+    asked = {
+        "upgrade": options.upgrade,
+        "upgrade_packages": options.upgrade_package,
+        "offline": options.offline,
+    }
     return locked(place, found, dry_run=options.dry_run, wait=options.wait, show=call.show, **asked)
 
 
@@ -46,8 +49,7 @@ def locked(
     """Ask for a lock, follow it, and show what it changes; with `dry_run` nothing is written."""
     request = {**found.request(place), **_lock_of(place, found), **asked}
     if dry_run:
-        # In this process: a plan is no job, and leaves nothing behind.
-        return plan_result(place.platform.environments.plan_lock(found.definition, request["lock"], **asked))
+        return _planned(place, found, request["lock"], show=show, **asked)
     job = _done(place, "lock", request, wait=wait, show=show)
     if not _succeeded(job):
         return under_way_result(found.definition.name, job)
@@ -79,9 +81,13 @@ def built(place: Place, found: Declared, *, relock: bool, wait: bool = True, sho
 def pack(call: Call) -> Result:
     """Make an archive."""
     options = call.options
-    asked = {"platform": options.platform or "", "options": _archive(options)}
+    place = Place()
+    asked = {
+        "platform": options.platform or "",
+        "options": archive_options(place, options.environment, **_said(options)),
+    }
     return packed(
-        Place(), options.environment, to=options.to, explain=options.explain, wait=options.wait, show=call.show, **asked
+        place, options.environment, to=options.to, explain=options.explain, wait=options.wait, show=call.show, **asked
     )
 
 
@@ -101,7 +107,9 @@ def packed(
             "env.away", f"the archive is made by the service at {place.away}", fix="push it: nbplat env push NAME URI"
         )
     if to is not None and not wait:
-        raise RequestError("usage.arguments", "--to needs the archive, --background does not wait for it", fix="give one")
+        raise RequestError(
+            "usage.arguments", "--to needs the archive, --background does not wait for it", fix="give one"
+        )
     name, request = built_word(place, word)
     job = _done(place, "pack", {**request, **asked}, wait=wait, show=show)
     if not _succeeded(job):
@@ -113,8 +121,12 @@ def packed(
 def push(call: Call) -> Result:
     """Ship an archive."""
     options = call.options
-    asked = {"platform": options.platform or "", "options": _archive(options)}
-    return pushed(Place(), options.environment, options.uri, wait=options.wait, show=call.show, **asked)
+    place = Place()
+    asked = {
+        "platform": options.platform or "",
+        "options": archive_options(place, options.environment, **_said(options)),
+    }
+    return pushed(place, options.environment, options.uri, wait=options.wait, show=call.show, **asked)
 
 
 def pushed(place: Place, word: str | None, uri: str, *, wait: bool = True, show: Show, **asked: Any) -> Result:
@@ -165,7 +177,46 @@ def _checked(place: Place, call: Call) -> Result:
         every = [find_declared(place, name) for name in names]
     else:
         every = [find_declared(place, word, file=file)]
-    return check_lock_result(every)
+    rows = [(each.definition.name, str(each.lock_path), _checked_one(each)) for each in every]
+    stale = [row for row in rows if row[2]]
+    lines = [f"{name} {'out of date' if wrong else 'up to date'} {path}" for name, path, wrong in rows]
+    if stale:
+        told = [f"{path}: {line}" for _, path, wrong in stale for line in wrong]
+        fix = f"nbplat env lock {' '.join(name for name, _, _ in stale[:1])}"
+        raise Conflict("env.lock_old", "\n  ".join(["locks are out of date", *told]), fix=fix)
+    return Result("\n".join(lines), data=[{"name": name, "lock": path, "wrong": wrong} for name, path, wrong in rows])
+
+
+def _checked_one(found: Declared) -> list[str]:
+    """What of a lock is not what its declaration says, a line each."""
+    from nbplat.environment.lock_check import check_lock
+    from nbplat.environment.lock_file import read_lock
+
+    assert found.lock_path is not None  # noqa: S101 - it was read from a file
+    try:
+        lock = read_lock(found.lock_path)
+    except NotFound as exc:
+        return [exc.message]
+    return [f"{each.text}{f' ({each.place})' if each.place else ''}" for each in check_lock(found.definition, lock)]
+
+
+def _planned(
+    place: Place, found: Declared, lock: str | None, *, show: Show, upgrade: bool, upgrade_packages: Any, offline: bool
+) -> Result:
+    """What a lock would be. In this process: a plan is no job, and leaves nothing behind."""
+    from nbplat.environment.lock_report import lock_report
+    from nbplat.environment.phases import phase_text
+
+    environments = place.platform.environments
+    old = environments.old_lock(found.definition, lock)
+    made = environments.lock(
+        found.definition,
+        old=None if upgrade else old,
+        upgrade=upgrade_packages,
+        offline=offline,
+        say=lambda phase: show(Result(f"{found.definition.name} lock {phase_text(phase, 0.0)}")),
+    )
+    return plan_result(found.definition, lock_report(made, old))
 
 
 def _lock_of(place: Place, found: Declared) -> dict[str, Any]:
@@ -200,16 +251,37 @@ def _succeeded(job: dict[str, Any]) -> bool:
     return bool(job["state"] == "succeeded")
 
 
-def _archive(options: Any) -> dict[str, Any]:
-    """What of the archive's options was given."""
-    said: dict[str, Any] = {name: getattr(options, name) for name in ("format", "target") if getattr(options, name)}
-    if options.slim:
-        said["slim"] = True
-    if options.no_pyc:
-        said["pyc"] = False
-    if options.fast:
-        said["level"] = 1
-    return said
+def archive_options(
+    place: Place,
+    word: str | None,
+    *,
+    format: str | None = None,
+    target: str | None = None,
+    slim: bool | None = None,
+    fast: bool = False,
+    pyc: bool | None = None,
+) -> dict[str, Any]:
+    """Options of an archive: what the declaration says, changed by what a call says (None says nothing)."""
+    found = maybe_declared(place, word)
+    options: dict[str, Any] = {}
+    if found is not None:
+        rules = found.definition.pack
+        options = {"format": rules.format, "slim": rules.slim, "pyc": rules.pyc}
+        options |= {"keep": list(rules.keep), "drop": list(rules.drop)}
+        if found.definition.targets.ray and not found.definition.targets.spark:
+            options["target"] = "ray"
+    said = {"format": format, "target": target, "slim": slim, "pyc": pyc, "level": 1 if fast else None}
+    return options | {name: value for name, value in said.items() if value is not None}
+
+
+def _said(options: Any) -> dict[str, Any]:
+    return {
+        "format": options.format,
+        "target": options.target,
+        "slim": True if options.slim else None,
+        "fast": options.fast,
+        "pyc": False if options.no_pyc else None,
+    }
 
 
 def _copied(made: dict[str, Any], to: Path) -> Path:

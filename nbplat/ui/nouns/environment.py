@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nbplat.ui.nouns.environment_options import (
     ARCHIVE,
     BUILT,
     CHANNEL,
+    CHANNEL_MAKING,
     DECLARED,
     LOCAL,
     OFFLINE,
@@ -84,7 +87,14 @@ _LONG = (
             Option(
                 "check", ("--check",), "flag", "only say whether the lock is up to date; exit code 2 when it is not"
             ),
-            Option("upgrade", ("--upgrade", "-U"), "flag", "take the newest packages, not those of the old lock"),
+            Option("upgrade", ("--upgrade", "-U"), "flag", "take the newest of everything, not what the old lock has"),
+            Option(
+                "upgrade_package",
+                ("--upgrade-package", "-P"),
+                help="take the newest of this package and of what it needs",
+                metavar="PACKAGE",
+                repeatable=True,
+            ),
             OFFLINE,
             DRY_RUN,
             WAIT,
@@ -237,8 +247,7 @@ _STORE = (
                 "older_than",
                 ("--older-than",),
                 "age",
-                "only what was not used for so long",
-                default="30d",
+                "also what is only kept for its name and was not used for so long",
                 metavar="AGE",
             ),
             YES,
@@ -249,27 +258,19 @@ _STORE = (
         "verify",
         "Hold what is built against its lock, byte for byte",
         (Option("repair", ("--repair",), "flag", "mend what is wrong from the package cache and the channels"), JSON),
-        (BUILT,),
+        (replace(BUILT, help="one environment; left out, all"),),
     ),
     Verb(
         "channel",
-        "Make a conda channel from this Python and from wheels, for sites without a network",
+        "Make a conda channel of this Python, of installed packages and of wheels, for sites without a network",
+        CHANNEL_MAKING,
         (
             Option(
-                "packages",
-                ("--package",),
-                help="an installed distribution to take, with what it needs",
-                metavar="NAME",
-                repeatable=True,
+                "action", help="make it or add to it, or verify every byte", required=True, choices=("make", "verify")
             ),
-            Option("wheels", ("--wheels",), "path", "a folder of wheels to take", metavar="FOLDER", repeatable=True),
-            JSON,
+            Option("folder", help="the channel's folder", required=True, metavar="FOLDER"),
         ),
-        (
-            Option("action", help="make", required=True, choices=("make",)),
-            Option("folder", help="where the channel is made, or added to", required=True, metavar="FOLDER"),
-        ),
-        example="nbplat env channel make ./channel --package numpy --wheels ./wheels",
+        example="nbplat env channel make ./channel --installed pandas --installed pyarrow --wheels ./wheels",
     ),
 )
 

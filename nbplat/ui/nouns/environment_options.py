@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from nbplat.ui.options import Option
+from nbplat.ui.options import JSON, Option
 
-__all__ = ["ARCHIVE", "BUILT", "CHANNEL", "DECLARED", "LOCAL", "OFFLINE", "PIP", "PLATFORM", "PLATFORMS", "SPECS"]
+__all__ = [
+    "ARCHIVE",
+    "BUILT",
+    "CHANNEL",
+    "CHANNEL_MAKING",
+    "DECLARED",
+    "LOCAL",
+    "OFFLINE",
+    "PIP",
+    "PLATFORM",
+    "PLATFORMS",
+    "SPECS",
+]
 
 DECLARED = Option(
     "environment",
@@ -47,4 +59,44 @@ ARCHIVE = (
     Option("slim", ("--slim",), "flag", "leave out tests, headers, static libraries and sources of compiled modules"),
     Option("fast", ("--fast",), "flag", "compress quickly: a bigger archive"),
     Option("no_pyc", ("--no-pyc",), "flag", "ship no compiled modules"),
+)
+
+CHANNEL_MAKING = (
+    Option(
+        "interpreter",
+        ("--python",),
+        help="the interpreter that is packaged, and whose installed packages are meant; left out, the one that runs this",
+        metavar="PYTHON",
+    ),
+    Option("no_python", ("--no-python",), "flag", "do not package the interpreter itself"),
+    Option(
+        "installed",
+        ("--installed",),
+        help="an installed package to take, with all that it needs: pandas, 'ray[data]'",
+        metavar="NAME",
+        repeatable=True,
+    ),
+    Option("wheels", ("--wheels",), "path", "a folder of wheels, or a wheel", metavar="PATH", repeatable=True),
+    Option(
+        "requirements",
+        ("--requirements",),
+        "path",
+        "take only what this requirements file names, with all that it needs, from the wheels and the installed packages",
+        metavar="FILE",
+    ),
+    Option(
+        "without",
+        ("--without",),
+        help="leave this need out of every package",
+        metavar="NAME",
+        repeatable=True,
+    ),
+    Option(
+        "remove",
+        ("--remove",),
+        help="take a package out first: NAME or NAME=VERSION",
+        metavar="PACKAGE",
+        repeatable=True,
+    ),
+    JSON,
 )

@@ -64,8 +64,14 @@ def _faults(path: Path, record: dict[str, Any] | None) -> Iterator[str]:
         index = read_index(path)
     except NbplatError:
         return
-    if any(index.get(key) != record.get(key) for key in ("name", "version", "build", "build_number", "depends")):
+    keys = ("name", "version", "build", "build_number")
+    # The index may spell a version of a need otherwise (2023.03 as 2023.3), so that needs are compared by name.
+    if any(index.get(key) != record.get(key) for key in keys) or _needs(index) != _needs(record):
         yield "it says something else of itself than the repodata"
+
+
+def _needs(record: dict[str, Any]) -> list[str]:
+    return sorted(str(one).split(" ", 1)[0] for one in record.get("depends", ()))
 
 
 def _unlike(folder: Path) -> Iterator[str]:

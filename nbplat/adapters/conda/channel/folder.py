@@ -58,11 +58,15 @@ class DiskChannel:
 
     def packages(self) -> Mapping[str, ChannelPackage]:
         sizes = {f"{one.parent.name}/{one.name}": one.stat().st_size for one in package_paths(self._folder)}
-        found = {key: one for key, one in self._state().items() if sizes.get(_place(one)) == one.size}
-        known = {_place(one) for one in found.values()}
-        for place in sorted(set(sizes) - known):
-            found[place] = _foreign(self._folder / place)
-        return found
+        found = {}
+        for key, one in self._state().items():
+            place = _place(one)
+            size = sizes.pop(place, None)
+            if size == one.size:
+                found[key] = one
+            elif size is not None:
+                found[place] = dataclasses.replace(one, size=size, damaged=True)
+        return found | {place: _foreign(self._folder / place) for place in sorted(sizes)}
 
     def write(self, package: Package, files: Iterable[PackageFile], fingerprint: str, origin: str) -> ChannelPackage:
         with _faults(self._folder):

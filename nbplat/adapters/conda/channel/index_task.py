@@ -42,7 +42,10 @@ def _settle(path: Path) -> int:
 
 
 def unsolvable(request: dict[str, Any], tell: Tell) -> list[dict[str, str]]:
-    """Try to solve each package of a channel alone; ``{"spec", "why"}`` of those that cannot be installed."""
+    """Try to solve each package of a channel alone; ``{"spec", "why"}`` of those that cannot be installed.
+
+    Only for the platform of this machine: what another one offers is not known here.
+    """
     return asyncio.run(_unsolvable(request, tell))
 
 
@@ -50,6 +53,8 @@ async def _unsolvable(request: dict[str, Any], tell: Tell) -> list[dict[str, str
     import rattler
     from rattler.exceptions import SolverError
 
+    if request["platform"] != str(rattler.Platform.current()):
+        return []
     channel = rattler.Channel(request["url"])
     gateway = rattler.Gateway(cache_dir=request["cache"])
     platforms = [request["platform"], "noarch"]

@@ -44,7 +44,7 @@ def read_installed(info: Path, interpreter: Interpreter) -> Distribution:
     if info.suffix != ".dist-info" or not (info / "METADATA").is_file():
         raise _no_record(info, "it was installed by a tool that keeps no METADATA")
     metadata = Parser().parsestr((info / "METADATA").read_text(encoding="utf-8", errors="replace"))
-    name, version = str(metadata["Name"]), str(metadata["Version"])
+    name, version = str(metadata["Name"]), _version(str(metadata["Version"]))
     _refuse_editable(info, name)
     if not (info / "RECORD").is_file():
         raise _no_record(info, "it has no RECORD, the list of its files")
@@ -67,6 +67,16 @@ def read_installed(info: Path, interpreter: Interpreter) -> Distribution:
         source=f"{info.parent}",
         fingerprint=hashlib.sha256(record + (info / "METADATA").read_bytes()).hexdigest(),
     )
+
+
+def _version(text: str) -> str:
+    """As wheels spell it, so that both ways give the same package."""
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return str(Version(text))
+    except InvalidVersion:
+        return text
 
 
 def _refuse_editable(info: Path, name: str) -> None:
@@ -99,10 +109,11 @@ def _file(info: Path, row: list[str], name: str) -> DistributionFile:
     digest, size = (*row[1:3], "", "")[:2]
     scheme, inside = _place(path, site, name)
     executable = bool(path.stat().st_mode & 0o111)
+    if scheme != "site":
+        # Installers write the interpreter's path into scripts, and who moves an environment does so again.
+        digest = size = ""
     read = partial(_read, path, digest, _prefix_of(site), name)
-    # Where a prefix is written over, the hash of the file as it was no longer holds.
-    kept = (digest, size) if scheme == "site" else ("", "")
-    return DistributionFile(scheme, inside, read, executable, *kept)
+    return DistributionFile(scheme, inside, read, executable, digest, size)
 
 
 def _place(path: Path, site: Path, name: str) -> tuple[str, str]:

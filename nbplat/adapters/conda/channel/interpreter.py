@@ -29,6 +29,7 @@ print(json.dumps({
     "library": (get("INSTSONAME") or "") if get("Py_ENABLE_SHARED") else "",
     "free_threaded": bool(get("Py_GIL_DISABLED")),
     "sites": [one for one in sys.path if os.path.basename(one) in ("site-packages", "dist-packages")],
+    "platlibdir": sys.platlibdir,
     "debian": any("dist-packages" in one for one in site.getsitepackages()),
     "build": " ".join(sys.version.split()),
     "markers": {
@@ -66,9 +67,11 @@ def ask_interpreter(path: str = "") -> Interpreter:
         raise _unfit(f"{program} does not answer as a Python interpreter ({type(exc).__name__})", program) from None
     if told["markers"]["implementation_name"] != "cpython" or told["free_threaded"]:
         raise _unfit(f"{program} is {told['build']}: only ordinary CPython is packaged", program)
-    if told["debian"]:
+    if told["debian"] or told["platlibdir"] != "lib":
+        where = "dist-packages" if told["debian"] else told["platlibdir"]
         raise _unfit(
-            f"{program} is the system's Python, which looks for packages in dist-packages: not movable", program
+            f"{program} is the system's Python: it keeps packages in {where}, where no conda environment has them",
+            program,
         )
     return Interpreter(
         version=told["version"],

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from shutil import which
@@ -59,15 +59,27 @@ def python_files(interpreter: Interpreter) -> Iterator[PackageFile]:
     Raises:
         SetupError: ``env.channel.python``: its library path cannot be written over.
     """
-    library = f"lib/python{interpreter.minor}"
-    for path in _walk(interpreter.stdlib):
-        yield _file(interpreter, path, f"{library}/{path.relative_to(interpreter.stdlib).as_posix()}")
+    if interpreter.system != "linux":
+        raise _not_movable("only Linux interpreters are made to run from any folder", interpreter)
     yield PackageFile(f"{interpreter.site}/README.txt", lambda: b"Packages of this environment.\n")
-    yield from _programs(interpreter)
-    yield from _libraries(interpreter)
-    for path in _walk(interpreter.include) if interpreter.include.is_dir() else ():
-        inside = path.relative_to(interpreter.include).as_posix()
-        yield _file(interpreter, path, f"include/python{interpreter.minor}/{inside}")
+    for alias in ("python", "python3"):
+        yield PackageFile(f"bin/{alias}", bytes, link=f"python{interpreter.minor}")
+    sources = {path: source for source, path in _sources(interpreter)}
+    sources |= _own_shared_libraries(interpreter, sources)
+    for path, source in sources.items():
+        yield _file(interpreter, source, path)
+
+
+def _sources(interpreter: Interpreter) -> Iterator[tuple[Path, str]]:
+    """Files of the interpreter, with where they belong."""
+    name = f"python{interpreter.minor}"
+    program = interpreter.base / "bin" / name
+    if not program.is_file():
+        raise _not_movable(f"there is no {program}", interpreter)
+    yield program.resolve(), f"bin/{name}"
+    for folder, into in ((interpreter.stdlib, f"lib/{name}"), (interpreter.include, f"include/{name}")):
+        for path in _walk(folder):
+            yield path, f"{into}/{path.relative_to(folder).as_posix()}"
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -81,29 +93,26 @@ def _walk(folder: Path) -> Iterator[Path]:
     yield from config
 
 
-def _programs(interpreter: Interpreter) -> Iterator[PackageFile]:
-    name = f"python{interpreter.minor}"
-    program = interpreter.base / "bin" / name
-    if not program.is_file():
-        raise _not_movable(f"there is no {program}", interpreter)
-    yield _file(interpreter, program.resolve(), f"bin/{name}")
-    for alias in ("python", "python3"):
-        yield PackageFile(f"bin/{alias}", bytes, link=name)
+def _own_shared_libraries(interpreter: Interpreter, sources: Mapping[str, Path]) -> dict[str, Path]:
+    """Shared libraries that lie beside the interpreter (its own, and what a distribution brings) and are asked for."""
+    # A distribution that was moved after its build still names the folder of the build as its libdir.
+    folders = (interpreter.libdir, interpreter.base / "lib")
+    found: dict[str, Path] = {}
+    todo = [path for path in sources.values() if path.name.endswith(".so") or path.parent.name == "bin"]
+    while todo:
+        elf = read_elf(todo.pop().read_bytes())
+        for name in elf.needed if elf else ():
+            here = next((folder / name for folder in folders if (folder / name).is_file()), None)
+            if here and f"lib/{name}" not in found and (name == interpreter.library or not _of_system(here)):
+                found[f"lib/{name}"] = here.resolve()
+                todo.append(here)
+    if interpreter.library and f"lib/{interpreter.library}" not in found:
+        raise _not_movable(f"its library {interpreter.library} is not in {interpreter.libdir}", interpreter)
+    return found
 
 
-def _libraries(interpreter: Interpreter) -> Iterator[PackageFile]:
-    if not interpreter.library:
-        return
-    path = interpreter.libdir / interpreter.library
-    if not path.is_file():
-        # Where a distribution was moved after its build, LIBDIR still names the place of the build.
-        path = interpreter.base / "lib" / interpreter.library
-    if not path.is_file():
-        raise _not_movable(f"its library {interpreter.library} is not at {path}", interpreter)
-    yield _file(interpreter, path.resolve(), f"lib/{interpreter.library}")
-    short = re.sub(r"(\.so)\..*$", r"\1", interpreter.library)
-    if short != interpreter.library:
-        yield PackageFile(f"lib/{short}", bytes, link=interpreter.library)
+def _of_system(path: Path) -> bool:
+    return str(path).startswith(("/lib", "/usr/lib"))
 
 
 def _file(interpreter: Interpreter, source: Path, path: str) -> PackageFile:
@@ -168,15 +177,14 @@ def _without_base(content: bytes, base: bytes) -> bytes:
     """Put a folder that exists nowhere where the binary names the one that it was built for.
 
     CPython falls back to that folder when it does not find its own library: a broken environment would quietly run
-    with the interpreter of whoever made the channel.
+    with the interpreter of whoever made the channel. The last part of the path stays: linkers let a string begin
+    inside another one that ends alike, and the version ``3.11.7`` was found to be the end of ``…/versions/3.11.7``.
     """
-    if base.decode() in _SYSTEM_PREFIXES or base not in content:
+    folder, _, last = base.rpartition(b"/")
+    if base.decode() in _SYSTEM_PREFIXES or not folder:
         return content
-    # Linkers let a string share the end of another: `3.11.7` of the version may be the end of this very path.
-    end = b"/" + base.rpartition(b"/")[2]
-    nowhere = b"/nbplat-moved"
-    stand_in = (nowhere + b"_" * len(base))[: len(base) - len(end)] + end
-    return content.replace(base, stand_in)
+    stand_in = (b"/nbplat-moved" + b"_" * len(folder))[: len(folder)]
+    return content.replace(base, stand_in + b"/" + last)
 
 
 def _licence_files(interpreter: Interpreter) -> tuple[Path, ...]:

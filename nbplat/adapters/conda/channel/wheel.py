@@ -123,7 +123,14 @@ def _file(
     executable = bool(archive.getinfo(name).external_attr >> 16 & 0o111)
     scheme, path = "site", name
     if name.split("/", 1)[0] == info.replace(".dist-info", ".data"):
-        _, kind, path = name.split("/", 2)
+        kind, _, path = name.split("/", 1)[1].partition("/")
+        if kind not in _SCHEMES or not path:
+            raise DataError(
+                "env.channel.wheel",
+                f"{wheel} has a folder that no wheel has: {name}",
+                fix="build it again with a current tool",
+                where=wheel,
+            )
         scheme = _SCHEMES[kind]
     return DistributionFile(scheme, path, partial(_read, archive, wheel, name, digest), executable, digest, size)
 
