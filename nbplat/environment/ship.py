@@ -73,19 +73,6 @@ def manifest_at(uri: str, depot: Depot) -> Mapping[str, Any]:
     return _manifest(_parcel(uri), depot)
 
 
-def manifest_at(uri: str, depot: Depot) -> Mapping[str, Any]:
-    """The manifest of the archive at a URI; empty when none was shipped with it.
-
-    Raises:
-        NotFound: ``env.shipped``.
-        RequestError: ``env.location``: the URI names no archive.
-    """
-    parcel = _parcel(uri)
-    if depot.size(parcel.uri) is None:
-        raise _missing(parcel.uri)
-    return _manifest(parcel, depot)
-
-
 def find_archive(folder: str, key: str, depot: Depot) -> tuple[str, ...]:
     """URIs of the archives of an environment at a place, by its key; what is found is built already.
 
