@@ -138,7 +138,7 @@ print(json.dumps([by_cell.record(), by_python.value.record(), by_python.data["fo
 
 
 def test_a_cell_shows_its_job_and_a_red_error(site: Product, small_channel: SmallChannel) -> None:
-    """The output of a cell holds the job for the labextension; a mistake in the YAML stops the notebook with its line."""
+    """A cell's output holds the job for the labextension; a mistake in the YAML stops the notebook with its line."""
     text = f"channels: [{small_channel.url}]\ndependencies: [python, greeter]\n"
     notebook = cells(f"%%environment drawn\n{text}")
     site.execute(notebook)
