@@ -62,7 +62,7 @@ def build(call: Call) -> Result:
     options, place = call.options, Place()
     file = getattr(options, "body_file", None)
     found = find_declared(place, options.environment, body=call.body, file=file)
-    asked = {"platform": options.platform or "", "offline": options.offline}
+    asked = {"platform": options.platform or "", "offline": options.offline, "imports": options.imports}
     relock = options.lock or call.body is not None
     return built(place, found, relock=relock, wait=options.wait, show=call.show, **asked)
 
