@@ -15,7 +15,7 @@ from nbplat.environment.ports import Conda, Depot, Pip, Say
 from nbplat.environment.states import kept_lock
 from nbplat.environment.store import Store
 from nbplat.environment.store_index import StoreIndex
-from nbplat.errors import Conflict, NotFound
+from nbplat.errors import Conflict, NotFound, RequestError
 
 if TYPE_CHECKING:
     from nbplat.clock import Clock
@@ -124,6 +124,19 @@ class Environments:
         found = kept_lock(self.ledger, definition.name) if text is None else text
         return parse_lock(found, f"the lock of {definition.name}") if found else None
 
+    def versions_to_keep(self, definition: Definition, text: str | None) -> Lock | None:
+        """The older lock as far as a new one can follow it: of a damaged or conflicted file what can be read.
+
+        Args:
+            text: As `old_lock`.
+        """
+        from nbplat.environment.lock_read import salvage_lock
+
+        try:
+            return self.old_lock(definition, text)
+        except RequestError:
+            return salvage_lock(text) if text else None
+
     def fresh_lock(self, definition: Definition, text: str | None) -> Lock:
         """The lock of a declaration, when it is up to date.
 
@@ -149,7 +162,7 @@ class Environments:
         """Whether a declaration must be locked before it is built."""
         from nbplat.environment.lock_check import check_lock
 
-        found = self.old_lock(definition, text)
+        found = self.versions_to_keep(definition, text)
         return found is None or bool(check_lock(definition, found))
 
     # -- built ones --------------------------------------------------------------------------------

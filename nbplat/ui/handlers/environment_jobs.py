@@ -208,7 +208,7 @@ def _planned(
     from nbplat.environment.phases import phase_text
 
     environments = place.platform.environments
-    old = environments.old_lock(found.definition, lock)
+    old = environments.versions_to_keep(found.definition, lock)
     made = environments.lock(
         found.definition,
         old=None if upgrade else old,
