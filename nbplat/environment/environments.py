@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nbplat.environment.check import CheckReport
     from nbplat.environment.check_against import Checker
     from nbplat.environment.definition import Definition
+    from nbplat.environment.explain_pack import PackExplanation
     from nbplat.environment.gc import Sweeping
     from nbplat.environment.kernel import KernelSpec
     from nbplat.environment.launcher import NodeCache
@@ -249,20 +250,21 @@ class Environments:
         """
         from nbplat.environment.definition import PackRules
         from nbplat.environment.pack import pack
-        from nbplat.environment.pack_record import PackFolders, PackOptions, PackSource
+        from nbplat.environment.pack_record import PackOptions, PackSource
 
-        built = self.built(ref)
         options = PackOptions.by(PackRules(), **asked).checked()
-        source = PackSource(
-            ref.name,
-            built.key,
-            Path(built.prefix),
-            built.lock,
-            built.lock_digest,
-            (*built.requested, *built.pip_requested),
-        )
-        folders = PackFolders.of_store(self.store.root)
-        return pack(source, options, folders, self.tools(options.format, options.level), say)
+        source = PackSource.of(self.built(ref), ref.name, ref.lock_digest)
+        return pack(source, options, self.store, self.tools(options.format, options.level), say)
+
+    def explain_pack(self, ref: EnvironmentRef, asked: Mapping[str, Any]) -> PackExplanation:
+        """What an archive would hold, by package; see `nbplat.environment.explain_pack.explain_pack`."""
+        from nbplat.environment.definition import PackRules
+        from nbplat.environment.explain_pack import explain_pack
+        from nbplat.environment.pack_record import PackOptions, PackSource
+
+        options = PackOptions.by(PackRules(), **asked).checked()
+        source = PackSource.of(self.built(ref), ref.name, ref.lock_digest)
+        return explain_pack(source, options, self.store, self.tools(options.format, options.level))
 
     def push(self, pack: Pack, uri: str, say: Say) -> Shipped:
         """Put an archive to a place, with its launcher; see `nbplat.environment.ship.push`."""
