@@ -69,12 +69,7 @@ def shipped_at(uri: str, depot: Depot) -> Shipped:
 
 
 def manifest_at(uri: str, depot: Depot) -> Mapping[str, Any]:
-    """The manifest beside an archive; empty when there is none. Nothing holds it by a hash: it only informs."""
-    return _manifest(_parcel(uri), depot)
-
-
-def manifest_at(uri: str, depot: Depot) -> Mapping[str, Any]:
-    """The manifest of the archive at a URI; empty when none was shipped with it.
+    """The manifest of the archive at a URI; empty when none was shipped with it. No hash holds it: it only informs.
 
     Raises:
         NotFound: ``env.shipped``.
