@@ -48,6 +48,7 @@ settings.load_profile("suite")
 _THOROUGH = {
     "test_any_days",
     "test_catalog_gone",
+    "test_check_bodies",
     "test_child",
     "test_corrections",
     "test_definition_round_trip",
