@@ -39,7 +39,7 @@ def failure(ended: Ended, *, what: str) -> NbplatError:
         return DataError(
             "env.hash",
             f"{mismatch[1].strip()} is not the file of the lock:\n{_short(said)}",
-            fix="find out who changed it; if the change is meant, lock anew: nbplat env lock --upgrade NAME",
+            fix="find out who changed it; if the change is meant, lock anew: nbplat env lock --upgrade-package NAME",
         )
     if "No space left on device" in said or "(os error 28)" in said or "(os error 122)" in said:
         return SetupError("env.space", f"the disk is full: cannot {what}", fix="free space, then run it again")
