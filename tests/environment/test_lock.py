@@ -321,6 +321,7 @@ def test_version_that_is_not_there_names_those_that_are(lock: Make) -> None:
     error = refused(lock, "dependencies: [python, nbplat-marker=9]\n")
 
     assert "nbplat-marker is there as 8.8.8, 7.7.7" in error.message
+    assert "line 3" in error.where
 
 
 def _packages(lock: Lock) -> tuple[CondaPackage, ...]:

@@ -59,7 +59,7 @@ def failure(ended: Ended, *, what: str) -> NbplatError:
             f"a source package does not build; cannot {what}:\n{_short(said)}",
             fix="ask for a version that has wheels, or take it from conda",
         )
-    if re.search(r"[Ff]ailed to fetch|error sending request|[Rr]equest failed|timed out|dns error", said):
+    if re.search(r"(?i)failed to fetch|error sending request|request failed|timed out|dns error", said):
         return RemoteError("env.index", f"the Python index cannot be reached: {_causes(said)}", fix=_INDEX_FIX)
     if is_unsolvable(ended):
         return unsolvable(ended, what=what)
