@@ -81,7 +81,7 @@ def verified(place: Place, folder: Path, show: Callable[[Result], None]) -> Resu
         raise DataError(
             "env.channel.unsound",
             f"{count_text(len(found), 'fault')} in the channel:{listed}{more}",
-            fix=f"make it again from what it was made from, or take out what is named: nbplat env channel make {folder} …",
+            fix=f"make it again from what it came from, or --remove what is named: nbplat env channel make {folder}",
             where=str(folder),
         )
     head = f"{folder} is sound: every file is what the index and the packages say, and every package can be installed"
