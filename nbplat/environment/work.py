@@ -70,7 +70,9 @@ class _Work:
 
     def pack(self) -> dict[str, Any]:
         ref = self._environments.by_key(self._params["key"], self._params["name"])
-        return _pack_record(self._environments.pack(ref, self._params["options"] or {}, self._say))
+        options = self._params["options"] or {}
+        made = self._environments.pack(ref, options, self._say)
+        return {**_pack_record(made), "explained": self._environments.explain_pack(ref, options).lines()}
 
     def push(self) -> dict[str, Any]:
         environments, params = self._environments, self._params
@@ -136,4 +138,9 @@ def _pack_record(made: Pack) -> dict[str, Any]:
         "layers": made.layers,
         "made": made.made,
         "notes": list(made.notes),
+        "sizes": [
+            {name: one[name] for name in ("name", "version", "kind", "files", "bytes")}
+            | {"packed": one["packed_bytes"]}
+            for one in sorted(made.manifest["packages"], key=lambda one: -one["packed_bytes"])
+        ],
     }
