@@ -51,8 +51,8 @@ def pull(
     parcel = parcel_of(uri.rstrip("/"))
     built = store.built(parcel.sha256) if parcel is not None else None
     if built is None:
-        with store_faults(store.root):
-            archive, beside = fetch(uri, store.packs, depot, say=say)
+        with store.in_use(), store.scratch() as scratch:
+            archive, beside = fetch(uri, store.packs, depot, scratch=scratch, say=say)
         _for_this_machine(beside, uri)
         key = _hash_of(archive)
         with store.in_use(), hold(store.lock_file(key), waiting=lambda who: say(Phase("wait", what=f"{who} pulls it"))):
