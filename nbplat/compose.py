@@ -428,6 +428,27 @@ class Platform:
             ("iceberg jar", lambda: iceberg_jar(self.config)),
         ]
 
+    def environment_checks(self) -> list[tuple[str, Callable[[], Any]]]:
+        """What environments need of this machine: a name and a check that raises when it is missing."""
+        from nbplat.adapters.conda.library import check_library
+        from nbplat.adapters.uv.run import check_uv
+        from nbplat.environment.host import machine_of_probe
+        from nbplat.environment.store import Store
+        from nbplat.environment.store_health import store_health
+        from nbplat.remote.probe import probe
+
+        def machine() -> str:
+            found = machine_of_probe(probe(packages=False))
+            words = [f"{name.strip('_')} {version}" for name, version in found.virtual.items() if version != "0"]
+            return f"ok, {found.platform or 'a platform that conda does not know'}: {', '.join(words)}"
+
+        return [
+            ("machine", machine),
+            ("py-rattler", check_library),
+            ("uv", check_uv),
+            ("environment store", lambda: store_health(Store(self.config.home / "env"))),
+        ]
+
     def backfill_spec(self, record: dict[str, Any]) -> BackfillSpec:
         """Read a spec from JSON."""
         from nbplat.backfill.spec import BackfillSpec
