@@ -69,8 +69,16 @@ def shipped_at(uri: str, depot: Depot) -> Shipped:
 
 
 def manifest_at(uri: str, depot: Depot) -> Mapping[str, Any]:
-    """The manifest beside an archive; empty when there is none. Nothing holds it by a hash: it only informs."""
-    return _manifest(_parcel(uri), depot)
+    """The manifest of the archive at a URI; empty when none was shipped with it. No hash holds it: it only informs.
+
+    Raises:
+        NotFound: ``env.shipped``.
+        RequestError: ``env.location``: the URI names no archive.
+    """
+    parcel = _parcel(uri)
+    if depot.size(parcel.uri) is None:
+        raise _missing(parcel.uri)
+    return _manifest(parcel, depot)
 
 
 def find_archive(folder: str, key: str, depot: Depot) -> tuple[str, ...]:

@@ -64,6 +64,7 @@ class _Work:
             params["platform"],
             folder=definition.folder,
             offline=params["offline"],
+            imports=params["imports"],
             say=self._say,
         )
         return {**_built_record(done), "locked": locked}

@@ -62,7 +62,7 @@ def build(call: Call) -> Result:
     options, place = call.options, Place()
     file = getattr(options, "body_file", None)
     found = find_declared(place, options.environment, body=call.body, file=file)
-    asked = {"platform": options.platform or "", "offline": options.offline}
+    asked = {"platform": options.platform or "", "offline": options.offline, "imports": options.imports}
     relock = options.lock or call.body is not None
     return built(place, found, relock=relock, wait=options.wait, show=call.show, **asked)
 
@@ -115,7 +115,8 @@ def packed(
     if not _succeeded(job):
         return under_way_result(name, job)
     copy = _copied(job["result"], Path(to)) if to is not None else None
-    return pack_result(name, job, explain=explain, copy=copy)
+    explained = place.store.ask("explain", {**request, **asked}) if explain else None
+    return pack_result(name, job, explained=explained, copy=copy)
 
 
 def push(call: Call) -> Result:
