@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from nbplat.session.ports import SessionStore
     from nbplat.session.records import SessionDraft
     from nbplat.session.sessions import Sessions as LivySessions
+    from nbplat.session_environments import SessionEnvironments
     from nbplat.training.ports import ModelKit, SequenceColumns, TrainingSource
     from nbplat.worker_environments import WorkerEnvironments
 
@@ -385,7 +386,17 @@ class Platform:
         from nbplat.session.sessions import Sessions as LivySessions
 
         home = self.config.home
-        return LivySessions(self.session_store, LocalDrivers(home / "sessions", sockets, home / "remote"))
+        python = self._session_environments.interpreter
+        drivers = LocalDrivers(home / "sessions", sockets, home / "remote", lambda session: python(session.conf))
+        return LivySessions(self.session_store, drivers)
+
+    @property
+    def _session_environments(self) -> SessionEnvironments:
+        from nbplat.session_environments import SessionEnvironments
+
+        return SessionEnvironments(
+            self.config, self._built_environment, lambda: self.environment_checker, self._worker_environments
+        )
 
     def session_draft(self, fields: dict[str, Any], owner: str, service_url: str, token: str) -> SessionDraft:
         """What a checked request of a session comes to here.
@@ -410,7 +421,7 @@ class Platform:
             owner=owner,
             proxy_user="",
             request=fields,
-            conf={key: setting.value for key, setting in settings.items()},
+            conf=self._session_environments.settled({key: setting.value for key, setting in settings.items()}),
         )
 
     def fetch_jars(self, **options: Any) -> list[Path]:
