@@ -37,7 +37,11 @@ if TYPE_CHECKING:
     from nbplat.environment.packing.ports import PackTools
     from nbplat.environment.ports import Say
     from nbplat.sequence.sequences import Sequences
+    from nbplat.session.ports import SessionStore
+    from nbplat.session.records import SessionDraft
+    from nbplat.session.sessions import Sessions as LivySessions
     from nbplat.training.ports import ModelKit, SequenceColumns, TrainingSource
+    from nbplat.worker_environments import WorkerEnvironments
 
 __all__ = ["Platform", "open_platform"]
 
@@ -88,6 +92,15 @@ class Platform:
 
         return open_store(self.config, clock=self.clock)
 
+    @property
+    def session_store(self) -> SessionStore:
+        """Where sessions are kept."""
+        from nbplat.adapters.store.sql_job_store import SqlJobStore
+
+        store = self.store
+        assert isinstance(store, SqlJobStore)  # noqa: S101 - one database holds both
+        return store
+
     @functools.cached_property
     def catalog(self) -> Catalog:
         """The lakehouse."""
@@ -115,6 +128,21 @@ class Platform:
             self.config,
             DuckDBEngine(**self._settings),
             lambda pin, folder: write_pinned(self.catalog, pin, folder),
+            self._worker_environments,
+        )
+
+    @property
+    def _worker_environments(self) -> WorkerEnvironments:
+        from nbplat.adapters.fsspec.depot import FsspecDepot
+        from nbplat.adapters.iceberg.catalog import storage_options
+        from nbplat.environment.store import Store
+        from nbplat.worker_environments import WorkerEnvironments
+
+        return WorkerEnvironments(
+            self.config,
+            lambda: Store(self.config.home / "env"),
+            lambda: FsspecDepot(lambda location: storage_options(self.catalog, location)),
+            lambda: self.environment_checker,
         )
 
     @property
@@ -287,6 +315,7 @@ class Platform:
             depot=FsspecDepot(lambda location: storage_options(self.catalog, location)),
             tools=self._pack_tools,
             checker=lambda: self.environment_checker,
+            needed=lambda: _environments_of_runs(self.store),
         )
 
     def _pack_tools(self, format: str, level: int) -> PackTools:
@@ -345,6 +374,44 @@ class Platform:
         from nbplat.adapters.sklearn.model import SklearnKit
 
         return SklearnKit(model)
+
+    def open_sessions(self, sockets: Path) -> LivySessions:
+        """The sessions of this service; see `nbplat.session.sessions.Sessions`.
+
+        Args:
+            sockets: A short folder of ours alone.
+        """
+        from nbplat.adapters.driver import LocalDrivers
+        from nbplat.session.sessions import Sessions as LivySessions
+
+        home = self.config.home
+        return LivySessions(self.session_store, LocalDrivers(home / "sessions", sockets, home / "remote"))
+
+    def session_draft(self, fields: dict[str, Any], owner: str, service_url: str, token: str) -> SessionDraft:
+        """What a checked request of a session comes to here.
+
+        Args:
+            fields: As `nbplat.session.livy_request.read_session_request` gives them.
+            token: The catalog's scoped token.
+        """
+        from nbplat.adapters.driver.processes import FOLDER
+        from nbplat.adapters.spark.session_conf import default_conf
+        from nbplat.session.conf import session_conf
+        from nbplat.session.records import SessionDraft
+
+        defaults = default_conf(
+            self.config, FOLDER, self.config.home / "sessions" / "log4j2.properties", service_url, token
+        )
+        forced = {"spark.master": defaults.pop("spark.master")}
+        settings = session_conf(defaults, self.config.spark_settings, fields, forced)
+        return SessionDraft(
+            kind=fields["kind"],
+            name=fields.get("name", ""),
+            owner=owner,
+            proxy_user="",
+            request=fields,
+            conf={key: setting.value for key, setting in settings.items()},
+        )
 
     def fetch_jars(self, **options: Any) -> list[Path]:
         """Fetch and verify the Iceberg runtime; see `nbplat.adapters.spark.jars.fetch_jars`."""
@@ -471,4 +538,17 @@ def _installed(names: tuple[str, ...]) -> dict[str, str]:
     for name in names:
         with contextlib.suppress(PackageNotFoundError):
             found[name] = version(name)
+    return found
+
+
+def _environments_of_runs(store: JobStore) -> dict[str, list[str]]:
+    """Environments that backfills under way were planned in, by key: sweeping one would stop them."""
+    from nbplat.backfill.states import KIND, LIVE_STATES, RunState
+
+    found: dict[str, list[str]] = {}
+    for run in store.runs(KIND, limit=1_000_000):
+        if run.state in LIVE_STATES - {RunState.PROMOTED}:
+            built = (run.plan.get("python") or {}).get("environment")
+            if built:
+                found.setdefault(str(built["key"]), []).append(f"{run.id} is {run.state} in it")
     return found

@@ -75,6 +75,9 @@ class Config:
         "", "Spark's own settings: a table in the file, a JSON object in the variable", key="spark.conf"
     )
     ray_address: str = _setting("", "a running Ray cluster; empty starts one on this machine", key="ray.address")
+    env_archives: str = _setting(
+        "", "place that clusters read archives of environments from: s3://bucket/envs", key="env.archives"
+    )
     env_channels_file: str = _setting(
         "", "TOML file of channels: their addresses, mirrors, logins by reference", key="env.channels_file"
     )

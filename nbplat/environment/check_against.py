@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nbplat.environment.check import WARNING, CheckReport, Finding
+from nbplat.environment.check_body import check_body
 from nbplat.environment.check_engines import check_links, check_ray, check_same_python, check_spark, check_targets
 from nbplat.environment.check_machine import check_machine
 from nbplat.environment.check_packages import check_packages
@@ -100,6 +101,17 @@ class Checker:
         found += [*more, *form]
         looked += ["the versions of Python, pyspark and ray", f"{len(side.packages)} packages"]
         return CheckReport.of(side.who, other.who, found, differences, looked)
+
+    def as_workers(self, ref: EnvironmentRef, engine: str) -> CheckReport:
+        """Whether the Python workers of an engine can run in it with this process as their driver.
+
+        Their machines are not asked: that would start a session (`check` with ``spark`` or ``ray`` does it).
+        """
+        side, driver = self.side(ref), side_of_probe("this process", self.probe(self.this_python))
+        rule = self._spark if engine == "spark" else self._ray
+        # Workers stage with our own code, which asks for what bodies ask for.
+        found = [*rule(driver, side, driver.version_of("pyspark")), *check_body(side)]
+        return CheckReport.of(side.who, f"this process as a driver of {engine}", found)
 
     def side(self, ref: EnvironmentRef) -> Side:
         """What an environment has: asked of its interpreter where it is built here, else read from its lock."""

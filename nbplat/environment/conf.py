@@ -22,7 +22,7 @@ from nbplat.environment.store_faults import store_faults
 from nbplat.environment.targets import Asked, settings_for, target_named, way_of
 from nbplat.terms import EnvironmentRef
 
-__all__ = ["conf"]
+__all__ = ["conf", "zipped_launcher"]
 
 # Where the driver runs far away, it cannot read a launcher of this machine.
 _FAR = ("k8s-cluster", "livy")
@@ -71,7 +71,7 @@ def _launcher(target: str, text: str, archive: Shipped, store: Store, depot: Dep
     name, content = launcher_name(text), text.encode()
     if target == "ray" and pushed and not is_shared_path(archive.uri):
         # Ray fetches folders only as archives.
-        name, content = f"{name}.zip", _zipped(name, content)
+        name, content = f"{name}.zip", zipped_launcher(name, content)
     if pushed and (target in _FAR or target == "ray"):
         parcel = parcel_of(archive.uri)
         uri = join(parcel.folder if parcel is not None else archive.uri.rpartition("/")[0], name)
@@ -89,7 +89,8 @@ def _launcher(target: str, text: str, archive: Shipped, store: Store, depot: Dep
     return str(path)
 
 
-def _zipped(name: str, content: bytes) -> bytes:
+def zipped_launcher(name: str, content: bytes) -> bytes:
+    """A zip of a launcher, for Ray; equal bytes for equal launchers."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as file:
         entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))

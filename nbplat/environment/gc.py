@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from nbplat.errors import RequestError
 
 __all__ = ["GcRules", "Kept", "Sweeping", "Swept", "plan_gc", "sweep"]
 
+Needed = Callable[[], Mapping[str, Sequence[str]]]
+
 _DAY_MS = 24 * 3600 * 1000
 _HOUR_MS = 3600 * 1000
 
@@ -32,7 +34,7 @@ class GcRules:
             member that belongs to no kept environment. Never under an hour: whoever was just given one is still on
             the way to it.
         older_than_ms: Remove environments that are only kept for their name, too, when nobody used them for so long;
-            None keeps them. Kernels, pins and running processes keep theirs always.
+            None keeps them. Kernels, runs and running processes keep theirs always.
     """
 
     rest_ms: int = _DAY_MS
@@ -105,11 +107,15 @@ class Sweeping:
         }
 
 
-def plan_gc(store: Store, rules: GcRules, clock: Clock) -> Sweeping:
-    """Find what may go; nothing is touched."""
+def plan_gc(store: Store, rules: GcRules, clock: Clock, needed: Needed = dict) -> Sweeping:
+    """Find what may go; nothing is touched.
+
+    Args:
+        needed: Gives the environments that something beside the store needs, by key, with why in words.
+    """
     built = store.every()
     now_ms = clock.now_ms()
-    used, why_kept = last_uses(store, built), reasons(store)
+    used, why_kept = last_uses(store, built), reasons(store, needed())
     gone: list[Swept] = []
     kept: list[Kept] = []
     stay: list[Built] = []
@@ -126,7 +132,14 @@ def plan_gc(store: Store, rules: GcRules, clock: Clock) -> Sweeping:
     return Sweeping(tuple(gone), tuple(kept), frees)
 
 
-def sweep(store: Store, rules: GcRules, clock: Clock, waiting: Callable[[str], None] | None = None) -> Sweeping:
+def sweep(
+    store: Store,
+    rules: GcRules,
+    clock: Clock,
+    needed: Needed = dict,
+    *,
+    waiting: Callable[[str], None] | None = None,
+) -> Sweeping:
     """Remove what may go. Waits for builds that are under way, and lets none begin meanwhile.
 
     Args:
@@ -137,7 +150,7 @@ def sweep(store: Store, rules: GcRules, clock: Clock, waiting: Callable[[str], N
     """
     with store.alone(waiting):
         store.sweep()
-        plan = plan_gc(store, rules, clock)
+        plan = plan_gc(store, rules, clock, needed)
         index = StoreIndex(store.index)
         for one in plan.swept:
             if one.kind == "environment":

@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from nbplat.environment.built import Built
 from nbplat.environment.definition import PackRules
 from nbplat.environment.lock_record import PlatformLock
 from nbplat.errors import RequestError, did_you_mean
 
-__all__ = ["FORMATS", "LEVELS", "TARGETS", "Pack", "PackFolders", "PackOptions", "PackSource"]
+__all__ = ["FORMATS", "LEVELS", "TARGETS", "Pack", "PackOptions", "PackSource"]
 
-# The highest level of each format, and the one taken for 0. Spark and Ray unpack the first two by themselves.
-LEVELS = {"tar.gz": (12, 3), "zip": (12, 3), "tar.zst": (22, 3)}
+# The highest level of each format. Spark and Ray unpack the first two by themselves.
+LEVELS = {"tar.gz": 12, "zip": 12, "tar.zst": 22}
 FORMATS = tuple(LEVELS)
 TARGETS = ("", "spark", "ray")
 
@@ -25,7 +26,7 @@ class PackOptions:
 
     Attributes:
         format: ``tar.gz``, ``zip`` or ``tar.zst``.
-        level: Of the compressor; 0 takes the default of the format.
+        level: Of the compressor; 0 takes what is good for most: less pains with machine code.
         slim: Leave out tests, headers, static libraries, sources of extensions, stubs and manuals.
         pyc: Ship compiled modules (unchecked-hash); tests stay uncompiled.
         keep: Globs that `slim` must not touch; ``*`` crosses slashes.
@@ -56,7 +57,7 @@ class PackOptions:
         return self.format != "zip" and self.target != "ray"
 
     def checked(self) -> PackOptions:
-        """The same with its level filled in.
+        """The same, held against what can be.
 
         Raises:
             RequestError: ``env.pack_format``, ``env.pack_level``, ``env.pack_target``, ``env.pack_threads``: a value
@@ -80,18 +81,18 @@ class PackOptions:
                 f"{self.target} does not unpack tar.zst by itself",
                 fix="take tar.gz, or leave the target out and let the launcher unpack it",
             )
-        highest, default = LEVELS[self.format]
+        highest = LEVELS[self.format]
         if not 0 <= self.level <= highest:
             raise RequestError(
                 "env.pack_level",
                 f"{self.format} has no level {self.level}",
-                fix=f"take 1 (fast) to {highest} (small); 0 takes {default}",
+                fix=f"take 1 (fast) to {highest} (small); 0 takes what is good for most",
             )
         if self.threads < 0:
             raise RequestError(
                 "env.pack_threads", f"{self.threads} threads cannot be", fix="take 1 or more; 0 takes one a core"
             )
-        return replace(self, level=self.level or default)
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,24 +111,22 @@ class PackSource:
     lock_digest: str
     requested: tuple[str, ...] = ()
 
-
-@dataclass(frozen=True, slots=True)
-class PackFolders:
-    """Where a store keeps what packing needs.
-
-    Attributes:
-        packages: Extracted conda packages (rattler's cache).
-        members: Compressed layers, by what is in them.
-        packs: Finished archives, ``<sha256>.<format>`` and ``<sha256>.<format>.json``.
-    """
-
-    packages: Path
-    members: Path
-    packs: Path
-
     @classmethod
-    def of_store(cls, root: Path) -> PackFolders:
-        return cls(root / "pkgs", root / "members", root / "packs")
+    def of(cls, built: Built, name: str = "", lock_digest: str = "") -> PackSource:
+        """What the store built; under another name or lock of the same content when they are given."""
+        return cls(
+            name=name or built.name,
+            key=built.key,
+            prefix=Path(built.prefix),
+            lock=built.lock,
+            lock_digest=lock_digest or built.lock_digest,
+            requested=(*built.requested, *built.pip_requested),
+        )
+
+    @property
+    def python(self) -> str:
+        """``3.11``; empty without a Python."""
+        return ".".join(self.lock.python.split(".")[:2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,3 +151,8 @@ class Pack:
     layers: int = 0
     made: int = 0
     notes: tuple[str, ...] = ()
+
+    @property
+    def format(self) -> str:
+        """``tar.gz``, ``zip`` or ``tar.zst``."""
+        return next((one for one in FORMATS if self.archive.name.endswith(f".{one}")), "")

@@ -68,6 +68,11 @@ class PhaseReport:
         self._done = max(self._done, min(_WHOLE, int(before + within)))
         self._progress(Progress(self._done, _WHOLE, "‰", text))
 
+    def finish(self) -> None:
+        """All is done."""
+        self.end()
+        self._progress(Progress(_WHOLE, _WHOLE, "‰"))
+
     def end(self) -> None:
         """Say in the log what the last phase was."""
         if self._last is not None and (self._last.done or self._last.what):

@@ -214,6 +214,9 @@ class Depot(Protocol):
     def mark(self, uri: str) -> str:
         """What changes when the file at `uri` changes (size, time, the store's own tag); empty when there is none."""
 
+    def written_s(self, uri: str) -> float:
+        """When a file was last written, by the store's clock, in seconds since the epoch; 0 where it does not say."""
+
     def size(self, uri: str) -> int | None:
         """Bytes of a file; None when there is none."""
 

@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Any
 
 from nbplat.clock import Clock
-from nbplat.environment.build import host_platform
 from nbplat.environment.built import Built, write_built
 from nbplat.environment.key_lock import hold
 from nbplat.environment.locations import parcel_of
@@ -21,6 +20,7 @@ from nbplat.environment.store import Store
 from nbplat.environment.store_faults import store_faults
 from nbplat.environment.store_index import Named, StoreIndex
 from nbplat.environment.unpack import unpack
+from nbplat.environment.virtual import this_platform
 from nbplat.errors import DataError, InternalError, RequestError
 from nbplat.terms import EnvironmentRef
 
@@ -101,10 +101,10 @@ def _inside(prefix: Path, uri: str) -> Mapping[str, Any]:
 
 def _for_this_machine(manifest: Mapping[str, Any], uri: str) -> None:
     platform = manifest.get("platform", "")
-    if platform and platform != host_platform():
+    if platform and platform != this_platform():
         raise RequestError(
             "env.platform",
-            f"the archive is for {platform}, this machine is {host_platform()}",
+            f"the archive is for {platform}, this machine is {this_platform()}",
             fix="pull it on such a machine; settings for a cluster need only its URI: nbplat env conf NAME --at URI",
             where=uri,
         )

@@ -20,6 +20,7 @@ from nbplat.errors import DataError, NotFound, RemoteError, RequestError
 __all__ = ["Shipped", "fetch", "find_archive", "manifest_at", "push", "shipped_at"]
 
 _BLOCK = 1 << 20
+_REST_S = 2.0
 _MANIFEST_BYTES = 64 << 20
 
 
@@ -68,12 +69,7 @@ def shipped_at(uri: str, depot: Depot) -> Shipped:
 
 
 def manifest_at(uri: str, depot: Depot) -> Mapping[str, Any]:
-    """The manifest beside an archive; empty when there is none. Nothing holds it by a hash: it only informs."""
-    return _manifest(_parcel(uri), depot)
-
-
-def manifest_at(uri: str, depot: Depot) -> Mapping[str, Any]:
-    """The manifest of the archive at a URI; empty when none was shipped with it.
+    """The manifest of the archive at a URI; empty when none was shipped with it. No hash holds it: it only informs.
 
     Raises:
         NotFound: ``env.shipped``.
@@ -159,6 +155,7 @@ def _upload(pack: Pack, parcel: Parcel, depot: Depot, say: Say) -> int:
                 where=parcel.uri,
             )
     seal = {"sha256": parcel.sha256, "size": pack.size, "mark": depot.mark(parcel.uri)}
+    # Written anew though it may be there: from a later second it vouches for more.
     depot.write(parcel.seal_uri, json.dumps(seal, sort_keys=True).encode() + b"\n")
     return sent
 
@@ -180,7 +177,9 @@ def _is_sealed(parcel: Parcel, size: int, depot: Depot) -> bool:
     except ValueError:
         return False
     wanted = {"sha256": parcel.sha256, "size": size, "mark": depot.mark(parcel.uri)}
-    return bool(seal == wanted and wanted["mark"])
+    # Stores tell whole seconds: what was written in the second of its seal may have been written once more after it.
+    rested_s = depot.written_s(parcel.seal_uri) - depot.written_s(parcel.uri)
+    return bool(seal == wanted and wanted["mark"] and rested_s >= _REST_S)
 
 
 def _check_here(pack: Pack, say: Say) -> None:

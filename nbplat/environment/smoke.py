@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nbplat.environment.lock_record import PlatformLock
+from nbplat.environment.plain_name import plain_name
 from nbplat.environment.ports import Phase, Say
 from nbplat.errors import DataError
 
@@ -67,13 +68,13 @@ def top_level_modules(prefix: Path, requested: Iterable[str]) -> dict[str, list[
     A conda package is known by its record (`conda-meta`), a pip one by its ``RECORD``; a package that puts no module
     on the top of site-packages (a library, a program) has none.
     """
-    wanted = {_plain(name) for name in requested} - {"python"}
+    wanted = {plain_name(name) for name in requested} - {"python"}
     found: dict[str, set[str]] = {}
     for name, files in _conda_files(prefix):
-        if _plain(name) in wanted:
+        if plain_name(name) in wanted:
             found.setdefault(name, set()).update(_modules(files))
     for name, files in _pip_files(prefix):
-        if _plain(name) in wanted:
+        if plain_name(name) in wanted:
             found.setdefault(name, set()).update(_modules(files))
     return {name: sorted(modules) for name, modules in sorted(found.items()) if modules}
 
@@ -164,7 +165,7 @@ def _pip_files(prefix: Path) -> Iterable[tuple[str, list[str]]]:
     for record in sorted(prefix.glob("lib/python*/site-packages/*.dist-info/RECORD")):
         site = record.parent.parent.relative_to(prefix).as_posix()
         lines = record.read_text(encoding="utf-8", errors="replace").splitlines()
-        yield record.parent.name.split("-")[0], [f"{site}/{line.split(',')[0]}" for line in lines]
+        yield plain_name(record.parent.name.split("-")[0]), [f"{site}/{line.split(',')[0]}" for line in lines]
 
 
 def _modules(files: Iterable[str]) -> set[str]:
@@ -180,7 +181,3 @@ def _modules(files: Iterable[str]) -> set[str]:
         elif not slash and top.endswith((".py", ".so")):
             found.add(top.split(".")[0])
     return {one for one in found if _MODULE.fullmatch(one)} - _STRAY
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()

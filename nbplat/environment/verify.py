@@ -15,6 +15,7 @@ from typing import Any
 from nbplat.environment.build import BuildTools, rebuild
 from nbplat.environment.built import Built
 from nbplat.environment.package_files import FILES_LIST, changed_files, read_list
+from nbplat.environment.plain_name import plain_name
 from nbplat.environment.ports import Phase, Say
 from nbplat.environment.references import processes_in
 from nbplat.environment.store import Store
@@ -210,7 +211,7 @@ def _pip_files(prefix: Path) -> Iterator[tuple[str, str, str]]:
         if _installer(record.parent) == "conda":
             continue
         site = record.parent.parent
-        name = record.parent.name.split("-")[0]
+        name = plain_name(record.parent.name.split("-")[0])
         with record.open(encoding="utf-8", errors="replace", newline="") as source:
             for line in csv.reader(source):
                 if line and line[0]:
@@ -248,10 +249,10 @@ def _lost_records(prefix: Path, built: Built) -> Iterator[Damage]:
 def _added(prefix: Path, built: Built) -> Iterator[Damage]:
     """Distributions that nobody locked."""
     of_conda = {name for _, name, _ in _conda_files(prefix)}
-    locked = {_plain(one.name) for one in built.lock.pip} | {_plain(one.name) for one in built.lock.local}
+    locked = {plain_name(one.name) for one in built.lock.pip} | {plain_name(one.name) for one in built.lock.local}
     for info in sorted(prefix.glob("lib/python*/site-packages/*.dist-info")):
         name = info.relative_to(prefix).as_posix()
-        if f"{name}/METADATA" not in of_conda and _plain(info.name.split("-")[0]) not in locked:
+        if f"{name}/METADATA" not in of_conda and plain_name(info.name.split("-")[0]) not in locked:
             yield Damage("", name, "added")
 
 
@@ -260,7 +261,3 @@ def _installer(info: Path) -> str:
         return (info / "INSTALLER").read_text(encoding="utf-8").strip()
     except OSError:
         return ""
-
-
-def _plain(name: str) -> str:
-    return name.replace("_", "-").replace(".", "-").lower()

@@ -77,7 +77,7 @@ def _in_child(root: str, batch: dict[str, object]) -> None:
     try:
         compile_batch(root, batch["modules"], batch["out"])  # type: ignore[arg-type]
     except BaseException:  # noqa: BLE001 - a fork must never go on as its parent
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        sys.excepthook(*sys.exc_info())
         os._exit(1)
     os._exit(0)
 

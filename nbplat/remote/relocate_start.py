@@ -5,7 +5,7 @@ without knowing of us (Spark's ``spark.archives``, Ray's ``working_dir``, a plai
 """
 
 
-def _start():  # type: ignore[no-untyped-def]
+def _start() -> None:
     import os
 
     root = __file__
@@ -31,7 +31,7 @@ def _start():  # type: ignore[no-untyped-def]
     except Exception as error:  # noqa: BLE001 - an interpreter must start, whatever is wrong with the folder
         import sys
 
-        sys.stderr.write("nbplat: the environment at %s does not know its own path: %s\n" % (root, error))
+        sys.stderr.write(f"nbplat: the environment at {root} does not know its own path: {error}\n")
 
 
 _start()

@@ -49,6 +49,7 @@ class Asked:
         upgrade_packages: Nor to these, and what they need.
         relock: Lock first when the declaration has changed.
         offline: Use nothing but what lies on that machine.
+        imports: Try to import what the declaration asks for by name.
         platform: Empty takes that machine's.
         key: Of the environment that is packed or pushed; empty: by `environment`.
         options: Of an archive: ``format``, ``target``, ``slim``, ``pyc``, ``level``.
@@ -76,6 +77,7 @@ class Asked:
     upgrade_packages: tuple[str, ...] = ()
     relock: bool = False
     offline: bool = False
+    imports: bool = True
     platform: str = ""
     key: str = ""
     options: Mapping[str, Any] | None = None
@@ -124,7 +126,7 @@ def build(environments: Environments, asked: Asked) -> dict[str, Any]:
     found = environments.define(asked.text or "", name=asked.name, folder=asked.folder)
     if not asked.relock:
         environments.fresh_lock(found, asked.lock)
-    return _queued(environments, found.name, EnvironmentStep.BUILD, asked, (*_LOCK, "platform", "relock"))
+    return _queued(environments, found.name, EnvironmentStep.BUILD, asked, (*_LOCK, "platform", "imports", "relock"))
 
 
 def pack(environments: Environments, asked: Asked) -> dict[str, Any]:

@@ -107,7 +107,6 @@ class Declared:
             "text": self.text,
             "name": definition.name,
             "folder": "" if place.away else definition.folder,
-            "project": "" if place.away else str(place.project.absolute()),
         }
 
 

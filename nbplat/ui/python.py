@@ -1,4 +1,4 @@
-"""The Python faces: `nb.backfill`, `nb.sequence`, `nb.training_join` and `nb.local`. The magics do the same."""
+"""The Python faces: `nb.backfill`, `nb.sequence`, `nb.environment`, `nb.training_join` and `nb.local`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from nbplat.ui.render.result import Result
 
 if TYPE_CHECKING:
     from nbplat.training.run import TrainingResult
+    from nbplat.ui.python_environment import Environment
     from nbplat.ui.python_sequence import Sequence as UserSequence
     from nbplat.ui.sequence_place import Place
 
-__all__ = ["Local", "backfill", "local", "sequence", "training_join"]
+__all__ = ["Local", "backfill", "environment", "local", "sequence", "training_join"]
 
 
 def backfill(
@@ -166,6 +167,19 @@ def sequence(
     return Made.of(subject, view)
 
 
+def environment(name: str, dependencies: Sequence[Any] | None = None, **keys: Any) -> Environment:
+    """A Python environment: the one declared under a name, or a new declaration; see `nb.Environment`.
+
+    Args:
+        name: In ``envs/``, the path of a file, or a name or key that the store knows.
+        dependencies: Of a new declaration: conda match specs, and at most one ``{"pip": [requirement, …]}``.
+        keys: The other keys of the file: ``channels``, ``nbplat``.
+    """
+    from nbplat.ui.python_environment import Environment as Made
+
+    return Made(name, dependencies, **keys)
+
+
 def training_join(
     table: str,
     *,
@@ -230,6 +244,21 @@ class Local:
         from nbplat.ui.python_sequence import Sequence as Made
 
         return type("Sequence", (Made,), {"_new_place": staticmethod(self._place), "__doc__": Made.__doc__})
+
+    def environment(self, name: str, dependencies: list[Any] | None = None, **keys: Any) -> Environment:
+        """As `nb.environment`."""
+        return self.Environment(name, dependencies, **keys)
+
+    @functools.cached_property
+    def Environment(self) -> type[Environment]:  # noqa: N802 - the class's name
+        """`nb.Environment` whose environments are locked and built in this process."""
+        from nbplat.ui.environment_place import Place
+        from nbplat.ui.python_environment import Environment as Made
+
+        def place(_cls: type) -> Place:
+            return Place(self._desk, self.platform)
+
+        return type("Environment", (Made,), {"_new_place": classmethod(place), "__doc__": Made.__doc__})
 
     def _place(self, frames: Mapping[str, Any]) -> Place:
         from nbplat.ui.sequence_place import Place

@@ -14,7 +14,10 @@ from nbplat.adapters.uv.program import UvPip
 from nbplat.environment.channels import ChannelRules, resolve_channels
 from nbplat.environment.definition import Definition
 from nbplat.environment.lock import Solvers, make_lock
+from nbplat.environment.lock_check import check_lock
 from nbplat.environment.lock_diff import diff_locks
+from nbplat.environment.lock_file import lock_text
+from nbplat.environment.lock_read import salvage_lock
 from nbplat.environment.lock_record import CondaPackage, Lock
 from nbplat.environment.parse import parse_definition
 from nbplat.environment.ports import Phase
@@ -143,6 +146,18 @@ def test_withdrawn_package_is_not_kept(lock: Make, small_channel: SmallChannel, 
     old = replace(first, solved_by="0" * 64, platforms={platform.platform: replace(platform, conda=tuple(gone))})
 
     assert first == lock(text, old=old)
+
+
+def test_damaged_lock_keeps_its_versions_in_a_new_solve(lock: Make) -> None:
+    """A lock with an unsolved merge conflict is made anew with the versions that it still tells."""
+    text = "dependencies: [python, nbplat-marker]\n"
+    pinned = lock("dependencies: [python, nbplat-marker=7]\n")
+    old = salvage_lock(lock_text(pinned).replace("version: 7", "<<<<<<< HEAD\nversion: 7\n=======\n>>>>>>> b", 1))
+
+    found = lock(text, old=old)
+
+    assert "7.7.7" == versions(found)["nbplat-marker"]
+    assert () == check_lock(parse_definition(f"name: ranker\nchannels: [{found.channels[0]}]\n{text}"), found)
 
 
 def test_other_platform_is_solved_from_here(lock: Make, small_channel: SmallChannel) -> None:

@@ -20,6 +20,7 @@ from nbplat.adapters.conda.records import package_url
 from nbplat.environment.key_lock import hold
 from nbplat.environment.package_files import FILES_LIST, changed_files, list_files, read_list, write_list
 from nbplat.environment.store import Store
+from nbplat.environment.store_faults import fault_in_text
 from nbplat.errors import DataError, NbplatError, RemoteError
 from nbplat.terms import local_path
 
@@ -138,9 +139,7 @@ class CachedPackages:
             sink = _Sink(path, lambda count: self._counted("fetch", count))
             try:
                 asyncio.run(_stream(self._the_client(), url, sink))
-            except OSError:
-                raise
-            except Exception as exc:  # noqa: BLE001 - the library's own classes, by the text they carry
+            except Exception as exc:  # noqa: BLE001 - the library's own classes and bare OSErrors, by their text
                 self._counted("fetch", -sink.count)
                 if sink.refused is not None:
                     raise sink.refused from None
@@ -160,10 +159,10 @@ class CachedPackages:
         folder = made / _stem(package)
         try:
             sha256, _ = extract(archive, folder)
-        except OSError:
-            raise
         except Exception as exc:  # noqa: BLE001 - whatever the library says of bytes that have the right hash
-            raise _cannot_extract(package, exc) from None
+            if isinstance(exc, OSError) and exc.errno:
+                raise
+            raise (fault_in_text(str(exc), self._store.root) or _cannot_extract(package, exc)) from None
         if sha256.hex() != package["sha256"]:
             # The file was hashed a moment ago: somebody put another in its place meanwhile.
             raise _other_bytes(package, sha256.hex(), str(archive))

@@ -8,6 +8,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -25,6 +26,7 @@ _BLOCK = 8 << 20
 _MARKS = ("size", "ETag", "etag", "mtime", "created", "LastModified", "last_modified", "ino")
 # Stores in which a file appears at once when it is closed; elsewhere it is written under another name first.
 _WHOLE_ON_CLOSE = (*_S3, "gs", "gcs", "abfs", "abfss", "az", "adl")
+_TIMES = ("mtime", "LastModified", "last_modified", "created")
 
 
 class FsspecDepot:
@@ -50,6 +52,14 @@ class FsspecDepot:
             found.get(name) for name in ("size", "ETag", "etag", "mtime", "created", "LastModified", "last_modified")
         ]
         return "|".join("" if one is None else str(one) for one in said)
+
+    def written_s(self, uri: str) -> float:
+        """When a file was last written, by the store's clock."""
+        found = self._info(uri) or {}
+        told = next((found[name] for name in _TIMES if found.get(name) is not None), 0.0)
+        if isinstance(told, datetime):
+            return told.timestamp()
+        return float(told) if isinstance(told, int | float) else 0.0
 
     def size(self, uri: str) -> int | None:
         """Bytes of a file; None when there is none."""

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from nbplat.errors import RemoteError, SetupError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["LAUNCH", "PINNED_CATALOG", "SparkSettings", "is_local", "spark_session"]
+__all__ = ["LAUNCH", "LOGGING", "PINNED_CATALOG", "SparkSettings", "is_local", "spark_session"]
 
 # The heap below which Spark refuses to start, with room to work.
 _HEAP_FLOOR_MB = 640
@@ -28,6 +28,7 @@ _HEAP_FLOOR_MB = 640
 PINNED_CATALOG = "spark.sql.catalog.default_iceberg"
 
 _DRIVER_ONLY = ("spark.driver.memory", "spark.driver.extraJavaOptions", "spark.driver.extraClassPath")
+_LISTS = frozenset(("spark.archives", "spark.files", "spark.yarn.dist.archives", "spark.yarn.dist.files"))
 LAUNCH = (*_DRIVER_ONLY, "spark.jars", "spark.jars.packages", "spark.jars.ivy", "spark.jars.ivySettings")
 
 
@@ -60,6 +61,19 @@ class SparkSettings:
     def worker_python(self) -> str:
         """Interpreter of the Python workers."""
         return self.python or self.conf.get("spark.pyspark.python") or sys.executable
+
+    def running_in(self, conf: Mapping[str, str]) -> SparkSettings:
+        """These with what has the Python workers run in an environment; what is sent along besides stays.
+
+        Args:
+            conf: See `nbplat.environment.settings.Settings`; the driver stays this process.
+        """
+        ours = dict(conf)
+        python = ours.pop("spark.pyspark.python")
+        ours.pop("spark.pyspark.driver.python", None)
+        for key in _LISTS & ours.keys() & self.conf.keys():
+            ours[key] = f"{self.conf[key]},{ours[key]}"
+        return replace(self, conf={**self.conf, **ours}, python=python)
 
     def values(self) -> dict[str, str]:
         """Every Spark setting of the session, by name."""
@@ -147,7 +161,7 @@ def spark_session(settings: SparkSettings, *, say: Callable[[str], None]) -> Ite
             fix="stop it (spark.stop()), or let the service run the backfill",
         )
     settings.scratch.mkdir(parents=True, exist_ok=True)
-    (settings.scratch / "log4j2.properties").write_text(_LOGGING)
+    (settings.scratch / "log4j2.properties").write_text(LOGGING)
     values = settings.values()
     say(f"starting Spark on {values['spark.master']}, driver memory {values['spark.driver.memory']}")
     # pyspark's own logger repeats every failed query as JSON on standard error.
@@ -238,7 +252,7 @@ def _first_line(exc: Exception) -> str:
     return said[:400] or type(exc).__name__
 
 
-_LOGGING = """\
+LOGGING = """\
 rootLogger.level = error
 rootLogger.appenderRef.stderr.ref = console
 # A failed task is told by its job's error, once and without Java's frames.

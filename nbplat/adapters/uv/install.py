@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nbplat.adapters.uv.failures import failure
+from nbplat.adapters.uv.installed import installed_versions, settle_installed
 from nbplat.adapters.uv.run import Ended, run_uv
 from nbplat.environment.lock_record import PipPackage
 from nbplat.environment.ports import Phase, Say
@@ -36,6 +37,7 @@ def install(packages: Sequence[PipPackage], python: Path, *, offline: bool, say:
         ended = run_uv(arguments, folder=folder, offline=offline, heard=_listener(len(packages), say))
     if ended.code:
         raise _not_installed(ended, packages)
+    settle_installed([one.name for one in packages], python)
     say(Phase("pip", len(packages), len(packages), "package"))
 
 
@@ -54,6 +56,7 @@ def install_wheels(wheels: Sequence[Path], python: Path, *, say: Say) -> None:
         ended = run_uv(arguments, folder=folder, offline=True)
     if ended.code:
         raise failure(ended, what=f"install {', '.join(one.name for one in wheels)}")
+    settle_installed([line.partition("==")[0] for line in lines], python)
     say(Phase("layer", len(wheels), len(wheels), "package"))
 
 
@@ -113,7 +116,7 @@ def _refuse_overwriting(packages: Sequence[PipPackage], python: Path) -> None:
 
     The names at lock time are a guess where conda calls a distribution otherwise; here its own record counts.
     """
-    had = _installed(python)
+    had = installed_versions(python)
     for one in packages:
         version = had.get(one.name)
         if version is not None and version != one.version:
@@ -125,20 +128,17 @@ def _refuse_overwriting(packages: Sequence[PipPackage], python: Path) -> None:
             )
 
 
-def _installed(python: Path) -> dict[str, str]:
-    """Distributions of an environment, normalised name -> version, by its own site-packages."""
-    found = {}
-    for info in python.parent.parent.glob("lib/python3*/site-packages/*.dist-info"):
-        name, _, version = info.name.removesuffix(".dist-info").partition("-")
-        found[re.sub(r"[-_.]+", "-", name).lower()] = version
-    return found
-
-
 def _not_installed(ended: Ended, packages: Sequence[PipPackage]) -> Exception:
     said = ended.said
+    if torn := re.search(r"Failed to extract archive: (\S+)", said):
+        return DataError(
+            "env.hash",
+            f"the file {torn[1]} of the index is torn: it cannot be unpacked",
+            fix="mend the index or the folder of wheels (copy the file again), then run the same command",
+        )
     if "require-hashes" in said or "hash" in said.lower():
         named = [one.name for one in packages if re.search(rf"\b{re.escape(one.name)}\b", said)]
-        raise DataError(
+        return DataError(
             "env.hash",
             f"the index has no file of {', '.join(named) or 'the pip: part'} with the hash of the lock",
             fix="the file was changed or withdrawn there; lock anew: nbplat env lock --upgrade",

@@ -62,7 +62,7 @@ def read_records(prefix: Path, packages: Path, lock: Iterable[CondaPackage]) -> 
         if found[name]["sha256"] != package.sha256:
             raise _other(prefix, f"{name} {found[name].get('version')} in it is another package than the lock's")
     return [
-        CondaRecord(package, packages / Path(str(found[name].get("extracted_package_dir", ""))).name, found[name])
+        CondaRecord(package, _extracted(packages, package, found[name]), found[name])
         for name, package in sorted(wanted.items())
     ]
 
@@ -93,8 +93,17 @@ def conda_files(record: CondaRecord, prefix: Path, python: str) -> list[PackedFi
         elif kind == "hardlink":
             origin = _origin(str(entry.get("original_path") or path), record, python)
             files.append(_file(entry, path, origin, str(record.folder)))
+        else:
+            raise _other(prefix, f"{name} holds {path} as {kind!r}, which is unknown")
     files.append(PackedFile(_meta_path(record), content=_meta(record, files)))
     return sorted(files, key=lambda file: file.path)
+
+
+def _extracted(packages: Path, package: CondaPackage, record: Mapping[str, Any]) -> Path:
+    """Its folder in the cache: ours are named by the package's hash, rattler's own by its name."""
+    noted = Path(str(record.get("extracted_package_dir", "")))
+    places = (packages / package.sha256 / noted.name, packages / noted.name, noted)
+    return next((place for place in places if (place / "info").is_dir()), places[0])
 
 
 def _file(entry: Mapping[str, Any], path: str, origin: str, folder: str) -> PackedFile:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from nbplat.errors import DataError
 
-__all__ = ["Layer", "PackedFile", "checked_path", "layer_key"]
+__all__ = ["Layer", "PackedFile", "checked_path", "in_order", "is_machine_code", "layer_key"]
 
 # Part of the name of every kept layer: another one, and all are made anew.
 _MEMBER_FORMAT = 1
+_ODD = re.compile(r"//|/\.\.?/|\\|\0")
+_MACHINE_CODE = re.compile(r"\.(so|dylib|a)(\.[0-9.]+)?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,7 @@ class PackedFile:
     """One file or link of an archive.
 
     Attributes:
-        path: Inside the archive, normalised.
+        path: Inside the archive, normalised; that of a folder ends in a slash.
         folder: Folder that `origin` starts from: an extracted package, or the prefix; empty for what we write.
         origin: Path below `folder`.
         sha256: Hash of the package's own bytes; empty where the package does not say.
@@ -46,9 +49,7 @@ class PackedFile:
             return f"{self.path}\0->{self.target}"
         if not self.folder:
             return f"{self.path}\0={hashlib.sha256(self.content).hexdigest()}{'x' if self.executable else ''}"
-        return (
-            f"{self.path}\0{self.sha256 or self.folder + self.origin}\0{self.placeholder}{'b' if self.binary else ''}"
-        )
+        return f"{self.path}\0{self.sha256 or self.origin}\0{self.placeholder}{'b' if self.binary else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class Layer:
         package: Name of the package.
         files: In order of path.
         key: Names the content, 64 hex digits.
+        size: Bytes before compression, as far as its package says; for progress.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Layer:
     package: str
     files: tuple[PackedFile, ...]
     key: str
+    size: int = 0
 
 
 def layer_key(identity: str, files: tuple[PackedFile, ...]) -> str:
@@ -77,13 +80,23 @@ def layer_key(identity: str, files: tuple[PackedFile, ...]) -> str:
     return found.hexdigest()
 
 
+def is_machine_code(path: str) -> bool:
+    """Whether a file is a library of machine code, by its name."""
+    return bool(_MACHINE_CODE.search(path))
+
+
+def in_order(files: Iterable[PackedFile]) -> list[PackedFile]:
+    """As they follow each other in a layer: by path, libraries last."""
+    return sorted(files, key=lambda file: (is_machine_code(file.path), file.path))
+
+
 def checked_path(path: str, package: str) -> str:
     """A path that stays inside of the prefix.
 
     Raises:
         DataError: ``env.unsafe``: it does not.
     """
-    if path.startswith("/") or "\\" in path or ".." in PurePosixPath(path).parts or not path.strip("."):
+    if not path or _ODD.search(f"/{path}/"):
         raise DataError(
             "env.unsafe",
             f"package {package} wants to write {path!r}, which leads out of the environment",

@@ -11,11 +11,10 @@ from pathlib import Path
 from nbplat.environment.packing.files import PackedFile
 from nbplat.errors import DataError
 
-__all__ = ["entry_point", "entry_points_of", "portable_script", "python_link"]
+__all__ = ["entry_point", "entry_points_of", "portable_script", "python_link", "script_stub"]
 
 # A shell reads line 2 as an exec; Python reads lines 2 and 3 as a string that nobody uses.
 _HERE = '"$(dirname -- "$(realpath -- "$0" 2>/dev/null || printf %s "$0")")"'
-_STUB = f"#!/bin/sh\n'''exec' {_HERE}/{{python}}{{arguments}} \"$0\" \"$@\"\n' '''\n"
 _LINK = f'#!/bin/sh\nexec {_HERE}/{{python}} "$@"\n'
 _ENTRY = """\
 # -*- coding: utf-8 -*-
@@ -29,11 +28,24 @@ if __name__ == "__main__":
 _SHEBANG = re.compile(rb"#!\s*(?P<path>[^\s]+)/(?P<python>python[0-9.]*)(?P<arguments>( [^\n]*)?)\r?\n")
 # What installers write where a path is too long for a shebang line.
 _EXEC = re.compile(
-    rb"#!/bin/sh\n'''exec' \"?'?(?P<path>[^\n\"']+?)/(?P<python>python[0-9.]*)'?\"?(?P<arguments>( -[^\s\"]+)*) \"\$0\" \"\$@\"\s*"
+    rb"#!/bin/sh\n'''exec' \"?'?(?P<path>[^\n\"']+?)/(?P<python>python[0-9.]*)'?\"?"
+    rb"(?P<arguments>( -[^\s\"]+)*) \"\$0\" \"\$@\"\s*"
     rb"(\n' '''|#''')\n"
 )
 _WRITTEN = re.compile(r"^from (?P<module>[\w.]+) import (?P<attribute>\w+)\s*$", re.MULTILINE)
 _CALLED = re.compile(r"sys\.exit\((?P<function>[\w.]+)\(\)\)")
+
+
+def script_stub(python: str, arguments: str = "") -> str:
+    """The first lines of a Python script that is started by the Python beside it, from any folder.
+
+    Args:
+        python: File beside the script; empty takes ``python3`` of the machine.
+        arguments: For that Python.
+    """
+    program = f"{_HERE}/{python}" if python else "python3"
+    words = " ".join(word for word in (program, arguments.strip()) if word)
+    return f"#!/bin/sh\n'''exec' {words} \"$0\" \"$@\"\n' '''\n"
 
 
 def portable_script(data: bytes, prefix: bytes) -> bytes | None:
@@ -46,7 +58,7 @@ def portable_script(data: bytes, prefix: bytes) -> bytes | None:
     if found is None or found["path"] != prefix + b"/bin":
         return None
     arguments = found["arguments"].decode("ascii", "replace").rstrip()
-    stub = _STUB.format(python=found["python"].decode(), arguments=arguments).encode()
+    stub = script_stub(found["python"].decode(), arguments).encode()
     rest = data[found.end() :]
     return stub + rest if _means_the_same(stub, rest) else None
 
@@ -83,7 +95,7 @@ def entry_point(path: str, declared: Mapping[str, tuple[str, str]], prefix: Path
             where=str(prefix),
         )
     module, function = called
-    text = _STUB.format(python=f"python{python}", arguments="")
+    text = script_stub(f"python{python}")
     text += _ENTRY.format(module=module, attribute=function.partition(".")[0], function=function)
     return PackedFile(path, content=text.encode(), executable=True)
 

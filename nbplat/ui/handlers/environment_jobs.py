@@ -62,7 +62,7 @@ def build(call: Call) -> Result:
     options, place = call.options, Place()
     file = getattr(options, "body_file", None)
     found = find_declared(place, options.environment, body=call.body, file=file)
-    asked = {"platform": options.platform or "", "offline": options.offline}
+    asked = {"platform": options.platform or "", "offline": options.offline, "imports": options.imports}
     relock = options.lock or call.body is not None
     return built(place, found, relock=relock, wait=options.wait, show=call.show, **asked)
 
@@ -208,7 +208,7 @@ def _planned(
     from nbplat.environment.phases import phase_text
 
     environments = place.platform.environments
-    old = environments.old_lock(found.definition, lock)
+    old = environments.versions_to_keep(found.definition, lock)
     made = environments.lock(
         found.definition,
         old=None if upgrade else old,
