@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from nbplat.environment.pack_record import PackOptions, PackSource
 from nbplat.environment.packing.collect import Content, collect
@@ -63,6 +64,16 @@ class PackExplanation:
         """Of the whole archive, its small head left out; None while a layer was never made."""
         known = [one.packed_bytes for one in self.packages if one.packed_bytes is not None]
         return sum(known) if len(known) == len(self.packages) else None
+
+    def record(self) -> dict[str, Any]:
+        """JSON form."""
+        return {
+            "packages": [asdict(one) for one in self.packages],
+            "left_out": {rule: {"files": files, "bytes": size} for rule, (files, size) in self.left_out.items()},
+            "strays": list(self.strays),
+            "bytes": self.bytes,
+            "packed_bytes": self.packed_bytes,
+        }
 
     def text(self) -> str:
         """A table for a terminal."""

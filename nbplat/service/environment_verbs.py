@@ -21,6 +21,7 @@ __all__ = [
     "check",
     "conf",
     "define",
+    "explain",
     "gc",
     "listed",
     "lock",
@@ -170,6 +171,12 @@ def check(environments: Environments, asked: Asked) -> dict[str, Any]:
     return environments.check(ref, asked.against, spark=asked.spark, ray=asked.ray).record()
 
 
+def explain(environments: Environments, asked: Asked) -> dict[str, Any]:
+    """What an archive holds, by package, and what rules leave out."""
+    ref = environments.find(asked.environment, project=asked.folder, platform=asked.platform)
+    return environments.explain_pack(ref, asked.options or {}).record()
+
+
 def usage(environments: Environments, _asked: Asked) -> dict[str, Any]:
     """What the store holds."""
     return environments.usage().record()
@@ -190,7 +197,7 @@ def verify(environments: Environments, asked: Asked) -> dict[str, Any]:
 QUEUED = {"lock": lock, "build": build, "pack": pack, "push": push, "pull": pull}
 """Verbs that make a job."""
 
-ANSWERED = {"show": seen, "conf": conf, "check": check, "usage": usage, "gc": gc, "verify": verify}
+ANSWERED = {"show": seen, "explain": explain, "conf": conf, "check": check, "usage": usage, "gc": gc, "verify": verify}
 """Verbs that are answered at once."""
 
 _LOCK = ("text", "name", "folder", "lock", "lock_file", "upgrade", "upgrade_packages", "offline")

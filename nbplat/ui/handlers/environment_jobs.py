@@ -115,7 +115,8 @@ def packed(
     if not _succeeded(job):
         return under_way_result(name, job)
     copy = _copied(job["result"], Path(to)) if to is not None else None
-    return pack_result(name, job, explain=explain, copy=copy)
+    explained = place.store.ask("explain", {**request, **asked}) if explain else None
+    return pack_result(name, job, explained=explained, copy=copy)
 
 
 def push(call: Call) -> Result:
