@@ -213,6 +213,8 @@ def _placed(exc: RequestError, definition: Definition) -> RequestError:
     for key, texts in (("dependencies", definition.dependencies), ("pip", definition.pip)):
         for at, text in enumerate(texts):
             place = definition.places.get(f"{key}.{at}", "")
-            if place and (text in quoted or re.split(r"[\s=<>!~\[;]", text.rpartition("::")[2])[0] in quoted):
+            name = re.split(r"[\s=<>!~\[;]", text.rpartition("::")[2])[0]
+            # A name alone stands in many trees; with its version it is what was asked for.
+            if place and (text in quoted or name in quoted or (text != name and text in exc.message)):
                 return type(exc)(exc.code, exc.message, fix=exc.fix, where=place)
     return exc

@@ -72,10 +72,11 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def only_these_wheels(small_channel: SmallChannel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """uv knows the wheels of the small channel and no index."""
+def only_these_wheels(small_channel: SmallChannel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """uv knows the wheels of the small channel and an index that has nothing."""
     monkeypatch.setenv("UV_FIND_LINKS", str(small_channel.wheels))
-    monkeypatch.setenv("UV_NO_INDEX", "1")
+    (tmp_path / "empty-index").mkdir()
+    monkeypatch.setenv("UV_DEFAULT_INDEX", (tmp_path / "empty-index").as_uri())
 
 
 @pytest.fixture

@@ -48,7 +48,8 @@ def declared(small_channel: SmallChannel, tmp_path: Path) -> Declare:
 def lock(small_channel: SmallChannel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, declared: Declare) -> Make:
     """Lock a declaration or its text; pip's part comes from the wheels of the small channel alone."""
     monkeypatch.setenv("UV_FIND_LINKS", str(small_channel.wheels))
-    monkeypatch.setenv("UV_NO_INDEX", "1")
+    (tmp_path / "empty-index").mkdir()
+    monkeypatch.setenv("UV_DEFAULT_INDEX", (tmp_path / "empty-index").as_uri())
 
     def make(what: str | Definition, **options: object) -> Lock:
         definition = declared(what) if isinstance(what, str) else what
@@ -320,6 +321,7 @@ def test_version_that_is_not_there_names_those_that_are(lock: Make) -> None:
     error = refused(lock, "dependencies: [python, nbplat-marker=9]\n")
 
     assert "nbplat-marker is there as 8.8.8, 7.7.7" in error.message
+    assert "line 3" in error.where
 
 
 def _packages(lock: Lock) -> tuple[CondaPackage, ...]:
