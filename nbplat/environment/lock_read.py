@@ -180,6 +180,7 @@ def _package(found: Mapping[str, Any], names: Mapping[str, str]) -> CondaPackage
         depends=tuple(map(_text, found.get("depends", ()))),
         constrains=tuple(map(_text, found.get("constrains", ()))),
         noarch=_text(found.get("noarch", "")),
+        site_packages=_text(found.get("python_site_packages_path", "")),
     )
 
 

@@ -163,11 +163,14 @@ def test_damaged_lock_keeps_its_versions_in_a_new_solve(lock: Make) -> None:
 
 def test_other_platform_is_solved_from_here(lock: Make, small_channel: SmallChannel) -> None:
     """Platforms that are declared are all locked, each with what it needs of its machines."""
-    found = lock("dependencies: [python]\nnbplat: {platforms: [osx-arm64, linux-64]}\n")
+    told: list[Phase] = []
+
+    found = lock("dependencies: [python]\nnbplat: {platforms: [osx-arm64, linux-64]}\n", say=told.append)
 
     assert ["linux-64", "osx-arm64"] == sorted(found.platforms)
     mac = found.platforms["osx-arm64"]
     assert {"__osx": "11.0"} == dict(mac.virtual)
+    assert [(1, 2), (2, 2)] == [(one.done, one.total) for one in told if one.name == "solve" and "packages" in one.what]
     assert {"python": small_channel.python} == versions(found, "osx-arm64")
 
 
