@@ -184,6 +184,12 @@ _USES = (
                 choices=("python", "submit", "properties", "json"),
             ),
             Option("node_cache", ("--node-cache",), help="folder that the launcher unpacks in", metavar="FOLDER"),
+            Option(
+                "fetch",
+                ("--fetch",),
+                help="command that gets $NBPLAT_URI to $NBPLAT_FILE on a node; session: each session sends the archive",
+                metavar="COMMAND",
+            ),
             OUT,
             JSON,
         ),
