@@ -315,6 +315,7 @@ class Platform:
             depot=FsspecDepot(lambda location: storage_options(self.catalog, location)),
             tools=self._pack_tools,
             checker=lambda: self.environment_checker,
+            needed=lambda: _environments_of_runs(self.store),
         )
 
     def _pack_tools(self, format: str, level: int) -> PackTools:
@@ -537,4 +538,17 @@ def _installed(names: tuple[str, ...]) -> dict[str, str]:
     for name in names:
         with contextlib.suppress(PackageNotFoundError):
             found[name] = version(name)
+    return found
+
+
+def _environments_of_runs(store: JobStore) -> dict[str, list[str]]:
+    """Environments that backfills under way were planned in, by key: sweeping one would stop them."""
+    from nbplat.backfill.states import KIND, LIVE_STATES, RunState
+
+    found: dict[str, list[str]] = {}
+    for run in store.runs(KIND, limit=1_000_000):
+        if run.state in LIVE_STATES - {RunState.PROMOTED}:
+            built = (run.plan.get("python") or {}).get("environment")
+            if built:
+                found.setdefault(str(built["key"]), []).append(f"{run.id} is {run.state} in it")
     return found

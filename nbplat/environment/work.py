@@ -64,6 +64,7 @@ class _Work:
             params["platform"],
             folder=definition.folder,
             offline=params["offline"],
+            imports=params["imports"],
             say=self._say,
         )
         return {**_built_record(done), "locked": locked}
@@ -91,7 +92,7 @@ class _Work:
         """Solve; write the lock to its file, or keep it with the run of a declaration that has none."""
         environments, params = self._environments, self._params
         definition = self._definition()
-        old = environments.old_lock(definition, params["lock"])
+        old = environments.versions_to_keep(definition, params["lock"])
         lock = environments.lock(
             definition,
             old=None if params["upgrade"] else old,

@@ -23,7 +23,7 @@ __all__ = [
     "UNIT",
 ]
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """Every revision this version can read, oldest first; a database at any other is newer than we are."""
 HEAD = REVISIONS[-1]
 
