@@ -13,8 +13,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.fixtures.browser import browser, page, served
 from tests.fixtures.channels import big_channel, small_channel
-from tests.fixtures.environments import small_environment
 from tests.fixtures.drivers import sockets, talk
+from tests.fixtures.environments import small_environment
 from tests.fixtures.postgres import postgres_server, postgres_url
 from tests.fixtures.service import service_config, shared_client, shared_config, toy_client
 from tests.fixtures.spark import spark, swept
@@ -78,6 +78,9 @@ _THOROUGH = {
     "test_sequence_faults",
     "test_sequence_value",
     "test_sequences_without_nbplat",
+    "test_ship",
+    "test_ship_launcher",
+    "test_ship_pull",
     "test_sorting_kernels",
     "test_staged_keys",
     "test_types",
