@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from nbplat.session.ports import SessionStore
     from nbplat.session.records import SessionDraft
     from nbplat.session.sessions import Sessions as LivySessions
+    from nbplat.session_environments import SessionEnvironments
     from nbplat.training.ports import ModelKit, SequenceColumns, TrainingSource
     from nbplat.worker_environments import WorkerEnvironments
 
@@ -306,7 +307,7 @@ class Platform:
         root = self.config.home / "env"
         rules = read_channel_rules(self.config.env_channels_file)
         return Environments(
-            ledger=self.store,
+            open_ledger=lambda: self.store,
             clock=self.clock,
             store=Store(root),
             channels=rules,
@@ -385,7 +386,17 @@ class Platform:
         from nbplat.session.sessions import Sessions as LivySessions
 
         home = self.config.home
-        return LivySessions(self.session_store, LocalDrivers(home / "sessions", sockets, home / "remote"))
+        python = self._session_environments.interpreter
+        drivers = LocalDrivers(home / "sessions", sockets, home / "remote", lambda session: python(session.conf))
+        return LivySessions(self.session_store, drivers)
+
+    @property
+    def _session_environments(self) -> SessionEnvironments:
+        from nbplat.session_environments import SessionEnvironments
+
+        return SessionEnvironments(
+            self.config, self._built_environment, lambda: self.environment_checker, self._worker_environments
+        )
 
     def session_draft(self, fields: dict[str, Any], owner: str, service_url: str, token: str) -> SessionDraft:
         """What a checked request of a session comes to here.
@@ -410,7 +421,7 @@ class Platform:
             owner=owner,
             proxy_user="",
             request=fields,
-            conf={key: setting.value for key, setting in settings.items()},
+            conf=self._session_environments.settled({key: setting.value for key, setting in settings.items()}),
         )
 
     def fetch_jars(self, **options: Any) -> list[Path]:
@@ -427,6 +438,27 @@ class Platform:
             ("pyspark", check_pyspark),
             ("java", check_java),
             ("iceberg jar", lambda: iceberg_jar(self.config)),
+        ]
+
+    def environment_checks(self) -> list[tuple[str, Callable[[], Any]]]:
+        """What environments need of this machine: a name and a check that raises when it is missing."""
+        from nbplat.adapters.conda.library import check_library
+        from nbplat.adapters.uv.run import check_uv
+        from nbplat.environment.host import machine_of_probe
+        from nbplat.environment.store import Store
+        from nbplat.environment.store_health import store_health
+        from nbplat.remote.probe import probe
+
+        def machine() -> str:
+            found = machine_of_probe(probe(packages=False))
+            words = [f"{name.strip('_')} {version}" for name, version in found.virtual.items() if version != "0"]
+            return f"ok, {found.platform or 'a platform that conda does not know'}: {', '.join(words)}"
+
+        return [
+            ("machine", machine),
+            ("py-rattler", check_library),
+            ("uv", check_uv),
+            ("environment store", lambda: store_health(Store(self.config.home / "env"))),
         ]
 
     def backfill_spec(self, record: dict[str, Any]) -> BackfillSpec:

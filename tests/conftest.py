@@ -48,6 +48,7 @@ settings.load_profile("suite")
 _THOROUGH = {
     "test_any_days",
     "test_catalog_gone",
+    "test_channel_big",
     "test_check_bodies",
     "test_child",
     "test_corrections",
@@ -56,6 +57,7 @@ _THOROUGH = {
     "test_difference",
     "test_drop",
     "test_equality_deletes",
+    "test_examples",
     "test_expire",
     "test_export_job",
     "test_extend",

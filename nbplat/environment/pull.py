@@ -20,7 +20,7 @@ from nbplat.environment.smoke import smoke_check
 from nbplat.environment.store import Store
 from nbplat.environment.store_faults import store_faults
 from nbplat.environment.store_index import Named, StoreIndex
-from nbplat.environment.unpack import unpack
+from nbplat.environment.unpack import relocate_for, unpack
 from nbplat.environment.virtual import this_platform
 from nbplat.errors import DataError, InternalError, NotFound, RequestError
 from nbplat.terms import EnvironmentRef
@@ -55,8 +55,8 @@ def pull(
     parcel = parcel_of(uri.rstrip("/"))
     built = store.built(parcel.sha256) if parcel is not None else None
     if built is None:
-        with store_faults(store.root):
-            archive, beside = fetch(uri, store.packs, depot, say=say)
+        with store.in_use(), store.scratch() as scratch:
+            archive, beside = fetch(uri, store.packs, depot, scratch=scratch, say=say)
         _for_this_machine(beside, uri)
         key = _hash_of(archive)
         with store.in_use(), hold(store.lock_file(key), waiting=lambda who: say(Phase("wait", what=f"{who} pulls it"))):
@@ -72,9 +72,12 @@ def _place(archive: Path, key: str, store: Store, clock: Clock, uri: str, say: S
     prefix = store.prefix(key)
     # Of a pull that was killed: never built upon.
     store.discard(prefix)
-    prefix.parent.mkdir(parents=True, exist_ok=True)
     try:
-        unpack(archive, prefix, key, say)
+        with store.scratch() as scratch, store_faults(store.root):
+            half = unpack(archive, scratch / "env", key, say, relocated=False)
+            relocate_for(half, prefix)
+            prefix.parent.mkdir(parents=True, exist_ok=True)
+            half.rename(prefix)
         # The one inside is held by the archive's hash; what lies beside it is only a copy.
         manifest = _inside(prefix, uri)
         _for_this_machine(manifest, uri)

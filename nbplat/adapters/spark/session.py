@@ -19,7 +19,7 @@ from nbplat.errors import RemoteError, SetupError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["LAUNCH", "LOGGING", "PINNED_CATALOG", "SparkSettings", "is_local", "spark_session"]
+__all__ = ["LAUNCH", "LOGGING", "PINNED_CATALOG", "SparkSettings", "is_local", "joined_conf", "spark_session"]
 
 # The heap below which Spark refuses to start, with room to work.
 _HEAP_FLOOR_MB = 640
@@ -68,12 +68,9 @@ class SparkSettings:
         Args:
             conf: See `nbplat.environment.settings.Settings`; the driver stays this process.
         """
-        ours = dict(conf)
-        python = ours.pop("spark.pyspark.python")
+        ours = joined_conf(self.conf, conf)
         ours.pop("spark.pyspark.driver.python", None)
-        for key in _LISTS & ours.keys() & self.conf.keys():
-            ours[key] = f"{self.conf[key]},{ours[key]}"
-        return replace(self, conf={**self.conf, **ours}, python=python)
+        return replace(self, conf=ours, python=ours.pop("spark.pyspark.python"))
 
     def values(self) -> dict[str, str]:
         """Every Spark setting of the session, by name."""
@@ -131,6 +128,12 @@ def _iceberg(jar: Path, scratch: Path) -> dict[str, str]:
         f"{bucketing}.pushPartValues.enabled": "true",
         f"{bucketing}.allowJoinKeysSubsetOfPartitionKeys.enabled": "true",
     }
+
+
+def joined_conf(conf: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """Settings with more of them, which win; what is sent along is sent with either."""
+    both = _LISTS & more.keys() & conf.keys()
+    return {**conf, **more, **{key: f"{conf[key]},{more[key]}" for key in both}}
 
 
 def is_local(master: str) -> bool:

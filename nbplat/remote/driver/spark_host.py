@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from .progress import group_of
@@ -41,10 +42,12 @@ class SparkHost:
 
     def launch(self, conf: dict[str, str]) -> None:
         """Start the JVM with those settings of `conf` that it reads at its start."""
+        _take_spark(conf.get("spark.nbplat.environment.pyspark", ""))
         from pyspark import SparkConf
         from pyspark.java_gateway import launch_gateway
 
-        _keep_parent(os.environ)
+        os.environ.setdefault("PYSPARK_PYTHON", conf.get("spark.pyspark.python", sys.executable))
+        os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
         launch = SparkConf(loadDefaults=False)
         for key, value in conf.items():
             if key in LAUNCH:
@@ -127,7 +130,12 @@ class _OldContext:
         return getattr(self.sparkSession, name)
 
 
-def _keep_parent(environment: Any) -> None:
-    """A user's shell may pin another Python for Spark's workers; ours is the session's own."""
-    environment.setdefault("PYSPARK_PYTHON", sys.executable)
-    environment.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+def _take_spark(home: str) -> None:
+    """Take the Python library of a Spark installation, where this interpreter has none of its own.
+
+    Args:
+        home: Folder of the installation; empty leaves all as it is.
+    """
+    if home:
+        os.environ["SPARK_HOME"] = home
+        sys.path[1:1] = sorted(str(path) for path in Path(home, "python", "lib").glob("*.zip"))
