@@ -13,8 +13,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.fixtures.browser import browser, page, served
 from tests.fixtures.channels import small_channel
-from tests.fixtures.environments import small_environment
 from tests.fixtures.drivers import sockets, talk
+from tests.fixtures.environments import small_environment
 from tests.fixtures.postgres import postgres_server, postgres_url
 from tests.fixtures.service import service_config, shared_client, shared_config, toy_client
 from tests.fixtures.spark import spark, swept
@@ -48,6 +48,7 @@ _THOROUGH = {
     "test_any_days",
     "test_catalog_gone",
     "test_check_bodies",
+    "test_check_training",
     "test_child",
     "test_corrections",
     "test_definition_round_trip",
