@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.fixtures.browser import browser, page, served
-from tests.fixtures.channels import small_channel
+from tests.fixtures.channels import big_channel, small_channel
 from tests.fixtures.drivers import sockets, talk
 from tests.fixtures.environments import small_environment
 from tests.fixtures.postgres import postgres_server, postgres_url
@@ -20,6 +20,7 @@ from tests.fixtures.service import service_config, shared_client, shared_config,
 from tests.fixtures.spark import spark, swept
 
 __all__ = [
+    "big_channel",
     "browser",
     "page",
     "postgres_server",
@@ -47,6 +48,7 @@ settings.load_profile("suite")
 _THOROUGH = {
     "test_any_days",
     "test_catalog_gone",
+    "test_channel_big",
     "test_check_bodies",
     "test_check_training",
     "test_child",
@@ -56,6 +58,7 @@ _THOROUGH = {
     "test_difference",
     "test_drop",
     "test_equality_deletes",
+    "test_examples",
     "test_expire",
     "test_export_job",
     "test_extend",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from nbplat.environment.packing.compiled import bytecode_of
 from nbplat.environment.packing.container import container_of
 from nbplat.environment.packing.members import MemberStore
 from nbplat.environment.packing.ports import PackTools
+from nbplat.environment.slim import Slimming
 from nbplat.environment.store import Store
 
 __all__ = ["PackExplanation", "PackedPackage", "explain_pack"]
@@ -47,12 +47,14 @@ class PackExplanation:
     Attributes:
         packages: Largest first.
         left_out: (files, bytes) that each slimming rule leaves out; ``drop`` for the caller's own globs.
+        could: The same for what `slim` would leave out, where it was not asked for.
         strays: Files of the prefix that no package brought, and that therefore do not travel; bytecode not counted.
     """
 
     options: PackOptions
     packages: tuple[PackedPackage, ...]
     left_out: dict[str, tuple[int, int]]
+    could: dict[str, tuple[int, int]]
     strays: tuple[str, ...]
 
     @property
@@ -67,31 +69,27 @@ class PackExplanation:
 
     def record(self) -> dict[str, Any]:
         """JSON form."""
+
+        def counted(found: dict[str, tuple[int, int]]) -> dict[str, dict[str, int]]:
+            return {rule: {"files": files, "bytes": size} for rule, (files, size) in found.items()}
+
         return {
             "packages": [asdict(one) for one in self.packages],
-            "left_out": {rule: {"files": files, "bytes": size} for rule, (files, size) in self.left_out.items()},
+            "left_out": counted(self.left_out),
+            "could": counted(self.could),
             "strays": list(self.strays),
             "bytes": self.bytes,
             "packed_bytes": self.packed_bytes,
+            "lines": self.lines(),
         }
 
-    def text(self) -> str:
-        """A table for a terminal."""
-        lines = [f"{'package':32} {'files':>7} {'MB':>9} {'packed MB':>10} {'left out MB':>12}"]
-        lines += [
-            f"{f'{one.name} {one.version}':32} {one.files:7,} {_mb(one.bytes):>9} {_mb(one.packed_bytes):>10} "
-            f"{_mb(one.left_out_bytes):>12}"
-            for one in self.packages
-        ]
-        lines.append(
-            f"{'together':32} {sum(p.files for p in self.packages):7,} {_mb(self.bytes):>9} {_mb(self.packed_bytes):>10}"
-        )
-        lines += [
-            f"left out as {rule}: {files:,} files, {_mb(size)} MB" for rule, (files, size) in self.left_out.items()
-        ]
+    def lines(self) -> list[str]:
+        """What is left out, what could be, and what does not travel; a sentence each."""
+        found = [f"left out as {rule}: {_files(*counted)}" for rule, counted in self.left_out.items()]
+        found += [f"--slim would leave out as {rule}: {_files(*counted)}" for rule, counted in self.could.items()]
         if self.strays:
-            lines.append(f"of no package, left behind: {len(self.strays):,} files, e.g. {self.strays[0]}")
-        return "\n".join(lines)
+            found.append(f"of no package, left behind: {len(self.strays):,} files, e.g. {self.strays[0]}")
+        return found
 
 
 def explain_pack(source: PackSource, options: PackOptions, store: Store, tools: PackTools) -> PackExplanation:
@@ -104,24 +102,37 @@ def explain_pack(source: PackSource, options: PackOptions, store: Store, tools: 
     collected = collect(source, options, store)
     members = MemberStore(store.members, container_of(options, tools.codec))
     compiled = {one.package: one.key for one in bytecode_of(collected.contents, source)} if options.pyc else {}
-    packages, rules, files = [], Counter[str](), Counter[str]()
-    for content in collected.contents:
-        out = 0
-        for rule, path in content.left_out:
-            size = _size(source.prefix / path)
-            rules[rule] += size
-            files[rule] += 1
-            out += size
-        packed = _packed(members, [content.layer().key, compiled.get(content.name, "")])
-        size = sum(_size(source.prefix / file.path) for file in content.files)
-        count = len(content.files)
-        packages.append(PackedPackage(content.name, content.version, content.kind, count, size, packed, out))
+    packages = [
+        PackedPackage(
+            content.name,
+            content.version,
+            content.kind,
+            len(content.files),
+            sum(_size(source.prefix / file.path) for file in content.files),
+            _packed(members, [content.layer().key, compiled.get(content.name, "")]),
+            sum(_size(source.prefix / path) for _, path in content.left_out),
+        )
+        for content in collected.contents
+    ]
+    left_out = [one for content in collected.contents for one in content.left_out]
+    slim = Slimming(True, options.keep, (), [one.name for one in collected.contents])
+    paths = (file.path for content in collected.contents for file in content.files)
+    could = [(rule, path) for path in paths if (rule := slim.out(path))]
     return PackExplanation(
         options,
         tuple(sorted(packages, key=lambda one: (-one.bytes, one.name))),
-        {rule: (files[rule], rules[rule]) for rule in sorted(rules)},
+        _by_rule(left_out, source.prefix),
+        {} if options.slim else _by_rule(could, source.prefix),
         _strays(source.prefix, collected.contents),
     )
+
+
+def _by_rule(paths: Iterable[tuple[str, str]], prefix: Path) -> dict[str, tuple[int, int]]:
+    found: dict[str, tuple[int, int]] = {}
+    for rule, path in paths:
+        files, size = found.get(rule, (0, 0))
+        found[rule] = (files + 1, size + _size(prefix / path))
+    return dict(sorted(found.items()))
 
 
 def _packed(members: MemberStore, keys: Iterable[str]) -> int | None:
@@ -153,5 +164,5 @@ def _strays(prefix: Path, contents: Iterable[Content]) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _mb(count: int | None) -> str:
-    return "?" if count is None else f"{count / 1e6:,.1f}"
+def _files(count: int, size: int) -> str:
+    return f"{count:,} files, {size / 1e6:,.1f} MB"

@@ -207,18 +207,22 @@ def _rest(store: Store, stay: list[Built], rules: GcRules, now_ms: int) -> Itera
         if path.name not in wheels:
             yield Swept("wheel", _package_name(path), str(path), why, inodes_in(path).bytes)
     for path in _rested(store.packs, rules, now_ms):
-        if _pack_key(path) not in keys:
+        if not keys & {path.name.partition(".")[0], _pack_key(path, store)}:
             yield Swept("archive", path.name, str(path), "of no environment here", inodes_in(path).bytes)
     for path in _rested(store.members, rules, now_ms):
-        if not any(path.name.startswith(one) for one in packages):
-            yield Swept("member", path.name, str(path), "not used for an archive lately", inodes_in(path).bytes)
+        yield Swept("member", path.name, str(path), "not used for an archive lately", inodes_in(path).bytes)
 
 
 def _rested(folder: Path, rules: GcRules, now_ms: int) -> list[Path]:
-    """What was not used for a while; every use sets the time of the file or folder."""
+    """What was not used for a while. A use sets the time of the file or folder; what lies beside a file goes by it."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if now_ms - path.stat().st_mtime_ns // 1_000_000 >= rules.rest_ms)
+    used: dict[str, int] = {}
+    found = sorted(folder.iterdir())
+    for path in found:
+        name = path.name.partition(".")[0]
+        used[name] = max(used.get(name, 0), path.stat().st_mtime_ns // 1_000_000)
+    return [path for path in found if now_ms - used[path.name.partition(".")[0]] >= rules.rest_ms]
 
 
 def _package_name(path: Path) -> str:
@@ -226,12 +230,18 @@ def _package_name(path: Path) -> str:
     return names[0] if names else path.name
 
 
-def _pack_key(path: Path) -> str:
-    """Key of the environment that an archive holds; empty when its manifest does not say."""
+def _pack_key(path: Path, store: Store) -> str:
+    """Key of the environment that an archive holds; empty when its manifest does not say.
+
+    Args:
+        path: An archive, its manifest, or the note (``made-….json``) which archive was made for what.
+    """
     manifest = path if path.suffix == ".json" else path.with_name(f"{path.name}.json")
     try:
         found = json.loads(manifest.read_text(encoding="utf-8"))
-        return str(found.get("key") or found.get("environment_key") or "")
+        if "key" not in found and isinstance(found.get("archive"), str):
+            found = json.loads((store.packs / f"{found['archive']}.json").read_text(encoding="utf-8"))
+        return str(found.get("key", ""))
     except (OSError, ValueError, AttributeError):
         return ""
 

@@ -75,7 +75,8 @@ _TAKE_ONE = "take either side whole (git checkout --theirs FILE), then make it a
 
 
 def _refused(where: str, why: str, line: int, fix: str = _AGAIN) -> RequestError:
-    name = where.rpartition("/")[2].removesuffix(".lock") or "NAME"
+    found = re.search(r"[\w.-]+\Z", where)
+    name = found[0].removesuffix(".lock") if found else "NAME"
     place = ", ".join(part for part in (where, f"line {line}" if line else "") if part)
     return RequestError("env.lock_file", f"the lock cannot be used: {why}", fix=fix.format(name=name), where=place)
 
@@ -179,6 +180,7 @@ def _package(found: Mapping[str, Any], names: Mapping[str, str]) -> CondaPackage
         depends=tuple(map(_text, found.get("depends", ()))),
         constrains=tuple(map(_text, found.get("constrains", ()))),
         noarch=_text(found.get("noarch", "")),
+        site_packages=_text(found.get("python_site_packages_path", "")),
     )
 
 

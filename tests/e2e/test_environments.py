@@ -92,20 +92,18 @@ def test_an_archive_is_pulled_on_another_machine(site: Product, small_channel: S
     site.run("env", "build", "sent", "--lock")
     uri = site.json("env", "push", "sent", "depot")["shipped"]["uri"]
     with product_folder(tmp_path, {"limits.lease_seconds": 5}) as other:
-        pulled = other.json("env", "pull", uri)
-
-        assert pulled["ref"]["name"] == "sent"
-        assert "8.8.8" == printed(
-            f"{pulled['ref']['prefix']}/bin/python", "import nbplat_marker as m; print(m.__version__)"
-        )
-        assert "sent" in other.run("env", "list").out
-        archive = Path(site.folder / "depot" / uri.rpartition("/")[2])
+        archive = site.folder / "depot" / uri.rpartition("/")[2]
         damaged = other.folder / "depot" / archive.name
         damaged.parent.mkdir()
         damaged.write_bytes(archive.read_bytes()[:-1000] + bytes(1000))
-        refused = other.run("env", "pull", str(damaged), "--as", "evil", code=4)
-        assert refused.err.splitlines()[-2].startswith("env.hash: ")
+        assert "env.hash: " in other.run("env", "pull", str(damaged), "--as", "evil", code=4).err
         assert "evil" not in other.run("env", "list").out
+
+        pulled = other.json("env", "pull", uri)
+        version = "import nbplat_marker as m; print(m.__version__)"
+        assert "sent" == pulled["ref"]["name"]
+        assert "8.8.8" == printed(f"{pulled['ref']['prefix']}/bin/python", version)
+        assert "sent" in other.run("env", "list").out
 
 
 def test_every_surface_means_the_same_environment(site: Product, small_channel: SmallChannel) -> None:
@@ -140,7 +138,7 @@ print(json.dumps([by_cell.record(), by_python.value.record(), by_python.data["fo
 
 
 def test_a_cell_shows_its_job_and_a_red_error(site: Product, small_channel: SmallChannel) -> None:
-    """The output of a cell holds the job for the labextension; a mistake in the YAML stops the notebook with its line."""
+    """A cell's output holds the job for the labextension; a mistake in the YAML stops the notebook with its line."""
     text = f"channels: [{small_channel.url}]\ndependencies: [python, greeter]\n"
     notebook = cells(f"%%environment drawn\n{text}")
     site.execute(notebook)

@@ -87,7 +87,8 @@ def test_text_is_canonical() -> None:
 def test_names_of_files_that_say_something_else_are_written_out() -> None:
     """A package whose file name does not tell name, version, build and build number keeps them."""
     odd = package("odd", "1.0", build="custom", build_number=7, file_name="odd-file_name.tar.bz2".replace("_", "-1-"))
-    found = locked(platforms=MappingProxyType({"linux-64": PlatformLock("linux-64", conda=(odd,))}))
+    free = package("python", "3.13.1", build="h0_cp313t", build_number=0, site_packages="lib/python3.13t/site-packages")
+    found = locked(platforms=MappingProxyType({"linux-64": PlatformLock("linux-64", conda=(odd, free))}))
 
     assert found == parse_lock(lock_text(found))
 

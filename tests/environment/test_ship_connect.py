@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from nbplat.environment.shipped import Shipped
 from nbplat.environment.targets import Asked, settings_for
 from tests.fixtures.channels import small_channel
 from tests.fixtures.packed import PackedEnvironment, packed_eight, packed_seven
@@ -19,10 +18,7 @@ def test_two_sessions_of_one_server_run_two_environments(
     connect_server: ConnectServer, packed_seven: PackedEnvironment, packed_eight: PackedEnvironment
 ) -> None:
     """Each session sends its archive for itself; tasks run in it, and the clients have neither marker."""
-    asked = [
-        Asked(one.ref, "connect", archive=Shipped(one.pack.archive.as_uri(), one.pack.sha256, one.pack.size, "tar.gz"))
-        for one in (packed_seven, packed_eight)
-    ]
+    asked = [Asked(one.ref, "connect", archive=one.shipped()) for one in (packed_seven, packed_eight)]
 
     with connect_server.clients(*map(settings_for, asked)) as (seven, eight):
         assert {"7.7.7"} == {task["marker"] for task in seven["tasks"]}

@@ -34,7 +34,8 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of wheels that is all that uv knows."""
     folder = tmp_path / "wheels"
     monkeypatch.setenv("UV_FIND_LINKS", str(folder))
-    monkeypatch.setenv("UV_NO_INDEX", "1")
+    (tmp_path / "empty-index").mkdir()
+    monkeypatch.setenv("UV_DEFAULT_INDEX", (tmp_path / "empty-index").as_uri())
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
     monkeypatch.setenv("UV_CONSTRAINT", "/nowhere/that/would/fail.txt")
     make_wheel(folder, "pip-demo", "1.0", {"pip_demo.py": "VERSION = '1.0'\n"}, scripts={"pip-demo": "pip_demo:print"})
@@ -151,8 +152,6 @@ def test_conda_versions_that_python_does_not_know_are_left_out(wheels: Path) -> 
 
 def test_missing_package_offline_and_online(wheels: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A package that the index has not is told from an index that is not there."""
-    assert "env.index" == _refused("nothing-here").code
-    monkeypatch.delenv("UV_NO_INDEX")
     (tmp_path / "simple").mkdir()
     with served_folder(tmp_path) as served:
         monkeypatch.setenv("UV_DEFAULT_INDEX", f"{served.url}/simple")
@@ -199,16 +198,47 @@ def test_other_bytes_under_the_same_name_are_refused(
     assert [] == list(python.parent.parent.glob("lib/*/site-packages/pip_demo*"))
 
 
-def test_changed_cache_is_refused(wheels: Path, python: Path, tmp_path: Path) -> None:
-    """A file that was changed in uv's cache after the wheel's hash was checked is refused by name."""
-    locked = resolve("pip-demo")
-    UvPip().install(locked, python, offline=True, say=ignore)
-    for cached in (tmp_path / "uv").rglob("pip_demo.py"):
-        cached.write_text("VERSION = 'evil'\n")
-    venv.EnvBuilder(symlinks=True).create(tmp_path / "second")
+@pytest.mark.parametrize("over_http", [False, True])
+def test_locked_file_is_taken_though_a_better_one_is_there(
+    wheels: Path, python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, over_http: bool
+) -> None:
+    """A file that was chosen for older machines is installed here too, from a folder and from an index."""
+    page = []
+    for tag in ("cp311-cp311-manylinux_2_34_x86_64", "cp311-cp311-manylinux_2_17_x86_64", "py3-none-any"):
+        wheel = make_wheel(wheels, "fast", "1.0", {"fast.py": f"TAG = {tag!r}\n"}, tag=tag)
+        page.append(f'<a href="/wheels/{wheel.name}#{sha256(wheel).replace(":", "=")}">{wheel.name}</a>')
+    (tmp_path / "simple" / "fast").mkdir(parents=True)
+    (tmp_path / "simple" / "fast" / "index.html").write_text("".join(page))
+    with served_folder(tmp_path) as served:
+        if over_http:
+            monkeypatch.delenv("UV_FIND_LINKS")
+            monkeypatch.setenv("UV_DEFAULT_INDEX", f"{served.url}/simple")
+        virtual = {"__glibc": "2.17"}
+        locked = UvPip().resolve(["fast"], (), "3.11.7", "linux-64", offline=False, virtual=virtual, say=ignore)
+        UvPip().install(locked, python, offline=False, say=ignore)
 
-    with pytest.raises(DataError, match=r"env.hash: pip_demo.py of pip-demo 1.0 is not what its wheel has"):
-        UvPip().install(locked, tmp_path / "second" / "bin" / "python", offline=True, say=ignore)
+    assert "fast-1.0-cp311-cp311-manylinux_2_17_x86_64.whl" == locked[0].file
+    out = subprocess.run([python, "-c", "import fast; print(fast.TAG)"], capture_output=True, check=True)
+    assert b"cp311-cp311-manylinux_2_17_x86_64" == out.stdout.strip()
+
+
+def test_changed_cache_is_refused(wheels: Path, python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that was changed in uv's cache after the wheel's hash was checked is refused by name."""
+    wheel = wheels / "pip_demo-1.0-py3-none-any.whl"
+    (tmp_path / "simple" / "pip-demo").mkdir(parents=True)
+    link = f'<a href="/wheels/{wheel.name}#{sha256(wheel).replace(":", "=")}">{wheel.name}</a>'
+    (tmp_path / "simple" / "pip-demo" / "index.html").write_text(link)
+    monkeypatch.delenv("UV_FIND_LINKS")
+    with served_folder(tmp_path) as served:
+        monkeypatch.setenv("UV_DEFAULT_INDEX", f"{served.url}/simple")
+        locked = UvPip().resolve(["pip-demo"], (), "3.11.7", "linux-64", offline=False, say=ignore)
+        UvPip().install(locked, python, offline=False, say=ignore)
+        for cached in (tmp_path / "uv").rglob("pip_demo.py"):
+            cached.write_text("VERSION = 'evil'\n")
+        venv.EnvBuilder(symlinks=True).create(tmp_path / "second")
+
+        with pytest.raises(DataError, match=r"env.hash: pip_demo.py of pip-demo 1.0 is not what its wheel has"):
+            UvPip().install(locked, tmp_path / "second" / "bin" / "python", offline=False, say=ignore)
 
 
 def test_install_over_condas_files_is_refused(wheels: Path, python: Path) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from nbplat.adapters.conda.records import package_url
+from nbplat.environment.channel.lacking import why_lacking
 from nbplat.environment.key_lock import hold
 from nbplat.environment.package_files import FILES_LIST, changed_files, list_files, read_list, write_list
 from nbplat.environment.store import Store
@@ -116,8 +117,8 @@ class CachedPackages:
         local = self.local_file(package)
         if local is not None:
             return local, self._hash_file(package, local)
-        if self._addresses(package)[-1].startswith("file:"):
-            raise _no_longer(package)
+        if (address := self._addresses(package)[-1]).startswith("file:"):
+            raise _not_in_folder(package, local_path(address))
         if self._make_client is None:
             raise _offline(package)
         path = scratch / package["file_name"]
@@ -276,6 +277,14 @@ def _offline(package: Mapping[str, Any]) -> NbplatError:
         f"and its channel {package['channel']} is not on this machine",
         fix="run it once without --offline, or give a local mirror of the channel (`nbplat env channel make`)",
     )
+
+
+def _not_in_folder(package: Mapping[str, Any], path: Path) -> NbplatError:
+    folder = path.parent.parent
+    found = why_lacking(folder, package["channel"], package["subdir"], package["file_name"])
+    if found is None:  # It came back a moment ago.
+        return _no_longer(package)
+    return RemoteError("env.channel", found[0], fix=found[1], where=str(folder))
 
 
 def _no_longer(package: Mapping[str, Any]) -> NbplatError:

@@ -116,15 +116,10 @@ def pack_result(
         ]
         for one in explained["packages"]
     ]
-    rest: Facts = [
-        ("left out", f"{rule}: {one['files']:,} files, {bytes_text(one['bytes'])}")
-        for rule, one in explained["left_out"].items()
-    ]
-    if explained["strays"]:
-        strays = explained["strays"]
-        rest.append(("left behind", f"{count_text(len(strays), 'file')} of no package, such as {strays[0]}"))
-    text = "\n\n".join([found.text, table_text(header, rows), *([fields_text(rest)] if rest else [])])
-    page = f"{found.html}{table_html(header, rows, caption='by package')}{fields_html(rest) if rest else ''}"
+    lines = explained["lines"]
+    text = "\n\n".join([found.text, table_text(header, rows), *(["\n".join(lines)] if lines else [])])
+    rest = fields_html([("note", line) for line in lines]) if lines else ""
+    page = f"{found.html}{table_html(header, rows, caption='by package')}{rest}"
     return Result(text, page, job=found.job, value=done, data={**done, "explained": explained})
 
 

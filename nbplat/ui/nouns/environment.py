@@ -156,7 +156,7 @@ _LONG = (
                 required=True,
                 metavar="NAME",
             ),
-            Option("uri", help="where: s3://bucket/envs, file:///mnt/envs, hdfs://…", required=True, metavar="URI"),
+            Option("uri", help="where: s3://bucket/envs, file:///shared/envs, hdfs://…", required=True, metavar="URI"),
         ),
         example="nbplat env push ranker s3://ml/envs",
     ),
