@@ -8,7 +8,7 @@ SLOW := jvm or ray or postgres or kernel or process or s3 or thorough
 .DEFAULT_GOAL := help
 # The targets share one virtual environment and one machine; they are steps, not a graph to run at once.
 .NOTPARALLEL:
-.PHONY: help setup demo test test-fast chaos lint bench bench-start bench-promote bench-backfill bench-spark bench-service bench-sequence lab docs notebooks lock jars
+.PHONY: help setup demo test test-fast chaos lint bench bench-start bench-promote bench-backfill bench-spark bench-service bench-sequence lab docs notebooks envs lock jars
 
 help:      ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,11 @@ jars:      ## fetch the Iceberg runtime that Spark needs (optional)
 	@sh scripts/system-packages.sh java
 	@sh scripts/install.sh test
 	$(BIN)/nbplat jars fetch
+
+envs:      ## the channel of envs/ from what .venv has; their locks held against it
+	@sh scripts/install.sh test
+	$(BIN)/nbplat env channel make envs/channel --requirements envs/channel.txt
+	$(BIN)/nbplat env lock --check
 
 lock:      ## solve the dependencies again (make lock UPGRADE=--upgrade for newer ones)
 	@sh scripts/bootstrap.sh

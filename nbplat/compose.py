@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from nbplat.environment.packing.ports import PackTools
     from nbplat.environment.ports import Say
     from nbplat.sequence.sequences import Sequences
+    from nbplat.session.ports import SessionStore
+    from nbplat.session.records import SessionDraft
+    from nbplat.session.sessions import Sessions as LivySessions
+    from nbplat.session_environments import SessionEnvironments
     from nbplat.training.ports import ModelKit, SequenceColumns, TrainingSource
     from nbplat.worker_environments import WorkerEnvironments
 
@@ -88,6 +92,15 @@ class Platform:
         from nbplat.adapters.store import open_store
 
         return open_store(self.config, clock=self.clock)
+
+    @property
+    def session_store(self) -> SessionStore:
+        """Where sessions are kept."""
+        from nbplat.adapters.store.sql_job_store import SqlJobStore
+
+        store = self.store
+        assert isinstance(store, SqlJobStore)  # noqa: S101 - one database holds both
+        return store
 
     @functools.cached_property
     def catalog(self) -> Catalog:
@@ -303,6 +316,7 @@ class Platform:
             depot=FsspecDepot(lambda location: storage_options(self.catalog, location)),
             tools=self._pack_tools,
             checker=lambda: self.environment_checker,
+            needed=lambda: _environments_of_runs(self.store),
         )
 
     def _pack_tools(self, format: str, level: int) -> PackTools:
@@ -362,6 +376,54 @@ class Platform:
 
         return SklearnKit(model)
 
+    def open_sessions(self, sockets: Path) -> LivySessions:
+        """The sessions of this service; see `nbplat.session.sessions.Sessions`.
+
+        Args:
+            sockets: A short folder of ours alone.
+        """
+        from nbplat.adapters.driver import LocalDrivers
+        from nbplat.session.sessions import Sessions as LivySessions
+
+        home = self.config.home
+        python = self._session_environments.interpreter
+        drivers = LocalDrivers(home / "sessions", sockets, home / "remote", lambda session: python(session.conf))
+        return LivySessions(self.session_store, drivers)
+
+    @property
+    def _session_environments(self) -> SessionEnvironments:
+        from nbplat.session_environments import SessionEnvironments
+
+        return SessionEnvironments(
+            self.config, self._built_environment, lambda: self.environment_checker, self._worker_environments
+        )
+
+    def session_draft(self, fields: dict[str, Any], owner: str, service_url: str, token: str) -> SessionDraft:
+        """What a checked request of a session comes to here.
+
+        Args:
+            fields: As `nbplat.session.livy_request.read_session_request` gives them.
+            token: The catalog's scoped token.
+        """
+        from nbplat.adapters.driver.processes import FOLDER
+        from nbplat.adapters.spark.session_conf import default_conf
+        from nbplat.session.conf import session_conf
+        from nbplat.session.records import SessionDraft
+
+        defaults = default_conf(
+            self.config, FOLDER, self.config.home / "sessions" / "log4j2.properties", service_url, token
+        )
+        forced = {"spark.master": defaults.pop("spark.master")}
+        settings = session_conf(defaults, self.config.spark_settings, fields, forced)
+        return SessionDraft(
+            kind=fields["kind"],
+            name=fields.get("name", ""),
+            owner=owner,
+            proxy_user="",
+            request=fields,
+            conf=self._session_environments.settled({key: setting.value for key, setting in settings.items()}),
+        )
+
     def fetch_jars(self, **options: Any) -> list[Path]:
         """Fetch and verify the Iceberg runtime; see `nbplat.adapters.spark.jars.fetch_jars`."""
         from nbplat.adapters.spark.jars import fetch_jars
@@ -376,6 +438,27 @@ class Platform:
             ("pyspark", check_pyspark),
             ("java", check_java),
             ("iceberg jar", lambda: iceberg_jar(self.config)),
+        ]
+
+    def environment_checks(self) -> list[tuple[str, Callable[[], Any]]]:
+        """What environments need of this machine: a name and a check that raises when it is missing."""
+        from nbplat.adapters.conda.library import check_library
+        from nbplat.adapters.uv.run import check_uv
+        from nbplat.environment.host import machine_of_probe
+        from nbplat.environment.store import Store
+        from nbplat.environment.store_health import store_health
+        from nbplat.remote.probe import probe
+
+        def machine() -> str:
+            found = machine_of_probe(probe(packages=False))
+            words = [f"{name.strip('_')} {version}" for name, version in found.virtual.items() if version != "0"]
+            return f"ok, {found.platform or 'a platform that conda does not know'}: {', '.join(words)}"
+
+        return [
+            ("machine", machine),
+            ("py-rattler", check_library),
+            ("uv", check_uv),
+            ("environment store", lambda: store_health(Store(self.config.home / "env"))),
         ]
 
     def backfill_spec(self, record: dict[str, Any]) -> BackfillSpec:
@@ -487,4 +570,17 @@ def _installed(names: tuple[str, ...]) -> dict[str, str]:
     for name in names:
         with contextlib.suppress(PackageNotFoundError):
             found[name] = version(name)
+    return found
+
+
+def _environments_of_runs(store: JobStore) -> dict[str, list[str]]:
+    """Environments that backfills under way were planned in, by key: sweeping one would stop them."""
+    from nbplat.backfill.states import KIND, LIVE_STATES, RunState
+
+    found: dict[str, list[str]] = {}
+    for run in store.runs(KIND, limit=1_000_000):
+        if run.state in LIVE_STATES - {RunState.PROMOTED}:
+            built = (run.plan.get("python") or {}).get("environment")
+            if built:
+                found.setdefault(str(built["key"]), []).append(f"{run.id} is {run.state} in it")
     return found

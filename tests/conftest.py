@@ -12,13 +12,15 @@ from hypothesis import HealthCheck, settings
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.fixtures.browser import browser, page, served
-from tests.fixtures.channels import small_channel
+from tests.fixtures.channels import big_channel, small_channel
 from tests.fixtures.environments import small_environment
+from tests.fixtures.drivers import sockets, talk
 from tests.fixtures.postgres import postgres_server, postgres_url
 from tests.fixtures.service import service_config, shared_client, shared_config, toy_client
 from tests.fixtures.spark import spark, swept
 
 __all__ = [
+    "big_channel",
     "browser",
     "page",
     "postgres_server",
@@ -29,8 +31,10 @@ __all__ = [
     "shared_config",
     "small_channel",
     "small_environment",
+    "sockets",
     "spark",
     "swept",
+    "talk",
     "toy_client",
 ]
 
@@ -44,6 +48,8 @@ settings.load_profile("suite")
 _THOROUGH = {
     "test_any_days",
     "test_catalog_gone",
+    "test_channel_big",
+    "test_check_bodies",
     "test_child",
     "test_corrections",
     "test_definition_round_trip",
@@ -51,6 +57,7 @@ _THOROUGH = {
     "test_difference",
     "test_drop",
     "test_equality_deletes",
+    "test_examples",
     "test_expire",
     "test_export_job",
     "test_extend",

@@ -84,7 +84,7 @@ def bind_python(
     if not body.group_by:
         rows = rows.slice(0, SAMPLE_ROWS)
     if body.env:
-        record["notes"] = runner.check(record, imports_of(body), body.interpreter)
+        record["notes"] = runner.check(record, imports_of(body), writer=body.interpreter, project=body.project)
     record["found"] = runner.versions(record)
     result = runner.run(record, rows)
     names = tuple(name for name in result.column_names if name not in keys)

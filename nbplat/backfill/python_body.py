@@ -103,9 +103,14 @@ class PythonBody:
             "group_by": list(self.group_by),
             "interpreter": self.interpreter,
             "env": self.env,
-            **({"project": self.project} if self.project else {}),
-            **({"environment": self.environment.record()} if self.environment is not None else {}),
+            **self._means(),
         }
+
+    def _means(self) -> dict[str, Any]:
+        """What the environment's name means; once it was looked up, the folder that it was asked in is no matter."""
+        if self.environment is not None:
+            return {"environment": self.environment.record()}
+        return {"project": self.project} if self.project else {}
 
 
 def parse_python(

@@ -398,7 +398,7 @@ class Backfills:
         body = spec.body
         if not isinstance(body, PythonBody) or not body.env or body.environment is not None:
             return spec
-        return replace(spec, body=replace(body, environment=self.bodies.resolve(body.env, body.project), project=""))
+        return replace(spec, body=replace(body, environment=self.bodies.resolve(body.env, body.project)))
 
     def _attach(self, run: Run, owner: str) -> Submission:
         plan = BackfillPlan.from_record(run.plan)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from nbplat.environment.ports import Depot
-from nbplat.environment.ship import manifest_at
+from nbplat.environment.ship import manifest_at, shipped_at
 from nbplat.errors import DataError, NotFound
 
 __all__ = ["read_manifest"]
@@ -30,6 +30,7 @@ def read_manifest(archive: str, depot: Depot) -> Mapping[str, Any]:
         DataError: ``env.manifest``: it has none, or one that cannot be read.
     """
     if "://" in archive and not archive.startswith("file:"):
+        shipped_at(archive, depot)
         found = manifest_at(archive, depot)
     else:
         found = _of_file(Path(archive.removeprefix("file://")).expanduser())

@@ -8,9 +8,7 @@ the next build of the key, or `gc`, removes.
 from __future__ import annotations
 
 import os
-import platform as machine
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -26,10 +24,11 @@ from nbplat.environment.smoke import smoke_check
 from nbplat.environment.store import Store
 from nbplat.environment.store_faults import fault_in_text
 from nbplat.environment.store_index import Named, StoreIndex
+from nbplat.environment.virtual import this_platform
 from nbplat.errors import DataError, InternalError, RemoteError, RequestError, SetupError, did_you_mean
 from nbplat.terms import EnvironmentRef
 
-__all__ = ["BuildDone", "BuildTools", "build", "host_platform", "rebuild"]
+__all__ = ["BuildDone", "BuildTools", "build", "rebuild"]
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -177,13 +176,6 @@ def _find(asked: _Asked, tools: BuildTools, project: str) -> Built | None:
     return tools.store.built(asked.key)
 
 
-def host_platform() -> str:
-    """Conda's name of this machine: ``linux-64``, ``osx-arm64``."""
-    system = {"linux": "linux", "darwin": "osx", "win32": "win"}.get(sys.platform, sys.platform)
-    cpu = {"x86_64": "64", "amd64": "64", "aarch64": "aarch64", "arm64": "arm64"}.get(machine.machine().lower(), "64")
-    return f"{system}-{'aarch64' if system == 'linux' and cpu == 'arm64' else cpu}"
-
-
 def _make(asked: _Asked, tools: BuildTools, *, offline: bool, say: Say) -> tuple[Built, Installed]:
     store, prefix, locked = tools.store, tools.store.prefix(asked.key), asked.locked
     # Of a build that was killed: never built upon.
@@ -193,7 +185,7 @@ def _make(asked: _Asked, tools: BuildTools, *, offline: bool, say: Say) -> tuple
     try:
         with _words_of_faults(store.root):
             installed = _install(asked, wheels, tools, prefix, offline=offline, say=say)
-        if locked.platform == host_platform():
+        if locked.platform == this_platform():
             smoke_check(prefix, locked, _asked_for(asked), imports=asked.imports, say=say)
         files, size_bytes = _measure(prefix)
         built = Built(
@@ -251,7 +243,7 @@ def _words_of_faults(root: Path) -> Iterator[None]:
 
 
 def _platform_of(lock: Lock, platform: str) -> PlatformLock:
-    wanted = platform or host_platform()
+    wanted = platform or this_platform()
     locked = lock.platforms.get(wanted)
     if locked is None:
         raise RequestError(
@@ -259,10 +251,10 @@ def _platform_of(lock: Lock, platform: str) -> PlatformLock:
             f"the lock of {lock.name} has no platform {wanted}",
             fix=f"add {wanted} to `nbplat: platforms:` and lock again; {did_you_mean(wanted, lock.platforms)}",
         )
-    if wanted != host_platform() and (locked.pip or locked.local):
+    if wanted != this_platform() and (locked.pip or locked.local):
         raise RequestError(
             "env.platform",
-            f"an environment of {wanted} with a pip part or local packages cannot be built on {host_platform()}: "
+            f"an environment of {wanted} with a pip part or local packages cannot be built on {this_platform()}: "
             "its own Python would have to run",
             fix=f"build it on a {wanted} machine, or take the same packages from a channel",
         )

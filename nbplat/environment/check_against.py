@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nbplat.environment.check import WARNING, CheckReport, Finding
-from nbplat.environment.check_body import check_body
+from nbplat.environment.check_body import check_body, check_driver
 from nbplat.environment.check_engines import check_links, check_ray, check_same_python, check_spark, check_targets
 from nbplat.environment.check_machine import check_machine
 from nbplat.environment.check_packages import check_packages
@@ -112,6 +112,13 @@ class Checker:
         # Workers stage with our own code, which asks for what bodies ask for.
         found = [*rule(driver, side, driver.version_of("pyspark")), *check_body(side)]
         return CheckReport.of(side.who, f"this process as a driver of {engine}", found)
+
+    def as_driver(self, ref: EnvironmentRef) -> CheckReport:
+        """Whether a driver on this machine, and workers of the same Python, can run in it with our Spark."""
+        side, this = self.side(ref), side_of_probe("this process", self.probe(self.this_python))
+        found = [*check_machine(side, side.machine or this.machine), *check_driver(side)]
+        found += check_spark(side, side, spark=this.version_of("pyspark"))
+        return CheckReport.of(side.who, "a session", found)
 
     def side(self, ref: EnvironmentRef) -> Side:
         """What an environment has: asked of its interpreter where it is built here, else read from its lock."""

@@ -9,7 +9,7 @@ from nbplat.environment.check import ERROR, WARNING, Finding, change
 from nbplat.environment.floors import BODY_PACKAGES, BODY_PYTHON, compare
 from nbplat.environment.sides import Side
 
-__all__ = ["check_body"]
+__all__ = ["check_body", "check_driver"]
 
 _THIS = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -31,16 +31,13 @@ def check_body(
     return [*_floors(side), *_imports(side, certain, possible, notebook)]
 
 
+def check_driver(side: Side) -> list[Finding]:
+    """Hold an interpreter against what our own code in a session's driver asks of it."""
+    return list(_python(side))
+
+
 def _floors(side: Side) -> Iterator[Finding]:
-    if not side.python or compare(side.python, BODY_PYTHON) < 0:
-        yield Finding(
-            "python",
-            ERROR,
-            f"{side.who} has {f'Python {side.python}' if side.python else 'no Python'}, and bodies run in "
-            f"{BODY_PYTHON} and newer",
-            ((side.who, side.python or "none"),),
-            change(side, f"python>={BODY_PYTHON}"),
-        )
+    yield from _python(side)
     for name in BODY_PACKAGES:
         if side.packages and not side.version_of(name):
             yield Finding(
@@ -51,6 +48,18 @@ def _floors(side: Side) -> Iterator[Finding]:
                 change(side, name),
                 name,
             )
+
+
+def _python(side: Side) -> Iterator[Finding]:
+    if not side.python or compare(side.python, BODY_PYTHON) < 0:
+        yield Finding(
+            "python",
+            ERROR,
+            f"{side.who} has {f'Python {side.python}' if side.python else 'no Python'}, and our code runs in "
+            f"{BODY_PYTHON} and newer",
+            ((side.who, side.python or "none"),),
+            change(side, f"python>={BODY_PYTHON}"),
+        )
 
 
 def _imports(

@@ -15,7 +15,7 @@ from nbplat.environment.ports import Conda, Depot, Pip, Say
 from nbplat.environment.states import kept_lock
 from nbplat.environment.store import Store
 from nbplat.environment.store_index import StoreIndex
-from nbplat.errors import Conflict, NotFound
+from nbplat.errors import Conflict, NotFound, RequestError
 
 if TYPE_CHECKING:
     from nbplat.clock import Clock
@@ -50,6 +50,7 @@ class Environments:
         store: What is built; its folder is made when something is.
         channels: What this machine knows of channels.
         tools: Compressor of an archive's format and level, and who compiles modules.
+        needed: Environments that something beside the store needs, by key, with why in words: runs that are under way.
         checker: Holds environments against what they are declared for, and against other things.
     """
 
@@ -62,6 +63,7 @@ class Environments:
     depot: Depot
     tools: Callable[[str, int], PackTools]
     checker: Callable[[], Checker]
+    needed: Callable[[], Mapping[str, Sequence[str]]] = dict
 
     # -- declarations ------------------------------------------------------------------------------
 
@@ -123,6 +125,19 @@ class Environments:
         found = kept_lock(self.ledger, definition.name) if text is None else text
         return parse_lock(found, f"the lock of {definition.name}") if found else None
 
+    def versions_to_keep(self, definition: Definition, text: str | None) -> Lock | None:
+        """The older lock as far as a new one can follow it: of a damaged or conflicted file what can be read.
+
+        Args:
+            text: As `old_lock`.
+        """
+        from nbplat.environment.lock_read import salvage_lock
+
+        try:
+            return self.old_lock(definition, text)
+        except RequestError:
+            return salvage_lock(text) if text else None
+
     def fresh_lock(self, definition: Definition, text: str | None) -> Lock:
         """The lock of a declaration, when it is up to date.
 
@@ -148,21 +163,33 @@ class Environments:
         """Whether a declaration must be locked before it is built."""
         from nbplat.environment.lock_check import check_lock
 
-        found = self.old_lock(definition, text)
+        found = self.versions_to_keep(definition, text)
         return found is None or bool(check_lock(definition, found))
 
     # -- built ones --------------------------------------------------------------------------------
 
-    def build(self, lock: Lock, platform: str = "", *, folder: str = "", offline: bool = False, say: Say) -> BuildDone:
+    def build(
+        self,
+        lock: Lock,
+        platform: str = "",
+        *,
+        folder: str = "",
+        offline: bool = False,
+        imports: bool = True,
+        say: Say,
+    ) -> BuildDone:
         """Have the environment of a lock; see `nbplat.environment.build.build`.
 
         Args:
             folder: Folder of the declaration; its paths start from there, and the name means this there.
+            imports: Try to import what the declaration asks for by name.
         """
         from nbplat.environment.build import build
 
         tools = self._build_tools(lock.channels, folder)
-        return build(lock, platform, tools, folder=Path(folder), project=folder, offline=offline, say=say)
+        return build(
+            lock, platform, tools, folder=Path(folder), project=folder, offline=offline, imports=imports, say=say
+        )
 
     def _build_tools(self, channels: Sequence[str], folder: str) -> BuildTools:
         from nbplat.environment.build import BuildTools
@@ -276,13 +303,13 @@ class Environments:
         """Built environments, the last used first."""
         from nbplat.environment.usage import listing
 
-        return listing(self.store)
+        return listing(self.store, self.needed())
 
     def usage(self) -> StoreUsage:
         """What the store takes on the disk."""
         from nbplat.environment.usage import usage
 
-        return usage(self.store)
+        return usage(self.store, self.needed())
 
     def gc(self, *, older_than_s: float | None = None, dry_run: bool = True) -> Sweeping:
         """Remove what nothing needs; see `nbplat.environment.gc`.
@@ -294,7 +321,7 @@ class Environments:
         from nbplat.environment.gc import GcRules, plan_gc, sweep
 
         rules = GcRules(older_than_ms=None if older_than_s is None else int(older_than_s * 1000))
-        return (plan_gc if dry_run else sweep)(self.store, rules, self.clock)
+        return (plan_gc if dry_run else sweep)(self.store, rules, self.clock, self.needed)
 
     def verify(self, ref: EnvironmentRef | None = None, *, repair: bool = False, say: Say) -> VerifyReport:
         """Read what is built, byte for byte; see `nbplat.environment.verify`.
@@ -323,11 +350,18 @@ class Environments:
             sum(report.packages_read for report in reports),
         )
 
-    def kernel(self, ref: EnvironmentRef, *, display_name: str = "", kernels: Path | None = None) -> KernelSpec:
-        """Register it as a Jupyter kernel of this user; see `nbplat.environment.kernel.write_kernel`."""
+    def kernel(
+        self, ref: EnvironmentRef, *, name: str = "", display_name: str = "", kernels: Path | None = None
+    ) -> KernelSpec:
+        """Register it as a Jupyter kernel; see `nbplat.environment.kernel.write_kernel`.
+
+        Args:
+            kernels: Folder of kernels; None takes this user's own.
+        """
         from nbplat.environment.kernel import user_kernels, write_kernel
 
-        return write_kernel(ref, self.store, self.clock, kernels=kernels or user_kernels(), display_name=display_name)
+        folder = kernels or user_kernels()
+        return write_kernel(ref, self.store, self.clock, kernels=folder, name=name, display_name=display_name)
 
     def remove_kernels(self, name: str, *, kernels: Path | None = None) -> list[KernelSpec]:
         """Take every kernel of an environment out again."""

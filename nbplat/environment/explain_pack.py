@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from nbplat.environment.pack_record import PackOptions, PackSource
 from nbplat.environment.packing.collect import Content, collect
@@ -65,6 +66,22 @@ class PackExplanation:
         """Of the whole archive, its small head left out; None while a layer was never made."""
         known = [one.packed_bytes for one in self.packages if one.packed_bytes is not None]
         return sum(known) if len(known) == len(self.packages) else None
+
+    def record(self) -> dict[str, Any]:
+        """JSON form."""
+
+        def counted(found: dict[str, tuple[int, int]]) -> dict[str, dict[str, int]]:
+            return {rule: {"files": files, "bytes": size} for rule, (files, size) in found.items()}
+
+        return {
+            "packages": [asdict(one) for one in self.packages],
+            "left_out": counted(self.left_out),
+            "could": counted(self.could),
+            "strays": list(self.strays),
+            "bytes": self.bytes,
+            "packed_bytes": self.packed_bytes,
+            "lines": self.lines(),
+        }
 
     def lines(self) -> list[str]:
         """What is left out, what could be, and what does not travel; a sentence each."""

@@ -8,6 +8,7 @@ from contextlib import suppress
 from nbplat.clock import Clock
 from nbplat.environment.store import Store
 from nbplat.environment.store_index import Named, StoreIndex
+from nbplat.environment.virtual import this_platform
 from nbplat.errors import NotFound, RequestError, SetupError, did_you_mean
 from nbplat.terms import EnvironmentRef
 
@@ -24,7 +25,7 @@ def find_environment(
     Args:
         wanted: A name, or eight or more digits of a key.
         project: Folder of the declaration; what was built there goes before what other projects call so.
-        platform: Empty takes any.
+        platform: Empty takes this machine's, or another one's when only that is built.
         clock: Notes that it is used now; None does not.
 
     Raises:
@@ -33,7 +34,7 @@ def find_environment(
     """
     index = StoreIndex(store.index)
     names = [one for one in index.names() if one.name == wanted and platform in ("", one.platform)]
-    names.sort(key=lambda one: one.project != project)
+    names.sort(key=lambda one: (one.platform != this_platform(), one.project != project))
     found = next((ref for one in names if (ref := _ref(store, one)) is not None), None)
     if found is None and _KEY_START.fullmatch(wanted):
         found = _by_key(store, wanted)

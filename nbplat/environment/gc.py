@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from nbplat.errors import RequestError
 
 __all__ = ["GcRules", "Kept", "Sweeping", "Swept", "plan_gc", "sweep"]
 
+Needed = Callable[[], Mapping[str, Sequence[str]]]
+
 _DAY_MS = 24 * 3600 * 1000
 _HOUR_MS = 3600 * 1000
 
@@ -32,7 +34,7 @@ class GcRules:
             member that belongs to no kept environment. Never under an hour: whoever was just given one is still on
             the way to it.
         older_than_ms: Remove environments that are only kept for their name, too, when nobody used them for so long;
-            None keeps them. Kernels, pins and running processes keep theirs always.
+            None keeps them. Kernels, runs and running processes keep theirs always.
     """
 
     rest_ms: int = _DAY_MS
@@ -105,11 +107,15 @@ class Sweeping:
         }
 
 
-def plan_gc(store: Store, rules: GcRules, clock: Clock) -> Sweeping:
-    """Find what may go; nothing is touched."""
+def plan_gc(store: Store, rules: GcRules, clock: Clock, needed: Needed = dict) -> Sweeping:
+    """Find what may go; nothing is touched.
+
+    Args:
+        needed: Gives the environments that something beside the store needs, by key, with why in words.
+    """
     built = store.every()
     now_ms = clock.now_ms()
-    used, why_kept = last_uses(store, built), reasons(store)
+    used, why_kept = last_uses(store, built), reasons(store, needed())
     gone: list[Swept] = []
     kept: list[Kept] = []
     stay: list[Built] = []
@@ -126,7 +132,14 @@ def plan_gc(store: Store, rules: GcRules, clock: Clock) -> Sweeping:
     return Sweeping(tuple(gone), tuple(kept), frees)
 
 
-def sweep(store: Store, rules: GcRules, clock: Clock, waiting: Callable[[str], None] | None = None) -> Sweeping:
+def sweep(
+    store: Store,
+    rules: GcRules,
+    clock: Clock,
+    needed: Needed = dict,
+    *,
+    waiting: Callable[[str], None] | None = None,
+) -> Sweeping:
     """Remove what may go. Waits for builds that are under way, and lets none begin meanwhile.
 
     Args:
@@ -137,7 +150,7 @@ def sweep(store: Store, rules: GcRules, clock: Clock, waiting: Callable[[str], N
     """
     with store.alone(waiting):
         store.sweep()
-        plan = plan_gc(store, rules, clock)
+        plan = plan_gc(store, rules, clock, needed)
         index = StoreIndex(store.index)
         for one in plan.swept:
             if one.kind == "environment":
@@ -194,18 +207,22 @@ def _rest(store: Store, stay: list[Built], rules: GcRules, now_ms: int) -> Itera
         if path.name not in wheels:
             yield Swept("wheel", _package_name(path), str(path), why, inodes_in(path).bytes)
     for path in _rested(store.packs, rules, now_ms):
-        if _pack_key(path) not in keys:
+        if not keys & {path.name.partition(".")[0], _pack_key(path, store)}:
             yield Swept("archive", path.name, str(path), "of no environment here", inodes_in(path).bytes)
     for path in _rested(store.members, rules, now_ms):
-        if not any(path.name.startswith(one) for one in packages):
-            yield Swept("member", path.name, str(path), "not used for an archive lately", inodes_in(path).bytes)
+        yield Swept("member", path.name, str(path), "not used for an archive lately", inodes_in(path).bytes)
 
 
 def _rested(folder: Path, rules: GcRules, now_ms: int) -> list[Path]:
-    """What was not used for a while; every use sets the time of the file or folder."""
+    """What was not used for a while. A use sets the time of the file or folder; what lies beside a file goes by it."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if now_ms - path.stat().st_mtime_ns // 1_000_000 >= rules.rest_ms)
+    used: dict[str, int] = {}
+    found = sorted(folder.iterdir())
+    for path in found:
+        name = path.name.partition(".")[0]
+        used[name] = max(used.get(name, 0), path.stat().st_mtime_ns // 1_000_000)
+    return [path for path in found if now_ms - used[path.name.partition(".")[0]] >= rules.rest_ms]
 
 
 def _package_name(path: Path) -> str:
@@ -213,12 +230,18 @@ def _package_name(path: Path) -> str:
     return names[0] if names else path.name
 
 
-def _pack_key(path: Path) -> str:
-    """Key of the environment that an archive holds; empty when its manifest does not say."""
+def _pack_key(path: Path, store: Store) -> str:
+    """Key of the environment that an archive holds; empty when its manifest does not say.
+
+    Args:
+        path: An archive, its manifest, or the note (``made-….json``) which archive was made for what.
+    """
     manifest = path if path.suffix == ".json" else path.with_name(f"{path.name}.json")
     try:
         found = json.loads(manifest.read_text(encoding="utf-8"))
-        return str(found.get("key") or found.get("environment_key") or "")
+        if "key" not in found and isinstance(found.get("archive"), str):
+            found = json.loads((store.packs / f"{found['archive']}.json").read_text(encoding="utf-8"))
+        return str(found.get("key", ""))
     except (OSError, ValueError, AttributeError):
         return ""
 

@@ -11,7 +11,7 @@ from nbplat.environment.definition import Definition
 from nbplat.environment.distributions import distributions_of
 from nbplat.environment.local_package import read_local_packages, refresh_layers
 from nbplat.environment.lock_record import CondaPackage, LocalLayer, Lock, PipPackage, PlatformLock
-from nbplat.environment.ports import Channel, Conda, LocalDistribution, Pip, Say
+from nbplat.environment.ports import Channel, Conda, LocalDistribution, Phase, Pip, Say
 from nbplat.environment.virtual import USUAL, needed, needed_by_wheels, offered, this_platform
 from nbplat.errors import DataError, RequestError, did_you_mean
 
@@ -63,11 +63,19 @@ def make_lock(
             return old
     said, layers = read_local_packages(definition, solvers.pip, offline=offline, say=say)
     try:
+        names = wanted_platforms(definition)
         platforms = {
             name: _platform(
-                definition, name, solvers, said, layers, old=_kept(old, name, upgrade), offline=offline, say=say
+                definition,
+                name,
+                solvers,
+                said,
+                layers,
+                old=_kept(old, name, upgrade),
+                offline=offline,
+                say=_among(say, at, len(names)),
             )
-            for name in wanted_platforms(definition)
+            for at, name in enumerate(names)
         }
     except RequestError as exc:
         raise _placed(exc, definition) from None
@@ -137,6 +145,16 @@ def _platform(
             say=say,
         )
     return replace(found, pip=pip, virtual=_needed(conda, pip, offer))
+
+
+def _among(say: Say, at: int, count: int) -> Say:
+    """Phases of one platform as steps of all."""
+
+    def told(phase: Phase) -> None:
+        over = bool(phase.total) and phase.done >= phase.total
+        say(Phase(phase.name, at + over, count, "platform" if count == 1 else "platforms", phase.what))
+
+    return told
 
 
 def _apart(found: PlatformLock, said: Sequence[LocalDistribution]) -> None:
@@ -213,6 +231,8 @@ def _placed(exc: RequestError, definition: Definition) -> RequestError:
     for key, texts in (("dependencies", definition.dependencies), ("pip", definition.pip)):
         for at, text in enumerate(texts):
             place = definition.places.get(f"{key}.{at}", "")
-            if place and (text in quoted or re.split(r"[\s=<>!~\[;]", text.rpartition("::")[2])[0] in quoted):
+            name = re.split(r"[\s=<>!~\[;]", text.rpartition("::")[2])[0]
+            # A name alone stands in many trees; with its version it is what was asked for.
+            if place and (text in quoted or name in quoted or (text != name and text in exc.message)):
                 return type(exc)(exc.code, exc.message, fix=exc.fix, where=place)
     return exc

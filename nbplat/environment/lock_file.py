@@ -114,6 +114,8 @@ def _package(location: str, one: CondaPackage) -> dict[str, Any]:
     entries["subdir"] = one.subdir
     if one.noarch:
         entries["noarch"] = one.noarch
+    if one.site_packages:
+        entries["python_site_packages_path"] = one.site_packages
     entries["sha256"] = one.sha256
     if one.md5:
         entries["md5"] = one.md5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -12,7 +13,7 @@ from nbplat.environment.lock_record import CondaPackage, LocalLayer, Lock, PipPa
 from nbplat.environment.lock_seal import changed_lines, seal_of
 from nbplat.errors import RequestError
 
-__all__ = ["parse_lock"]
+__all__ = ["parse_lock", "salvage_lock"]
 
 _CONFLICT = re.compile(r"^(<{7}|>{7}|\|{7}|={7})(?: .*)?$", re.MULTILINE)
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
@@ -45,12 +46,37 @@ def parse_lock(text: str, where: str = "") -> Lock:
         raise _refused(where, f"it is not as we write them ({what})", 0) from None
 
 
+def salvage_lock(text: str) -> Lock | None:
+    """What a damaged lock still tells for a new one: versions that should stay.
+
+    Of a merge conflict our side counts. The result is up to date with no declaration, so it is never built from; the
+    solver takes of it only what the channels have with the same hashes.
+
+    Returns:
+        None when nothing of it can be read.
+    """
+    kept, skip = [], False
+    for line in text.replace("\r\n", "\n").split("\n"):
+        marker = _CONFLICT.match(line)
+        if marker is not None:
+            skip = marker[1][0] in "|="
+        elif not skip:
+            kept.append(line)
+    try:
+        tree = _tree("\n".join(kept), "")
+        _check_kind(tree, "")
+        return replace(_lock(tree), solved_by="0" * 64)
+    except (RequestError, KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
 _AGAIN = "make it anew: nbplat env lock {name}"
 _TAKE_ONE = "take either side whole (git checkout --theirs FILE), then make it anew: nbplat env lock {name}"
 
 
 def _refused(where: str, why: str, line: int, fix: str = _AGAIN) -> RequestError:
-    name = where.rpartition("/")[2].removesuffix(".lock") or "NAME"
+    found = re.search(r"[\w.-]+\Z", where)
+    name = found[0].removesuffix(".lock") if found else "NAME"
     place = ", ".join(part for part in (where, f"line {line}" if line else "") if part)
     return RequestError("env.lock_file", f"the lock cannot be used: {why}", fix=fix.format(name=name), where=place)
 
@@ -154,6 +180,7 @@ def _package(found: Mapping[str, Any], names: Mapping[str, str]) -> CondaPackage
         depends=tuple(map(_text, found.get("depends", ()))),
         constrains=tuple(map(_text, found.get("constrains", ()))),
         noarch=_text(found.get("noarch", "")),
+        site_packages=_text(found.get("python_site_packages_path", "")),
     )
 
 

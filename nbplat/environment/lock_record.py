@@ -24,6 +24,8 @@ class CondaPackage:
         file_name: ``numpy-2.4.6-py311_0.conda``; channel, subdir and file name make the address.
         size: Bytes of the file; 0 where the channel does not say.
         depends: Match specs; `constrains` limits packages that are there anyway.
+        site_packages: Of a Python whose modules lie elsewhere than usual (``lib/python3.13t/site-packages``); empty:
+            as usual.
     """
 
     name: str
@@ -39,6 +41,7 @@ class CondaPackage:
     depends: tuple[str, ...] = ()
     constrains: tuple[str, ...] = ()
     noarch: str = ""
+    site_packages: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,22 +9,26 @@ from types import MappingProxyType
 from typing import Any
 
 from nbplat.clock import Clock
-from nbplat.environment.build import host_platform
 from nbplat.environment.built import Built, write_built
 from nbplat.environment.key_lock import hold
 from nbplat.environment.locations import parcel_of
 from nbplat.environment.lock_record import CondaPackage, LocalLayer, PipPackage, PlatformLock
+from nbplat.environment.package_files import list_files, write_list
 from nbplat.environment.ports import Depot, Phase, Say
 from nbplat.environment.ship import fetch
 from nbplat.environment.smoke import smoke_check
 from nbplat.environment.store import Store
 from nbplat.environment.store_faults import store_faults
 from nbplat.environment.store_index import Named, StoreIndex
-from nbplat.environment.unpack import unpack
-from nbplat.errors import DataError, InternalError, RequestError
+from nbplat.environment.unpack import relocate_for, unpack
+from nbplat.environment.virtual import this_platform
+from nbplat.errors import DataError, InternalError, NotFound, RequestError
 from nbplat.terms import EnvironmentRef
 
-__all__ = ["pull"]
+__all__ = ["PULLED_FILES", "pull", "unpack_again"]
+
+PULLED_FILES = ".nbplat/files.json"
+"""In a prefix that came as an archive: every file of it, as `package_files` lists them."""
 
 _INSIDE = ".nbplat/manifest.json"
 
@@ -51,8 +55,8 @@ def pull(
     parcel = parcel_of(uri.rstrip("/"))
     built = store.built(parcel.sha256) if parcel is not None else None
     if built is None:
-        with store_faults(store.root):
-            archive, beside = fetch(uri, store.packs, depot, say=say)
+        with store.in_use(), store.scratch() as scratch:
+            archive, beside = fetch(uri, store.packs, depot, scratch=scratch, say=say)
         _for_this_machine(beside, uri)
         key = _hash_of(archive)
         with store.in_use(), hold(store.lock_file(key), waiting=lambda who: say(Phase("wait", what=f"{who} pulls it"))):
@@ -68,20 +72,54 @@ def _place(archive: Path, key: str, store: Store, clock: Clock, uri: str, say: S
     prefix = store.prefix(key)
     # Of a pull that was killed: never built upon.
     store.discard(prefix)
-    prefix.parent.mkdir(parents=True, exist_ok=True)
     try:
-        unpack(archive, prefix, key, say)
+        with store.scratch() as scratch, store_faults(store.root):
+            half = unpack(archive, scratch / "env", key, say, relocated=False)
+            relocate_for(half, prefix)
+            prefix.parent.mkdir(parents=True, exist_ok=True)
+            half.rename(prefix)
         # The one inside is held by the archive's hash; what lies beside it is only a copy.
         manifest = _inside(prefix, uri)
         _for_this_machine(manifest, uri)
         built = _record(manifest, key, prefix, clock)
         smoke_check(prefix, built.lock, (), imports=False, say=say)
         with store_faults(store.root):
+            # What `env verify` holds it against: an archive keeps no list of what relocation makes of its files.
+            write_list(prefix / PULLED_FILES, list_files(prefix))
             write_built(built)
     except BaseException:
         store.discard(prefix)
         raise
     return built
+
+
+def unpack_again(built: Built, store: Store, clock: Clock, *, say: Say) -> Built:
+    """Unpack a damaged environment anew in its place, from its archive in the store.
+
+    Raises:
+        NotFound: ``env.shipped``: the store no longer has the archive.
+        DataError: as `pull`; the damaged one comes back.
+    """
+    archive = next((path for path in sorted(store.packs.glob(f"{built.key}.*")) if path.suffix != ".json"), None)
+    if archive is None:
+        raise NotFound(
+            "env.shipped",
+            f"the archive of {built.name} is no longer in the store",
+            fix=f"pull it again from where it came, after removing {built.prefix}",
+            where=built.prefix,
+        )
+    prefix = store.prefix(built.key)
+    with (
+        store.in_use(),
+        hold(store.lock_file(built.key), waiting=lambda who: say(Phase("wait", what=f"{who} pulls it"))),
+        store.scratch() as scratch,
+    ):
+        prefix.rename(scratch / "damaged")
+        try:
+            return _place(archive, built.key, store, clock, str(archive), say)
+        except BaseException:
+            (scratch / "damaged").rename(prefix)
+            raise
 
 
 def _inside(prefix: Path, uri: str) -> Mapping[str, Any]:
@@ -101,10 +139,10 @@ def _inside(prefix: Path, uri: str) -> Mapping[str, Any]:
 
 def _for_this_machine(manifest: Mapping[str, Any], uri: str) -> None:
     platform = manifest.get("platform", "")
-    if platform and platform != host_platform():
+    if platform and platform != this_platform():
         raise RequestError(
             "env.platform",
-            f"the archive is for {platform}, this machine is {host_platform()}",
+            f"the archive is for {platform}, this machine is {this_platform()}",
             fix="pull it on such a machine; settings for a cluster need only its URI: nbplat env conf NAME --at URI",
             where=uri,
         )

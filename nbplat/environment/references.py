@@ -1,22 +1,23 @@
-"""Why an environment is kept: a name means it, a kernel starts it, somebody pinned it, a process runs in it."""
+"""Why an environment is kept: a name means it, a kernel starts it, a run is planned in it, a process runs in it."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from nbplat.environment.built import Built
 from nbplat.environment.store import Store
 from nbplat.environment.store_index import StoreIndex
 
-__all__ = ["KERNEL", "NAME", "PIN", "Reason", "last_uses", "processes_in", "reasons"]
+__all__ = ["KERNEL", "NAME", "RUN", "Reason", "last_uses", "processes_in", "reasons"]
 
 NAME = "name"
 KERNEL = "kernel"
-PIN = "pin"
+RUN = "run"
 _PROCESSES = Path("/proc")
 
 
@@ -25,7 +26,7 @@ class Reason:
     """Why an environment is kept.
 
     Attributes:
-        kind: ``name``, ``kernel`` or ``pin``.
+        kind: ``name``, ``kernel`` or ``run``.
         text: For people.
     """
 
@@ -33,21 +34,22 @@ class Reason:
     text: str
 
 
-def reasons(store: Store) -> dict[str, list[Reason]]:
+def reasons(store: Store, needed: Mapping[str, Sequence[str]] = MappingProxyType({})) -> dict[str, list[Reason]]:
     """Why each environment is kept, by key. A key without reasons is not among them.
 
     A name counts while the project's folder is there, a kernel while its file is there and starts this environment.
+
+    Args:
+        needed: By what else, by key, in words.
     """
     index = StoreIndex(store.index)
-    found: dict[str, list[Reason]] = {}
+    found = {key: [Reason(RUN, text) for text in texts] for key, texts in needed.items()}
     for named in index.names():
         if not named.project or Path(named.project).is_dir():
             where = f" in {named.project}" if named.project else ""
             found.setdefault(named.key, []).append(Reason(NAME, f"it is {named.name}{where}"))
     for one in index.references():
-        if one.kind == PIN:
-            found.setdefault(one.key, []).append(Reason(PIN, f"pinned: {one.place}"))
-        elif one.kind == KERNEL and _starts(Path(one.place), store.prefix(one.key)):
+        if one.kind == KERNEL and _starts(Path(one.place), store.prefix(one.key)):
             text = f"the kernel {Path(one.place).parent.name} starts it"
             found.setdefault(one.key, []).append(Reason(KERNEL, text))
     return found

@@ -105,7 +105,9 @@ def _python(settings: Settings) -> str:
     lines += [f"os.environ[{name!r}] = {value!r}" for name, value in settings.env.items()]
     lines += [f"os.environ.pop({name!r}, None)" for name in settings.unset]
     if settings.driver:
-        lines.insert(0, f"# The driver runs in {settings.driver}")
+        lines.insert(0, f"# Run this with {settings.driver}")
+    if settings.artifacts:
+        lines.insert(0, "# SPARK_REMOTE names the server: sc://host:15002")
     if settings.runtime_env:
         return "\n".join([*lines, "import ray", f"ray.init(runtime_env={dict(settings.runtime_env)!r})"]) + "\n"
     lines += ["from pyspark.sql import SparkSession", "spark = ("]

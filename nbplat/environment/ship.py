@@ -69,12 +69,7 @@ def shipped_at(uri: str, depot: Depot) -> Shipped:
 
 
 def manifest_at(uri: str, depot: Depot) -> Mapping[str, Any]:
-    """The manifest beside an archive; empty when there is none. Nothing holds it by a hash: it only informs."""
-    return _manifest(_parcel(uri), depot)
-
-
-def manifest_at(uri: str, depot: Depot) -> Mapping[str, Any]:
-    """The manifest of the archive at a URI; empty when none was shipped with it.
+    """The manifest of the archive at a URI; empty when none was shipped with it. No hash holds it: it only informs.
 
     Raises:
         NotFound: ``env.shipped``.
@@ -96,8 +91,13 @@ def find_archive(folder: str, key: str, depot: Depot) -> tuple[str, ...]:
     return tuple(one.uri for one in found if one is not None)
 
 
-def fetch(uri: str, into: Path, depot: Depot, *, say: Say) -> tuple[Path, Mapping[str, Any]]:
+def fetch(
+    uri: str, into: Path, depot: Depot, *, scratch: Path | None = None, say: Say
+) -> tuple[Path, Mapping[str, Any]]:
     """Bring an archive to a folder of this machine, where it appears only when its bytes are right.
+
+    Args:
+        scratch: Folder of the same disk for what is not whole yet; None takes `into`.
 
     Returns:
         Where it lies (``<into>/<sha256>.<format>``, the manifest beside it as ``.json``), and the manifest; empty when
@@ -115,7 +115,7 @@ def fetch(uri: str, into: Path, depot: Depot, *, say: Say) -> tuple[Path, Mappin
         size = depot.size(parcel.uri)
         if size is None:
             raise _missing(parcel.uri)
-        part = into / f".{parcel.sha256[:16]}-{secrets.token_hex(6)}.part"
+        part = (scratch or into) / f".{parcel.sha256[:16]}-{secrets.token_hex(6)}.part"
         try:
             with depot.open(parcel.uri) as source, part.open("xb") as out:
                 found = _hash(source, lambda done: say(Phase("pull", done, size, what=parcel.uri)), out)
@@ -126,7 +126,7 @@ def fetch(uri: str, into: Path, depot: Depot, *, say: Say) -> tuple[Path, Mappin
             part.unlink(missing_ok=True)
     if manifest:
         beside = into / f"{target.name}.json"
-        fresh = into / f".{target.name}-{secrets.token_hex(6)}.json"
+        fresh = (scratch or into) / f".{target.name}-{secrets.token_hex(6)}.json"
         fresh.write_text(json.dumps(manifest, sort_keys=True, indent=1) + "\n")
         fresh.replace(beside)
     return target, manifest

@@ -66,8 +66,12 @@ class Store:
 
     def built(self, key: str) -> Built | None:
         """What was built under this key; None when it is not there or not finished."""
-        found = read_built(self.prefix(key))
-        return found if found is not None and found.key == key else None
+        prefix = self.prefix(key)
+        found = read_built(prefix)
+        if found is None or found.key != key:
+            return None
+        # Somebody who clears a folder by hand may leave our record behind: that is no environment.
+        return found if not found.lock.python or os.path.lexists(prefix / "bin" / "python") else None
 
     def every(self) -> list[Built]:
         """Every finished environment, in order of key."""

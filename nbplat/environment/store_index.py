@@ -52,8 +52,8 @@ class Reference:
     """Something else that needs an environment.
 
     Attributes:
-        kind: ``kernel``: a kernelspec; ``pin``: kept on request.
-        place: The kernelspec's file, or why it is kept. A kernel whose file is gone refers to nothing.
+        kind: ``kernel``: a kernelspec.
+        place: The kernelspec's file; when it is gone it refers to nothing.
     """
 
     kind: str

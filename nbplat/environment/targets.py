@@ -123,6 +123,8 @@ def _client(name: str, archives: str = "spark.archives", files: str = "spark.fil
         if driver:
             conf["spark.pyspark.driver.python"] = env["PYSPARK_DRIVER_PYTHON"] = driver
         notes = _driver_notes(asked)
+        if way != "prefix":
+            notes = (*notes, *_store_notes(_shipped(asked)))
         if way == "prefix":
             notes = (*notes, f"Every node must have {asked.environment.prefix}.")
         return Settings(name, way, conf=conf, env=env, driver=driver, notes=notes)
@@ -138,7 +140,8 @@ def _yarn_cluster(asked: Asked, way: str) -> Settings:
         "spark.pyspark.driver.python": python,
         "spark.yarn.appMasterEnv.PYSPARK_PYTHON": python,
     }
-    return Settings("yarn-cluster", way, conf=conf, unset=("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"))
+    unset = ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON")
+    return Settings("yarn-cluster", way, conf=conf, unset=unset, notes=_store_notes(_shipped(asked)))
 
 
 def _k8s_cluster(asked: Asked, way: str) -> Settings:
@@ -164,7 +167,7 @@ def _k8s_cluster(asked: Asked, way: str) -> Settings:
                 f"{volume}.options.type": "DirectoryOrCreate",
             }
     unset = ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON")
-    return Settings("k8s-cluster", way, conf=conf, unset=unset, tested=False)
+    return Settings("k8s-cluster", way, conf=conf, unset=unset, notes=_store_notes(archive), tested=False)
 
 
 def _connect(asked: Asked, way: str) -> Settings:
@@ -301,6 +304,13 @@ def _path_here(archive: Shipped) -> str:
             fix="pull it first: nbplat env pull URI, or pack it here: nbplat env pack NAME",
         )
     return shared_path(archive.uri)
+
+
+def _store_notes(archive: Shipped) -> tuple[str, ...]:
+    """What Spark needs to read the archive with."""
+    if not spark_uri(archive.uri).startswith("s3a:"):
+        return ()
+    return ("s3a: needs the jar hadoop-aws of Spark's Hadoop version on the submitting host and in the cluster.",)
 
 
 def _driver_notes(asked: Asked) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from nbplat.environment.store_faults import store_faults
 from nbplat.errors import Conflict, DataError
 from nbplat.remote.relocate import RelocationError, relocate
 
-__all__ = ["archive_manifest", "unpack"]
+__all__ = ["archive_manifest", "relocate_for", "unpack"]
 
 _COPY_BYTES = 1 << 20
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -59,7 +59,7 @@ def unpack(archive: Path, into: Path, sha256: str, say: Say, *, relocated: bool 
             half.mkdir()
             _extract(file, half, archive, say)
             if relocated:
-                _relocate(half, into)
+                relocate_for(half, into)
             half.replace(into)
         except BaseException:
             shutil.rmtree(half, ignore_errors=True)
@@ -214,7 +214,12 @@ def _write(path: Path, content: IO[bytes], mode: int) -> None:
         os.fchmod(file.fileno(), 0o755 if mode & 0o100 else 0o644)
 
 
-def _relocate(half: Path, into: Path) -> None:
+def relocate_for(half: Path, into: Path) -> None:
+    """Put a path into the files of an unpacked environment that is going to be moved there.
+
+    Raises:
+        DataError: ``env.relocate``.
+    """
     if not (half / ".nbplat" / "relocate.json").is_file():
         return
     try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from nbplat.environment.built import Built
@@ -97,10 +99,14 @@ class StoreUsage:
         }
 
 
-def listing(store: Store) -> list[ListedEnvironment]:
-    """Every finished environment, the last used first; reads no files but their records."""
+def listing(store: Store, needed: Mapping[str, Sequence[str]] = MappingProxyType({})) -> list[ListedEnvironment]:
+    """Every finished environment, the last used first; reads no files but their records.
+
+    Args:
+        needed: By what beside the store, by key, in words.
+    """
     built = store.every()
-    used, kept = last_uses(store, built), reasons(store)
+    used, kept = last_uses(store, built), reasons(store, needed)
     names: dict[str, set[str]] = {}
     for named in StoreIndex(store.index).names():
         names.setdefault(named.key, set()).add(named.name)
@@ -118,9 +124,9 @@ def listing(store: Store) -> list[ListedEnvironment]:
     return sorted(found, key=lambda one: (-one.used_ms, one.built.key))
 
 
-def usage(store: Store) -> StoreUsage:
+def usage(store: Store, needed: Mapping[str, Sequence[str]] = MappingProxyType({})) -> StoreUsage:
     """Measure the store: every file is looked at, none is read."""
-    listed = listing(store)
+    listed = listing(store, needed)
     walked = {one.built.key: inodes_in(store.prefix(one.built.key)) for one in listed}
     packages = inodes_in(store.pkgs)
     parts: list[PartUsage] = []

@@ -6,6 +6,7 @@ import base64
 import csv
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ from typing import Any
 
 from nbplat.environment.build import BuildTools, rebuild
 from nbplat.environment.built import Built
+from nbplat.environment.lock_record import environment_key
 from nbplat.environment.package_files import FILES_LIST, changed_files, read_list
 from nbplat.environment.plain_name import plain_name
 from nbplat.environment.ports import Phase, Say
+from nbplat.environment.pull import PULLED_FILES, unpack_again
 from nbplat.environment.references import processes_in
 from nbplat.environment.store import Store
 
@@ -114,7 +117,7 @@ def verify(store: Store, built: Sequence[Built], *, say: Say) -> VerifyReport:
     for done, one in enumerate(built):
         say(Phase("verify", done, len(built), "environments", one.name))
         checked.append(_environment(store, one))
-    wanted = {one.sha256: store.package(one) for lock in built for one in lock.lock.conda}
+    wanted = {one.sha256: store.package(one) for each in built if not pulled(each) for one in each.lock.conda}
     damaged = {}
     for done, (sha256, folder) in enumerate(sorted(wanted.items())):
         say(Phase("verify", done, len(wanted), "packages", folder.name))
@@ -140,8 +143,11 @@ def repair(
     healed = []
     for one in report.environments:
         names = {f"{package.name}-{package.version}-{package.build}" for package in by_key[one.key].lock.conda}
-        if one.damage or names & set(report.packages):
-            rebuild(by_key[one.key], tools, folder=folder, offline=offline, say=say)
+        if one.damage or (names & set(report.packages) and not pulled(by_key[one.key])):
+            if pulled(by_key[one.key]):
+                unpack_again(by_key[one.key], tools.store, tools.clock, say=say)
+            else:
+                rebuild(by_key[one.key], tools, folder=folder, offline=offline, say=say)
             healed.append(one.key)
     again = verify(tools.store, built, say=say)
     return VerifyReport(
@@ -172,6 +178,8 @@ def _package(layer: Path, folder: Path) -> tuple[str, ...]:
 
 def _environment(store: Store, built: Built) -> VerifiedEnvironment:
     prefix = store.prefix(built.key)
+    if pulled(built):
+        return _pulled(prefix, built)
     expected = [*_conda_files(prefix), *_pip_files(prefix)]
     with ThreadPoolExecutor(_THREADS) as pool:
         found = [one for one in pool.map(lambda item: _look(prefix, *item), expected) if one is not None]
@@ -182,6 +190,30 @@ def _environment(store: Store, built: Built) -> VerifiedEnvironment:
         prefix=built.prefix,
         files=len(expected),
         damage=tuple(sorted(damage, key=lambda one: (one.package, one.file))),
+        running=tuple(processes_in(prefix)),
+    )
+
+
+def pulled(built: Built) -> bool:
+    """True for one that came as an archive: its key is the archive's hash."""
+    return built.key != environment_key(built.lock)
+
+
+def _pulled(prefix: Path, built: Built) -> VerifiedEnvironment:
+    listed = read_list(prefix / PULLED_FILES)
+    changed = [PULLED_FILES] if listed is None else changed_files(prefix, listed)
+    # The interpreter writes modules that it compiles anew itself.
+    damage = [
+        Damage("", name, "changed" if os.path.lexists(prefix / name) else "missing")
+        for name in changed
+        if not name.endswith(".pyc")
+    ]
+    return VerifiedEnvironment(
+        name=built.name,
+        key=built.key,
+        prefix=built.prefix,
+        files=len(listed or ()),
+        damage=tuple(damage),
         running=tuple(processes_in(prefix)),
     )
 

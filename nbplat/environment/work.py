@@ -64,15 +64,14 @@ class _Work:
             params["platform"],
             folder=definition.folder,
             offline=params["offline"],
+            imports=params["imports"],
             say=self._say,
         )
         return {**_built_record(done), "locked": locked}
 
     def pack(self) -> dict[str, Any]:
         ref = self._environments.by_key(self._params["key"], self._params["name"])
-        options = self._params["options"] or {}
-        made = self._environments.pack(ref, options, self._say)
-        return {**_pack_record(made), "explained": self._environments.explain_pack(ref, options).lines()}
+        return _pack_record(self._environments.pack(ref, self._params["options"] or {}, self._say))
 
     def push(self) -> dict[str, Any]:
         environments, params = self._environments, self._params
@@ -93,7 +92,7 @@ class _Work:
         """Solve; write the lock to its file, or keep it with the run of a declaration that has none."""
         environments, params = self._environments, self._params
         definition = self._definition()
-        old = environments.old_lock(definition, params["lock"])
+        old = environments.versions_to_keep(definition, params["lock"])
         lock = environments.lock(
             definition,
             old=None if params["upgrade"] else old,
@@ -138,9 +137,4 @@ def _pack_record(made: Pack) -> dict[str, Any]:
         "layers": made.layers,
         "made": made.made,
         "notes": list(made.notes),
-        "sizes": [
-            {name: one[name] for name in ("name", "version", "kind", "files", "bytes")}
-            | {"packed": one["packed_bytes"]}
-            for one in sorted(made.manifest["packages"], key=lambda one: -one["packed_bytes"])
-        ],
     }

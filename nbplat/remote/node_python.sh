@@ -138,12 +138,9 @@ unpack() {
 }
 
 relocate() {
-  for program in nbplat-relocate conda-unpack; do
-    [ -f "$home/bin/$program" ] || continue
-    "$home/bin/python" -I -B "$home/bin/$program" && return
-    does_not_start
-  done
-  "$home/bin/python" -I -c '' || does_not_start
+  if [ -f "$home/bin/nbplat-relocate" ]; then "$home/bin/python" -I -B "$home/bin/nbplat-relocate" --quiet
+  elif [ -f "$home/bin/conda-unpack" ]; then "$home/bin/python" -I -B "$home/bin/conda-unpack"
+  else "$home/bin/python" -I -c ''; fi || does_not_start
 }
 
 does_not_start() {

@@ -21,6 +21,7 @@ __all__ = [
     "check",
     "conf",
     "define",
+    "explain",
     "gc",
     "listed",
     "lock",
@@ -49,6 +50,7 @@ class Asked:
         upgrade_packages: Nor to these, and what they need.
         relock: Lock first when the declaration has changed.
         offline: Use nothing but what lies on that machine.
+        imports: Try to import what the declaration asks for by name.
         platform: Empty takes that machine's.
         key: Of the environment that is packed or pushed; empty: by `environment`.
         options: Of an archive: ``format``, ``target``, ``slim``, ``pyc``, ``level``.
@@ -76,6 +78,7 @@ class Asked:
     upgrade_packages: tuple[str, ...] = ()
     relock: bool = False
     offline: bool = False
+    imports: bool = True
     platform: str = ""
     key: str = ""
     options: Mapping[str, Any] | None = None
@@ -124,7 +127,7 @@ def build(environments: Environments, asked: Asked) -> dict[str, Any]:
     found = environments.define(asked.text or "", name=asked.name, folder=asked.folder)
     if not asked.relock:
         environments.fresh_lock(found, asked.lock)
-    return _queued(environments, found.name, EnvironmentStep.BUILD, asked, (*_LOCK, "platform", "relock"))
+    return _queued(environments, found.name, EnvironmentStep.BUILD, asked, (*_LOCK, "platform", "imports", "relock"))
 
 
 def pack(environments: Environments, asked: Asked) -> dict[str, Any]:
@@ -168,6 +171,12 @@ def check(environments: Environments, asked: Asked) -> dict[str, Any]:
     return environments.check(ref, asked.against, spark=asked.spark, ray=asked.ray).record()
 
 
+def explain(environments: Environments, asked: Asked) -> dict[str, Any]:
+    """What an archive holds, by package, and what rules leave out."""
+    ref = environments.find(asked.environment, project=asked.folder, platform=asked.platform)
+    return environments.explain_pack(ref, asked.options or {}).record()
+
+
 def usage(environments: Environments, _asked: Asked) -> dict[str, Any]:
     """What the store holds."""
     return environments.usage().record()
@@ -188,7 +197,7 @@ def verify(environments: Environments, asked: Asked) -> dict[str, Any]:
 QUEUED = {"lock": lock, "build": build, "pack": pack, "push": push, "pull": pull}
 """Verbs that make a job."""
 
-ANSWERED = {"show": seen, "conf": conf, "check": check, "usage": usage, "gc": gc, "verify": verify}
+ANSWERED = {"show": seen, "explain": explain, "conf": conf, "check": check, "usage": usage, "gc": gc, "verify": verify}
 """Verbs that are answered at once."""
 
 _LOCK = ("text", "name", "folder", "lock", "lock_file", "upgrade", "upgrade_packages", "offline")

@@ -140,6 +140,7 @@ class Environment:
         lock: bool | None = None,
         platform: str = "",
         offline: bool = False,
+        imports: bool = True,
         wait: bool = True,
         show: Any = _quiet,
     ) -> Result:
@@ -148,12 +149,14 @@ class Environment:
         Args:
             lock: Lock first when the declaration has changed; None does so where it has no file.
             platform: One of the lock's; empty takes that of this machine.
+            imports: Try to import what the declaration names.
         """
         from nbplat.ui.handlers.environment_jobs import built
 
         found = self._found
         relock = found.path is None if lock is None else lock
-        return built(self._place, found, relock=relock, wait=wait, show=show, platform=platform, offline=offline)
+        asked = {"platform": platform, "offline": offline, "imports": imports}
+        return built(self._place, found, relock=relock, wait=wait, show=show, **asked)
 
     def pack(
         self,

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
+from nbplat.adapters.conda.library import RattlerConda
 from nbplat.environment.build import BuildDone, build
-from nbplat.environment.lock_record import environment_key
-from nbplat.environment.ports import Phase
+from nbplat.environment.find import find_environment
+from nbplat.environment.lock_record import PlatformLock, environment_key
+from nbplat.environment.ports import Channel, Phase
 from nbplat.environment.store import Store
 from tests.fixtures.channels import SmallChannel
 from tests.fixtures.environments import build_small, lock_small, small_tools, unsaid
@@ -108,3 +112,27 @@ def test_imports_of_what_was_asked_for_are_tried(small_channel: SmallChannel, tm
     lock = lock_small(small_channel, "python", "speller", "prefixdemo")
     build(lock, "", small_tools(small_channel, tmp_path / "env"), folder=tmp_path, say=said.append)
     assert ["python", "speller"] == [one.what for one in said if one.name == "check" and one.what]
+
+
+def test_environment_of_another_platform_is_built_but_not_started(small_channel: SmallChannel, tmp_path: Path) -> None:
+    """Packages of another platform are linked for it; its name means this machine's environment where there is one."""
+    here = lock_small(small_channel, "python")
+    there = RattlerConda(tmp_path / "repodata").solve(
+        ["python"], [Channel("small", small_channel.url)], "osx-arm64", {"__osx": "13.0"}, offline=False, say=unsaid
+    )
+    both = replace(here, platforms={**here.platforms, "osx-arm64": PlatformLock("osx-arm64", {}, there)})
+    tools = small_tools(small_channel, tmp_path / "env")
+    build(both, "", tools, folder=tmp_path, say=unsaid)
+    mac = build(both, "osx-arm64", tools, folder=tmp_path, say=unsaid)
+    assert "stub\n" == Path(mac.ref.interpreter).read_text()
+    assert small_channel.platform == find_environment(tools.store, "demo").platform
+    assert "osx-arm64" == find_environment(tools.store, "demo", platform="osx-arm64").platform
+
+
+def test_environment_that_was_cleared_by_hand_is_built_again(small_channel: SmallChannel, tmp_path: Path) -> None:
+    """A folder without its interpreter is no environment, whatever else lies in it."""
+    first = build_small(small_channel, tmp_path / "env", "python")
+    shutil.rmtree(Path(first.ref.prefix) / "bin")
+    again = build_small(small_channel, tmp_path / "env", "python")
+    assert not again.found
+    assert first.ref == again.ref

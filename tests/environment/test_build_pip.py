@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 import subprocess
+import sys
 import textwrap
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +22,7 @@ from nbplat.environment.verify import repair, verify
 from nbplat.errors import Conflict, DataError, RequestError
 from tests.fixtures.channels import SmallChannel
 from tests.fixtures.environments import lock_small, small_tools, unsaid
+from tests.fixtures.waiting import wait_until
 from tests.fixtures.wheels import make_wheel
 
 # Needs nothing to build with: the backend lies in the folder itself.
@@ -72,10 +75,11 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def only_these_wheels(small_channel: SmallChannel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """uv knows the wheels of the small channel and no index."""
+def only_these_wheels(small_channel: SmallChannel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """uv knows the wheels of the small channel and an index that has nothing."""
     monkeypatch.setenv("UV_FIND_LINKS", str(small_channel.wheels))
-    monkeypatch.setenv("UV_NO_INDEX", "1")
+    (tmp_path / "empty-index").mkdir()
+    monkeypatch.setenv("UV_DEFAULT_INDEX", (tmp_path / "empty-index").as_uri())
 
 
 @pytest.fixture
@@ -221,3 +225,52 @@ def test_build_that_is_broken_off_leaves_nothing(lock: Lock, tools: BuildTools, 
     _nothing_left(tools.store)
     assert not tools.store.wheels.is_dir() or phase == "pip"
     assert not _build(lock, tools, project).found
+
+
+# Builds in a process of its own and stops for ever at a phase, so that it is killed exactly there.
+_BUILDER = """
+    import pickle, sys, time
+    from pathlib import Path
+    sys.path.insert(0, sys.argv[1])
+    from nbplat.adapters.uv.program import UvPip
+    from nbplat.environment.build import build
+    from tests.fixtures.environments import small_tools
+
+    channel, lock, root, project, phase, reached = pickle.loads(Path(sys.argv[2]).read_bytes())
+
+    def say(told):
+        if told.name == phase:
+            reached.write_text("")
+            time.sleep(3600)
+
+    build(lock, "", small_tools(channel, root, pip=UvPip()), folder=project.parent, offline=True, say=say)
+"""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("phase", ["layer", "pip"])
+def test_killed_build_is_done_again_from_the_start(
+    lock: Lock, tools: BuildTools, project: Path, small_channel: SmallChannel, tmp_path: Path, phase: str
+) -> None:
+    """A kill while a wheel is built or pip installs shows no environment; the same command makes a whole one."""
+    asked, reached = tmp_path / "asked", tmp_path / "reached"
+    asked.write_bytes(pickle.dumps((small_channel, _plain(lock), tools.store.root, project, phase, reached)))
+    repository = str(Path(__file__).parent.parent.parent)
+    builder = subprocess.Popen([sys.executable, "-c", textwrap.dedent(_BUILDER), repository, str(asked)])
+    wait_until(lambda: reached.exists() or builder.poll() is not None, limit_s=60, what=f"the phase {phase}")
+    builder.kill()
+    builder.wait(timeout=20)
+    assert reached.exists()
+    assert [] == tools.store.every()
+    done = _build(lock, tools, project)
+    assert not done.found
+    ran = subprocess.run([f"{done.ref.prefix}/bin/rank"], capture_output=True, text=True, check=True, timeout=30)
+    assert "ranked with 1.0\n" == ran.stdout
+    assert [Path(done.ref.prefix)] == list(tools.store.envs.iterdir())
+    assert [] == list(tools.store.tmp.iterdir())
+
+
+def _plain(lock: Lock) -> Lock:
+    """Without read-only mappings, which cannot be pickled."""
+    platforms = {name: replace(one, virtual=dict(one.virtual)) for name, one in lock.platforms.items()}
+    return replace(lock, platforms=platforms)

@@ -43,7 +43,8 @@ def test_verify_says_sound_or_what_is_wrong(
 ) -> None:
     """A sound channel is one line; a damaged one is an error that lists each fault, with the exit code of bad data."""
     channel = small_channel.copy(project / "channel")
-    assert 0 == main(["env", "channel", "make", "channel", "--no-python", "--remove", "needs-cuda", "--remove", "needs-new-glibc"])  # fmt: skip
+    never = ["--remove", "needs-cuda", "--remove", "needs-new-glibc"]
+    assert 0 == main(["env", "channel", "make", "channel", "--no-python", *never])
     assert 0 == main(["env", "channel", "verify", "channel"])
     assert "is sound" in capsys.readouterr().out
     channel.package("greeter").write_bytes(b"torn")
@@ -60,7 +61,7 @@ def test_verify_says_sound_or_what_is_wrong(
         (["verify", "channel"], "env.channel.folder"),
         (["make", "channel", "--installed", "no-such-thing"], "env.channel.installed"),
         (["make", "channel", "--wheels", "nowhere"], "env.channel.wheels"),
-        (["bake", "channel"], "usage.value"),
+        (["bake", "channel"], "usage.arguments"),
     ],
 )
 def test_refusals_are_the_requests(

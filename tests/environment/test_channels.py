@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from nbplat.adapters.conda import network
 from nbplat.adapters.conda.library import RattlerConda
 from nbplat.environment.channels import ChannelRules, Login, read_channel_rules, resolve_channels
 from nbplat.environment.lock_record import CondaPackage
@@ -85,7 +88,24 @@ def test_every_channel_that_cannot_be_reached_is_named(cache: Path, served: Serv
     assert "--offline" in error.fix
     folder = refused(cache, Channel("./none", (tmp_path / "none").as_uri()))
     assert "has no repodata for linux-64" in folder.message
-    assert "nbplat env channel make" in folder.fix
+    assert "nbplat env channel" in folder.fix
+
+
+def test_channel_that_says_nothing_is_given_up(
+    cache: Path, served: ServedFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that takes connections and never answers does not hold us up, and its next mirror is asked."""
+    monkeypatch.setattr(network, "_SILENCE_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/quiet"
+        request = network.reach([Channel("quiet", url)], str(cache), offline=False)
+
+        with pytest.raises(RemoteError, match=r"quiet \(.*\): no answer within 0.3 s"):
+            asyncio.run(network.reach_channels(request, network.gateway_of(request), "linux-64"))
+
+        request = network.reach([Channel("far", served.url, mirrors=(url,))], str(cache), offline=False)
+        found = asyncio.run(network.reach_channels(request, network.gateway_of(request), "linux-64"))
+    assert {"far": served.url} == dict(found.urls)
 
 
 def test_first_mirror_that_answers_stands_for_its_channel(cache: Path, served: ServedFolder, small_channel) -> None:

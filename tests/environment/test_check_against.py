@@ -16,13 +16,16 @@ import pytest
 
 from nbplat.adapters.fsspec.depot import FsspecDepot
 from nbplat.adapters.interpreter.probe import probe_interpreter
+from nbplat.compose import open_platform
+from nbplat.config import load_config
 from nbplat.environment.archive_facts import read_manifest
 from nbplat.environment.build import BuildDone
 from nbplat.environment.check_against import Checker, Cluster
 from nbplat.environment.definition import Targets
 from nbplat.environment.find import find_environment
 from nbplat.environment.store import Store
-from nbplat.errors import DataError, NbplatError, NotFound
+from nbplat.environment.store_health import store_health
+from nbplat.errors import DataError, NbplatError, NotFound, SetupError
 from nbplat.remote.probe import probe
 from nbplat.terms import EnvironmentRef
 from tests.fixtures.channels import SmallChannel
@@ -292,3 +295,25 @@ def test_the_record_is_json(seven: BuildDone, eight: EnvironmentRef, root: Path)
     record = checker(root).check(seven.ref, "eight").record()
     assert record == json.loads(json.dumps(record))
     assert record["fits"]
+
+
+def test_doctor_says_what_environments_stand_on(tmp_path: Path, small_channel: SmallChannel) -> None:
+    """The machine as conda names it, the solver, uv, and the store: how many are built, or that none can be."""
+    platform = open_platform(load_config({"home": str(tmp_path / "home")}, environ={}, cwd=tmp_path))
+    said = {name: check() for name, check in platform.environment_checks()}
+    assert {"machine", "py-rattler", "uv", "environment store"} == said.keys()
+    assert small_channel.platform in said["machine"]
+    assert "nothing is built yet" in said["environment store"]
+    build_small(small_channel, tmp_path / "home" / "env", "nbplat-marker")
+    assert dict(platform.environment_checks())["environment store"]().startswith("ok, 1 environment in ")
+
+
+def test_a_store_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is built runs; the mend is another state folder."""
+    (tmp_path / "env").mkdir()
+    # The tests may run as a user who may write everywhere.
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(SetupError) as caught:
+        store_health(Store(tmp_path / "env"))
+    assert "env.readonly" == caught.value.code
+    assert "NBPLAT_HOME" in caught.value.fix

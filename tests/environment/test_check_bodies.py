@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from nbplat.backfill.explain import explain_plan
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.backfill.spec import BackfillSpec
 from nbplat.environment.build import build
+from nbplat.environment.definition_file import read_file
+from nbplat.environment.lock_file import lock_text
 from nbplat.errors import NbplatError
 from nbplat.terms import EnvironmentRef
 from tests.fixtures.channels import SmallChannel
@@ -161,10 +164,16 @@ def test_a_build_that_is_gone_fails_the_job_with_the_command_and_a_retry_goes_on
 
 
 def test_an_extension_runs_in_the_build_of_the_run_that_it_extends(lake: Lake, small_channel: SmallChannel) -> None:
-    """The name means another build by now; the new files are computed in the old one."""
+    """The name means another build by now; the new files are computed in the old one, which snapshots name."""
     first = built(lake, small_channel, "nbplat-marker ==7.7.7", name="fraud")
     run = lake.stage("marked", "", ORDERS, python={"source": MARKED, "env": "fraud"}, keys=("id",))
     lake.promote(run)
+    snapshot = lake.table(ORDERS).current_snapshot()
+    assert snapshot is not None
+    assert snapshot.summary is not None
+    assert ("fraud", first.key, first.lock_digest) == tuple(
+        snapshot.summary[f"nbplat.environment{part}"] for part in ("", ".key", ".lock")
+    )
     second = built(lake, small_channel, "nbplat-marker ==8.8.8", name="fraud")
     assert first.key != second.key
     lake.table(ORDERS).append(small_rows(80).slice(60))
@@ -173,22 +182,6 @@ def test_an_extension_runs_in_the_build_of_the_run_that_it_extends(lake: Lake, s
     assert first.record() == extended.plan.body["environment"]
     lake.work()
     assert {7.0} == set(lake.staged(extended.run.id)["f"])
-
-
-def test_snapshots_tell_name_key_and_lock_of_the_environment(lake: Lake, small_channel: SmallChannel) -> None:
-    """The summaries of what is staged and promoted say where the values were computed."""
-    ref = built(lake, small_channel, "nbplat-marker ==7.7.7", name="fraud")
-    run = lake.stage("told", "", ORDERS, python={"source": MARKED, "env": "fraud"}, keys=("id",))
-    lake.promote(run)
-    snapshot = lake.table(ORDERS).current_snapshot()
-    assert snapshot is not None
-    summary = snapshot.summary
-    assert summary is not None
-    assert ("fraud", ref.key, ref.lock_digest) == (
-        summary["nbplat.environment"],
-        summary["nbplat.environment.key"],
-        summary["nbplat.environment.lock"],
-    )
 
 
 def test_two_projects_may_call_two_environments_by_one_name(shop: Lake, small_channel: SmallChannel) -> None:
@@ -202,3 +195,30 @@ def test_two_projects_may_call_two_environments_by_one_name(shop: Lake, small_ch
         python = {"source": MARKED, "env": "shared", "project": project}
         run = shop.stage(f"of_{project[-1:] or 'none'}", "", ORDERS, python=python, keys=("id",))
         assert {key} == set(shop.staged(run)["f"])
+
+
+def test_the_plan_says_that_the_declaration_has_moved_on(
+    shop: Lake, small_channel: SmallChannel, fraud: EnvironmentRef, tmp_path: Path
+) -> None:
+    """A changed declaration and a newer lock are notes with the verb; the body runs in what was built."""
+    folder = tmp_path / "envs"
+    folder.mkdir()
+
+    def notes(*packages: str, locked: bool = True) -> list[str]:
+        """Of a plan, with these packages declared, and locked as well."""
+        channel = f"channels: [{small_channel.url}]"
+        (folder / "fraud.yml").write_text(f"{channel}\ndependencies: [{', '.join(packages)}]\n")
+        declared = read_file(folder / "fraud.yml")
+        if locked:
+            lock = lock_small(small_channel, *packages, name="fraud")
+            same = {name: getattr(declared, name) for name in ("channels", "dependencies", "solved_by")}
+            (folder / "fraud.lock").write_text(lock_text(replace(lock, **same)))
+        return list(plan(shop, MARKED, "fraud", project=str(folder)).body["notes"])
+
+    assert [] == notes("python", "nbplat-marker ==7.7.7")
+    [newer] = notes("python", "nbplat-marker ==7.7.7", "greeter")
+    assert "fraud was locked anew since it was built (nbplat env build fraud)" == newer
+    [changed] = notes("python", "nbplat-marker ==7.7.7", "speller", locked=False)
+    assert changed.startswith("envs/fraud.yml has changed since fraud was built: ")
+    (folder / "fraud.lock").write_text("torn")
+    assert [] == notes("python", "nbplat-marker ==7.7.7", locked=False)

@@ -14,7 +14,10 @@ from nbplat.adapters.uv.program import UvPip
 from nbplat.environment.channels import ChannelRules, resolve_channels
 from nbplat.environment.definition import Definition
 from nbplat.environment.lock import Solvers, make_lock
+from nbplat.environment.lock_check import check_lock
 from nbplat.environment.lock_diff import diff_locks
+from nbplat.environment.lock_file import lock_text
+from nbplat.environment.lock_read import salvage_lock
 from nbplat.environment.lock_record import CondaPackage, Lock
 from nbplat.environment.parse import parse_definition
 from nbplat.environment.ports import Phase
@@ -45,7 +48,8 @@ def declared(small_channel: SmallChannel, tmp_path: Path) -> Declare:
 def lock(small_channel: SmallChannel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, declared: Declare) -> Make:
     """Lock a declaration or its text; pip's part comes from the wheels of the small channel alone."""
     monkeypatch.setenv("UV_FIND_LINKS", str(small_channel.wheels))
-    monkeypatch.setenv("UV_NO_INDEX", "1")
+    (tmp_path / "empty-index").mkdir()
+    monkeypatch.setenv("UV_DEFAULT_INDEX", (tmp_path / "empty-index").as_uri())
 
     def make(what: str | Definition, **options: object) -> Lock:
         definition = declared(what) if isinstance(what, str) else what
@@ -145,13 +149,28 @@ def test_withdrawn_package_is_not_kept(lock: Make, small_channel: SmallChannel, 
     assert first == lock(text, old=old)
 
 
+def test_damaged_lock_keeps_its_versions_in_a_new_solve(lock: Make) -> None:
+    """A lock with an unsolved merge conflict is made anew with the versions that it still tells."""
+    text = "dependencies: [python, nbplat-marker]\n"
+    pinned = lock("dependencies: [python, nbplat-marker=7]\n")
+    old = salvage_lock(lock_text(pinned).replace("version: 7", "<<<<<<< HEAD\nversion: 7\n=======\n>>>>>>> b", 1))
+
+    found = lock(text, old=old)
+
+    assert "7.7.7" == versions(found)["nbplat-marker"]
+    assert () == check_lock(parse_definition(f"name: ranker\nchannels: [{found.channels[0]}]\n{text}"), found)
+
+
 def test_other_platform_is_solved_from_here(lock: Make, small_channel: SmallChannel) -> None:
     """Platforms that are declared are all locked, each with what it needs of its machines."""
-    found = lock("dependencies: [python]\nnbplat: {platforms: [osx-arm64, linux-64]}\n")
+    told: list[Phase] = []
+
+    found = lock("dependencies: [python]\nnbplat: {platforms: [osx-arm64, linux-64]}\n", say=told.append)
 
     assert ["linux-64", "osx-arm64"] == sorted(found.platforms)
     mac = found.platforms["osx-arm64"]
     assert {"__osx": "11.0"} == dict(mac.virtual)
+    assert [(1, 2), (2, 2)] == [(one.done, one.total) for one in told if one.name == "solve" and "packages" in one.what]
     assert {"python": small_channel.python} == versions(found, "osx-arm64")
 
 
@@ -305,6 +324,7 @@ def test_version_that_is_not_there_names_those_that_are(lock: Make) -> None:
     error = refused(lock, "dependencies: [python, nbplat-marker=9]\n")
 
     assert "nbplat-marker is there as 8.8.8, 7.7.7" in error.message
+    assert "line 3" in error.where
 
 
 def _packages(lock: Lock) -> tuple[CondaPackage, ...]:

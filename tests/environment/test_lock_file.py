@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from nbplat.environment.channels import ChannelRules
 from nbplat.environment.lock_file import lock_text, parse_lock, read_lock, write_lock
+from nbplat.environment.lock_read import salvage_lock
 from nbplat.environment.lock_record import CondaPackage, LocalLayer, Lock, PipPackage, PlatformLock
 from nbplat.environment.lock_yaml import scalar
 from nbplat.errors import NotFound, RequestError
@@ -86,7 +87,8 @@ def test_text_is_canonical() -> None:
 def test_names_of_files_that_say_something_else_are_written_out() -> None:
     """A package whose file name does not tell name, version, build and build number keeps them."""
     odd = package("odd", "1.0", build="custom", build_number=7, file_name="odd-file_name.tar.bz2".replace("_", "-1-"))
-    found = locked(platforms=MappingProxyType({"linux-64": PlatformLock("linux-64", conda=(odd,))}))
+    free = package("python", "3.13.1", build="h0_cp313t", build_number=0, site_packages="lib/python3.13t/site-packages")
+    found = locked(platforms=MappingProxyType({"linux-64": PlatformLock("linux-64", conda=(odd, free))}))
 
     assert found == parse_lock(lock_text(found))
 
@@ -240,3 +242,22 @@ def test_forged_lock_is_refused_by_its_content() -> None:
 def test_scalars_read_back_as_texts(text: str) -> None:
     """Whatever a text is, YAML reads it back as that text."""
     assert {"key": [text]} == yaml.safe_load(f"key:\n- {scalar(text)}\n")
+
+
+def test_versions_of_a_damaged_lock_can_be_kept() -> None:
+    """Of a conflicted or changed lock our side's versions can be read, for a new solve and never for a build."""
+    lines = lock_text(locked()).splitlines()
+    at = lines.index("  size: 7000")
+    lines[at : at + 1] = [
+        "<<<<<<< HEAD",
+        lines[at],
+        "||||||| base",
+        "  size: 1",
+        "=======",
+        "  size: 2",
+        ">>>>>>> other",
+    ]
+
+    assert replace(locked(), solved_by="0" * 64) == salvage_lock("\n".join(lines))
+    assert None is salvage_lock("<<<<<<< HEAD\nnothing: [\n")
+    assert None is salvage_lock(lock_text(locked())[:300])

@@ -25,8 +25,8 @@ __all__ = ["packed_eight", "packed_seven", "serve_folder", "small_channel"]
 
 _TELL = "import sys, nbplat_marker; print(sys.prefix, nbplat_marker.__version__)"
 _TOOLS = (
-    "awk bash cat chmod cp cut curl df du find flock getconf grep gzip id ls mkdir mv rm sed sh sha256sum sleep "
-    "tar uname unzip wget zstd"
+    "awk bash cat chmod cp cut curl df dirname du find flock getconf grep gzip id ls mkdir mv realpath rm sed sh "
+    "sha256sum sleep tar uname unzip wget zstd"
 ).split()
 
 
@@ -91,14 +91,13 @@ class Node:
         return sorted(one.name for one in self.cache.iterdir() if one.suffix not in (".lock", ".used"))
 
 
-@pytest.fixture(params=["sh", "bash --posix", "without flock"])
+@pytest.fixture(params=["flock", "no flock"])
 def node(request: pytest.FixtureRequest, tmp_path: Path) -> Node:
-    """Nodes of three kinds."""
-    if request.param == "without flock":
-        made = Node(tmp_path)
+    """Nodes with a program for locks and without one."""
+    made = Node(tmp_path)
+    if request.param == "no flock":
         made.tools(*(name for name in _TOOLS if name != "flock"))
-        return made
-    return Node(tmp_path, request.param.split())
+    return made
 
 
 @pytest.fixture
@@ -107,30 +106,31 @@ def plain(tmp_path: Path) -> Node:
     return Node(tmp_path)
 
 
-def shipped(environment: PackedEnvironment, uri: str = "") -> Shipped:
-    """An archive on a path that every node has."""
-    pack = environment.pack
-    name = str(pack.manifest["name"])
-    return Shipped(uri or pack.archive.as_uri(), pack.sha256, pack.size, "tar.gz", environment.ref.key, name)
-
-
 def text_of(environment: PackedEnvironment, cache: NodeCache | None = None, **more: object) -> str:
-    return launcher_text(shipped(environment), {**environment.manifest, **more}, cache)
+    return launcher_text(environment.shipped(), {**environment.manifest, **more}, cache)
 
 
-def test_the_first_start_unpacks_and_later_ones_only_run(node: Node, packed_seven: PackedEnvironment) -> None:
+@pytest.mark.parametrize("shell", ["sh", "bash --posix"])
+def test_the_first_start_unpacks_and_later_ones_only_run(
+    node: Node, packed_seven: PackedEnvironment, shell: str
+) -> None:
     """A start fetches, verifies, unpacks and relocates once; the next runs the same folder without the archive."""
+    node.shell = shell.split()
     launcher = node.put(text_of(packed_seven))
     home = node.cache / packed_seven.home
 
     first = node.run(launcher, "-c", _TELL)
-    gone = launcher_text(shipped(packed_seven, "file:///nowhere/at/all.tar.gz"), packed_seven.manifest)
+    gone = launcher_text(packed_seven.shipped("file:///nowhere/at/all.tar.gz"), packed_seven.manifest)
     second = node.run(node.put(gone), "-c", _TELL)
 
     assert f"{home} 7.7.7\n" == first.stdout, first.stderr
     assert f"nbplat: unpacked marker-7 into {home}\n" == first.stderr
     assert (f"{home} 7.7.7\n", "") == (second.stdout, second.stderr)
-    assert str(home) == (home / "relocated").read_text()
+    assert (
+        f"root={home}\n"
+        == subprocess.run([home / "bin/prefixdemo"], capture_output=True, text=True).stdout.split("conf\n")[1]
+    )
+    assert f"hello from {home}\n" == subprocess.run([home / "bin/greet"], capture_output=True, text=True).stdout
     assert [packed_seven.home] == [name for name in node.left() if ".use." not in name]
 
 
@@ -188,7 +188,7 @@ def test_a_damaged_archive_is_refused_and_nothing_is_kept(plain: Node, packed_se
     data[len(data) // 2] ^= 1
     damaged = plain.work / "damaged.tar.gz"
     damaged.write_bytes(data)
-    launcher = plain.put(launcher_text(shipped(packed_seven, damaged.as_uri()), packed_seven.manifest))
+    launcher = plain.put(launcher_text(packed_seven.shipped(damaged.as_uri()), packed_seven.manifest))
 
     done = plain.run(launcher, "-c", _TELL)
 
@@ -217,7 +217,7 @@ def test_an_own_command_fetches(plain: Node, packed_seven: PackedEnvironment) ->
     """--fetch COMMAND is run with the URI and the file to make; what it prints never reaches standard output."""
     folder = packed_seven.pack.archive.parent
     command = f'echo fetching; cp "{folder}/${{NBPLAT_URI##*/}}" "$NBPLAT_FILE"'
-    one = shipped(packed_seven, f"odd://place/{packed_seven.pack.sha256}.tar.gz")
+    one = packed_seven.shipped(f"odd://place/{packed_seven.pack.sha256}.tar.gz")
     launcher = plain.put(launcher_text(one, packed_seven.manifest, NodeCache(fetch=command)))
 
     done = plain.run(launcher, "-c", _TELL)
@@ -233,7 +233,7 @@ def test_an_archive_is_fetched_by_http(
     """http:// is read by curl, or by wget where there is no curl."""
     plain.tools(*(name for name in _TOOLS if name not in ("curl", "wget") or name == client))
     archive = packed_seven.pack.archive
-    one = shipped(packed_seven, f"{serve_folder(archive.parent)}/{archive.name}")
+    one = packed_seven.shipped(f"{serve_folder(archive.parent)}/{archive.name}")
 
     assert "7.7.7" in plain.tell(plain.put(launcher_text(one, packed_seven.manifest)))
 
@@ -251,7 +251,7 @@ def test_what_cannot_be_fetched_is_named_with_the_mend(
     plain: Node, packed_seven: PackedEnvironment, uri: str, status: int, words: str
 ) -> None:
     """A missing file, a dead server or a missing client end with a status of their own and --fetch session."""
-    done = plain.run(plain.put(launcher_text(shipped(packed_seven, uri), packed_seven.manifest)), "-c", _TELL)
+    done = plain.run(plain.put(launcher_text(packed_seven.shipped(uri), packed_seven.manifest)), "-c", _TELL)
 
     assert status == done.returncode, done.stderr
     assert words in done.stderr
@@ -381,10 +381,11 @@ def test_what_somebody_else_put_into_the_cache_is_not_run(plain: Node, packed_se
 
 @pytest.mark.parametrize("format", ["zip", "tar.zst"])
 def test_other_formats_are_unpacked_with_what_the_node_has(
-    plain: Node, packed_seven: PackedEnvironment, tmp_path: Path, format: str
+    plain: Node, packed_seven: PackedEnvironment, format: str
 ) -> None:
     """zip goes by unzip and tar.zst by zstd; without the program the message names it."""
-    one = _as_format(packed_seven, tmp_path, format)
+    made = packed_seven.packed_as(format)
+    one = Shipped(made.archive.as_uri(), made.sha256, made.size, format, name="other")
     launcher = plain.put(launcher_text(one, packed_seven.manifest))
     program = "unzip" if format == "zip" else "zstd"
     (plain.bin / program).rename(plain.bin / "away")
@@ -394,19 +395,6 @@ def test_other_formats_are_unpacked_with_what_the_node_has(
 
     assert (93, True) == (without.returncode, f"no {program}" in without.stderr)
     assert f"{plain.cache / one.sha256[:32]} 7.7.7\n" == plain.tell(launcher)
-
-
-def _as_format(environment: PackedEnvironment, folder: Path, format: str) -> Shipped:
-    """The same environment, packed again."""
-    archive = folder / f"env.{format}"
-    if format == "zip":
-        shutil.make_archive(str(folder / "env"), "zip", environment.ref.prefix)
-    else:
-        plain = folder / "env.tar"
-        subprocess.run(["tar", "-C", environment.ref.prefix, "-cf", plain, "."], check=True, timeout=60)
-        subprocess.run(["zstd", "-q", "-1", "-o", archive, plain], check=True, timeout=60)
-    sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
-    return Shipped(archive.as_uri(), sha256, archive.stat().st_size, format, name="other")
 
 
 @pytest.mark.parametrize("cache", [NodeCache(folder="relative"), NodeCache(keep_days=-1), NodeCache(keep_bytes=-1)])

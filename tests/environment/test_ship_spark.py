@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from nbplat.environment.launcher import NodeCache, launcher_name, launcher_text
-from nbplat.environment.shipped import Shipped
 from nbplat.environment.targets import Asked, settings_for
 from tests.fixtures.channels import small_channel
 from tests.fixtures.packed import PackedEnvironment, packed_eight, packed_seven
@@ -16,14 +15,9 @@ __all__ = ["packed_eight", "packed_seven", "small_channel", "standalone"]
 pytestmark = CLUSTER_MARKS
 
 
-def shipped(environment: PackedEnvironment) -> Shipped:
-    pack = environment.pack
-    return Shipped(pack.archive.as_uri(), pack.sha256, pack.size, "tar.gz", environment.ref.key, environment.ref.name)
-
-
 def launcher_of(environment: PackedEnvironment, folder: Path, cache: NodeCache) -> str:
     """A launcher's script on this machine."""
-    text = launcher_text(shipped(environment), environment.manifest, cache)
+    text = launcher_text(environment.shipped(), environment.manifest, cache)
     path = folder / launcher_name(text)
     path.write_text(text)
     path.chmod(0o755)
@@ -36,9 +30,9 @@ def test_two_sessions_run_two_environments_at_once(
     """Of two sessions on one standalone cluster one has its archive unpacked by Spark, the other its launcher's."""
     cache = NodeCache(folder=str(tmp_path / "node"))
     script = launcher_of(packed_eight, tmp_path, cache)
-    by_archive = settings_for(Asked(packed_seven.ref, "standalone", archive=shipped(packed_seven)))
+    by_archive = settings_for(Asked(packed_seven.ref, "standalone", archive=packed_seven.shipped()))
     by_launcher = settings_for(
-        Asked(packed_eight.ref, "standalone", archive=shipped(packed_eight), launcher=script, node_cache=cache.folder)
+        Asked(packed_eight.ref, "standalone", archive=packed_eight.shipped(), launcher=script, node_cache=cache.folder)
     )
 
     with standalone.drivers(by_archive, by_launcher) as (seven, eight):
@@ -53,7 +47,7 @@ def test_local_cluster_unpacks_the_archive_for_each_executor(packed_seven: Packe
     """On local-cluster a task runs in its executor's copy of the archive, with the marker that the driver lacks."""
     conf = quiet_conf(spark__master="local-cluster[1,1,512]")
     cluster = SparkCluster(conf, tmp_path, linked_home(tmp_path))
-    settings = settings_for(Asked(packed_seven.ref, "local-cluster", "archive", shipped(packed_seven)))
+    settings = settings_for(Asked(packed_seven.ref, "local-cluster", "archive", packed_seven.shipped()))
 
     with cluster.drivers(settings) as [driver]:
         assert {"7.7.7"} == driver.markers

@@ -8,7 +8,7 @@ import pytest
 
 from nbplat.environment.launcher import NodeCache
 from nbplat.environment.targets import Asked, settings_for
-from tests.environment.test_ship_spark import launcher_of, shipped
+from tests.environment.test_ship_spark import launcher_of
 from tests.fixtures.channels import small_channel
 from tests.fixtures.packed import PackedEnvironment, packed_eight, packed_seven
 from tests.fixtures.standalone import SparkCluster
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.jvm]
 
 def test_client_mode_unpacks_the_archive_on_the_node(yarn: SparkCluster, packed_seven: PackedEnvironment) -> None:
     """In client mode the executors run in the localised archive, the driver in its own Python without the marker."""
-    settings = settings_for(Asked(packed_seven.ref, "yarn-client", archive=shipped(packed_seven)))
+    settings = settings_for(Asked(packed_seven.ref, "yarn-client", archive=packed_seven.shipped()))
 
     with yarn.drivers(settings) as [driver]:
         assert {"7.7.7"} == driver.markers
@@ -33,7 +33,7 @@ def test_cluster_mode_runs_driver_and_executors_in_the_archive(
     yarn: SparkCluster, packed_seven: PackedEnvironment
 ) -> None:
     """In cluster mode the driver, too, runs in the archive: nothing of the submitting host's Python is used."""
-    settings = settings_for(Asked(packed_seven.ref, "yarn-cluster", archive=shipped(packed_seven)))
+    settings = settings_for(Asked(packed_seven.ref, "yarn-cluster", archive=packed_seven.shipped()))
 
     told = yarn.submitted_away(settings)
 
@@ -50,7 +50,7 @@ def test_the_launcher_serves_both_modes(yarn: SparkCluster, packed_eight: Packed
 
     def settings(target: str):
         return settings_for(
-            Asked(packed_eight.ref, target, "launcher", shipped(packed_eight), script, node_cache=cache.folder)
+            Asked(packed_eight.ref, target, "launcher", packed_eight.shipped(), script, node_cache=cache.folder)
         )
 
     with yarn.drivers(settings("yarn-client")) as [driver]:

@@ -18,9 +18,8 @@ from nbplat.environment.find import find_environment
 from nbplat.environment.gc import GcRules, Sweeping, plan_gc, sweep
 from nbplat.environment.kernel import write_kernel
 from nbplat.environment.key_lock import hold
-from nbplat.environment.references import PIN
 from nbplat.environment.store import Store
-from nbplat.environment.store_index import Reference, StoreIndex
+from nbplat.environment.store_index import StoreIndex
 from nbplat.environment.usage import listing, usage
 from nbplat.errors import NotFound, RequestError
 from nbplat.testing import FakeClock
@@ -182,21 +181,20 @@ def test_projects_that_are_gone_keep_nothing(kept: Kept) -> None:
     assert ["demo"] == kept.names(plan_gc(kept.store, GcRules(), kept.clock))
 
 
-def test_pins_and_kernels_keep_what_they_need(kept: Kept, tmp_path: Path) -> None:
-    """A pin keeps an environment at any age, a kernel as long as its file is there."""
-    index = StoreIndex(kept.store.index)
-    [demo, other] = (find_environment(kept.store, name) for name in ("demo", "other"))
-    index.refer(Reference(PIN, "the paper", kept.demo, kept.clock.now_ms()))
+def test_runs_and_kernels_keep_what_they_need(kept: Kept, tmp_path: Path) -> None:
+    """A run keeps an environment at any age, a kernel as long as its file is there."""
+    other = find_environment(kept.store, "other")
     _pretend_ipykernel(Path(other.prefix))
     spec = write_kernel(other, kept.store, kept.clock, kernels=tmp_path / "kernels")
     kept.clock.advance(400 * _DAY_S)
     rules = GcRules(older_than_ms=30 * _DAY_S * 1000)
-    assert [] == kept.names(plan_gc(kept.store, rules, kept.clock))
+    needed = {kept.demo: ["spend@3 is under way in it"]}
+    plan = plan_gc(kept.store, rules, kept.clock, lambda: needed)
+    assert [] == kept.names(plan)
+    assert ("spend@3 is under way in it",) in {one.why[:1] for one in plan.kept}
     shutil.rmtree(Path(spec.path).parent)
-    assert ["other"] == kept.names(plan_gc(kept.store, rules, kept.clock))
-    index.release(PIN, "the paper")
+    assert ["other"] == kept.names(plan_gc(kept.store, rules, kept.clock, lambda: needed))
     assert ["demo", "other"] == sorted(kept.names(plan_gc(kept.store, rules, kept.clock)))
-    assert demo.key == kept.demo
 
 
 @pytest.fixture

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from nbplat.adapters.conda.records import package_url
+from nbplat.environment.channel.lacking import why_lacking
 from nbplat.environment.key_lock import hold
 from nbplat.environment.package_files import FILES_LIST, changed_files, list_files, read_list, write_list
 from nbplat.environment.store import Store
+from nbplat.environment.store_faults import fault_in_text
 from nbplat.errors import DataError, NbplatError, RemoteError
 from nbplat.terms import local_path
 
@@ -115,8 +117,8 @@ class CachedPackages:
         local = self.local_file(package)
         if local is not None:
             return local, self._hash_file(package, local)
-        if self._addresses(package)[-1].startswith("file:"):
-            raise _no_longer(package)
+        if (address := self._addresses(package)[-1]).startswith("file:"):
+            raise _not_in_folder(package, local_path(address))
         if self._make_client is None:
             raise _offline(package)
         path = scratch / package["file_name"]
@@ -138,9 +140,7 @@ class CachedPackages:
             sink = _Sink(path, lambda count: self._counted("fetch", count))
             try:
                 asyncio.run(_stream(self._the_client(), url, sink))
-            except OSError:
-                raise
-            except Exception as exc:  # noqa: BLE001 - the library's own classes, by the text they carry
+            except Exception as exc:  # noqa: BLE001 - the library's own classes and bare OSErrors, by their text
                 self._counted("fetch", -sink.count)
                 if sink.refused is not None:
                     raise sink.refused from None
@@ -160,10 +160,10 @@ class CachedPackages:
         folder = made / _stem(package)
         try:
             sha256, _ = extract(archive, folder)
-        except OSError:
-            raise
         except Exception as exc:  # noqa: BLE001 - whatever the library says of bytes that have the right hash
-            raise _cannot_extract(package, exc) from None
+            if isinstance(exc, OSError) and exc.errno:
+                raise
+            raise (fault_in_text(str(exc), self._store.root) or _cannot_extract(package, exc)) from None
         if sha256.hex() != package["sha256"]:
             # The file was hashed a moment ago: somebody put another in its place meanwhile.
             raise _other_bytes(package, sha256.hex(), str(archive))
@@ -277,6 +277,14 @@ def _offline(package: Mapping[str, Any]) -> NbplatError:
         f"and its channel {package['channel']} is not on this machine",
         fix="run it once without --offline, or give a local mirror of the channel (`nbplat env channel make`)",
     )
+
+
+def _not_in_folder(package: Mapping[str, Any], path: Path) -> NbplatError:
+    folder = path.parent.parent
+    found = why_lacking(folder, package["channel"], package["subdir"], package["file_name"])
+    if found is None:  # It came back a moment ago.
+        return _no_longer(package)
+    return RemoteError("env.channel", found[0], fix=found[1], where=str(folder))
 
 
 def _no_longer(package: Mapping[str, Any]) -> NbplatError:

@@ -47,10 +47,10 @@ def unreachable(failed: Mapping[str, Sequence[tuple[str, str]]], platform: str, 
     addresses = [url for tries in failed.values() for url, _ in tries]
     if offline:
         message = f"offline, and nothing is known of the channel {names} for {platform}"
-        fix = "run it once without --offline, or use a channel in a folder (nbplat env channel make)"
+        fix = "run it once without --offline, or use a channel in a folder (nbplat env channel)"
     elif all(url.startswith("file:") for url in addresses):
         message = f"the channel {names} has no repodata for {platform} and noarch"
-        fix = "check the folder, or make and index one: nbplat env channel make"
+        fix = "check the folder, or make and index one: nbplat env channel"
     elif any(re.search(r"\b(401|403)\b", text) for text in said):
         message = f"the channel {names} refused us"
         fix = (

@@ -17,11 +17,28 @@ from nbplat.adapters.conda.records import as_json, from_json
 from nbplat.environment.channels import Login, login_of
 from nbplat.environment.lock_record import CondaPackage
 from nbplat.environment.ports import Channel, Installed, Say
+from nbplat.errors import SetupError
 
-__all__ = ["RattlerConda"]
+__all__ = ["RattlerConda", "check_library"]
 
 _VIRTUAL = "nbplat.adapters.conda.virtual_task:virtual"
 _SOLVE = "nbplat.adapters.conda.solve_task:solve"
+
+
+def check_library() -> str:
+    """py-rattler's version, when it works here: the library is asked in a child process, as always.
+
+    Raises:
+        SetupError: it is not installed or does not answer.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        found = version("py-rattler")
+    except PackageNotFoundError:
+        raise SetupError("env.rattler", "py-rattler is not installed", fix="pip install nbplat again") from None
+    _virtual(())
+    return f"ok, {found}"
 
 
 class RattlerConda:

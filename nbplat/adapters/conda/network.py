@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
+import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +14,10 @@ from nbplat.environment.ports import Channel
 
 __all__ = ["Reached", "client_of", "gateway_of", "reach", "reach_channels"]
 
-_TIMEOUT_S = 60
+# The library counts a whole download, so these only end what would never end; silence is noticed sooner.
+_PACKAGE_S = 3600
+_REPODATA_S = 600
+_SILENCE_S = 20.0
 _RETRIES = 2
 
 
@@ -43,11 +48,11 @@ def reach(channels: Sequence[Channel], cache: str, *, offline: bool) -> dict[str
     }
 
 
-def client_of() -> Any:
+def client_of(*, timeout_s: int = _PACKAGE_S) -> Any:
     """A client with retries, and with the credentials that the child was started with."""
     from rattler import Client
 
-    return Client.default_client(max_retries=_RETRIES, timeout=_TIMEOUT_S)
+    return Client.default_client(max_retries=_RETRIES, timeout=timeout_s)
 
 
 def gateway_of(request: Mapping[str, Any]) -> Any:
@@ -57,7 +62,7 @@ def gateway_of(request: Mapping[str, Any]) -> Any:
     return Gateway(
         cache_dir=request["repodata"],
         default_config=SourceConfig(cache_action="force-cache-only" if request["offline"] else "cache-or-fetch"),
-        client=client_of(),
+        client=client_of(timeout_s=_REPODATA_S),
     )
 
 
@@ -67,7 +72,7 @@ async def reach_channels(request: Mapping[str, Any], gateway: Any, platform: str
     Raises:
         RemoteError: ``env.channel``: one or more answer nowhere; all of them are named.
     """
-    asked = [_first_that_answers(one, gateway, platform) for one in request["channels"]]
+    asked = [_first_that_answers(one, gateway, platform, offline=request["offline"]) for one in request["channels"]]
     answers = await asyncio.gather(*asked)
     failed = {
         one["name"]: found for one, found in zip(request["channels"], answers, strict=True) if isinstance(found, list)
@@ -83,17 +88,50 @@ async def reach_channels(request: Mapping[str, Any], gateway: Any, platform: str
 
 
 async def _first_that_answers(
-    channel: Mapping[str, Any], gateway: Any, platform: str
+    channel: Mapping[str, Any], gateway: Any, platform: str, *, offline: bool
 ) -> tuple[str, frozenset[str]] | list[tuple[str, str]]:
     """Its address and names, or every address with why it failed."""
-    from rattler import Channel as Address
     from rattler.exceptions import GatewayError
 
     failed = []
     for url in (*channel["mirrors"], channel["url"]):
         try:
-            names = await gateway.names([Address(url)], [platform, "noarch"])
-            return url, frozenset(one.normalized for one in names)
-        except GatewayError as exc:
+            return url, await _names(url, gateway, platform, watched=url.startswith("http") and not offline)
+        except (GatewayError, TimeoutError) as exc:
             failed.append((url, str(exc)))
     return failed
+
+
+async def _names(url: str, gateway: Any, platform: str, *, watched: bool) -> frozenset[str]:
+    """Names of a channel's packages; with `watched` a server that says nothing at all is given up soon."""
+    from rattler import Channel as Address
+
+    asked = asyncio.ensure_future(gateway.names([Address(url)], [platform, "noarch"]))
+    # Beside it, not before it: a server that answers costs no waiting.
+    silent = asyncio.ensure_future(asyncio.to_thread(_is_silent, url) if watched else _never())
+    await asyncio.wait({asked, silent}, return_when=asyncio.FIRST_COMPLETED)
+    if not asked.done() and not silent.result():
+        await asyncio.wait({asked})
+    if not asked.done():
+        asked.cancel()
+        raise TimeoutError(f"no answer within {_SILENCE_S:g} s")
+    silent.cancel()
+    return frozenset(one.normalized for one in asked.result())
+
+
+def _is_silent(url: str) -> bool:
+    """True when a server says nothing for a while; whatever it says, a refusal too, is an answer."""
+    try:
+        request = urllib.request.Request(f"{url.rstrip('/')}/noarch/repodata.json", method="HEAD")  # noqa: S310 - http
+        with urllib.request.urlopen(request, timeout=_SILENCE_S):  # noqa: S310 - callers ask for http addresses only
+            return False
+    except TimeoutError:
+        return True
+    except OSError as exc:
+        return isinstance(getattr(exc, "reason", None), TimeoutError)
+    except (ValueError, http.client.HTTPException):
+        return False
+
+
+async def _never() -> bool:
+    return False

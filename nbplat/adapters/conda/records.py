@@ -47,6 +47,7 @@ def from_record(record: Any, channels: Mapping[str, str]) -> dict[str, Any]:
         "depends": list(record.depends),
         "constrains": list(record.constrains),
         "noarch": "python" if noarch.python else "generic" if noarch.generic else "",
+        "site_packages": record.python_site_packages_path or "",
     }
 
 
@@ -70,6 +71,7 @@ def to_record(found: Mapping[str, Any], channels: Mapping[str, str]) -> Any:
         sha256=bytes.fromhex(found["sha256"]) if found["sha256"] else None,
         md5=bytes.fromhex(found["md5"]) if found["md5"] else None,
         size=found["size"] or None,
+        python_site_packages_path=found["site_packages"] or None,
     )
     url = channels.get(found["channel"], found["channel"])
     return RepoDataRecord(

@@ -30,9 +30,17 @@ async def _solve(request: Mapping[str, Any], tell: Tell) -> list[dict[str, Any]]
     for text in request["specs"]:
         _spec(text, {})
     gateway = gateway_of(request)
-    tell("solve", 0, 2, unit="step", what=f"{platform}: repodata of {len(request['channels'])} channels")
+    count = len(request["channels"])
+    tell(
+        "channels",
+        0,
+        count,
+        unit="channels",
+        what=f"{platform}: {', '.join(one['name'] for one in request['channels'])}",
+    )
     reached = await reach_channels(request, gateway, platform)
-    tell("solve", 1, 2, unit="step", what=f"{platform}: {len(request['specs'])} demands")
+    tell("channels", count, count, unit="channels", what=platform)
+    tell("solve", 0, 1, unit="solve", what=f"{platform}: {len(request['specs'])} demands")
     try:
         found = await rattler.solve(
             [rattler.Channel(reached.urls[one["name"]]) for one in request["channels"]],
@@ -48,7 +56,7 @@ async def _solve(request: Mapping[str, Any], tell: Tell) -> list[dict[str, Any]]
         versions = {name: await _versions(name, request, reached, gateway) for name in missed(str(exc), known)}
         raise unsatisfiable(str(exc), request, reached.urls, known, versions) from None
     packages = sorted((from_record(one, reached.urls) for one in found), key=lambda one: str(one["name"]))
-    tell("solve", 2, 2, unit="step", what=f"{platform}: {len(packages)} packages")
+    tell("solve", 1, 1, unit="solve", what=f"{platform}: {len(packages)} packages")
     return packages
 
 

@@ -16,6 +16,7 @@ from nbplat.backfill.body_imports import BodyImports
 from nbplat.environment.check import CheckReport
 from nbplat.environment.check_body import check_body
 from nbplat.environment.check_machine import check_machine
+from nbplat.environment.declared_since import behind_declaration
 from nbplat.environment.sides import Side, side_of_probe
 from nbplat.errors import NbplatError, NotFound, SetupError, from_record
 from nbplat.remote.child import Children, children
@@ -92,7 +93,7 @@ class ChildBodies:
             "environment": built.record() if built is not None else None,
         }
 
-    def check(self, record: dict[str, Any], imports: BodyImports, writer: str) -> list[str]:
+    def check(self, record: dict[str, Any], imports: BodyImports, *, writer: str, project: str) -> list[str]:
         """Probe the interpreter, and the one that the body was written in when it is here.
 
         Raises:
@@ -105,7 +106,9 @@ class ChildBodies:
         body = check_body(side, certain=imports.certain, possible=imports.possible, notebook=notebook)
         report = CheckReport.of(side.who, "the body", [*check_machine(side), *body])
         report.refuse()
-        return [f"{finding.message} ({finding.fix})" for finding in report.warnings]
+        notes = [f"{finding.message} ({finding.fix})" for finding in report.warnings]
+        stale = behind_declaration(built, Path(project)) if built is not None and project else ""
+        return [*([stale] if stale else []), *notes]
 
     def present(self, record: dict[str, Any]) -> None:
         """See the port."""

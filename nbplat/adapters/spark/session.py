@@ -19,7 +19,7 @@ from nbplat.errors import RemoteError, SetupError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["LAUNCH", "PINNED_CATALOG", "SparkSettings", "is_local", "spark_session"]
+__all__ = ["LAUNCH", "LOGGING", "PINNED_CATALOG", "SparkSettings", "is_local", "joined_conf", "spark_session"]
 
 # The heap below which Spark refuses to start, with room to work.
 _HEAP_FLOOR_MB = 640
@@ -68,12 +68,9 @@ class SparkSettings:
         Args:
             conf: See `nbplat.environment.settings.Settings`; the driver stays this process.
         """
-        ours = dict(conf)
-        python = ours.pop("spark.pyspark.python")
+        ours = joined_conf(self.conf, conf)
         ours.pop("spark.pyspark.driver.python", None)
-        for key in _LISTS & ours.keys() & self.conf.keys():
-            ours[key] = f"{self.conf[key]},{ours[key]}"
-        return replace(self, conf={**self.conf, **ours}, python=python)
+        return replace(self, conf=ours, python=ours.pop("spark.pyspark.python"))
 
     def values(self) -> dict[str, str]:
         """Every Spark setting of the session, by name."""
@@ -133,6 +130,12 @@ def _iceberg(jar: Path, scratch: Path) -> dict[str, str]:
     }
 
 
+def joined_conf(conf: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """Settings with more of them, which win; what is sent along is sent with either."""
+    both = _LISTS & more.keys() & conf.keys()
+    return {**conf, **more, **{key: f"{conf[key]},{more[key]}" for key in both}}
+
+
 def is_local(master: str) -> bool:
     """True when the executors run on this machine: ``local`` and ``local-cluster``."""
     return master.startswith("local")
@@ -161,7 +164,7 @@ def spark_session(settings: SparkSettings, *, say: Callable[[str], None]) -> Ite
             fix="stop it (spark.stop()), or let the service run the backfill",
         )
     settings.scratch.mkdir(parents=True, exist_ok=True)
-    (settings.scratch / "log4j2.properties").write_text(_LOGGING)
+    (settings.scratch / "log4j2.properties").write_text(LOGGING)
     values = settings.values()
     say(f"starting Spark on {values['spark.master']}, driver memory {values['spark.driver.memory']}")
     # pyspark's own logger repeats every failed query as JSON on standard error.
@@ -252,7 +255,7 @@ def _first_line(exc: Exception) -> str:
     return said[:400] or type(exc).__name__
 
 
-_LOGGING = """\
+LOGGING = """\
 rootLogger.level = error
 rootLogger.appenderRef.stderr.ref = console
 # A failed task is told by its job's error, once and without Java's frames.

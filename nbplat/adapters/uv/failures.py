@@ -39,7 +39,7 @@ def failure(ended: Ended, *, what: str) -> NbplatError:
         return DataError(
             "env.hash",
             f"{mismatch[1].strip()} is not the file of the lock:\n{_short(said)}",
-            fix="find out who changed it; if the change is meant, lock anew: nbplat env lock --upgrade NAME",
+            fix="find out who changed it; if the change is meant, lock anew: nbplat env lock --upgrade-package NAME",
         )
     if "No space left on device" in said or "(os error 28)" in said or "(os error 122)" in said:
         return SetupError("env.space", f"the disk is full: cannot {what}", fix="free space, then run it again")
@@ -59,7 +59,7 @@ def failure(ended: Ended, *, what: str) -> NbplatError:
             f"a source package does not build; cannot {what}:\n{_short(said)}",
             fix="ask for a version that has wheels, or take it from conda",
         )
-    if re.search(r"[Ff]ailed to fetch|error sending request|[Rr]equest failed|timed out|dns error", said):
+    if re.search(r"(?i)failed to fetch|error sending request|request failed|timed out|dns error", said):
         return RemoteError("env.index", f"the Python index cannot be reached: {_causes(said)}", fix=_INDEX_FIX)
     if is_unsolvable(ended):
         return unsolvable(ended, what=what)

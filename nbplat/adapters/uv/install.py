@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nbplat.adapters.uv.failures import failure
-from nbplat.adapters.uv.run import Ended, run_uv
+from nbplat.adapters.uv.installed import installed_versions, settle_installed
+from nbplat.adapters.uv.run import Ended, find_links, run_uv
 from nbplat.environment.lock_record import PipPackage
 from nbplat.environment.ports import Phase, Say
 from nbplat.errors import DataError, RequestError
@@ -33,10 +34,29 @@ def install(packages: Sequence[PipPackage], python: Path, *, offline: bool, say:
         folder = Path(kept).resolve()
         (folder / "requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
         arguments = [*_INSTALL, "--python", str(python), "--require-hashes", "-r", "requirements.txt"]
-        ended = run_uv(arguments, folder=folder, offline=offline, heard=_listener(len(packages), say))
+        links = {"UV_FIND_LINKS": ",".join(_exact_files(packages, folder / "files"))}
+        heard = _listener(len(packages), say)
+        ended = run_uv(arguments, folder=folder, offline=offline, variables=links, heard=heard)
     if ended.code:
         raise _not_installed(ended, packages)
+    settle_installed([one.name for one in packages], python)
     say(Phase("pip", len(packages), len(packages), "package"))
+
+
+def _exact_files(packages: Sequence[PipPackage], folder: Path) -> list[str]:
+    """Where uv looks for files besides indexes: a folder of the locked ones, and the addresses that were named.
+
+    In a folder uv takes the best file for this machine and only then looks at its hash; from an index, which tells
+    hashes beforehand, it takes the one with the hash of the lock.
+    """
+    folder.mkdir()
+    links = find_links()
+    for link in links:
+        for one in packages:
+            path = Path(link) / one.file
+            if "://" not in link and one.file and path.is_file():
+                (folder / one.file).write_bytes(path.read_bytes())
+    return [str(folder), *(link for link in links if "://" in link)]
 
 
 def install_wheels(wheels: Sequence[Path], python: Path, *, say: Say) -> None:
@@ -54,6 +74,7 @@ def install_wheels(wheels: Sequence[Path], python: Path, *, say: Say) -> None:
         ended = run_uv(arguments, folder=folder, offline=True)
     if ended.code:
         raise failure(ended, what=f"install {', '.join(one.name for one in wheels)}")
+    settle_installed([line.partition("==")[0] for line in lines], python)
     say(Phase("layer", len(wheels), len(wheels), "package"))
 
 
@@ -113,7 +134,7 @@ def _refuse_overwriting(packages: Sequence[PipPackage], python: Path) -> None:
 
     The names at lock time are a guess where conda calls a distribution otherwise; here its own record counts.
     """
-    had = _installed(python)
+    had = installed_versions(python)
     for one in packages:
         version = had.get(one.name)
         if version is not None and version != one.version:
@@ -123,15 +144,6 @@ def _refuse_overwriting(packages: Sequence[PipPackage], python: Path) -> None:
                 "pip would overwrite conda's files",
                 fix=f"ask conda for it: put {one.name}=={one.version} into dependencies, then lock again",
             )
-
-
-def _installed(python: Path) -> dict[str, str]:
-    """Distributions of an environment, normalised name -> version, by its own site-packages."""
-    found = {}
-    for info in python.parent.parent.glob("lib/python3*/site-packages/*.dist-info"):
-        name, _, version = info.name.removesuffix(".dist-info").partition("-")
-        found[re.sub(r"[-_.]+", "-", name).lower()] = version
-    return found
 
 
 def _not_installed(ended: Ended, packages: Sequence[PipPackage]) -> Exception:

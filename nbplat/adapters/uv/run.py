@@ -14,7 +14,7 @@ from pathlib import Path
 from nbplat.environment.redact import Redactor
 from nbplat.errors import SetupError
 
-__all__ = ["Ended", "find_links", "run_uv"]
+__all__ = ["Ended", "check_uv", "find_links", "run_uv"]
 
 # Each of these would silently change what is resolved, or where it is installed.
 _FOREIGN = frozenset(
@@ -104,6 +104,18 @@ def find_links() -> list[str]:
     """Folders and addresses of ``UV_FIND_LINKS``; relative folders start at our working folder, not at uv's."""
     links = [link.strip() for link in os.environ.get("UV_FIND_LINKS", "").split(",")]
     return [link if "://" in link else str(Path(link).expanduser().absolute()) for link in links if link]
+
+
+def check_uv() -> str:
+    """uv's version, when it is here.
+
+    Raises:
+        SetupError: ``env.uv``.
+    """
+    from importlib.metadata import version
+
+    _uv()
+    return f"ok, {version('uv')}"
 
 
 @cache

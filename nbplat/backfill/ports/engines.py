@@ -61,11 +61,12 @@ class PythonBodies(Protocol):
         Raises NotFound for an unknown name, SetupError for a path that leads to none and for a build that is gone.
         """
 
-    def check(self, record: dict[str, Any], imports: BodyImports, writer: str) -> list[str]:
+    def check(self, record: dict[str, Any], imports: BodyImports, *, writer: str, project: str) -> list[str]:
         """Hold the interpreter against what a body imports; returns warnings.
 
         Args:
             writer: Path of the interpreter that the body was written in; it need not be on this machine.
+            project: Folder of the environment's declaration; it need not be either.
 
         Raises SetupError (``env.check``) for what cannot work.
         """

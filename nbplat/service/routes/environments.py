@@ -64,6 +64,11 @@ def router(platform: Platform) -> APIRouter:
         """A built environment: what is in it, its archives, its jobs."""
         return environment_verbs.seen(platform.environments, request)
 
+    @routes.post("/explain")
+    def explain(request: Asked) -> dict[str, Any]:
+        """What an archive holds, by package, and what rules leave out; nothing is made."""
+        return environment_verbs.explain(platform.environments, request)
+
     @routes.post("/conf")
     def conf(request: Asked) -> dict[str, Any]:
         """The exact settings of an environment for a target."""

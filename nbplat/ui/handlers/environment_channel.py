@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nbplat.environment.channel.request import ChannelReport, ChannelRequest
+from nbplat.environment.definition_file import FOLDER
 from nbplat.environment.phases import phase_text
 from nbplat.environment.ports import Phase
 from nbplat.errors import DataError, RequestError
@@ -81,7 +82,7 @@ def verified(place: Place, folder: Path, show: Callable[[Result], None]) -> Resu
         raise DataError(
             "env.channel.unsound",
             f"{count_text(len(found), 'fault')} in the channel:{listed}{more}",
-            fix=f"make it again from what it was made from, or take out what is named: nbplat env channel make {folder} …",
+            fix=f"make it again from what it came from, or --remove what is named: nbplat env channel make {folder}",
             where=str(folder),
         )
     head = f"{folder} is sound: every file is what the index and the packages say, and every package can be installed"
@@ -96,4 +97,8 @@ def _told(show: Callable[[Result], None]) -> Callable[[Phase], None]:
 def _as_declared(report: ChannelReport) -> str:
     """How a declaration in ``envs/`` names it: by its path from there where it lies in the project."""
     folder, project = Path(report.folder).absolute(), Path.cwd()
-    return f"../{folder.relative_to(project).as_posix()}" if folder.is_relative_to(project) else report.url
+    if not folder.is_relative_to(project):
+        return report.url
+    if folder.is_relative_to(project / FOLDER):
+        return f"./{folder.relative_to(project / FOLDER).as_posix()}"
+    return f"../{folder.relative_to(project).as_posix()}"

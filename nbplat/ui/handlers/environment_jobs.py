@@ -62,7 +62,7 @@ def build(call: Call) -> Result:
     options, place = call.options, Place()
     file = getattr(options, "body_file", None)
     found = find_declared(place, options.environment, body=call.body, file=file)
-    asked = {"platform": options.platform or "", "offline": options.offline}
+    asked = {"platform": options.platform or "", "offline": options.offline, "imports": options.imports}
     relock = options.lock or call.body is not None
     return built(place, found, relock=relock, wait=options.wait, show=call.show, **asked)
 
@@ -115,7 +115,8 @@ def packed(
     if not _succeeded(job):
         return under_way_result(name, job)
     copy = _copied(job["result"], Path(to)) if to is not None else None
-    return pack_result(name, job, explain=explain, copy=copy)
+    explained = place.store.ask("explain", {**request, **asked}) if explain else None
+    return pack_result(name, job, explained=explained, copy=copy)
 
 
 def push(call: Call) -> Result:
@@ -179,12 +180,19 @@ def _checked(place: Place, call: Call) -> Result:
         every = [find_declared(place, word, file=file)]
     rows = [(each.definition.name, str(each.lock_path), _checked_one(each)) for each in every]
     stale = [row for row in rows if row[2]]
-    lines = [f"{name} {'out of date' if wrong else 'up to date'} {path}" for name, path, wrong in rows]
+    notes = {each.definition.name: _lacking(each) for each in every}
+    lines = []
+    for name, path, wrong in rows:
+        lines.append(f"{name} {'out of date' if wrong else 'up to date'} {path}")
+        lines += [f"  note: {note}" for note in notes[name]]
     if stale:
         told = [f"{path}: {line}" for _, path, wrong in stale for line in wrong]
         fix = f"nbplat env lock {' '.join(name for name, _, _ in stale[:1])}"
         raise Conflict("env.lock_old", "\n  ".join(["locks are out of date", *told]), fix=fix)
-    return Result("\n".join(lines), data=[{"name": name, "lock": path, "wrong": wrong} for name, path, wrong in rows])
+    return Result(
+        "\n".join(lines),
+        data=[{"name": name, "lock": path, "wrong": wrong, "notes": notes[name]} for name, path, wrong in rows],
+    )
 
 
 def _checked_one(found: Declared) -> list[str]:
@@ -200,6 +208,16 @@ def _checked_one(found: Declared) -> list[str]:
     return [f"{each.text}{f' ({each.place})' if each.place else ''}" for each in check_lock(found.definition, lock)]
 
 
+def _lacking(found: Declared) -> list[str]:
+    """What channel folders of this machine lack of a lock: no fault of the lock, but a build would stop there."""
+    from nbplat.environment.channel.lacking import lacking_of_lock
+    from nbplat.environment.lock_file import read_lock
+
+    if found.lock_path is None or not found.lock_path.is_file():
+        return []
+    return list(lacking_of_lock(read_lock(found.lock_path), found.definition.folder))
+
+
 def _planned(
     place: Place, found: Declared, lock: str | None, *, show: Show, upgrade: bool, upgrade_packages: Any, offline: bool
 ) -> Result:
@@ -208,7 +226,7 @@ def _planned(
     from nbplat.environment.phases import phase_text
 
     environments = place.platform.environments
-    old = environments.old_lock(found.definition, lock)
+    old = environments.versions_to_keep(found.definition, lock)
     made = environments.lock(
         found.definition,
         old=None if upgrade else old,

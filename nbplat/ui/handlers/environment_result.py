@@ -87,8 +87,10 @@ def build_result(definition: Definition, job: dict[str, Any]) -> Result:
     return shown(head, facts, job=job_result(job).job, value=_ref(ref), data=done)
 
 
-def pack_result(name: str, job: dict[str, Any], *, explain: bool, copy: Path | None) -> Result:
-    """The archive, and with `explain` what makes its size."""
+def pack_result(
+    name: str, job: dict[str, Any], *, explained: dict[str, Any] | None = None, copy: Path | None = None
+) -> Result:
+    """The archive, and with `explained` what makes its size."""
     done = job["result"]
     kept = done["layers"] - done["made"]
     head = f"{name} packed {bytes_text(done['size'])} {done['format']} sha256 {done['sha256']}"
@@ -99,17 +101,26 @@ def pack_result(name: str, job: dict[str, Any], *, explain: bool, copy: Path | N
         ("next", f"nbplat env push {name} URI"),
     ]
     found = shown(head, facts, job=job_result(job).job, data=done)
-    if not explain:
+    if explained is None:
         return found
-    header = ["package", "version", "kind", "files", "bytes", "in the archive"]
+    header = ["package", "version", "kind", "files", "size", "in the archive", "left out"]
     rows = [
-        [one["name"], one["version"], one["kind"], one["files"], bytes_text(one["bytes"]), bytes_text(one["packed"])]
-        for one in done["sizes"]
+        [
+            one["name"],
+            one["version"],
+            one["kind"],
+            one["files"],
+            bytes_text(one["bytes"]),
+            None if one["packed_bytes"] is None else bytes_text(one["packed_bytes"]),
+            bytes_text(one["left_out_bytes"]) if one["left_out_bytes"] else None,
+        ]
+        for one in explained["packages"]
     ]
-    lines = done["explained"]
+    lines = explained["lines"]
     text = "\n\n".join([found.text, table_text(header, rows), *(["\n".join(lines)] if lines else [])])
-    page = f"{found.html}{table_html(header, rows, caption='by package')}" + fields_html([("", each) for each in lines])
-    return Result(text, page, job=found.job, value=done, data=done)
+    rest = fields_html([("note", line) for line in lines]) if lines else ""
+    page = f"{found.html}{table_html(header, rows, caption='by package')}{rest}"
+    return Result(text, page, job=found.job, value=done, data={**done, "explained": explained})
 
 
 def push_result(name: str, job: dict[str, Any]) -> Result:

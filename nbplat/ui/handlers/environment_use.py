@@ -96,22 +96,42 @@ def checked(
 def kernel(call: Call) -> Result:
     """Register a Jupyter kernel, or take it out again."""
     options = call.options
-    return registered(Place(), options.environment, shown_as=options.shown, remove=options.remove)
+    return registered(
+        Place(),
+        options.environment,
+        shown_as=options.shown,
+        called=options.kernel,
+        prefix=options.prefix,
+        remove=options.remove,
+    )
 
 
-def registered(place: Place, word: str | None, *, shown_as: str | None = None, remove: bool = False) -> Result:
-    """The kernelspec of an environment on this machine."""
+def registered(
+    place: Place,
+    word: str | None,
+    *,
+    shown_as: str | None = None,
+    called: str | None = None,
+    prefix: str | Path | None = None,
+    remove: bool = False,
+) -> Result:
+    """The kernelspec of an environment on this machine.
+
+    Args:
+        prefix: Installation whose users get it; None: this user.
+    """
     environments = _here(place, "a kernel").platform.environments
+    kernels = None if prefix is None else Path(prefix).expanduser() / "share" / "jupyter" / "kernels"
     name, request = built_word(place, word)
     if remove:
-        gone = environments.remove_kernels(name)
+        gone = environments.remove_kernels(name, kernels=kernels)
         if not gone:
             raise NotFound("env.kernel", f"{name} has no kernel", fix=f"make one: nbplat env kernel {name}")
         return shown(
             f"{name} kernel removed: {', '.join(each.name for each in gone)}", [], data=[each.name for each in gone]
         )
     ref = environments.find(request["environment"], project=request["folder"])
-    spec = environments.kernel(ref, display_name=shown_as or "")
+    spec = environments.kernel(ref, name=called or "", display_name=shown_as or "", kernels=kernels)
     facts: list[tuple[str, Any]] = [
         ("display name", spec.display_name),
         ("file", spec.path),

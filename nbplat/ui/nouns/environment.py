@@ -111,6 +111,14 @@ _LONG = (
         "Install what the lock says into the store; a cell is locked first",
         (
             Option("lock", ("--lock",), "flag", "lock first when the declaration has changed; a cell always does"),
+            Option(
+                "imports",
+                ("--imports",),
+                "flag",
+                "try to import what the declaration names (the default)",
+                default=True,
+                off=("--no-imports",),
+            ),
             PLATFORM,
             OFFLINE,
             WAIT,
@@ -148,7 +156,7 @@ _LONG = (
                 required=True,
                 metavar="NAME",
             ),
-            Option("uri", help="where: s3://bucket/envs, file:///mnt/envs, hdfs://…", required=True, metavar="URI"),
+            Option("uri", help="where: s3://bucket/envs, file:///shared/envs, hdfs://…", required=True, metavar="URI"),
         ),
         example="nbplat env push ranker s3://ml/envs",
     ),
@@ -205,6 +213,14 @@ _USES = (
         "Register a built environment as a Jupyter kernel: cells then run in what the workers run",
         (
             Option("shown", ("--display-name",), help="what JupyterLab shows", metavar="TEXT"),
+            Option("kernel", ("--kernel-name",), help="name of the kernel; left out, nbplat-NAME", metavar="NAME"),
+            Option(
+                "prefix",
+                ("--prefix",),
+                "path",
+                "for everybody who uses this installation (share/jupyter/kernels in it); left out, for you",
+                metavar="FOLDER",
+            ),
             Option("remove", ("--remove",), "flag", "take the kernel out again"),
             JSON,
         ),

@@ -65,7 +65,7 @@ CHANNEL_MAKING = (
     Option(
         "interpreter",
         ("--python",),
-        help="the interpreter that is packaged, and whose installed packages are meant; left out, the one that runs this",
+        help="the interpreter to package, whose installed packages are meant; left out, the one that runs this",
         metavar="PYTHON",
     ),
     Option("no_python", ("--no-python",), "flag", "do not package the interpreter itself"),
@@ -81,7 +81,7 @@ CHANNEL_MAKING = (
         "requirements",
         ("--requirements",),
         "path",
-        "take only what this requirements file names, with all that it needs, from the wheels and the installed packages",
+        "take only what this file names, with all that it needs, from the wheels and what is installed",
         metavar="FILE",
     ),
     Option(
