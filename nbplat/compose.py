@@ -307,7 +307,7 @@ class Platform:
         root = self.config.home / "env"
         rules = read_channel_rules(self.config.env_channels_file)
         return Environments(
-            ledger=self.store,
+            open_ledger=lambda: self.store,
             clock=self.clock,
             store=Store(root),
             channels=rules,

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, settings
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.fixtures.browser import browser, page, served
-from tests.fixtures.channels import big_channel, small_channel
-from tests.fixtures.environments import small_environment
+from tests.fixtures.channels import big_channel, other_channel, small_channel
 from tests.fixtures.drivers import sockets, talk
+from tests.fixtures.environments import small_environment
 from tests.fixtures.postgres import postgres_server, postgres_url
 from tests.fixtures.service import service_config, shared_client, shared_config, toy_client
 from tests.fixtures.spark import spark, swept
@@ -22,6 +22,7 @@ from tests.fixtures.spark import spark, swept
 __all__ = [
     "big_channel",
     "browser",
+    "other_channel",
     "page",
     "postgres_server",
     "postgres_url",

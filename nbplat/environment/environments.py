@@ -46,7 +46,7 @@ class Environments:
     """Declare, lock, build, pack, ship and check; each verb is told by the module that does it.
 
     Attributes:
-        ledger: Runs and jobs.
+        open_ledger: Gives runs and jobs; asked only by what needs them.
         store: What is built; its folder is made when something is.
         channels: What this machine knows of channels.
         tools: Compressor of an archive's format and level, and who compiles modules.
@@ -54,7 +54,7 @@ class Environments:
         checker: Holds environments against what they are declared for, and against other things.
     """
 
-    ledger: JobStore
+    open_ledger: Callable[[], JobStore]
     clock: Clock
     store: Store
     channels: ChannelRules
@@ -64,6 +64,11 @@ class Environments:
     tools: Callable[[str, int], PackTools]
     checker: Callable[[], Checker]
     needed: Callable[[], Mapping[str, Sequence[str]]] = dict
+
+    @property
+    def ledger(self) -> JobStore:
+        """Runs and jobs."""
+        return self.open_ledger()
 
     # -- declarations ------------------------------------------------------------------------------
 

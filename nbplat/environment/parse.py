@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nbplat.declared.python_tree import node_of
 from nbplat.declared.yaml_tree import yaml_node
 from nbplat.environment.definition import Definition
 from nbplat.environment.read import NOUN, check_name, read_definition
@@ -35,4 +34,6 @@ def parse_definition(text: str, *, name: str | None = None, folder: Path | str =
 
 def from_keys(keys: Mapping[str, Any], *, name: str | None = None, folder: Path | str = "") -> Definition:
     """Make the definition that YAML with the same keys makes; `where` of a fault has the path of the key."""
+    from nbplat.declared.python_tree import node_of
+
     return read_definition(node_of(keys, "", noun=NOUN), name, str(folder))

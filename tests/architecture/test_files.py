@@ -69,6 +69,7 @@ def test_make_help_lists_every_command(root):
         "help",
         "setup",
         "demo",
+        "envs",
         "test",
         "test-fast",
         "chaos",

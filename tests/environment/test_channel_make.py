@@ -145,8 +145,8 @@ def test_packages_are_taken_out_on_request(tmp_path: Path) -> None:
     assert 1 == len(done.removed)
     assert ["other 1.0", "toy 2.0"] == [one.text for one in done.packages]
     assert {"other", "toy"} == set(records(folder))
-    with pytest.raises(NotFound, match="no package toi") as caught:
-        make(folder, remove=("toi",))
+    with pytest.raises(NotFound, match="no package toyy") as caught:
+        make(folder, remove=("toyy",))
     assert "did you mean toy?" in caught.value.fix
     with pytest.raises(NotFound) as caught:
         make(folder, remove=("toy=1.0",))

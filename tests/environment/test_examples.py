@@ -19,6 +19,7 @@ from nbplat.environment.lock_check import check_lock
 from nbplat.environment.lock_file import read_lock
 from nbplat.environment.ports import Phase
 from nbplat.errors import NbplatError
+from nbplat.ui.cli import main
 from tests.environment.test_channel_small import run
 
 ENVS = Path(__file__).parents[2] / "envs"
@@ -111,3 +112,18 @@ def test_another_build_of_python_is_named(platform: Platform, tmp_path: Path) ->
         platform.environments.build(lock, folder=str(envs), say=_quiet)
     assert "env.channel" == caught.value.code
     assert [] == list((tmp_path / "home").glob("env/envs/*"))
+
+
+def test_check_notes_what_the_channel_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`nbplat env lock --check` passes without the channel, since the lock fits its declaration, and says so."""
+    (tmp_path / "envs").mkdir()
+    for suffix in ("yml", "lock"):
+        shutil.copy(ENVS / f"features.{suffix}", tmp_path / "envs")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NBPLAT_HOME", str(tmp_path / "home"))
+    assert 0 == main(["env", "lock", "--check"])
+    assert ["features up to date envs/features.lock", "  note: there is no channel at ./channel yet"] == (
+        capsys.readouterr().out.splitlines()
+    )

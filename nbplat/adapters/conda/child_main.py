@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -35,20 +36,19 @@ def main(folder: Path) -> int:
     os.dup2(2, 1)
     # Ctrl-C in a terminal reaches the whole group; the parent decides what becomes of us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
     redact = Redactor.of_this_process()
     try:
         request = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
         module, _, function = request["task"].partition(":")
         answer = {"result": getattr(importlib.import_module(module), function)(request, _teller(outward))}
     except NbplatError as exc:
-        answer = {"error": exc.record()}
+        answer = {"error": _redacted(exc, redact)}
     except BaseException as exc:  # noqa: BLE001 - Rust panics are no Exception, and each is an answer
         sys.stderr.write(redact(traceback.format_exc()))
-        answer = {"error": _bug(exc).record()}
-    text = redact(json.dumps(answer))
+        answer = {"error": _redacted(_bug(exc), redact)}
     half = folder / f"{RESULT}.half"
-    half.write_text(text, encoding="utf-8")
+    half.write_text(json.dumps(answer), encoding="utf-8")
     half.replace(folder / RESULT)
     sys.stderr.flush()
     outward.flush()
@@ -71,10 +71,17 @@ def _teller(outward: Any) -> Tell:
     return tell
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(folder: Path) -> None:
     while os.read(0, 1 << 10):
         pass
+    # The parent would have done it, and credentials may lie there.
+    shutil.rmtree(folder, ignore_errors=True)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _redacted(exc: NbplatError, redact: Redactor) -> dict[str, Any]:
+    # Results hold no text of the library's, and a password may well be a package's name.
+    return {key: redact(value) if isinstance(value, str) else value for key, value in exc.record().items()}
 
 
 def _bug(exc: BaseException) -> InternalError:

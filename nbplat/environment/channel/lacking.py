@@ -1,4 +1,4 @@
-"""What a channel folder on this machine lacks of a lock, and why: it was made from another interpreter, or not at all."""
+"""What a channel folder of this machine lacks of a lock, and why: another interpreter made it, or nobody did."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def why_lacking(folder: Path, channel: str, subdir: str, file_name: str) -> tupl
     if others:
         there = ", ".join(one.removeprefix(f"{version}-") for one in others)
         return (
-            f"the channel {channel} has {version} in another build than the lock: {there}, not {build}. Builds are named "
-            "by their content: this one was made from another interpreter, or from another build of a wheel",
+            f"the channel {channel} has {version} in another build than the lock: {there}, not {build}. Builds are "
+            "named by their content: this one was made from another interpreter, or from another build of a wheel",
             "lock again with `nbplat env lock`: the versions stay and the builds become those of this channel",
         )
     return (

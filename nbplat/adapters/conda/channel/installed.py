@@ -55,7 +55,8 @@ def read_installed(info: Path, interpreter: Interpreter) -> Distribution:
     if tags:
         fits(f"{name} {version}, as installed,", tags, interpreter)
     files = [_file(info, row, name) for row in rows if not _compiled(row[0])]
-    pure = wheel.get("Root-Is-Purelib", "true").lower() == "true" and all(tag.endswith("-none-any") for tag in tags)
+    compiled = any(one.path.endswith(".so") or ".so." in one.path for one in files)
+    pure = not compiled and all(tag.endswith("-none-any") for tag in tags)
     return Distribution(
         name=conda_name(name),
         version=version,
