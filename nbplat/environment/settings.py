@@ -121,7 +121,7 @@ def _python(settings: Settings) -> str:
 
 
 def _submit(settings: Settings) -> str:
-    before = [f"env -u {name}" for name in settings.unset] if settings.unset else []
+    before = [" ".join(["env", *(f"-u {name}" for name in settings.unset)])] if settings.unset else []
     before += [f"{name}={shlex.quote(value)}" for name, value in settings.env.items()]
     conf = [f"--conf {shlex.quote(f'{key}={value}')}" for key, value in settings.conf.items()]
     return " \\\n  ".join([" ".join([*before, "spark-submit"]), *conf, "JOB.py"]) + "\n"

@@ -28,6 +28,7 @@ def conf(call: Call) -> Result:
         way=options.way,
         form=options.form,
         node_cache=options.node_cache,
+        fetch=options.fetch,
     )
 
 
@@ -40,12 +41,14 @@ def configured(
     way: str | None = None,
     form: str | None = None,
     node_cache: str | None = None,
+    fetch: str | None = None,
 ) -> Result:
     """The settings as text to paste; the value is the record `Settings`."""
     from nbplat.environment.settings import Settings, settings_text
 
     _, request = built_word(place, word)
-    asked = {"target": target, "uri": located(at) if at else "", "way": way or "", "node_cache": node_cache or ""}
+    asked = {"target": target, "uri": located(at) if at else "", "way": way or ""}
+    asked |= {"node_cache": node_cache or "", "fetch": fetch or ""}
     found = place.store.ask("conf", {**request, **asked})
     settings = Settings(
         **{
