@@ -51,6 +51,7 @@ _THOROUGH = {
     "test_catalog_gone",
     "test_channel_big",
     "test_check_bodies",
+    "test_check_training",
     "test_child",
     "test_corrections",
     "test_definition_round_trip",
