@@ -15,11 +15,12 @@ from nbplat.environment.launcher import SESSION, NodeCache, launcher_name, launc
 from nbplat.environment.locations import depot_uri, is_shared_path, join, parcel_of
 from nbplat.environment.ports import Depot
 from nbplat.environment.settings import Settings
-from nbplat.environment.ship import manifest_at, shipped_at
+from nbplat.environment.ship import find_archive, manifest_at, shipped_at
 from nbplat.environment.shipped import Shipped
 from nbplat.environment.store import Store
 from nbplat.environment.store_faults import store_faults
-from nbplat.environment.targets import Asked, settings_for, target_named, way_of
+from nbplat.environment.targets import Asked, settings_for, target_named, unpacks, way_of
+from nbplat.errors import NotFound
 from nbplat.terms import EnvironmentRef
 
 __all__ = ["conf", "zipped_launcher"]
@@ -46,7 +47,8 @@ def conf(
 
     Args:
         way: As `Asked.way`.
-        at: URI of the archive; empty takes the newest one in the store, which sessions then bring along.
+        at: URI of the archive, or of the place that the environment was pushed to; empty takes the newest archive in
+            the store, which sessions then bring along.
         cache: What a launcher does on the nodes.
 
     Raises:
@@ -55,8 +57,8 @@ def conf(
     """
     name = target_named(target)
     cache = cache or NodeCache()
-    archive = shipped_at(at, depot) if at else _packed_here(ref, store)
-    asked = Asked(ref, name, way, archive, node_cache=cache.folder)
+    archive = shipped_at(_archive_at(at, ref, name, depot), depot) if at else _packed_here(ref, store)
+    asked = Asked(ref, name, way, archive, node_cache=cache.folder, named=bool(at))
     if archive is None or way_of(asked) != "launcher":
         return settings_for(asked)
     if not at and not cache.fetch and name not in _HERE:
@@ -64,6 +66,22 @@ def conf(
     text = launcher_text(archive, _manifest(archive, depot), cache)
     launcher = _launcher(name, text, archive, store, depot, pushed=bool(at))
     return settings_for(replace(asked, launcher=launcher, fetch_by_session=cache.fetch == SESSION))
+
+
+def _archive_at(at: str, ref: EnvironmentRef, target: str, depot: Depot) -> str:
+    """URI of the archive that is meant; of several at a place one that the target unpacks by itself."""
+    place = depot_uri(at)
+    if parcel_of(place) is not None:
+        return place
+    found = find_archive(place, ref.key, depot)
+    if not found:
+        raise NotFound(
+            "env.shipped",
+            f"no archive of {ref.name} ({ref.key[:12]}) is found there",
+            fix=f"push it: nbplat env push {ref.name} {at}, or give the URI of its archive",
+            where=at,
+        )
+    return min(found, key=lambda uri: (not unpacks(target, parcel_of(uri).format), uri))  # type: ignore[union-attr]
 
 
 def _launcher(target: str, text: str, archive: Shipped, store: Store, depot: Depot, *, pushed: bool) -> str:

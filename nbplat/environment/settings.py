@@ -33,7 +33,7 @@ class Settings:
         body: JSON body of a Livy session; empty for others.
         kernel: A ``kernel.json``; empty for others.
         notes: What a person has to know, one sentence each.
-        tested: False where this is held against Spark's own code only, and never ran on such a cluster.
+        tested: False where no test of nbplat runs such a target.
     """
 
     target: str
@@ -121,7 +121,7 @@ def _python(settings: Settings) -> str:
 
 
 def _submit(settings: Settings) -> str:
-    before = [f"env -u {name}" for name in settings.unset] if settings.unset else []
+    before = [" ".join(["env", *(f"-u {name}" for name in settings.unset)])] if settings.unset else []
     before += [f"{name}={shlex.quote(value)}" for name, value in settings.env.items()]
     conf = [f"--conf {shlex.quote(f'{key}={value}')}" for key, value in settings.conf.items()]
     return " \\\n  ".join([" ".join([*before, "spark-submit"]), *conf, "JOB.py"]) + "\n"

@@ -12,7 +12,7 @@ from nbplat.environment.shipped import Shipped
 from nbplat.errors import RequestError, did_you_mean
 from nbplat.terms import EnvironmentRef
 
-__all__ = ["ALIAS", "TARGETS", "Asked", "settings_for", "target_named", "way_of"]
+__all__ = ["ALIAS", "TARGETS", "Asked", "settings_for", "target_named", "unpacks", "way_of"]
 
 # What archives are unpacked as, in the working folder of an executor.
 ALIAS = "environment"
@@ -32,6 +32,7 @@ class Asked:
         launcher: Path or URI of the launcher's script; empty: there is none.
         fetch_by_session: The launcher's archive is sent with each session, and not fetched by the node.
         node_cache: Folder that the launcher unpacks in.
+        named: The caller said where the archive lies: workers are to get that, though a prefix is here.
     """
 
     environment: EnvironmentRef
@@ -41,6 +42,7 @@ class Asked:
     launcher: str = ""
     fetch_by_session: bool = False
     node_cache: str = ""
+    named: bool = False
 
 
 _Builder = Callable[[Asked, str], Settings]
@@ -84,14 +86,15 @@ def way_of(asked: Asked) -> str:
         )
     if asked.way:
         return asked.way
-    if "launcher" in ways and (asked.node_cache or (_format(asked) and not _unpacks(name, _format(asked)))):
+    here = ways[0] == "prefix" and (bool(asked.environment.prefix) or len(ways) == 1)
+    if here and not asked.named and not asked.node_cache:
+        return "prefix"
+    if "launcher" in ways and (asked.node_cache or (_format(asked) and not unpacks(name, _format(asked)))):
         return "launcher"
-    if ways[0] == "prefix" and not asked.environment.prefix and len(ways) > 1:
-        return ways[1]
-    return ways[0]
+    return next((one for one in ways if one != "prefix"), "prefix")
 
 
-def _unpacks(target: str, format: str) -> bool:
+def unpacks(target: str, format: str) -> bool:
     """Whether the engine unpacks the archive by itself, links and all."""
     return format == "zip" if target == "ray" else format in _NATIVE
 
@@ -188,7 +191,7 @@ def _livy(asked: Asked, way: str) -> Settings:
         conf = {"spark.pyspark.python": python, "spark.pyspark.driver.python": python}
         body: dict[str, Any] = {"kind": "pyspark", "conf": conf}
         note = f"The gateway's host and every node must have {asked.environment.prefix}."
-        return Settings("livy", way, body=body, notes=(note,))
+        return Settings("livy", way, body=body, notes=(note,), tested=False)
     python, conf = _sent(asked, way, "archives", "files")
     lists: dict[str, Any] = {name: conf.pop(name).split(",") for name in ("archives", "files") if name in conf}
     conf |= {
@@ -197,7 +200,7 @@ def _livy(asked: Asked, way: str) -> Settings:
         "spark.yarn.appMasterEnv.PYSPARK_PYTHON": python,
     }
     note = "For a gateway that runs its drivers on the cluster (deploy mode cluster), as Livy does on YARN."
-    return Settings("livy", way, body={"kind": "pyspark", **lists, "conf": conf}, notes=(note,))
+    return Settings("livy", way, body={"kind": "pyspark", **lists, "conf": conf}, notes=(note,), tested=False)
 
 
 def _ray(asked: Asked, way: str) -> Settings:

@@ -132,16 +132,20 @@ def build(environments: Environments, asked: Asked) -> dict[str, Any]:
 
 def pack(environments: Environments, asked: Asked) -> dict[str, Any]:
     """Queue the making of an archive."""
+    environments.check_options(asked.options or {})
     return _of_built(environments, asked, EnvironmentStep.PACK, ("options",))
 
 
 def push(environments: Environments, asked: Asked) -> dict[str, Any]:
     """Queue the shipping of an archive; it is made first where it is not there."""
+    environments.check_options(asked.options or {})
+    environments.check_place(asked.uri)
     return _of_built(environments, asked, EnvironmentStep.PUSH, ("options", "uri"))
 
 
 def pull(environments: Environments, asked: Asked) -> dict[str, Any]:
     """Queue the fetching of an archive."""
+    environments.check_archive(asked.uri)
     return _queued(environments, asked.called or "pulled", EnvironmentStep.PULL, asked, ("uri", "called"))
 
 

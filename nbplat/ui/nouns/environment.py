@@ -50,7 +50,7 @@ _FOR = Option(
         "kernel",
     ),
 )
-_AT = Option("at", ("--at",), help="where it was pushed: the URI that push printed", metavar="URI")
+_AT = Option("at", ("--at",), help="where it was pushed: the place, or the archive's URI", metavar="URI")
 
 _EDITS = (
     Verb(
@@ -184,11 +184,18 @@ _USES = (
                 choices=("python", "submit", "properties", "json"),
             ),
             Option("node_cache", ("--node-cache",), help="folder that the launcher unpacks in", metavar="FOLDER"),
+            Option(
+                "fetch",
+                ("--fetch",),
+                help="how nodes get the archive: session (it comes along), or a command that copies $NBPLAT_URI to "
+                "$NBPLAT_FILE; left out, by what the URI says",
+                metavar="COMMAND",
+            ),
             OUT,
             JSON,
         ),
         (BUILT,),
-        example="nbplat env conf ranker --for standalone --at s3://ml/envs/3f6c….tar.gz",
+        example="nbplat env conf ranker --for standalone --at s3://ml/envs",
     ),
     Verb(
         "check",
