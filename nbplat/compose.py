@@ -24,6 +24,8 @@ from nbplat.terms import EnvironmentRef, Files, content_hash, file_location
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
+    from nbplat.adapters.interpreter.bodies import ChildBodies
+    from nbplat.adapters.interpreter.models import ModelPlace
     from nbplat.backfill.expire_run import Expirer
     from nbplat.backfill.frames import Frames
     from nbplat.backfill.run import Backfills
@@ -161,7 +163,6 @@ class Platform:
         from nbplat.adapters.iceberg.audit_log import IcebergAuditLog
         from nbplat.adapters.iceberg.publisher import IcebergPublisher
         from nbplat.adapters.iceberg.tables import IcebergTables
-        from nbplat.adapters.interpreter.bodies import ChildBodies
         from nbplat.adapters.local.farm import LocalFarm, local_slots
         from nbplat.adapters.parquet.splicer import ParquetSplicer
         from nbplat.adapters.parquet.staged import StagedParquet
@@ -176,7 +177,7 @@ class Platform:
             engine=self.engines.local,
             runners={"local": Pieces(LocalFarm(local_slots(cores, self.config.memory_bytes)))},
             engines=self.engines,
-            bodies=ChildBodies(self.config.home / "remote", self.config.python_seconds, self._built_environment),
+            bodies=self._bodies,
             writer=StagedParquet(self.files, self._staged_root),
             splicer=ParquetSplicer(self.files),
             publisher=IcebergPublisher(self.catalog),
@@ -369,6 +370,16 @@ class Platform:
         from nbplat.sequence_columns import KeptSequences
 
         return KeptSequences(self.sequences, self.config.home / "frames")
+
+    @property
+    def _bodies(self) -> ChildBodies:
+        from nbplat.adapters.interpreter.bodies import ChildBodies
+
+        return ChildBodies(self.config.home / "remote", self.config.python_seconds, self._built_environment)
+
+    def model_place(self, env: str, source: str, project: str = "") -> ModelPlace:
+        """Where a cell's model can learn; see `nbplat.adapters.interpreter.bodies.ChildBodies.model`."""
+        return self._bodies.model(env, source, project)
 
     def model_kit(self, model: Any = None) -> ModelKit:
         """scikit-learn's default model, or a user's own object, with the measures."""

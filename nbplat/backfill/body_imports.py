@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from nbplat.backfill.python_body import FEATURE, Module, PythonBody
 
-__all__ = ["BodyImports", "imports_of"]
+__all__ = ["BodyImports", "imports_in", "imports_of"]
 
 _BRANCHES = (ast.If, ast.Try, ast.TryStar, ast.For, ast.While, ast.Match, ast.ExceptHandler)
 _ENDS = (ast.Return, ast.Raise)
@@ -44,6 +44,17 @@ def imports_of(body: PythonBody) -> BodyImports:
         possible |= {name for name, _ in _of_module(module)}
     shipped = {name for module in body.modules for name in _names(module)} | {"__future__"}
     return BodyImports(frozenset(certain - shipped), frozenset(possible - certain - shipped))
+
+
+def imports_in(text: str) -> BodyImports:
+    """Read the imports of a cell that runs from its top to its end.
+
+    Raises:
+        SyntaxError: it is no Python.
+    """
+    found = list(_of_statements(ast.parse(text).body, always=True))
+    certain = frozenset(name for name, always in found if always) - {"__future__"}
+    return BodyImports(certain, frozenset(name for name, _ in found) - certain - {"__future__"})
 
 
 def _of_statements(statements: Iterable[ast.stmt], *, always: bool) -> Iterator[tuple[str, bool]]:

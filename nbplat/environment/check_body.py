@@ -20,6 +20,7 @@ def check_body(
     certain: Collection[str] = (),
     possible: Collection[str] = (),
     notebook: Side | None = None,
+    what: str = "the body",
 ) -> list[Finding]:
     """Hold an interpreter against a body.
 
@@ -27,8 +28,9 @@ def check_body(
         certain: Modules that the body imports whenever it runs; `side` was asked for them.
         possible: Modules that it imports under a condition.
         notebook: The interpreter that it was written in, asked for the same modules.
+        what: The body, in words.
     """
-    return [*_floors(side), *_imports(side, certain, possible, notebook)]
+    return [*_floors(side), *_imports(side, certain, possible, notebook, what)]
 
 
 def check_driver(side: Side) -> list[Finding]:
@@ -43,7 +45,7 @@ def _floors(side: Side) -> Iterator[Finding]:
             yield Finding(
                 "floor",
                 ERROR,
-                f"{side.who} has no {name}, with which bodies are handed their rows",
+                f"{side.who} has no {name}, with which rows are handed over",
                 ((side.who, "none"),),
                 change(side, name),
                 name,
@@ -63,7 +65,7 @@ def _python(side: Side) -> Iterator[Finding]:
 
 
 def _imports(
-    side: Side, certain: Collection[str], possible: Collection[str], notebook: Side | None
+    side: Side, certain: Collection[str], possible: Collection[str], notebook: Side | None, what: str
 ) -> Iterator[Finding]:
     known = notebook.imports if notebook is not None else {}
     writer = notebook.who if notebook is not None else ""
@@ -78,7 +80,7 @@ def _imports(
             yield Finding(
                 "import",
                 ERROR if module in certain else WARNING,
-                f"the body imports {module}, which {side.who} has not",
+                f"{what} imports {module}, which {side.who} has not",
                 ((side.who, "none"), *seen),
                 change(side, f"python>={_THIS}") if newer else mend,
                 name,
@@ -87,7 +89,7 @@ def _imports(
             yield Finding(
                 "package",
                 WARNING,
-                f"the body imports {module}: {here.version} in {side.who}, {there.version} in {writer}",
+                f"{what} imports {module}: {here.version} in {side.who}, {there.version} in {writer}",
                 ((side.who, here.version), *seen),
                 change(side, f"{here.distribution}=={there.version}"),
                 here.distribution,

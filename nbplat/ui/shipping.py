@@ -24,7 +24,7 @@ from nbplat.errors import NbplatError, NotFound, RequestError, did_you_mean
 if TYPE_CHECKING:
     from nbplat.ui.desk import Desk
 
-__all__ = ["feature_source", "frames_kept", "python_source", "read_params"]
+__all__ = ["environment_named", "feature_source", "frames_kept", "python_source", "read_params"]
 
 # How IPython and ipykernel name the cells that they compile.
 _CELL = re.compile(r"ipython-input|ipykernel_\d+")
@@ -70,7 +70,7 @@ def python_source(
         "read": list(read),
         "group_by": list(group_by),
         "interpreter": sys.executable or "",
-        **_env(env),
+        **environment_named(env),
     }
 
 
@@ -240,7 +240,7 @@ def _zipped(folder: Path) -> bytes:
     return out.getvalue()
 
 
-def _env(env: str | None) -> dict[str, str]:
+def environment_named(env: str | None) -> dict[str, str]:
     """What an environment is called where it was built, and the folder of its declaration when it is here."""
     from nbplat.environment.definition_file import SUFFIXES, find_file, read_file
 

@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from nbplat.adapters.interpreter.models import ModelPlace
 from nbplat.adapters.interpreter.probe import probe_interpreter
-from nbplat.backfill.body_imports import BodyImports
+from nbplat.backfill.body_imports import BodyImports, imports_in
 from nbplat.environment.check import CheckReport
 from nbplat.environment.check_body import check_body
 from nbplat.environment.check_machine import check_machine
@@ -93,7 +94,9 @@ class ChildBodies:
             "environment": built.record() if built is not None else None,
         }
 
-    def check(self, record: dict[str, Any], imports: BodyImports, *, writer: str, project: str) -> list[str]:
+    def check(
+        self, record: dict[str, Any], imports: BodyImports, *, writer: str, project: str, what: str = "body"
+    ) -> list[str]:
         """Probe the interpreter, and the one that the body was written in when it is here.
 
         Raises:
@@ -103,12 +106,29 @@ class ChildBodies:
         built = EnvironmentRef(**record["environment"]) if record["environment"] else None
         side = _side(record["interpreter"], wanted, built)
         notebook = _notebook(writer, record["interpreter"], wanted)
-        body = check_body(side, certain=imports.certain, possible=imports.possible, notebook=notebook)
-        report = CheckReport.of(side.who, "the body", [*check_machine(side), *body])
+        body = check_body(
+            side, certain=imports.certain, possible=imports.possible, notebook=notebook, what=f"the {what}"
+        )
+        report = CheckReport.of(side.who, f"the {what}", [*check_machine(side), *body])
         report.refuse()
         notes = [f"{finding.message} ({finding.fix})" for finding in report.warnings]
         stale = behind_declaration(built, Path(project)) if built is not None and project else ""
         return [*([stale] if stale else []), *notes]
+
+    def model(self, env: str, source: str, project: str) -> ModelPlace:
+        """Where the model of a cell can learn, found and checked; nothing is started.
+
+        Args:
+            env, project: As `resolve`, or a path.
+            source: Text that binds ``model``; empty takes scikit-learn's default one.
+
+        Raises:
+            NotFound, SetupError: as `settings` and `check`.
+        """
+        record = self.settings(env, "", self.resolve(env, project))
+        imports = imports_in(source) if source.strip() else BodyImports(frozenset({"sklearn"}), frozenset())
+        notes = self.check(record, imports, writer=sys.executable, project=project, what="cell")
+        return ModelPlace(record, source, tuple(notes))
 
     def present(self, record: dict[str, Any]) -> None:
         """See the port."""
