@@ -7,7 +7,6 @@ import re
 import tempfile
 import tomllib
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from nbplat.environment.ports import LocalDistribution, Pip, Say
 from nbplat.environment.source_hash import source_hash
 from nbplat.errors import RequestError, did_you_mean
 
-__all__ = ["read_local_packages", "refresh_layers"]
+__all__ = ["read_local_packages"]
 
 
 def read_local_packages(
@@ -36,20 +35,14 @@ def read_local_packages(
         path = Path(definition.folder, one.path).expanduser()
         layer_hash = source_hash(path)
         said = _read(path, one, pip, offline=offline, say=say)
-        found.append((said, LocalLayer(said.name, said.version, one.path, layer_hash, one.extras)))
+        requires = (*([f"python{said.python}"] if said.python else []), *said.requires)
+        found.append((said, LocalLayer(said.name, said.version, one.path, layer_hash, one.extras, requires)))
     names = [said.name for said, _ in found]
     for name in names:
         if names.count(name) > 1:
             paths = " and ".join(layer.path for said, layer in found if said.name == name)
             raise RequestError("env.local", f"{paths} are both called {name}", fix="keep one of them", where=paths)
     return tuple(said for said, _ in found), tuple(sorted((layer for _, layer in found), key=lambda one: one.name))
-
-
-def refresh_layers(layers: Sequence[LocalLayer], folder: str | Path) -> tuple[LocalLayer, ...]:
-    """The layers with the hashes of their sources as they are now."""
-    from dataclasses import replace
-
-    return tuple(replace(one, source_hash=source_hash(Path(folder, one.path).expanduser())) for one in layers)
 
 
 def _read(path: Path, local: LocalPackage, pip: Pip, *, offline: bool, say: Say) -> LocalDistribution:

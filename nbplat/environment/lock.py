@@ -7,15 +7,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from nbplat.environment.channel.lacking import is_made_anew
 from nbplat.environment.definition import Definition
 from nbplat.environment.distributions import distributions_of
-from nbplat.environment.local_package import read_local_packages, refresh_layers
+from nbplat.environment.local_package import read_local_packages
 from nbplat.environment.lock_record import CondaPackage, LocalLayer, Lock, PipPackage, PlatformLock
 from nbplat.environment.ports import Channel, Conda, LocalDistribution, Phase, Pip, Say
 from nbplat.environment.virtual import USUAL, needed, needed_by_wheels, offered, this_platform
 from nbplat.errors import DataError, RequestError, did_you_mean
 
-__all__ = ["Solvers", "fresh_layers", "is_solved", "make_lock", "wanted_platforms"]
+__all__ = ["Solvers", "is_solved", "make_lock", "wanted_platforms"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ def make_lock(
 
     Args:
         old: Its older lock. What still fits stays; when it was solved from the same declaration nothing is solved at
-            all, and only the sources of local packages are looked at. None takes the newest of everything.
+            all, and only the sources of local packages are looked at (unless a channel folder was made anew and lacks
+            a package of it). None takes the newest of everything.
         upgrade: Names of packages that are taken anew all the same, with what they need.
         offline: Use nothing but what lies here.
 
@@ -57,11 +59,12 @@ def make_lock(
     """
     if upgrade and old is not None:
         _known(upgrade, old)
-    if old is not None and not upgrade and is_solved(definition, old):
-        fresh = fresh_layers(definition, old)
-        if fresh == old:
-            return old
     said, layers = read_local_packages(definition, solvers.pip, offline=offline, say=say)
+    same = old is not None and not upgrade and is_solved(definition, old) and not is_made_anew(old, definition.folder)
+    if old is not None and same and all(_requires(layers) == _requires(one.local) for one in old.platforms.values()):
+        # Only sources can be other ones.
+        kept = {name: replace(found, local=layers) for name, found in old.platforms.items()}
+        return replace(old, name=definition.name, platforms=MappingProxyType(kept))
     try:
         names = wanted_platforms(definition)
         platforms = {
@@ -72,6 +75,7 @@ def make_lock(
                 said,
                 layers,
                 old=_kept(old, name, upgrade),
+                same=same,
                 offline=offline,
                 say=_among(say, at, len(names)),
             )
@@ -99,19 +103,6 @@ def is_solved(definition: Definition, lock: Lock) -> bool:
     return lock.solved_by == definition.solved_by and set(wanted_platforms(definition)) <= set(lock.platforms)
 
 
-def fresh_layers(definition: Definition, lock: Lock) -> Lock:
-    """The lock with the sources of local packages as they are now; nothing is solved.
-
-    Raises:
-        RequestError: ``env.local``: a package is not there any more.
-    """
-    platforms = {
-        name: replace(found, local=refresh_layers(found.local, definition.folder))
-        for name, found in lock.platforms.items()
-    }
-    return replace(lock, name=definition.name, platforms=MappingProxyType(platforms))
-
-
 def _platform(
     definition: Definition,
     name: str,
@@ -120,15 +111,18 @@ def _platform(
     layers: tuple[LocalLayer, ...],
     *,
     old: PlatformLock,
+    same: bool,
     offline: bool,
     say: Say,
 ) -> PlatformLock:
     here = solvers.conda.virtual() if name == this_platform() else {}
     offer = offered(definition, name, here)
-    conda = solvers.conda.solve(
-        definition.dependencies, solvers.channels, name, offer, offline=offline, prefer=old.conda, say=say
-    )
-    _hashed(conda)
+    conda = old.conda
+    if not same:
+        conda = solvers.conda.solve(
+            definition.dependencies, solvers.channels, name, offer, offline=offline, prefer=old.conda, say=say
+        )
+        _hashed(conda)
     found = PlatformLock(name, conda=conda, local=layers)
     _apart(found, said)
     pip: tuple[PipPackage, ...] = ()
@@ -205,6 +199,10 @@ def _known(upgrade: Collection[str], old: Lock) -> None:
         raise RequestError(
             "env.package", f"the lock holds no package {unknown!r} to upgrade", fix=did_you_mean(unknown, names)
         )
+
+
+def _requires(layers: Sequence[LocalLayer]) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    return [(one.name, one.extras, one.requires) for one in layers]
 
 
 def _names(packages: Iterable[CondaPackage | PipPackage]) -> list[str]:

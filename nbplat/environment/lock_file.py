@@ -159,6 +159,7 @@ def _layers(found: PlatformLock) -> list[str]:
             "version": one.version,
             "path": one.path,
             "extras": one.extras,
+            "requires": one.requires,
             "source_hash": one.source_hash,
         }
         for one in found.local

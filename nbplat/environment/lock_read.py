@@ -211,6 +211,7 @@ def _local(found: Mapping[str, Any]) -> LocalLayer:
         path=_text(found["path"]),
         source_hash=_digest(found["source_hash"]),
         extras=tuple(map(_text, found.get("extras", ()))),
+        requires=tuple(map(_text, found.get("requires", ()))),
     )
 
 

@@ -73,6 +73,7 @@ class LocalLayer:
     Attributes:
         path: As declared.
         source_hash: 64 hex digits over names, modes and bytes of the files that a build reads.
+        requires: What it required when the pip part was resolved, as it says it; a change of that is solved anew.
     """
 
     name: str
@@ -80,6 +81,7 @@ class LocalLayer:
     path: str
     source_hash: str
     extras: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

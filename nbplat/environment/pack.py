@@ -7,9 +7,11 @@ import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from nbplat.environment.key_lock import hold
 from nbplat.environment.manifest import beside_manifest, inside_manifest
 from nbplat.environment.pack_record import Pack, PackOptions, PackSource
 from nbplat.environment.packing.assemble import DamagedMember, assemble
@@ -43,20 +45,29 @@ def pack(source: PackSource, options: PackOptions, store: Store, tools: PackTool
         SetupError: ``env.space``, ``env.readonly``, ``env.compile``.
     """
     options = options.checked()
+    wanted = _Wanted(store, source, options)
     with store_faults(store.root):
-        wanted = _Wanted(store, source, options)
         kept = wanted.find()
         if kept is not None:
             return kept
-        packing = _Packing(source, options, store, tools, say)
-        while True:
-            try:
-                made = packing.run()
-            except DamagedMember as damaged:
-                packing.members.discard(damaged.member)
-                continue
-            wanted.note(made)
-            return made
+        with (
+            store.in_use(lambda who: say(Phase("wait", what=f"{who} sweeps the store"))),
+            hold(wanted.lock_file, waiting=lambda who: say(Phase("wait", what=f"{who} packs {source.name}"))),
+        ):
+            store.sweep()
+            return wanted.find() or _made(source, options, store, tools, wanted, say)
+
+
+def _made(source: PackSource, options: PackOptions, store: Store, tools: PackTools, wanted: _Wanted, say: Say) -> Pack:
+    packing = _Packing(source, options, store, tools, say)
+    while True:
+        try:
+            made = packing.run()
+        except DamagedMember as damaged:
+            packing.members.discard(damaged.member)
+            continue
+        wanted.note(made)
+        return made
 
 
 class _Wanted:
@@ -68,6 +79,7 @@ class _Wanted:
         asked = [getattr(options, name) for name in options.__slots__ if name != "threads"]
         text = content_hash([*decides, json.loads(json.dumps(asked)), hashlib.sha256(head_text().encode()).hexdigest()])
         self._note = store.packs / f"made-{text[:32]}.json"
+        self.lock_file = store.locks / f"pack-{text[:32]}"
 
     def find(self) -> Pack | None:
         """The archive; None when it was not made, or is not what it was."""
@@ -80,7 +92,8 @@ class _Wanted:
                 size = os.fstat(file.fileno()).st_size
             if found != manifest["archive"]["sha256"]:
                 return None
-            os.utime(archive)
+            with suppress(PermissionError):
+                os.utime(archive)
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return Pack(archive, found, size, manifest, self._packs / f"{name}.json")

@@ -237,15 +237,24 @@ def relocate_for(half: Path, into: Path) -> None:
 def _broken_archive(archive: Path) -> Iterator[None]:
     try:
         yield
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, gzip.BadGzipFile, pa.ArrowException) as error:
-        raise DataError(
-            "env.archive",
-            f"the archive cannot be unpacked: {error}",
-            fix="pack it again, or pull it from another place",
-            where=str(archive),
-        ) from None
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, pa.ArrowException) as error:
+        raise _broken(archive, error) from None
     except FileExistsError as error:
         raise _unsafe(archive, f"{error.filename!r} comes twice") from None
+    except OSError as error:
+        # What decompressors say of their input has no number of the operating system.
+        if error.errno is not None:
+            raise
+        raise _broken(archive, error) from None
+
+
+def _broken(archive: Path, error: Exception) -> DataError:
+    return DataError(
+        "env.archive",
+        f"the archive cannot be unpacked: {error}",
+        fix="pack it again, or pull it from another place",
+        where=str(archive),
+    )
 
 
 def _unsafe(archive: Path, what: str) -> DataError:

@@ -254,6 +254,49 @@ class Environment:
         return listed(cls._new_place())
 
     @classmethod
+    def channel(
+        cls,
+        folder: str | Path,
+        *,
+        installed: ListOf[str] = (),
+        wheels: ListOf[str | Path] = (),
+        requirements: str | Path = "",
+        interpreter: str | Path = "",
+        python: bool = True,
+        without: ListOf[str] = (),
+        remove: ListOf[str] = (),
+        show: Any = _quiet,
+    ) -> Result:
+        """Make a conda channel of a Python, of installed distributions and of wheels; see docs/channels.md.
+
+        Args:
+            installed: Distributions to take, with all that they need.
+            wheels: Folders of wheels, or wheels.
+            requirements: A requirements file: only what it names is taken, with all that it needs.
+            interpreter: The Python that is packaged, and whose distributions are meant; empty: this one.
+            python: Package the interpreter itself.
+            without: Needs to leave out of every package.
+            remove: Packages to take out first, ``NAME`` or ``NAME=VERSION``.
+
+        Returns:
+            A result whose ``value`` is the `ChannelReport`.
+        """
+        from nbplat.environment.channel.request import ChannelRequest
+        from nbplat.ui.handlers.environment_channel import made
+
+        request = ChannelRequest(
+            Path(folder).expanduser(),
+            interpreter=str(interpreter),
+            python=python,
+            installed=tuple(installed),
+            wheels=tuple(str(one) for one in wheels),
+            requirements=str(requirements),
+            without=tuple(without),
+            remove=tuple(remove),
+        )
+        return made(cls._new_place(), request, show)
+
+    @classmethod
     def usage(cls) -> Result:
         """What the store takes on the disk."""
         from nbplat.ui.handlers.environment_store import measured

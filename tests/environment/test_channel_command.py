@@ -38,6 +38,15 @@ def test_make_says_what_was_written_and_how_it_is_used(project: Path, capsys: py
     assert ([], ["toy"], 1) == (record["added"], [one["name"] for one in record["kept"]], record["packages"])
 
 
+def test_python_makes_the_same(project: Path) -> None:
+    """`nb.Environment.channel` gives the report of the same channel."""
+    import nbplat as nb
+
+    done = nb.Environment.channel("channel", wheels=["wheels"], python=False)
+    assert [("toy", "1.0")] == [(one.name, one.version) for one in done.value.packages]
+    assert str(project / "channel") == done.value.folder
+
+
 def test_verify_says_sound_or_what_is_wrong(
     project: Path, small_channel: SmallChannel, capsys: pytest.CaptureFixture[str]
 ) -> None:

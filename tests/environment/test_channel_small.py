@@ -30,3 +30,14 @@ def test_installed_environment_runs_from_its_own_folder(small_channel: SmallChan
     assert f"hello from {prefix}\n" == run(prefix / "bin/greet")
     assert "h i\n" == run(prefix / "bin/spell", "hi")
     assert "loud = no\n" == (prefix / "etc/speller.conf").read_text()
+
+
+def test_another_minor_version_becomes_a_channel(other_channel: SmallChannel, tmp_path: Path) -> None:
+    """`--python PATH` packages another interpreter than the one that runs: its own version, in its own folders."""
+    prefix = tmp_path / "env"
+    installed(other_channel, prefix, "python", "greeter", "nbplat-marker")
+    told = run(
+        prefix / "bin/python", "-c", "import sys, ssl, nbplat_marker as m; print(*sys.version_info[:3], m.__version__)"
+    )
+    assert [*other_channel.python.split("."), "8.8.8"] == told.split()
+    assert f"hello from {prefix}\n" == run(prefix / "bin/greet")

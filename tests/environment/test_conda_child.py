@@ -35,7 +35,7 @@ def crash(request, tell):
     os.kill(os.getpid(), signal.SIGSEGV)
 
 def leak(request, tell):
-    raise RuntimeError("at https://me:hunter22@host/t/tk-12345/x with s3cret-value")
+    raise RuntimeError('at https://me:hunter22@host/t/tk-12345/x with s3cret-"value"')
 
 def secret(request, tell):
     path = os.environ["RATTLER_AUTH_FILE"]
@@ -87,7 +87,7 @@ def test_crash_is_told_with_the_last_lines() -> None:
 
 def test_secrets_reach_the_child_and_no_text() -> None:
     """Credentials come in a file of mode 0600 that is gone afterwards, and texts that come back hold none."""
-    secrets = {"host": {"BearerToken": "s3cret-value"}}
+    secrets = {"host": {"BearerToken": 's3cret-"value"'}}
 
     found = run_child("odd_tasks:secret", {}, say=ignore, secrets=secrets)
     assert 0o600 == found["mode"]
@@ -95,7 +95,7 @@ def test_secrets_reach_the_child_and_no_text() -> None:
 
     with pytest.raises(InternalError) as caught:
         run_child("odd_tasks:leak", {}, say=ignore, secrets=secrets)
-    for secret in ("hunter22", "tk-12345", "s3cret-value"):
+    for secret in ("hunter22", "tk-12345", "s3cret"):
         assert secret not in str(caught.value)
     assert "https://***@host/t/***/x" in str(caught.value)
 
@@ -115,23 +115,27 @@ def test_child_ends_when_the_caller_gives_up() -> None:
 
 @pytest.mark.process
 def test_child_ends_with_its_killed_parent(tmp_path: Path) -> None:
-    """A parent killed with SIGKILL takes its child along."""
+    """A parent killed with SIGKILL takes its child along, and what was handed to it."""
+    (tmp_path / "scratch").mkdir()
     pid_file = tmp_path / "pid"
     code = (
         "from pathlib import Path\n"
         "from nbplat.adapters.conda.child import run_child\n"
-        f"run_child('odd_tasks:wait', {{}}, say=lambda p: None, "
+        "run_child('odd_tasks:wait', {}, say=lambda p: None, secrets={'host': {'BearerToken': 'x'}}, "
         f"started=lambda pid: Path({str(pid_file)!r}).write_text(str(pid)))\n"
     )
-    parent = subprocess.Popen([sys.executable, "-c", code])
+    environ = {**os.environ, "TMPDIR": str(tmp_path / "scratch")}
+    parent = subprocess.Popen([sys.executable, "-c", code], env=environ)
     try:
         pid = int(wait_until(lambda: pid_file.exists() and pid_file.read_text(), what="the child's pid"))
         child = psutil.Process(pid)
+        wait_until(lambda: list((tmp_path / "scratch").rglob("auth.json")), what="the credentials")
     finally:
         parent.kill()
         parent.wait()
 
     wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, what="the child's end")
+    assert [] == list((tmp_path / "scratch").iterdir())
 
 
 def test_redactor_masks_what_addresses_carry() -> None:

@@ -108,7 +108,7 @@ def test_same_declaration_gives_the_same_lock(lock: Make) -> None:
     told: list[Phase] = []
 
     assert first == lock(text)
-    assert first is lock(text, old=first, say=told.append)
+    assert first == lock(text, old=first, say=told.append)
     assert [] == told
 
 
@@ -278,21 +278,25 @@ def test_local_package_needs_a_python(lock: Make, tmp_path: Path) -> None:
     assert "env.python" == error.code
 
 
-def test_changed_source_renews_only_the_layer(lock: Make, tmp_path: Path) -> None:
-    """After a change of a local package's source only its hash is new; nothing is solved for it."""
+def test_changed_source_solves_no_more_than_it_must(lock: Make, tmp_path: Path, small_channel: SmallChannel) -> None:
+    """A changed source alone solves nothing; changed requirements solve the pip part alone, around the conda part."""
     project = tmp_path / "ranker"
     project.mkdir()
-    (project / "pyproject.toml").write_text('[project]\nname = "ranker"\nversion = "1"\n')
+    head = '[project]\nname = "ranker"\nversion = "1"\n'
+    (project / "pyproject.toml").write_text(head)
     text = "dependencies: [python]\nnbplat: {local: [./ranker]}\n"
     first = lock(text)
+    told: list[Phase] = []
+
     (project / "more.py").write_text("x = 1\n")
+    second = lock(text, old=first, say=told.append)
+    assert [] == told
+    assert ["~ ranker 1, source changed [local]"] == _changes(first, second)
 
-    second = lock(text, old=first)
-
-    assert first != second
-    assert ["~ ranker 1, source changed [local]"] == [
-        change.text() for one in diff_locks(first, second).platforms for change in one.changes
-    ]
+    (project / "pyproject.toml").write_text(head + 'dependencies = ["pip-demo"]\n')
+    third = lock(text, old=second, say=told.append)
+    assert {"pip"} == {one.name for one in told}
+    assert ["+ pip-demo 2.0 [pip]", "~ ranker 1, source changed [local]"] == _changes(second, third)
 
 
 def test_higher_channel_wins(lock: Make, small_channel: SmallChannel, tmp_path: Path, declared: Declare) -> None:
@@ -329,3 +333,7 @@ def test_version_that_is_not_there_names_those_that_are(lock: Make) -> None:
 
 def _packages(lock: Lock) -> tuple[CondaPackage, ...]:
     return next(iter(lock.platforms.values())).conda
+
+
+def _changes(old: Lock, new: Lock) -> list[str]:
+    return [change.text() for one in diff_locks(old, new).platforms for change in one.changes]

@@ -48,7 +48,7 @@ def locked(**more: object) -> Lock:
         MappingProxyType({"__archspec": "x86_64_v3", "__glibc": "2.17"}),
         (numpy, tiny),
         (PipPackage("six", "1.17.0", (f"sha256:{'cd' * 32}",), file="six-1.17.0-py2.py3-none-any.whl", size=11050),),
-        (LocalLayer("ranker", "0.1", "./ranker", "ef" * 32, ("gpu",)),),
+        (LocalLayer("ranker", "0.1", "./ranker", "ef" * 32, ("gpu",), ("numpy>=2", "six")),),
     )
     found = Lock(
         name="ranker",

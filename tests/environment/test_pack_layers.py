@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -97,3 +99,62 @@ def test_failed_pack_leaves_nothing(
     assert "env.space" == refused.value.code
     assert not list(store.tmp.iterdir())
     assert not store.packs.exists()
+
+
+_PACK = """
+import sys
+import subprocess
+import sys
+from pathlib import Path
+from nbplat.adapters.archive import archive_codec
+from nbplat.adapters.interpreter.compile_modules import compile_modules
+from nbplat.environment.built import read_built
+from nbplat.environment.pack import pack
+from nbplat.environment.pack_record import PackOptions, PackSource
+from nbplat.environment.packing.ports import PackTools
+from nbplat.environment.store import Store
+options = PackOptions(pyc=False)
+source = PackSource.of(read_built(Path(sys.argv[2])))
+tools = PackTools(archive_codec("tar.gz", 0), compile_modules, "0")
+phases = []
+def say(phase):
+    if not phases or phases[-1] != phase.what:
+        phases.append(phase.what)
+        print(phase.name, phase.what, flush=True)
+made = pack(source, options, Store(Path(sys.argv[1])), tools, say)
+print("made", made.made, made.sha256)
+"""
+
+
+def _start(small_environment: BuildDone, store: Store) -> subprocess.Popen[str]:
+    words = [sys.executable, "-c", _PACK, str(store.root), small_environment.ref.prefix]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+
+
+def test_two_at_once_pack_once(small_environment: BuildDone, tmp_path: Path) -> None:
+    """The second waits for the first and finds its archive."""
+    store = store_of(small_environment, tmp_path)
+    running = [_start(small_environment, store) for _ in range(2)]
+    said = [one.communicate(timeout=120)[0].splitlines()[-1].split() for one in running]
+    assert [["0"], [str(len(small_environment.built.lock.conda))]] == sorted(line[1:2] for line in said)
+    assert said[0][2] == said[1][2]
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("lines", range(1, 7))
+def test_pack_that_was_killed_is_done_by_the_next(small_environment: BuildDone, tmp_path: Path, lines: int) -> None:
+    """Killed at any layer, or while the archive is written: the next takes what is finished and sweeps the rest."""
+    whole = packed(small_environment, store_of(small_environment, tmp_path / "whole"), pyc=False)
+    store = store_of(small_environment, tmp_path / "killed")
+    running = _start(small_environment, store)
+    assert running.stdout is not None
+    for _ in range(lines):
+        running.stdout.readline()
+    running.kill()
+    running.communicate(timeout=60)
+    assert whole.sha256 == packed(small_environment, store, pyc=False).sha256
+    assert not list(store.tmp.iterdir())
+    names = sorted(path.name for path in store.packs.iterdir() if not path.name.startswith("made-"))
+    assert [f"{whole.sha256}.tar.gz", f"{whole.sha256}.tar.gz.json"] == names
+    parts = {path.stem for path in store.members.glob("*.part")}
+    assert parts == {path.stem for path in store.members.glob("*.json")}

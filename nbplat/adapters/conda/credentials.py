@@ -63,7 +63,12 @@ def _secret(login: Login, environ: Mapping[str, str]) -> dict[str, Any]:
 def _from_variable(login: Login, environ: Mapping[str, str]) -> str:
     secret = environ.get(login.variable, "").strip()
     if not secret:
-        raise _nothing(login, f"the variable {login.variable} is not set", f"set {login.variable}")
+        raise _nothing(
+            login,
+            f"the variable {login.variable} is not set",
+            f"set {login.variable} and start the service anew, which keeps the variables that it was started with "
+            "(nbplat service stop)",
+        )
     return secret
 
 

@@ -21,7 +21,16 @@ from nbplat.errors import DataError
 __all__ = ["Distribution", "DistributionFile", "conda_package"]
 
 # What an installer wrote about one place on one machine.
-_OF_ONE_INSTALL = {"RECORD", "RECORD.jws", "RECORD.p7s", "INSTALLER", "REQUESTED", "direct_url.json"}
+_OF_ONE_INSTALL = {
+    "RECORD",
+    "RECORD.jws",
+    "RECORD.p7s",
+    "INSTALLER",
+    "REQUESTED",
+    "direct_url.json",
+    "uv_cache.json",
+    "uv_build.json",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +217,16 @@ def _license(metadata: Message) -> str:
 
 
 def _about(metadata: Message) -> tuple[tuple[str, str], ...]:
-    fields = (("summary", "Summary"), ("home", "Home-page"))
-    return tuple((ours, str(metadata[theirs]).strip()) for ours, theirs in fields if metadata.get(theirs))
+    labels = {"homepage": "home", "source": "dev_url", "repository": "dev_url", "documentation": "doc_url"}
+    found: dict[str, str] = {}
+    for text in metadata.get_all("Project-URL") or ():
+        label, _, url = str(text).partition(",")
+        if ours := labels.get(re.sub(r"[\W_]", "", label.lower())):
+            found.setdefault(ours, url.strip())
+    for ours, theirs in (("summary", "Summary"), ("home", "Home-page")):
+        if told := str(metadata.get(theirs, "")).strip():
+            found[ours] = told
+    return tuple(sorted(found.items()))
 
 
 def _digest(content: bytes) -> str:

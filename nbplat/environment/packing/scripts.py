@@ -115,7 +115,7 @@ def _written(script: Path) -> tuple[str, str] | None:
 
 
 def _means_the_same(stub: bytes, rest: bytes) -> bool:
-    if re.search(rb"coding[:=]\s*(?!utf-?8)", b"\n".join(rest.split(b"\n", 2)[:2]), re.IGNORECASE):
+    if re.search(rb"coding[:=]\s*(?!\s|utf-?8)", b"\n".join(rest.split(b"\n", 2)[:2]), re.IGNORECASE):
         return False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -195,7 +195,9 @@ def _zip(target: Path, stem: str, payload: Path, info: bytes) -> None:
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(_member("metadata.json"), b'{"conda_pkg_format_version": 2}')
         archive.writestr(_member(f"info-{stem}.tar.zst"), info)
-        with payload.open("rb") as source, archive.open(_member(f"pkg-{stem}.tar.zst"), "w", force_zip64=False) as out:
+        member = _member(f"pkg-{stem}.tar.zst")
+        member.file_size = payload.stat().st_size  # Known beforehand, so that only what is over 2 GB needs zip64.
+        with payload.open("rb") as source, archive.open(member, "w") as out:
             while block := source.read(_COPY_BYTES):
                 out.write(block)
     with target.open("rb") as file:
