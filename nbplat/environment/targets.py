@@ -192,6 +192,12 @@ def _livy(asked: Asked, way: str) -> Settings:
         body: dict[str, Any] = {"kind": "pyspark", "conf": conf}
         note = f"The gateway's host and every node must have {asked.environment.prefix}."
         return Settings("livy", way, body=body, notes=(note,), tested=False)
+    if not asked.named:
+        raise RequestError(
+            "env.unshipped",
+            "a gateway does not read this machine's archives",
+            fix=f"push it: nbplat env push {asked.environment.name} URI, and name the place: --at URI",
+        )
     python, conf = _sent(asked, way, "archives", "files")
     lists: dict[str, Any] = {name: conf.pop(name).split(",") for name in ("archives", "files") if name in conf}
     conf |= {
