@@ -71,6 +71,7 @@ def test_make_help_lists_every_command(root):
         "demo",
         "envs",
         "test",
+        "test-cluster",
         "test-fast",
         "test-cluster",
         "chaos",
