@@ -165,7 +165,5 @@ def test_link_to_nothing_or_in_a_circle_is_refused(links: list[PackedFile]) -> N
 def test_target_outside_is_refused(target: str) -> None:
     """However it is written."""
     with pytest.raises(DataError) as refused:
-        checked_link(
-            PackedFile("lib/a", target=target), "/prefix", "p"
-        )
+        checked_link(PackedFile("lib/a", target=target), "/prefix", "p")
     assert "env.link" == refused.value.code
