@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.fixtures.browser import browser, page, served
-from tests.fixtures.channels import big_channel, other_channel, small_channel
+from tests.fixtures.channels import big_channel, kernel_channel, other_channel, small_channel
 from tests.fixtures.drivers import sockets, talk
 from tests.fixtures.environments import small_environment
 from tests.fixtures.postgres import postgres_server, postgres_url
@@ -22,6 +22,7 @@ from tests.fixtures.spark import spark, swept
 __all__ = [
     "big_channel",
     "browser",
+    "kernel_channel",
     "other_channel",
     "page",
     "postgres_server",
@@ -48,6 +49,7 @@ settings.load_profile("suite")
 # Modules that play whole runs in many variants: minutes together, so the inner loop leaves them to `make test`.
 _THOROUGH = {
     "test_any_days",
+    "test_build_killed",
     "test_catalog_gone",
     "test_channel_big",
     "test_check_bodies",

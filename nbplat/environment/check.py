@@ -125,5 +125,5 @@ def change(side: Side, *wanted: str) -> str:
     """
     names = " ".join(f'"{one}"' if any(sign in one for sign in "<>=") else one for one in wanted)
     if side.name:
-        return f"nbplat env add {side.name} {names}, then nbplat env build {side.name}"
+        return f"nbplat env add {side.name} {names}, then nbplat env build {side.name} --lock"
     return f"give {side.who} {names}"

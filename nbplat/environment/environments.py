@@ -15,7 +15,7 @@ from nbplat.environment.ports import Conda, Depot, Pip, Say
 from nbplat.environment.states import kept_lock
 from nbplat.environment.store import Store
 from nbplat.environment.store_index import StoreIndex
-from nbplat.errors import Conflict, NotFound, RequestError
+from nbplat.errors import Conflict, NotFound, RequestError, did_you_mean
 
 if TYPE_CHECKING:
     from nbplat.clock import Clock
@@ -260,6 +260,32 @@ class Environments:
         options = PackOptions.by(PackRules(), **asked).checked()
         source = PackSource.of(self.built(ref), ref.name, ref.lock_digest)
         return pack(source, options, self.store, self.tools(options.format, options.level), say)
+
+    def check_options(self, asked: Mapping[str, Any]) -> None:
+        """Refuse options of an archive that cannot be, before anything is queued."""
+        from nbplat.environment.definition import PackRules
+        from nbplat.environment.pack_record import PackOptions
+
+        try:
+            PackOptions.by(PackRules(), **asked).checked()
+        except TypeError:
+            known = ("format", "target", "slim", "pyc", "keep", "drop", "level", "threads")
+            name = next(name for name in asked if name not in known)
+            raise RequestError(
+                "env.pack_option", f"archives have no option {name!r}", fix=did_you_mean(name, known)
+            ) from None
+
+    def check_place(self, uri: str) -> None:
+        """Refuse a place that nothing can be pushed to, before anything is queued."""
+        from nbplat.environment.locations import depot_uri
+
+        depot_uri(uri, write=True)
+
+    def check_archive(self, uri: str) -> None:
+        """Refuse a URI that names no archive, before anything is queued."""
+        from nbplat.environment.ship import parcel_at
+
+        parcel_at(uri)
 
     def explain_pack(self, ref: EnvironmentRef, asked: Mapping[str, Any]) -> PackExplanation:
         """What an archive would hold, by package; see `nbplat.environment.explain_pack.explain_pack`."""

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from nbplat.environment.channel.lacking import is_made_anew
 from nbplat.environment.definition import Definition
 from nbplat.environment.distributions import distributions_of
 from nbplat.environment.local_package import read_local_packages
@@ -44,7 +45,8 @@ def make_lock(
 
     Args:
         old: Its older lock. What still fits stays; when it was solved from the same declaration nothing is solved at
-            all, and only the sources of local packages are looked at. None takes the newest of everything.
+            all, and only the sources of local packages are looked at (unless a channel folder was made anew and lacks
+            a package of it). None takes the newest of everything.
         upgrade: Names of packages that are taken anew all the same, with what they need.
         offline: Use nothing but what lies here.
 
@@ -58,7 +60,7 @@ def make_lock(
     if upgrade and old is not None:
         _known(upgrade, old)
     said, layers = read_local_packages(definition, solvers.pip, offline=offline, say=say)
-    same = old is not None and not upgrade and is_solved(definition, old)
+    same = old is not None and not upgrade and is_solved(definition, old) and not is_made_anew(old, definition.folder)
     if old is not None and same and all(_requires(layers) == _requires(one.local) for one in old.platforms.values()):
         # Only sources can be other ones.
         kept = {name: replace(found, local=layers) for name, found in old.platforms.items()}

@@ -33,7 +33,7 @@ class Settings:
         body: JSON body of a Livy session; empty for others.
         kernel: A ``kernel.json``; empty for others.
         notes: What a person has to know, one sentence each.
-        tested: False where this is held against Spark's own code only, and never ran on such a cluster.
+        tested: False where no test of nbplat runs such a target.
     """
 
     target: str

@@ -17,7 +17,7 @@ from nbplat.environment.ports import Depot, Phase, Say
 from nbplat.environment.shipped import Shipped
 from nbplat.errors import DataError, NotFound, RemoteError, RequestError
 
-__all__ = ["Shipped", "fetch", "find_archive", "manifest_at", "push", "shipped_at"]
+__all__ = ["Shipped", "fetch", "find_archive", "manifest_at", "parcel_at", "push", "shipped_at"]
 
 _BLOCK = 1 << 20
 _REST_S = 2.0
@@ -61,7 +61,7 @@ def shipped_at(uri: str, depot: Depot) -> Shipped:
         NotFound: ``env.shipped``.
         RequestError: ``env.location``: the URI names no archive.
     """
-    parcel = _parcel(uri)
+    parcel = parcel_at(uri)
     size = depot.size(parcel.uri)
     if size is None:
         raise _missing(parcel.uri)
@@ -75,7 +75,7 @@ def manifest_at(uri: str, depot: Depot) -> Mapping[str, Any]:
         NotFound: ``env.shipped``.
         RequestError: ``env.location``: the URI names no archive.
     """
-    parcel = _parcel(uri)
+    parcel = parcel_at(uri)
     if depot.size(parcel.uri) is None:
         raise _missing(parcel.uri)
     return _manifest(parcel, depot)
@@ -107,7 +107,7 @@ def fetch(
         NotFound: ``env.shipped``.
         DataError: ``env.hash``: the bytes there are not those of the name; nothing is kept.
     """
-    parcel = _parcel(uri)
+    parcel = parcel_at(uri)
     target = into / f"{parcel.sha256}.{parcel.format}"
     manifest = _manifest(parcel, depot)
     if not (target.is_file() and parcel.sha256 == _hash(target.open("rb"), lambda done: None)):
@@ -214,7 +214,12 @@ def _hash(file: BinaryIO, say: Callable[[int], None], copy: BinaryIO | None = No
     return digest.hexdigest()
 
 
-def _parcel(uri: str) -> Parcel:
+def parcel_at(uri: str) -> Parcel:
+    """The archive that a URI names.
+
+    Raises:
+        RequestError: ``env.location``: it names none.
+    """
     parcel = parcel_of(depot_uri(uri))
     if parcel is None:
         raise RequestError(

@@ -191,7 +191,13 @@ def _livy(asked: Asked, way: str) -> Settings:
         conf = {"spark.pyspark.python": python, "spark.pyspark.driver.python": python}
         body: dict[str, Any] = {"kind": "pyspark", "conf": conf}
         note = f"The gateway's host and every node must have {asked.environment.prefix}."
-        return Settings("livy", way, body=body, notes=(note,))
+        return Settings("livy", way, body=body, notes=(note,), tested=False)
+    if not asked.named:
+        raise RequestError(
+            "env.unshipped",
+            "a gateway does not read this machine's archives",
+            fix=f"push it: nbplat env push {asked.environment.name} URI, and name the place: --at URI",
+        )
     python, conf = _sent(asked, way, "archives", "files")
     lists: dict[str, Any] = {name: conf.pop(name).split(",") for name in ("archives", "files") if name in conf}
     conf |= {
@@ -200,7 +206,7 @@ def _livy(asked: Asked, way: str) -> Settings:
         "spark.yarn.appMasterEnv.PYSPARK_PYTHON": python,
     }
     note = "For a gateway that runs its drivers on the cluster (deploy mode cluster), as Livy does on YARN."
-    return Settings("livy", way, body={"kind": "pyspark", **lists, "conf": conf}, notes=(note,))
+    return Settings("livy", way, body={"kind": "pyspark", **lists, "conf": conf}, notes=(note,), tested=False)
 
 
 def _ray(asked: Asked, way: str) -> Settings:

@@ -112,7 +112,11 @@ class _Work:
 
 def _built_record(done: BuildDone) -> dict[str, Any]:
     built, installed = done.built, done.installed
-    notes = [f"{name} was damaged in the cache and was fetched again" for name in installed.repaired]
+    notes = [
+        f"{name} was damaged in the store and was fetched again; what was built before may share the changed file: "
+        "nbplat env verify --repair"
+        for name in installed.repaired
+    ]
     notes += [f"{name} has a script that conda would run after linking; it was not run" for name in installed.scripts]
     return {
         "ref": done.ref.record(),

@@ -78,9 +78,9 @@ digest() {
 
 obtain() {
   for archive in "./$file" "${0%/*}/$file"; do
-    [ -f "$archive" ] && return
+    if [ -f "$archive" ]; then came_from=$archive; return; fi
   done
-  archive=$part/$file
+  archive=$part/$file came_from=${nb_path:-${nb_uri:-its own command}}
   if [ -n "$nb_fetch" ]; then
     NBPLAT_URI=$nb_uri NBPLAT_FILE=$archive sh -c "$nb_fetch" || cannot_fetch "the command $nb_fetch"
   elif [ -n "$nb_path" ]; then
@@ -107,7 +107,7 @@ obtain() {
 }
 
 cannot_fetch() {
-  fail 92 env.node_fetch "the archive of $nb_name was not fetched: $1 failed for ${nb_path:-$nb_uri}" \
+  fail 92 env.node_fetch "the archive of $nb_name was not fetched: $1 failed for $came_from" \
     "see that nodes reach it, or send it with the session: --fetch session"
 }
 
@@ -119,7 +119,7 @@ no_client() {
 verify() {
   found=$(digest "$archive") || exit $?
   [ "${found%% *}" = "$nb_sha256" ] || fail 94 env.hash \
-    "$archive is not the archive of $nb_name: its sha256 is $(printf '%.16s' "$found")…, not $(printf '%.16s' "$nb_sha256")…" \
+    "what came from $came_from is not the archive of $nb_name: its sha256 is $(printf '%.16s' "$found")…, not $(printf '%.16s' "$nb_sha256")…" \
     "push it again; nothing was unpacked"
 }
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nbplat.environment.launcher import NodeCache
 from nbplat.environment.states import KIND, EnvironmentStep, queue
+from nbplat.service.caller_variables import check_variables
 from nbplat.service.records import job_record, run_record
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ __all__ = [
     "gc",
     "listed",
     "lock",
+    "login_variables",
     "pack",
     "pull",
     "push",
@@ -62,6 +65,8 @@ class Asked:
         older_than_s: Sweep also what is only kept for its name and was not used for so long; None keeps it.
         dry_run: Sweep nothing, only say.
         repair: Mend what is wrong.
+        variables: Marks of the caller's environment variables that decide about solving and installing; None leaves
+            them unchecked. See `nbplat.service.caller_variables`.
     """
 
     # It is also the body of a request, which pydantic reads; an unknown key is refused.
@@ -94,6 +99,7 @@ class Asked:
     older_than_s: float | None = None
     dry_run: bool = True
     repair: bool = False
+    variables: Mapping[str, str] | None = None
 
 
 def define(environments: Environments, asked: Asked) -> dict[str, Any]:
@@ -112,7 +118,11 @@ def lock(environments: Environments, asked: Asked) -> dict[str, Any]:
 
     Returns:
         As all that queue: ``run`` and ``job``.
+
+    Raises:
+        Conflict: ``env.variables``, ``env.busy``, ``run.busy``.
     """
+    check_variables(asked.variables, os.environ, login_variables(environments))
     found = environments.define(asked.text or "", name=asked.name, folder=asked.folder)
     return _queued(environments, found.name, EnvironmentStep.LOCK, asked, _LOCK)
 
@@ -122,8 +132,9 @@ def build(environments: Environments, asked: Asked) -> dict[str, Any]:
 
     Raises:
         NotFound: ``env.lock_missing``.
-        Conflict: ``env.lock_old``.
+        Conflict: ``env.lock_old``, ``env.variables``.
     """
+    check_variables(asked.variables, os.environ, login_variables(environments))
     found = environments.define(asked.text or "", name=asked.name, folder=asked.folder)
     if not asked.relock:
         environments.fresh_lock(found, asked.lock)
@@ -132,16 +143,20 @@ def build(environments: Environments, asked: Asked) -> dict[str, Any]:
 
 def pack(environments: Environments, asked: Asked) -> dict[str, Any]:
     """Queue the making of an archive."""
+    environments.check_options(asked.options or {})
     return _of_built(environments, asked, EnvironmentStep.PACK, ("options",))
 
 
 def push(environments: Environments, asked: Asked) -> dict[str, Any]:
     """Queue the shipping of an archive; it is made first where it is not there."""
+    environments.check_options(asked.options or {})
+    environments.check_place(asked.uri)
     return _of_built(environments, asked, EnvironmentStep.PUSH, ("options", "uri"))
 
 
 def pull(environments: Environments, asked: Asked) -> dict[str, Any]:
     """Queue the fetching of an archive."""
+    environments.check_archive(asked.uri)
     return _queued(environments, asked.called or "pulled", EnvironmentStep.PULL, asked, ("uri", "called"))
 
 
@@ -192,6 +207,11 @@ def verify(environments: Environments, asked: Asked) -> dict[str, Any]:
     ref = environments.find(asked.environment, project=asked.folder) if asked.environment else None
     report = environments.verify(ref, repair=asked.repair, say=lambda phase: None)
     return {**report.record(), "whole": report.whole}
+
+
+def login_variables(environments: Environments) -> set[str]:
+    """Variables that the channels file takes credentials from."""
+    return {login.variable for login in environments.channels.logins.values() if login.variable}
 
 
 QUEUED = {"lock": lock, "build": build, "pack": pack, "push": push, "pull": pull}

@@ -15,6 +15,7 @@ import pytest
 
 from tests.fixtures.channels import SmallChannel
 from tests.fixtures.product import Product, product_folder
+from tests.fixtures.waiting import wait_until
 
 pytestmark = [pytest.mark.process, pytest.mark.kernel]
 
@@ -153,6 +154,22 @@ def test_a_cell_shows_its_job_and_a_red_error(site: Product, small_channel: Smal
     with pytest.raises(Exception, match=r"env\.spec"):
         site.execute(wrong)
     assert "line 1, column 29" in "\n".join(wrong.cells[1].outputs[-1]["traceback"])
+
+
+@pytest.mark.parametrize("victim", ["step", "worker", "both"])
+def test_a_build_goes_on_after_a_kill(site: Product, small_channel: SmallChannel, victim: str) -> None:
+    """After `kill -9` of the step, the worker, or service and worker an environment is built all the same."""
+    text = f"name: killed_{victim}\nchannels: [{small_channel.url}]\ndependencies: [python, speller]\n"
+    site.run("status")
+    reply = site.client().post(f"{URL}/build", {"text": text, "relock": True})
+    wait_until(lambda: bool(site.steps()), what="the step")
+
+    site.kill(victim)
+    site.run("status")
+
+    job = site.client().wait_job(reply["job"]["id"], timeout_s=90)
+    assert "succeeded" == job["state"], job["error"]
+    assert "whole" in site.run("env", "verify", f"killed_{victim}").out.splitlines()[0]
 
 
 def test_the_shell_is_told_what_is_wrong(site: Product, small_channel: SmallChannel) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from nbplat.environment.lock_record import environment_key
 from nbplat.environment.ports import Phase
 from nbplat.environment.store import Store
 from nbplat.environment.store_index import StoreIndex
+from nbplat.environment.verify import verify
 from nbplat.errors import InternalError
 from tests.fixtures.channels import SmallChannel
 from tests.fixtures.environments import lock_small, small_tools, unsaid
@@ -233,3 +236,25 @@ def test_killed_child_is_refused_and_left_clean(small_channel: SmallChannel, tmp
     assert "SIGKILL" in caught.value.message
     assert [] == list(Store(root).envs.iterdir())
     assert not build(lock, "", small_tools(small_channel, root), folder=root, say=unsaid).found
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_kills_at_any_moment_are_survived(small_channel: SmallChannel, tmp_path: Path, seed: int) -> None:
+    """Three kills at moments that nobody chose, then the same command: one whole environment and no leftovers."""
+    root, chance = tmp_path / "env", random.Random(seed)  # noqa: S311 - a seed that can be told again
+    for turn in range(3):
+        builder = _start(small_channel, root, "", tmp_path / "never")
+        assert builder.stdout is not None
+        # From its first word on a build takes about half a second here.
+        builder.stdout.readline()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            builder.wait(timeout=chance.uniform(0, 0.6))
+        _kill(builder)
+        assert len(Store(root).every()) <= 1, turn
+    tools = small_tools(small_channel, root)
+    done = build(lock_small(small_channel, *_SPECS), "", tools, folder=root, say=unsaid)
+    assert verify(tools.store, [done.built], say=unsaid).whole
+    assert [Path(done.ref.prefix)] == list(tools.store.envs.iterdir())
+    assert 3 == len(list(tools.store.pkgs.iterdir()))
+    tools.store.sweep()
+    assert [] == list(tools.store.tmp.iterdir())

@@ -329,6 +329,23 @@ def test_changed_file_is_refused(site: Path, tmp_path: Path) -> None:
     assert [] == list((tmp_path / "channel").rglob("*.conda"))
 
 
+def test_unreadable_file_is_refused(site: Path, tmp_path: Path) -> None:
+    """A listed file that cannot be read is refused as its distribution's fault, not the channel's."""
+    python, info = _venv_with(site, "quick", tmp_path)
+    module = info.parent / "quick" / "__init__.py"
+    real = Path.read_bytes
+
+    def read_bytes(path: Path) -> bytes:
+        if path == module:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "read_bytes", read_bytes)
+        error = refused(tmp_path / "channel", "env.channel.record", interpreter=str(python), installed=("quick",))
+    assert "quick is not whole: __init__.py cannot be read (permission denied)" == error.message
+
+
 @pytest.mark.parametrize("tag", ["cp27-cp27m-linux_x86_64", "cp311-cp311-win_amd64", "py3-none-macosx_11_0_arm64"])
 def test_wheels_of_others_are_refused(tag: str, tmp_path: Path, untouched: Path) -> None:
     """A wheel for another Python or platform is refused with its tags and how to fetch the right one."""

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from nbplat.adapters.interpreter.probe import probe_interpreter
-from nbplat.environment.build import BuildDone, host_platform
+from nbplat.environment.build import BuildDone
 from nbplat.environment.check_engines import check_same_python
 from nbplat.environment.check_machine import check_machine
 from nbplat.environment.host import CPU_LEVELS, machine_of_probe
 from nbplat.environment.sides import side_of_probe
+from nbplat.environment.virtual import this_platform
 from nbplat.errors import DataError, SetupError
 from nbplat.remote.bundle import write_bundle
 from nbplat.remote.probe import conda_platform, cpu_level, normal_name, probe
@@ -36,7 +37,7 @@ def test_our_own_interpreter_tells_what_the_library_knows(ours: dict[str, Any]) 
     """Version, prefix, platform, packages and the distributions behind imports."""
     assert platform.python_version() == ours["python"]
     assert sys.prefix == ours["prefix"]
-    assert host_platform() == ours["platform"]
+    assert this_platform() == ours["platform"]
     assert [version("numpy"), "", "pip"] == ours["packages"]["numpy"]
     assert ["pandas", version("pandas")] == ours["imports"]["pandas"]
     assert ["scikit-learn", version("scikit-learn")] == ours["imports"]["sklearn"]

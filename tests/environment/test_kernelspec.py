@@ -6,8 +6,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import start_new_kernel
 
 from nbplat.clock import SystemClock
 from nbplat.environment.build import BuildDone
@@ -36,8 +39,6 @@ def _write(done: BuildDone, kernels: Path, **options: str) -> KernelSpec:
 
 def test_kernel_starts_the_interpreter_of_the_environment(done: BuildDone, tmp_path: Path) -> None:
     """What Jupyter finds under the name runs in the environment, with the environment's programs first."""
-    from jupyter_client.kernelspec import KernelSpecManager
-
     spec = _write(done, tmp_path / "kernels")
     manager = KernelSpecManager(kernel_dirs=[str(tmp_path / "kernels")])
     manager.ensure_native_kernel = False
@@ -107,3 +108,27 @@ def test_users_kernels_lie_where_jupyter_looks(environ: dict[str, str]) -> None:
         [sys.executable, "-W", "ignore", "-c", ask], env=whole, capture_output=True, text=True, check=True, timeout=30
     )
     assert Path(told.stdout.strip()) / "kernels" == user_kernels(whole)
+
+
+@pytest.mark.kernel
+def test_cells_run_in_the_environment(
+    kernel_channel: SmallChannel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real kernel, started by its name, answers from the environment and finds its programs."""
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter"))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    done = build_small(kernel_channel, tmp_path / "env", "python", "nbplat-marker ==7.7.7", "ipykernel", imports=True)
+    spec = _write(done, user_kernels())
+    code = "import sys, shutil, nbplat_marker as m; print(sys.prefix, m.__version__, shutil.which('python'))"
+    manager, client = start_new_kernel(kernel_name=spec.name, startup_timeout=60)
+    try:
+        printed: list[str] = []
+        client.execute_interactive(code, timeout=30, output_hook=lambda message: printed.append(_text(message)))
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    assert f"{done.ref.prefix} 7.7.7 {done.ref.interpreter}\n" == "".join(printed)
+
+
+def _text(message: dict[str, Any]) -> str:
+    return str(message["content"].get("text", "")) if message["msg_type"] == "stream" else ""

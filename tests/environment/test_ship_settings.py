@@ -32,7 +32,7 @@ SCRIPT = "/home/me/nbplat-python-0123456789abcdef"
 
 
 def of(target: str, way: str = "", archive: Shipped | None = S3, **more: object) -> Settings:
-    return settings_for(Asked(REF, target, way, archive, **{"launcher": SCRIPT, **more}))  # type: ignore[arg-type]
+    return settings_for(Asked(REF, target, way, archive, **{"launcher": SCRIPT, "named": target == "livy", **more}))  # type: ignore[arg-type]
 
 
 def test_local_masters_take_the_prefix() -> None:
@@ -190,7 +190,7 @@ def test_every_target_makes_a_record_that_is_json() -> None:
         archive = replace(SHARED, uri=SHARED.uri) if target == "connect" else S3
         found = of(target, ways[0], archive)
         assert found.record() == json.loads(json.dumps(found.record()))
-        assert (target, target != "k8s-cluster") == (found.target, found.tested)
+        assert (target, target not in ("k8s-cluster", "livy")) == (found.target, found.tested)
 
 
 @pytest.fixture
@@ -259,6 +259,13 @@ def test_ray_gets_the_launcher_as_a_zip_where_nodes_share_no_path(
     with depot.open(carrier) as file, zipfile.ZipFile(file) as inside:
         [name] = inside.namelist()
     assert f"/bin/sh ./{name}" == found.runtime_env["py_executable"]
+
+
+def test_a_gateway_is_not_sent_to_this_machine(packed_seven: PackedEnvironment) -> None:
+    """Without a place a Livy gateway is refused: it reads no archive of this machine's store."""
+    with pytest.raises(RequestError) as caught:
+        conf(packed_seven.ref, "livy", packed_seven.store, FsspecDepot())
+    assert ("env.unshipped", True) == (caught.value.code, "--at" in caught.value.fix)
 
 
 def test_settings_for_nothing_packed_say_what_to_do(tmp_path: Path) -> None:

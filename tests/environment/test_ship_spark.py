@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from nbplat.environment.launcher import NodeCache, launcher_name, launcher_text
 from nbplat.environment.targets import Asked, settings_for
 from tests.fixtures.channels import small_channel
@@ -63,3 +65,22 @@ def test_an_environment_without_pyspark_runs_driver_and_tasks(packed_seven: Pack
     with cluster.submitted(settings) as driver:
         assert ({"7.7.7"}, {packed_seven.ref.prefix}) == (driver.markers, driver.prefixes)
         assert {"prefix": packed_seven.ref.prefix, "marker": True} == driver.driver
+
+
+def test_a_damaged_archive_fails_the_job_and_says_so(
+    standalone: SparkCluster, packed_seven: PackedEnvironment, tmp_path: Path
+) -> None:
+    """A node that is given other bytes than were packed runs nothing of them, and the driver is told why."""
+    damaged = tmp_path / "damaged.tar.gz"
+    damaged.write_bytes(packed_seven.pack.archive.read_bytes()[:-1])
+    cache = NodeCache(folder=str(tmp_path / "node"), fetch=f'cp "{damaged}" "$NBPLAT_FILE"')
+    script = launcher_of(packed_seven, tmp_path, cache)
+    settings = settings_for(Asked(packed_seven.ref, "standalone", "launcher", packed_seven.shipped(), script))
+
+    failing = standalone.drivers(settings)
+    with pytest.raises(AssertionError, match=r"Error from python worker:\s+nbplat: env\.hash: ") as caught, failing:
+        pass
+
+    assert "is not the archive of marker-7" in str(caught.value)
+
+    assert [] == [one for one in (tmp_path / "node").iterdir() if one.is_dir()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -258,6 +259,70 @@ def test_a_misfit_is_refused_with_the_mend(env: Say, ranker: str) -> None:
     assert ("env.check", 3) == (caught.value.code, caught.value.exit_code)
     assert "ray" in caught.value.message
     assert "nbplat env add ranker" in caught.value.fix
+
+
+def test_a_service_elsewhere_is_not_asked_for_folders_of_this_machine(
+    env: Say, ranker: str, here: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a team's service what needs this machine's folders is refused by name, before anything is sent."""
+    (here.platform.config.home / "token").write_text("x")
+    place = environment_place.Place(None, here.platform)
+    away = dataclasses.replace(here.platform.config, service_url="https://nbplat.example.org")
+    monkeypatch.setattr(here.platform, "config", away)
+    for module in ("environment_jobs", "environment_use"):
+        monkeypatch.setattr(f"nbplat.ui.handlers.{module}.Place", lambda: place)
+    Path("envs/mine.yml").write_text("channels: [./chan]\ndependencies: [python]\nnbplat: {local: [./pkg]}\n")
+
+    for line in (
+        "lock mine",
+        "build mine --lock",
+        "kernel ranker",
+        "run ranker -- python",
+        "pack ranker --to x.tar.gz",
+    ):
+        with pytest.raises(RequestError) as caught:
+            env(line)
+        assert "env.away" == caught.value.code, line
+        assert "nbplat.example.org" in caught.value.message
+
+
+def test_every_target_can_be_asked_for() -> None:
+    """`conf --for` offers the targets that there are, and no other."""
+    from nbplat.environment.targets import TARGETS
+
+    verb = find_noun("env").verb("conf")
+    assert verb is not None
+    assert set(TARGETS) == set(next(option.choices for option in verb.options if option.name == "target"))
+
+
+def test_what_cannot_be_packed_or_shipped_queues_nothing(env: Say, ranker: str, here: Local) -> None:
+    """Options and places that cannot be are refused before there is a job."""
+    env("build --lock")
+    before = len(here.platform.store.jobs())
+    for line, code in (
+        ("pack ranker --target spark --format tar.zst", "env.pack_format"),
+        ("push ranker http://x.example.org/envs", "env.location"),
+        ("push ranker s3://me:pw@bucket/envs", "env.location"),
+        ("pull s3://bucket/envs/latest.tar.gz", "env.location"),
+    ):
+        with pytest.raises(RequestError) as caught:
+            env(line)
+        assert code == caught.value.code
+    assert before == len(here.platform.store.jobs())
+
+
+def test_an_archive_is_packed_explained_and_copied(env: Say, ranker: str, project: Path) -> None:
+    """`pack` names size and hash, explains each package, and puts a copy where it is wanted; again it is the same."""
+    env("build --lock")
+    first = env("pack ranker --explain --to out.tar.gz")
+    again = env("pack ranker")
+
+    assert re.match(r"ranker packed [\d.]+ MB tar\.gz sha256 [0-9a-f]{64}$", first.text.splitlines()[0])
+    assert first.text.splitlines()[0] == again.text.splitlines()[0]
+    assert "nbplat-marker  7.7.7" in first.text
+    assert "--slim would leave out" in first.text
+    assert first.data["size"] == (project / "out.tar.gz").stat().st_size
+    assert 0 == again.data["made"]
 
 
 def test_the_python_face_does_the_same(here: Local, env: Say, ranker: str) -> None:

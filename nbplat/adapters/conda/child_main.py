@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +29,34 @@ Tell = Callable[..., None]
 """``tell(name, done, total, unit, what)``: a phase's fields, as `ports.Phase`; told at most ten times a second."""
 
 _EVERY_S = 0.1
+_END_S = 5.0
+_NOTICE_S = 0.5
 
 
-def main(folder: Path) -> int:
-    """Run the task of a folder's request."""
+def main(folder: Path) -> None:
+    """Run the task of a folder's request, and end the process."""
+    orphaned = threading.Event()
+    threading.Thread(target=_end_with_parent, args=(folder, orphaned), daemon=True).start()
+    code = 1
+    try:
+        code = _play(folder)
+    except OSError as exc:
+        # Nobody reads any more or the folder is gone, with the parent; or the disk is full.
+        with suppress(OSError):
+            sys.stderr.write(f"{exc}\n")
+        time.sleep(_NOTICE_S)
+    if orphaned.is_set():
+        time.sleep(_END_S)  # the other thread clears up and ends us
+    # The library's threads have crashed interpreters at their orderly end.
+    os._exit(code)
+
+
+def _play(folder: Path) -> int:
+    """Run the task; 0 when it has a result, 1 when it was refused. Both are in the result file."""
     outward = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
     # Ctrl-C in a terminal reaches the whole group; the parent decides what becomes of us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
     redact = Redactor.of_this_process()
     try:
         request = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
@@ -52,8 +72,7 @@ def main(folder: Path) -> int:
     half.replace(folder / RESULT)
     sys.stderr.flush()
     outward.flush()
-    # The library's threads have crashed interpreters at their orderly end.
-    os._exit(0 if "result" in answer else 1)
+    return 0 if "result" in answer else 1
 
 
 def _teller(outward: Any) -> Tell:
@@ -71,11 +90,14 @@ def _teller(outward: Any) -> Tell:
     return tell
 
 
-def _end_with_parent(folder: Path) -> None:
+def _end_with_parent(folder: Path, orphaned: threading.Event) -> None:
     while os.read(0, 1 << 10):
         pass
-    # The parent would have done it, and credentials may lie there.
-    shutil.rmtree(folder, ignore_errors=True)
+    orphaned.set()
+    # The parent would have done it, and credentials may lie there. The task may write its result meanwhile.
+    deadline_s = time.monotonic() + _END_S
+    while folder.exists() and time.monotonic() < deadline_s:
+        shutil.rmtree(folder, ignore_errors=True)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -93,4 +115,4 @@ def _bug(exc: BaseException) -> InternalError:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    main(Path(sys.argv[1]))

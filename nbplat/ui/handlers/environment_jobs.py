@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from nbplat.errors import Conflict, NotFound, RequestError
+from nbplat.service.caller_variables import variable_marks
+from nbplat.service.environment_verbs import login_variables
 from nbplat.service.wake import notify_worker
 from nbplat.ui.call import Call
 from nbplat.ui.environment_place import Declared, Place, declared_in, find_declared, maybe_declared
@@ -257,6 +260,9 @@ def _keep(place: Place, found: Declared, done: dict[str, Any]) -> None:
 def _done(place: Place, verb: str, request: dict[str, Any], *, wait: bool, show: Show) -> dict[str, Any]:
     """Queue a job, and with `wait` follow it to its end."""
     desk = place.desk
+    if verb in ("lock", "build") and not place.away:
+        names = login_variables(place.platform.environments)
+        request = {**request, "variables": variable_marks(os.environ, names)}
     job: dict[str, Any] = desk.environments.queue(verb, request)["job"]
     notify_worker(desk.config)
     if not wait:

@@ -11,8 +11,12 @@ from nbplat.ui.call import Call
 from nbplat.ui.environment_place import Place, maybe_declared
 from nbplat.ui.handlers.environment_jobs import built_word, located
 from nbplat.ui.handlers.environment_result import shown
+from nbplat.ui.render.figures import count_text
 from nbplat.ui.render.result import Result
 from nbplat.ui.render.table import fields_html, table_html, table_text
+
+_SHOWN = 30
+_DIFFERENCES = {"missing": "only here", "extra": "only there"}
 
 __all__ = ["check", "checked", "conf", "configured", "kernel", "registered", "run"]
 
@@ -90,9 +94,8 @@ def checked(
     report = place.store.ask("check", {**request, **asked})
     result = _report(name, report)
     if not report["fits"]:
-        errors = [each for each in report["findings"] if each["level"] == "error"]
-        fixes = list(dict.fromkeys(each["fix"] for each in errors))
-        raise SetupError("env.check", result.text, fix="; ".join(fixes[:3]), where=report["subject"])
+        fixes = dict.fromkeys(each["fix"] for each in report["findings"] if each["level"] == "error")
+        raise SetupError("env.check", result.text, fix="; ".join(list(fixes)[:3]))
     return result
 
 
@@ -181,28 +184,33 @@ def _here(place: Place, what: str) -> Place:
 
 
 def _report(name: str, report: dict[str, Any]) -> Result:
-    errors = [each for each in report["findings"] if each["level"] == "error"]
-    warnings = len(report["findings"]) - len(errors)
-    word = "fits" if report["fits"] else "does not fit"
-    head = f"{report['subject']} {word} {report['against']}: {len(errors)} errors, {warnings} warnings"
+    found = report["findings"]
+    errors = [each for each in found if each["level"] == "error"]
+    counts = f"{count_text(len(errors), 'error')}, {count_text(len(found) - len(errors), 'warning')}"
+    head = f"{report['subject']} {'fits' if report['fits'] else 'does not fit'} {report['against']}: {counts}"
     lines = [head]
-    for each in report["findings"]:
-        lines += [f"  {each['level']}: {each['message']}", f"    fix: {each['fix']}"]
+    for each in found:
+        lines.append(f"  {each['level']}: {each['message']}")
+        if each["level"] != "error" or len(errors) > 1:
+            lines.append(f"    fix: {each['fix']}")
     lines += [f"  looked at: {each}" for each in report["checked"]]
     facts = [("check", head)]
-    facts += [(each["level"], f"{each['message']}\nfix: {each['fix']}") for each in report["findings"]]
+    facts += [(each["level"], f"{each['message']}\nfix: {each['fix']}") for each in found]
     facts += [("looked at", each) for each in report["checked"]]
-    page = fields_html(facts)
-    text = "\n".join(lines)
-    if report["differences"]:
-        header = list(report["differences"][0])
-        rows = [[_cell(each[key]) for key in header] for each in report["differences"]]
-        text = f"{text}\n\n{table_text(header, rows)}"
+    text, page = "\n".join(lines), fields_html(facts)
+    if rows := _different(report["differences"]):
+        header = ["package", "difference", "here", "there", "matters"]
+        more = len(report["differences"]) - len(rows)
+        rest = f"\n({count_text(more, 'more package')}: --json has all)" if more else ""
+        text = f"{text}\n\n{table_text(header, rows)}{rest}"
         page += table_html(header, rows, caption="packages that differ")
     return Result(text, page, value=report, data=report)
 
 
-def _cell(value: Any) -> Any:
-    if isinstance(value, dict):
-        return " ".join(str(each) for each in value.values() if each) or None
-    return value
+def _different(differences: list[dict[str, Any]]) -> list[list[Any]]:
+    """Rows of a table that stays readable: what matters first."""
+    ordered = sorted(differences, key=lambda each: not each["matters"])
+    return [
+        [each["name"], _DIFFERENCES.get(each["kind"], each["kind"]), each["left"], each["right"], each["matters"]]
+        for each in ordered[:_SHOWN]
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import re
@@ -158,12 +159,12 @@ def _foreign(path: Path) -> ChannelPackage:
 
 @contextmanager
 def _faults(folder: Path) -> Iterator[None]:
-    """Turn a full or read-only disk into words."""
-    import errno
-
+    """Turn a full or read-only disk into words; what goes wrong with other files is not about the channel."""
     try:
         yield
     except OSError as exc:
+        if exc.filename and not _about(Path(os.fsdecode(exc.filename)), folder):
+            raise
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
             raise SetupError(
                 "env.channel.space",
@@ -179,3 +180,7 @@ def _faults(folder: Path) -> Iterator[None]:
                 where=str(folder),
             ) from None
         raise
+
+
+def _about(path: Path, folder: Path) -> bool:
+    return path.is_relative_to(folder) or folder.is_relative_to(path)

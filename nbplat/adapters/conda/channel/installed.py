@@ -143,7 +143,15 @@ def _headers(prefix: Path, site: Path, name: str) -> Path:
 
 
 def _read(path: Path, digest: str, prefix: Path, name: str) -> bytes:
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as exc:
+        raise RequestError(
+            "env.channel.record",
+            f"{name} is not whole: {path.name} cannot be read ({(exc.strerror or type(exc).__name__).lower()})",
+            fix=f"let it be read by you, or install it again: pip install --force-reinstall --no-deps {name}",
+            where=str(path),
+        ) from None
     if digest.startswith("sha256="):
         found = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
         if f"sha256={found}" != digest.rstrip("="):

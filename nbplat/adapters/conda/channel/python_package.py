@@ -123,7 +123,10 @@ def _file(interpreter: Interpreter, source: Path, path: str) -> PackageFile:
 
 
 def _content(interpreter: Interpreter, source: Path, path: str) -> bytes:
-    content = source.read_bytes()
+    try:
+        content = source.read_bytes()
+    except OSError as exc:
+        raise _not_movable(f"{source} cannot be read: {exc.strerror}", interpreter) from None
     base = str(interpreter.base).encode()
     if is_elf(content):
         return _without_base(_own_libraries(interpreter, _stripped(content), path), base)
