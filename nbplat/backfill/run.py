@@ -153,7 +153,7 @@ class Backfills:
         spec = self._built(spec)
         live = None if force_new else self._live_run(spec)
         if live is not None:
-            return self._attach(live, owner)
+            return self._attach(live, owner, self._behind(spec))
         plan = self.plan(spec)
         check_cost(plan, self.prices, max_cost)
         _check_room("staging", plan.write_bytes, self.writer.free_bytes(plan.base.table), plan.base.table)
@@ -400,9 +400,17 @@ class Backfills:
             return spec
         return replace(spec, body=replace(body, environment=self.bodies.resolve(body.env, body.project)))
 
-    def _attach(self, run: Run, owner: str) -> Submission:
+    def _behind(self, spec: BackfillSpec) -> tuple[str, ...]:
+        """That an equal run was asked for though its environment's declaration has moved on."""
+        body = spec.body
+        if not isinstance(body, PythonBody) or body.environment is None:
+            return ()
+        said = self.bodies.behind(body.environment, body.project)
+        return (said,) if said else ()
+
+    def _attach(self, run: Run, owner: str, more: tuple[str, ...] = ()) -> Submission:
         plan = BackfillPlan.from_record(run.plan)
-        notes = (f"attached to {run.id}, which is {run.state.replace('_', ' ')}", *self._moved(run, plan))
+        notes = (f"attached to {run.id}, which is {run.state.replace('_', ' ')}", *self._moved(run, plan), *more)
         job = self._live_job(run)
         if job is None and run.state == RunState.PLANNED:
             try:

@@ -13,6 +13,7 @@ from nbplat.errors import SetupError
 __all__ = ["ERROR", "WARNING", "CheckReport", "Finding", "change"]
 
 ERROR, WARNING = "error", "warning"
+_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +108,15 @@ class CheckReport:
         """Return when it fits.
 
         Raises:
-            SetupError: ``env.check``: the first error, how many more there are, and every mend.
+            SetupError: ``env.check``: the first errors, how many more there are, and their mends.
         """
         errors = self.errors
         if not errors:
             return
-        more = f" (and {len(errors) - 1} more: `nbplat env check`)" if len(errors) > 1 else ""
-        fixes = list(dict.fromkeys(finding.fix for finding in errors))
-        raise SetupError("env.check", errors[0].message + more, fix="; ".join(fixes[:3]), where=self.subject)
+        said = "; ".join(finding.message for finding in errors[:_SHOWN])
+        more = f" (and {len(errors) - _SHOWN} more)" if len(errors) > _SHOWN else ""
+        fixes = list(dict.fromkeys(finding.fix for finding in errors[:_SHOWN]))
+        raise SetupError("env.check", said + more, fix="; ".join(fixes))
 
 
 def change(side: Side, *wanted: str) -> str:

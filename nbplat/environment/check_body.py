@@ -11,6 +11,7 @@ from nbplat.environment.sides import Side
 
 __all__ = ["check_body", "check_driver"]
 
+BODY = "the body"
 _THIS = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -20,7 +21,7 @@ def check_body(
     certain: Collection[str] = (),
     possible: Collection[str] = (),
     notebook: Side | None = None,
-    what: str = "the body",
+    what: str = BODY,
 ) -> list[Finding]:
     """Hold an interpreter against a body.
 
@@ -40,16 +41,16 @@ def check_driver(side: Side) -> list[Finding]:
 
 def _floors(side: Side) -> Iterator[Finding]:
     yield from _python(side)
-    for name in BODY_PACKAGES:
-        if side.packages and not side.version_of(name):
-            yield Finding(
-                "floor",
-                ERROR,
-                f"{side.who} has no {name}, with which rows are handed over",
-                ((side.who, "none"),),
-                change(side, name),
-                name,
-            )
+    missing = [name for name in BODY_PACKAGES if side.packages and not side.version_of(name)]
+    if missing:
+        yield Finding(
+            "floor",
+            ERROR,
+            f"{side.who} has no {' and no '.join(missing)}, with which rows are handed over",
+            ((side.who, "none"),),
+            change(side, *missing),
+            missing[0],
+        )
 
 
 def _python(side: Side) -> Iterator[Finding]:
@@ -76,7 +77,8 @@ def _imports(
             name = there.distribution if there and there.distribution else module
             # The standard library of this process has it: that of an older Python has not.
             newer = module in sys.stdlib_module_names
-            mend = f"{change(side, name)}; or ship a module of your own with --py PATH"
+            mend = change(side, name)
+            mend += "; or ship a module of your own with --py PATH" if what == BODY else ""
             yield Finding(
                 "import",
                 ERROR if module in certain else WARNING,

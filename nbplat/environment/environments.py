@@ -348,11 +348,16 @@ class Environments:
         Args:
             older_than_s: Also what is only kept for its name and was not used for so long; None keeps it.
             dry_run: Only say what would go.
+
+        Raises:
+            Conflict: ``env.busy``: something is built in the store now.
         """
         from nbplat.environment.gc import GcRules, plan_gc, sweep
 
         rules = GcRules(older_than_ms=None if older_than_s is None else int(older_than_s * 1000))
-        return (plan_gc if dry_run else sweep)(self.store, rules, self.clock, self.needed)
+        if dry_run:
+            return plan_gc(self.store, rules, self.clock, self.needed)
+        return sweep(self.store, rules, self.clock, self.needed, waiting=_busy)
 
     def verify(self, ref: EnvironmentRef | None = None, *, repair: bool = False, say: Say) -> VerifyReport:
         """Read what is built, byte for byte; see `nbplat.environment.verify`.
@@ -400,3 +405,11 @@ class Environments:
 
         folder = kernels or user_kernels()
         return [remove_kernel(self.store, spec.name, kernels=folder) for spec in kernels_of(folder, name)]
+
+
+def _busy(who: str) -> None:
+    raise Conflict(
+        "env.busy",
+        f"{who} works in the store of environments, so nothing was removed",
+        fix="run it again when that is done; `nbplat job list` shows what runs",
+    )

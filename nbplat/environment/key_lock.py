@@ -45,7 +45,7 @@ def hold(path: Path, *, shared: bool = False, waiting: Callable[[str], None] | N
             _sign(handle)
         yield
     finally:
-        os.close(handle)
+        _give_back(handle, shared=shared)
 
 
 @contextmanager
@@ -59,11 +59,11 @@ def try_hold(path: Path) -> Iterator[bool]:
             _sign(handle)
         yield held
     finally:
-        os.close(handle)
+        _give_back(handle, shared=not held)
 
 
 def holder(path: Path) -> str:
-    """Who signed the lock last, for people."""
+    """Who holds it, for people; those who share it do not sign."""
     with contextlib.suppress(OSError, ValueError):
         return f"process {int(path.read_text().strip())}"
     return "another process"
@@ -91,6 +91,14 @@ def _same(handle: int, path: Path) -> bool:
     except FileNotFoundError:
         return False
     return (mine.st_dev, mine.st_ino) == (theirs.st_dev, theirs.st_ino)
+
+
+def _give_back(handle: int, *, shared: bool) -> None:
+    """Whoever waits for others later must not be told our name."""
+    if not shared:
+        with contextlib.suppress(OSError):
+            os.ftruncate(handle, 0)
+    os.close(handle)
 
 
 def _sign(handle: int) -> None:

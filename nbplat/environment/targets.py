@@ -127,7 +127,7 @@ def _client(name: str, archives: str = "spark.archives", files: str = "spark.fil
             conf["spark.pyspark.driver.python"] = env["PYSPARK_DRIVER_PYTHON"] = driver
         notes = _driver_notes(asked)
         if way != "prefix":
-            notes = (*notes, *_store_notes(_shipped(asked)))
+            notes = (*notes, *_sending_notes(_shipped(asked)))
         if way == "prefix":
             notes = (*notes, f"Every node must have {asked.environment.prefix}.")
         return Settings(name, way, conf=conf, env=env, driver=driver, notes=notes)
@@ -144,7 +144,7 @@ def _yarn_cluster(asked: Asked, way: str) -> Settings:
         "spark.yarn.appMasterEnv.PYSPARK_PYTHON": python,
     }
     unset = ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON")
-    return Settings("yarn-cluster", way, conf=conf, unset=unset, notes=_store_notes(_shipped(asked)))
+    return Settings("yarn-cluster", way, conf=conf, unset=unset, notes=_sending_notes(_shipped(asked)))
 
 
 def _k8s_cluster(asked: Asked, way: str) -> Settings:
@@ -170,7 +170,7 @@ def _k8s_cluster(asked: Asked, way: str) -> Settings:
                 f"{volume}.options.type": "DirectoryOrCreate",
             }
     unset = ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON")
-    return Settings("k8s-cluster", way, conf=conf, unset=unset, notes=_store_notes(archive), tested=False)
+    return Settings("k8s-cluster", way, conf=conf, unset=unset, notes=_sending_notes(archive), tested=False)
 
 
 def _connect(asked: Asked, way: str) -> Settings:
@@ -315,11 +315,15 @@ def _path_here(archive: Shipped) -> str:
     return shared_path(archive.uri)
 
 
-def _store_notes(archive: Shipped) -> tuple[str, ...]:
-    """What Spark needs to read the archive with."""
+def _sending_notes(archive: Shipped) -> tuple[str, ...]:
+    """What a person has to know of files that Spark sends."""
+    notes = ("Where you set files or archives of your own already, join the values by a comma.",)
     if not spark_uri(archive.uri).startswith("s3a:"):
-        return ()
-    return ("s3a: needs the jar hadoop-aws of Spark's Hadoop version on the submitting host and in the cluster.",)
+        return notes
+    return (
+        *notes,
+        "s3a: needs the jar hadoop-aws of Spark's Hadoop version on the submitting host and in the cluster.",
+    )
 
 
 def _driver_notes(asked: Asked) -> tuple[str, ...]:

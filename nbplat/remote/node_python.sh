@@ -88,8 +88,8 @@ obtain() {
   else
     case $nb_uri in
       http://*|https://*)
-        if have curl; then curl -fsSL --retry 3 -o "$archive" "$nb_uri" || cannot_fetch curl
-        elif have wget; then wget -q -O "$archive" "$nb_uri" || cannot_fetch wget
+        if have curl; then curl -fsSL --connect-timeout 30 --retry 3 -o "$archive" "$nb_uri" || cannot_fetch curl
+        elif have wget; then wget -q -T 60 -O "$archive" "$nb_uri" || cannot_fetch wget
         else no_client "curl or wget"; fi ;;
       s3://*|s3a://*|s3n://*)
         have aws || no_client aws

@@ -92,9 +92,8 @@ def test_an_environment_without_what_bodies_need_is_refused_with_the_command(
     _, *before = shop.picture()
     error = refused(shop, MARKED, "bare")
     assert "env.check" == error.code
-    assert "the environment bare has no numpy" in error.message
-    assert "nbplat env add bare numpy, then nbplat env build bare" in error.fix
-    assert "nbplat env add bare pyarrow" in error.fix
+    assert "the environment bare has no numpy and no pyarrow, with which rows are handed over" in error.message
+    assert "nbplat env add bare numpy pyarrow, then nbplat env build bare --lock" == error.fix
     _, *after = shop.picture()
     assert before == after
 

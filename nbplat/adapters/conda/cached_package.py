@@ -160,7 +160,7 @@ class CachedPackages:
         folder = made / _stem(package)
         try:
             sha256, _ = extract(archive, folder)
-        except Exception as exc:  # noqa: BLE001 - whatever the library says of bytes that have the right hash
+        except Exception as exc:
             if isinstance(exc, OSError) and exc.errno:
                 raise
             raise (fault_in_text(str(exc), self._store.root) or _cannot_extract(package, exc)) from None

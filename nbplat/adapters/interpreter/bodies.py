@@ -112,8 +112,12 @@ class ChildBodies:
         report = CheckReport.of(side.who, f"the {what}", [*check_machine(side), *body])
         report.refuse()
         notes = [f"{finding.message} ({finding.fix})" for finding in report.warnings]
-        stale = behind_declaration(built, Path(project)) if built is not None and project else ""
+        stale = self.behind(built, project) if built is not None else ""
         return [*([stale] if stale else []), *notes]
+
+    def behind(self, environment: EnvironmentRef, project: str) -> str:
+        """See the port."""
+        return behind_declaration(environment, Path(project)) if project else ""
 
     def model(self, env: str, source: str, project: str) -> ModelPlace:
         """Where the model of a cell can learn, found and checked; nothing is started.
@@ -207,13 +211,14 @@ def _is_name(env: str) -> bool:
 def _side(interpreter: str, imports: Collection[str], built: EnvironmentRef | None) -> Side:
     if built is None:
         return side_of_probe(f"the interpreter {interpreter}", probe_interpreter(interpreter, imports))
-    # What was built under a key never changes, so it is asked once.
-    record = _probe_built(interpreter, built.key, frozenset(imports))
+    # What was built under a key is asked once, unless somebody has put something into it since.
+    site = [path.stat().st_mtime_ns for path in Path(built.prefix).glob("lib/python*/site-packages")]
+    record = _probe_built(interpreter, built.key, frozenset(imports), max(site, default=0))
     return side_of_probe(f"the environment {built.name}", record, name=built.name)
 
 
 @functools.lru_cache(maxsize=64)
-def _probe_built(interpreter: str, key: str, imports: frozenset[str]) -> dict[str, Any]:
+def _probe_built(interpreter: str, key: str, imports: frozenset[str], changed_ns: int) -> dict[str, Any]:
     return probe_interpreter(interpreter, imports)
 
 

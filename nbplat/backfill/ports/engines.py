@@ -71,6 +71,9 @@ class PythonBodies(Protocol):
         Raises SetupError (``env.check``) for what cannot work.
         """
 
+    def behind(self, environment: EnvironmentRef, project: str) -> str:
+        """What the declaration says by now that a build has not; empty when nothing, or when nobody knows."""
+
     def present(self, record: dict[str, Any]) -> None:
         """Return when the environment that a run was planned in is here still; a record without one is fine.
 
