@@ -26,7 +26,7 @@ def run(path: Path) -> None:
     """Run one notebook in place."""
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory(prefix="nbplat-") as folder:
-        os.environ["NBPLAT_HOME"] = str(Path(folder) / "home")
+        os.environ["NBPLAT_HOME"] = str(Path(folder) / "state")
         resources = {"metadata": {"path": folder}}
         client = NotebookClient(
             notebook, timeout=_SECONDS, kernel_name="python3", resources=resources, store_widget_state=False
