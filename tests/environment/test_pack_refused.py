@@ -213,7 +213,7 @@ def test_prefix_that_is_not_the_locks_is_refused(broken: Broken, breaks: Callabl
     error = broken.refused()
     assert "env.prefix" == error.code
     assert named in error.message
-    assert "build" in error.fix
+    assert "verify --repair" in error.fix
 
 
 def test_link_that_leads_out_is_refused(broken: Broken) -> None:

@@ -137,7 +137,7 @@ def _same_as_lock(found: Sequence[Installed], source: PackSource) -> None:
             raise DataError(
                 "env.prefix",
                 f"the environment is not what its lock says: {what}",
-                fix="build it again: nbplat env build NAME --rebuild",
+                fix="have it mended: nbplat env verify --repair",
                 where=str(source.prefix),
             )
 

@@ -167,6 +167,6 @@ def _other(prefix: Path, what: str) -> DataError:
     return DataError(
         "env.prefix",
         f"the environment is not what its lock says: {what}",
-        fix="build it again: nbplat env build NAME --rebuild",
+        fix="have it mended: nbplat env verify --repair",
         where=str(prefix),
     )

@@ -109,7 +109,7 @@ class FileReader:
         return DataError(
             "env.hash",
             f"{file.path} is not the file {whose} any more, neither in the store nor in the environment",
-            fix="somebody wrote into the store: nbplat env verify --repair, then build and pack again",
+            fix="somebody wrote into the store; have it mended: nbplat env verify --repair",
             where=f"{self._prefix}/{file.path}",
         )
 

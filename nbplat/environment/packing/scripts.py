@@ -91,7 +91,7 @@ def entry_point(path: str, declared: Mapping[str, tuple[str, str]], prefix: Path
         raise DataError(
             "env.prefix",
             f"the command {path} says no more what it calls",
-            fix="build the environment again: nbplat env build NAME --rebuild",
+            fix="have it mended: nbplat env verify --repair",
             where=str(prefix),
         )
     module, function = called

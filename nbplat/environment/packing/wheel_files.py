@@ -145,6 +145,6 @@ def _broken(prefix: Path, what: str) -> DataError:
     return DataError(
         "env.prefix",
         f"the environment is not whole: {what}",
-        fix="build it again: nbplat env build NAME --rebuild",
+        fix="have it mended: nbplat env verify --repair",
         where=str(prefix),
     )
