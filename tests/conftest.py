@@ -76,6 +76,7 @@ _THOROUGH = {
     "test_index_memory",
     "test_kept_sequences",
     "test_landing",
+    "test_pack_big",
     "test_odd_tables",
     "test_order_and_ranges",
     "test_python_bodies",
