@@ -33,7 +33,7 @@ class MemoryIndex:
     """Implements `nbplat.sequence.ports.Index`.
 
     Attributes:
-        rows: Of each bucket, in the order in which they were read; coded, see `screen`.
+        rows: Of each bucket, in the order in which they were read; lean, see `lean_schema`.
         recipe: How they were made.
         order: Of each bucket; its events are taken from `rows` when they are asked for.
     """
@@ -67,10 +67,9 @@ class MemoryIndex:
 
     def _column(self, rows: pa.Table, name: str) -> pa.ChunkedArray:
         """In the type of the index, and in one piece: taking of many would join them anew each time."""
-        from nbplat.remote.sequence.sorting import typed
+        from nbplat.remote.sequence.screen import whole_column
 
-        coded = name not in rows.column_names
-        column = pa.chunked_array([typed(rows.column(TYPE), self.recipe)]) if coded else rows.column(name)
+        column = whole_column(rows, name, self.recipe) if name in self.recipe["read"] else rows.column(name)
         kind = self.schema.field(name).type
         column = column if column.type == kind else column.cast(kind)
         joined = column.combine_chunks()
@@ -111,16 +110,16 @@ def index_in_memory(
         DataError: times that cannot be read; ``sequence.early``.
     """
     from nbplat.remote.sequence.direct import screen_all
+    from nbplat.remote.sequence.screen import lean_schema, screened_schema
     from nbplat.remote.sequence.sorting import completed, in_order
     from nbplat.remote.sequence.tally import add
 
-    schema = pa.ipc.read_schema(pa.py_buffer(recipe["schema"]))
-    # Conditions are asked of the type as it is declared.
+    # What enriches, and conditions, are asked of the columns as they are declared.
     whole = bool(recipe["enrich"] or recipe["conditions"])
-    coded = not whole and schema.field(recipe["type"]).type == pa.string()
     with our_errors():
-        chunks = source.read(recipe["read"], encoded=[recipe["type"]] if coded else [])
-        rows, tally = screen_all(chunks, recipe, limit_bytes=limit_bytes, coded=coded)
+        schema = screened_schema(recipe) if whole else lean_schema(recipe, source.schema)
+        chunks = source.read(recipe["read"], encoded=[recipe["type"]] if TYPE in schema.names else [])
+        rows, tally = screen_all(chunks, recipe, limit_bytes=limit_bytes, schema=schema)
         tallies = [tally]
         if whole:
             table, tally = completed(rows.whole(), recipe)
@@ -136,7 +135,7 @@ def index_in_memory(
         record=record,
         report=report_of(add(tallies), recipe, source.pin.name, size),
         source=source.pin,
-        schema=schema,
+        schema=pa.ipc.read_schema(pa.py_buffer(recipe["schema"])),
         types=tuple(recipe["types"]),
         buckets=recipe["buckets"],
         entity=tuple(recipe["entity"]),

@@ -19,12 +19,12 @@ __all__ = ["refuse_early", "screen_all"]
 
 
 def screen_all(
-    chunks: Iterable[pa.Table], recipe: Recipe, *, limit_bytes: int | None = None, coded: bool = False
+    chunks: Iterable[pa.Table], recipe: Recipe, *, limit_bytes: int | None = None, schema: pa.Schema | None = None
 ) -> tuple[Dealt, dict[str, Any]]:
     """Screen every chunk of a source and deal its events to the buckets.
 
     Args:
-        coded: See `screen`.
+        schema: See `screen`.
 
     Returns:
         Rows (see `screen.Screened`) and their tally.
@@ -33,9 +33,10 @@ def screen_all(
         KernelError: ``sequence.too_big``, more than `limit_bytes` would be held; what `screen` and `refuse_early`
             raise.
     """
-    found, tallies = Dealt(screened_schema(recipe, coded=coded), recipe["buckets"]), []
+    schema = screened_schema(recipe) if schema is None else schema
+    found, tallies = Dealt(schema, recipe["buckets"]), []
     for raw in chunks:
-        screened = screen(raw, recipe, coded=coded)
+        screened = screen(raw, recipe, schema)
         tallies.append(screened.tally)
         rows = screened.rows
         many = recipe["buckets"] > 1

@@ -10,12 +10,12 @@ import pyarrow.compute as pc
 
 from nbplat.remote.failure import KernelError
 
-from .stored_rows import SEEN, TIME, TYPE
+from .stored_rows import MOMENT, SEEN, TIME, TYPE
 from .tally import new_tally
 from .tasks import Recipe
 from .times import to_us
 
-__all__ = ["Screened", "screen", "screened_schema"]
+__all__ = ["Screened", "lean_schema", "screen", "screened_schema", "type_names", "whole_column"]
 
 _MOST_NAMES = 1_000
 
@@ -25,8 +25,7 @@ class Screened(NamedTuple):
 
     Attributes:
         rows: The recipe's `read` columns in the index's types, then ``nb_time`` and, with an arrival, ``nb_seen``:
-            ``int64`` microseconds since 1970 UTC. Where they are coded, ``nb_type`` last, ``int16``, in place of the
-            type column: places in the recipe's `types`.
+            ``int64`` microseconds since 1970 UTC. Or as `lean_schema` says.
         tally: What was left out, see `tally.new_tally`.
     """
 
@@ -34,21 +33,61 @@ class Screened(NamedTuple):
     tally: dict[str, Any]
 
 
-def screened_schema(recipe: Recipe, *, coded: bool = False) -> pa.Schema:
+def screened_schema(recipe: Recipe) -> pa.Schema:
     """Schema of `Screened.rows`."""
     whole = pa.ipc.read_schema(pa.py_buffer(recipe["schema"]))
     own = [pa.field(TIME, pa.int64()), *([pa.field(SEEN, pa.int64())] if recipe["arrival"] else [])]
-    left_out = recipe["type"] if coded else None
-    read = [pa.field(name, whole.field(name).type) for name in recipe["read"] if name != left_out]
-    return pa.schema([*read, *own, *([pa.field(TYPE, pa.int16())] if coded else [])])
+    return pa.schema([*(pa.field(name, whole.field(name).type) for name in recipe["read"]), *own])
 
 
-def screen(raw: pa.Table, recipe: Recipe, *, coded: bool = False) -> Screened:
+def lean_schema(recipe: Recipe, source: pa.Schema) -> pa.Schema:
+    """Schema of `Screened.rows` that take less memory and say the same, for events that stay in this process.
+
+    The type is a number, ``nb_type``: a place in the recipe's `types`. A time that ``nb_time`` gives back is left out,
+    and integers are as narrow as in the source. `whole_column` gives back what is asked for.
+    """
+    fields = []
+    for field in screened_schema(recipe):
+        if field.name in recipe["entity"]:
+            fields.append(field)
+        elif field.name == recipe["type"] and field.type == pa.string():
+            fields.append(pa.field(TYPE, pa.int16()))
+        elif field.name == recipe["time"] and field.type == MOMENT:
+            continue
+        elif field.name in recipe["read"] and _narrow(source, field):
+            fields.append(pa.field(field.name, source.field(field.name).type))
+        else:
+            fields.append(field)
+    return pa.schema(fields)
+
+
+def type_names(codes: pa.ChunkedArray, types: list[str]) -> pa.DictionaryArray:
+    """The types of lean rows as a dictionary."""
+    return pa.DictionaryArray.from_arrays(pa.array(codes.to_numpy()), pa.array(types, pa.string()))
+
+
+def _narrow(source: pa.Schema, field: pa.Field) -> bool:
+    return all(pa.types.is_integer(kind) for kind in (field.type, source.field(field.name).type))
+
+
+def whole_column(rows: pa.Table, name: str, recipe: Recipe) -> pa.ChunkedArray:
+    """A column of the recipe's `read`, of rows of either schema, in the type of `screened_schema`."""
+    kind = screened_schema(recipe).field(name).type
+    if name in rows.column_names:
+        column = rows.column(name)
+    elif name == recipe["time"]:
+        return rows.column(TIME).cast(MOMENT)
+    else:
+        column = pa.chunked_array([type_names(rows.column(TYPE), recipe["types"])])
+    return column if column.type == kind else column.cast(kind)
+
+
+def screen(raw: pa.Table, recipe: Recipe, schema: pa.Schema | None = None) -> Screened:
     """Leave out rows that are no events of the index, and read the clocks of the others.
 
     Args:
         raw: The recipe's `read` columns as the source has them, rows in any order.
-        coded: The type as a number, which takes less memory than a text; for events that stay in this process.
+        schema: Of the rows, `lean_schema`; None: `screened_schema`.
 
     Raises:
         KernelError: a time that cannot be read (see `times.to_us`); an arrival before the event is only counted.
@@ -71,7 +110,7 @@ def screen(raw: pa.Table, recipe: Recipe, *, coded: bool = False) -> Screened:
         left &= codes >= 0
     if not left.all():
         raw, codes = raw.filter(pa.array(left)), codes[left]
-    rows = _with_clocks(raw, recipe, tally, screened_schema(recipe, coded=coded), codes)
+    rows = _with_clocks(raw, recipe, tally, screened_schema(recipe) if schema is None else schema, codes)
     return Screened(rows, tally)
 
 

@@ -10,11 +10,12 @@ from .conditions import passes
 from .enriching import enriched
 from .events import Events
 from .order import Ordering, counted, ordering
+from .screen import type_names, whole_column
 from .stored_rows import SEEN, TIME, TYPE, WHERE
 from .tally import add, new_tally
 from .tasks import Recipe
 
-__all__ = ["completed", "in_order", "sort_events", "typed"]
+__all__ = ["completed", "in_order", "sort_events"]
 
 
 def sort_events(rows: pa.Table, recipe: Recipe) -> tuple[Events, dict[str, Any]]:
@@ -46,13 +47,15 @@ def completed(rows: pa.Table, recipe: Recipe) -> tuple[pa.Table, dict[str, Any]]
 
 
 def in_order(rows: pa.Table, recipe: Recipe) -> tuple[Ordering, dict[str, Any]]:
-    """The order of `completed` rows of whole entities, and their tally."""
+    """The order of `completed` rows of whole entities, of either schema of `screen`; and their tally."""
     names = rows.column_names
     time_us = rows.column(TIME).to_numpy()
     seen_us = rows.column(SEEN).to_numpy() if recipe["arrival"] else None
     holds = rows.column(WHERE).to_numpy() if WHERE in names else None
     if TYPE in names:
-        rows = rows.append_column(recipe["type"], typed(rows.column(TYPE), recipe))
+        rows = rows.append_column(recipe["type"], type_names(rows.column(TYPE), recipe["types"]))
+    if recipe["time"] not in names:
+        rows = rows.append_column(recipe["time"], whole_column(rows, recipe["time"], recipe))
     found = ordering(
         rows,
         entity=recipe["entity"],
@@ -66,12 +69,6 @@ def in_order(rows: pa.Table, recipe: Recipe) -> tuple[Ordering, dict[str, Any]]:
         dedupe=recipe["dedupe"],
     )
     return found, _counted(found)
-
-
-def typed(codes: pa.ChunkedArray, recipe: Recipe) -> pa.Array:
-    """The type column of rows that were screened ``coded``, as a dictionary."""
-    names = pa.array(recipe["types"], pa.string())
-    return pa.DictionaryArray.from_arrays(pa.array(codes.to_numpy()), names)
 
 
 def _counted(found: Ordering) -> dict[str, Any]:
