@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from nbplat.demo.load import DemoReport
     from nbplat.engines import Engines
     from nbplat.sequence.sequences import Sequences
+    from nbplat.session.ports import SessionStore
+    from nbplat.session.records import SessionDraft
+    from nbplat.session.sessions import Sessions as LivySessions
     from nbplat.training.ports import ModelKit, SequenceColumns, TrainingSource
 
 __all__ = ["Platform", "open_platform"]
@@ -81,6 +84,15 @@ class Platform:
         from nbplat.adapters.store import open_store
 
         return open_store(self.config, clock=self.clock)
+
+    @property
+    def session_store(self) -> SessionStore:
+        """Where sessions are kept."""
+        from nbplat.adapters.store.sql_job_store import SqlJobStore
+
+        store = self.store
+        assert isinstance(store, SqlJobStore)  # noqa: S101 - one database holds both
+        return store
 
     @functools.cached_property
     def catalog(self) -> Catalog:
@@ -263,6 +275,44 @@ class Platform:
         from nbplat.adapters.sklearn.model import SklearnKit
 
         return SklearnKit(model)
+
+    def open_sessions(self, sockets: Path) -> LivySessions:
+        """The sessions of this service; see `nbplat.session.sessions.Sessions`.
+
+        Args:
+            sockets: A short folder of ours alone.
+        """
+        from nbplat.adapters.driver import LocalDrivers
+        from nbplat.session.sessions import Sessions as LivySessions
+
+        home = self.config.home
+        return LivySessions(self.session_store, LocalDrivers(home / "sessions", sockets, home / "remote"))
+
+    def session_draft(self, fields: dict[str, Any], owner: str, service_url: str, token: str) -> SessionDraft:
+        """What a checked request of a session comes to here.
+
+        Args:
+            fields: As `nbplat.session.livy_request.read_session_request` gives them.
+            token: The catalog's scoped token.
+        """
+        from nbplat.adapters.driver.processes import FOLDER
+        from nbplat.adapters.spark.session_conf import default_conf
+        from nbplat.session.conf import session_conf
+        from nbplat.session.records import SessionDraft
+
+        defaults = default_conf(
+            self.config, FOLDER, self.config.home / "sessions" / "log4j2.properties", service_url, token
+        )
+        forced = {"spark.master": defaults.pop("spark.master")}
+        settings = session_conf(defaults, self.config.spark_settings, fields, forced)
+        return SessionDraft(
+            kind=fields["kind"],
+            name=fields.get("name", ""),
+            owner=owner,
+            proxy_user="",
+            request=fields,
+            conf={key: setting.value for key, setting in settings.items()},
+        )
 
     def fetch_jars(self, **options: Any) -> list[Path]:
         """Fetch and verify the Iceberg runtime; see `nbplat.adapters.spark.jars.fetch_jars`."""

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.fixtures.browser import browser, page, served
+from tests.fixtures.drivers import sockets, talk
 from tests.fixtures.postgres import postgres_server, postgres_url
 from tests.fixtures.service import service_config, shared_client, shared_config, toy_client
 from tests.fixtures.spark import spark, swept
@@ -25,8 +26,10 @@ __all__ = [
     "service_config",
     "shared_client",
     "shared_config",
+    "sockets",
     "spark",
     "swept",
+    "talk",
     "toy_client",
 ]
 

@@ -28,6 +28,7 @@ def make_app(
     loopback: bool = True,
     worker: Callable[[], Mapping[str, Any]] = dict,
     stopping: Callable[[], bool] = lambda: False,
+    livy: ASGIApp | None = None,
 ) -> FastAPI:
     """Build the app.
 
@@ -35,6 +36,7 @@ def make_app(
         token: What every request but the health check must carry.
         loopback: Whether it is bound to loopback; then the Host header is checked too.
         worker: Tells the worker's state for ``/api/v1/status``.
+        livy: Serves what no other route takes.
         stopping: True once the service shuts down, so that long polls answer at once.
     """
     app = FastAPI(title="nbplat", version=version(), docs_url=None, redoc_url=None, openapi_url="/openapi.json")
@@ -47,6 +49,9 @@ def make_app(
     app.include_router(frames.router(platform))
     app.include_router(sequences.router(platform))
     iceberg.mount(app, platform, token)
+    if livy is not None:
+        # Last: what no route of ours takes is Livy's, with its own codes.
+        app.mount("/", livy)
     app.add_middleware(Gate, token=token, loopback=loopback, self_guarded=(iceberg.PATH,))
     app.add_middleware(_AccessLog)
     return app

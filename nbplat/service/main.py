@@ -89,14 +89,18 @@ def _serve(config: Config, factory: str, on_ready: Callable[[dict[str, Any]], No
     from nbplat.service.address import bind, check_exposure, choose
     from nbplat.service.app import make_app
     from nbplat.service.auth import is_loopback
+    from nbplat.service.livy import make_livy
     from nbplat.service.platform import platform_factory
+    from nbplat.service.routes.iceberg import catalog_token
     from nbplat.service.supervisor import Supervisor
+    from nbplat.service.wake import runtime_folder
 
     loopback = is_loopback(config.service_host)
     check_exposure(config, loopback=loopback)
     port, token = choose(config)
     listener = bind(config, port)
     platform = None
+    sessions = None
     supervisor = Supervisor(config, factory=factory)
     try:
         platform = platform_factory(factory)(config)
@@ -110,8 +114,17 @@ def _serve(config: Config, factory: str, on_ready: Callable[[dict[str, Any]], No
                 _log.info("serving %s at %s", config.home, info["url"])
                 on_ready(info)
 
+        sessions = platform.open_sessions(runtime_folder(config))
+        sessions.recover()
         app = make_app(
-            platform, token, loopback=loopback, worker=supervisor.status, stopping=lambda: server.should_exit
+            platform,
+            token,
+            loopback=loopback,
+            worker=supervisor.status,
+            stopping=lambda: server.should_exit,
+            livy=make_livy(
+                sessions, lambda fields, owner: platform.session_draft(fields, owner, info["url"], catalog_token(token))
+            ),
         )
         server = Server(
             uvicorn.Config(
@@ -131,6 +144,8 @@ def _serve(config: Config, factory: str, on_ready: Callable[[dict[str, Any]], No
     finally:
         listener.close()
         supervisor.stop()
+        if sessions is not None:
+            sessions.close()
         if platform is not None:
             platform.close()
         _log.info("service stopped")

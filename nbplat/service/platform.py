@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from nbplat.clock import Clock
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from nbplat.backfill.run import Backfills
     from nbplat.backfill.spec import BackfillSpec
     from nbplat.sequence.sequences import Sequences
+    from nbplat.session.records import SessionDraft
+    from nbplat.session.sessions import Sessions
 
 __all__ = ["Platform", "platform_factory"]
 
@@ -52,6 +55,12 @@ class Platform(Protocol):
 
     def settle(self, job: Job) -> None:
         """Move the run of an ended job on, by its kind's table. Safe to repeat; nothing happens to a live job."""
+
+    def open_sessions(self, sockets: Path) -> Sessions:
+        """The sessions of this service; `sockets` is a short folder of ours alone."""
+
+    def session_draft(self, fields: dict[str, Any], owner: str, service_url: str, token: str) -> SessionDraft:
+        """What a checked request of a session comes to here; `token` is the catalog's."""
 
     def bury(self, job: Job, how: str) -> list[Unit]:
         """Count the try of the units that a job's process had under way when it died of itself, and return them.

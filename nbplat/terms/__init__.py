@@ -1,6 +1,7 @@
 """Shared nouns, one record a file: what crosses from one domain to another."""
 
 from nbplat.terms.canonical import canonical_json, content_hash
+from nbplat.terms.environment_ref import EnvironmentRef
 from nbplat.terms.files import Files, Span, StoredFile
 from nbplat.terms.location import file_location, local_path
 from nbplat.terms.progress import Progress
@@ -13,6 +14,7 @@ from nbplat.terms.window import Window
 from nbplat.terms.with_noun import counted
 
 __all__ = [
+    "EnvironmentRef",
     "Files",
     "Progress",
     "RunId",

@@ -19,7 +19,7 @@ from nbplat.errors import RemoteError, SetupError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["LAUNCH", "PINNED_CATALOG", "SparkSettings", "is_local", "spark_session"]
+__all__ = ["LAUNCH", "LOGGING", "PINNED_CATALOG", "SparkSettings", "is_local", "spark_session"]
 
 # The heap below which Spark refuses to start, with room to work.
 _HEAP_FLOOR_MB = 640
@@ -139,7 +139,7 @@ def spark_session(settings: SparkSettings, *, say: Callable[[str], None]) -> Ite
             fix="stop it (spark.stop()), or let the service run the backfill",
         )
     settings.scratch.mkdir(parents=True, exist_ok=True)
-    (settings.scratch / "log4j2.properties").write_text(_LOGGING)
+    (settings.scratch / "log4j2.properties").write_text(LOGGING)
     values = settings.values()
     say(f"starting Spark on {values['spark.master']}, driver memory {values['spark.driver.memory']}")
     # pyspark's own logger repeats every failed query as JSON on standard error.
@@ -230,7 +230,7 @@ def _first_line(exc: Exception) -> str:
     return said[:400] or type(exc).__name__
 
 
-_LOGGING = """\
+LOGGING = """\
 rootLogger.level = error
 rootLogger.appenderRef.stderr.ref = console
 # A failed task is told by its job's error, once and without Java's frames.

@@ -8,16 +8,19 @@ from nbplat.adapters.store.events import Events
 from nbplat.adapters.store.jobs import Jobs
 from nbplat.adapters.store.leases import Leases
 from nbplat.adapters.store.runs import Runs
+from nbplat.adapters.store.sessions import Sessions
+from nbplat.adapters.store.statements import Statements
 from nbplat.adapters.store.units import Units
 
 if TYPE_CHECKING:
     from nbplat.job import JobStore
+    from nbplat.session.ports import SessionStore
 
 __all__ = ["SqlJobStore"]
 
 
-class SqlJobStore(Runs, Jobs, Units, Leases, Events):
-    """`nbplat.job.JobStore` on a SQL database; safe to share between threads."""
+class SqlJobStore(Runs, Jobs, Units, Leases, Events, Sessions, Statements):
+    """`nbplat.job.JobStore` and `nbplat.session.ports.SessionStore` on SQL; safe between threads."""
 
     def close(self) -> None:
         self._db.close()
@@ -25,3 +28,4 @@ class SqlJobStore(Runs, Jobs, Units, Leases, Events):
 
 if TYPE_CHECKING:
     _KEEPS_THE_PORT: type[JobStore] = SqlJobStore
+    _KEEPS_THE_OTHER: type[SessionStore] = SqlJobStore

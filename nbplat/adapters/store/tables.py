@@ -7,9 +7,23 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-__all__ = ["EVENT", "HEAD", "JOB", "LEASE", "METADATA", "REVISIONS", "RUN", "RUN_NUMBER", "SCHEMA", "UNIT"]
+__all__ = [
+    "CHUNK",
+    "EVENT",
+    "HEAD",
+    "JOB",
+    "LEASE",
+    "METADATA",
+    "REVISIONS",
+    "RUN",
+    "RUN_NUMBER",
+    "SCHEMA",
+    "SESSION",
+    "STATEMENT",
+    "UNIT",
+]
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every revision this version can read, oldest first; a database at any other is newer than we are."""
 HEAD = REVISIONS[-1]
 
@@ -124,4 +138,51 @@ EVENT = sa.Table(
     sa.Column("data", sa.Text, nullable=False),
     sa.Index("nbplat_event_run", "run_id", "seq"),
     sqlite_autoincrement=True,
+)
+
+SESSION = sa.Table(
+    "nbplat_session",
+    METADATA,
+    sa.Column("id", _BIG, primary_key=True, autoincrement=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("proxy_user", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("request", sa.Text, nullable=False),
+    sa.Column("conf", sa.Text, nullable=False),
+    sa.Column("driver", sa.Text, nullable=False),
+    sa.Column("app", sa.Text, nullable=False),
+    sa.Column("last_seq", sa.BigInteger, nullable=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+    sa.Column("seen_ms", sa.BigInteger, nullable=False),
+    sa.Column("ended_ms", sa.BigInteger),
+    sa.Column("reason", sa.Text),
+    sa.Index("nbplat_session_name", "name", "id"),
+    sqlite_autoincrement=True,
+)
+
+STATEMENT = sa.Table(
+    "nbplat_statement",
+    METADATA,
+    sa.Column("session_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("code", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("output", sa.Text),
+    sa.Column("progress", sa.Float, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("started_ms", sa.BigInteger, nullable=False),
+    sa.Column("completed_ms", sa.BigInteger, nullable=False),
+)
+
+CHUNK = sa.Table(
+    "nbplat_chunk",
+    METADATA,
+    sa.Column("session_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("statement_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
 )

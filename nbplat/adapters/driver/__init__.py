@@ -1,0 +1,5 @@
+"""Drivers on this machine: started detached, found again by process and socket, talked to over a Unix socket."""
+
+from nbplat.adapters.driver.processes import LocalDrivers
+
+__all__ = ["LocalDrivers"]

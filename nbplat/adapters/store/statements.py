@@ -1,0 +1,117 @@
+"""Statements of sessions, and what they printed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from nbplat.adapters.store.database import Database, to_json
+from nbplat.adapters.store.sessions import read_session
+from nbplat.adapters.store.statement_rows import OPEN, read_statement, statement_of
+from nbplat.adapters.store.tables import CHUNK, STATEMENT
+from nbplat.errors import Conflict
+from nbplat.session.records import Chunk, Statement
+from nbplat.session.states import ENDED, FINAL, StatementState
+
+__all__ = ["Statements"]
+
+
+class Statements:
+    """Statements by session and number."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def add_statement(self, session_id: int, code: str, kind: str) -> Statement:
+        with self._db.write() as write:
+            session = read_session(write.connection, session_id)
+            if session.state in ENDED or session.state == "shutting_down":
+                raise Conflict(
+                    "session.ended",
+                    f"session {session_id} is {session.state}",
+                    fix="start another: %session start",
+                    where=str(session_id),
+                )
+            last = write.connection.execute(
+                sa.select(sa.func.max(STATEMENT.c.id)).where(STATEMENT.c.session_id == session_id)
+            ).scalar()
+            number = 0 if last is None else last + 1
+            write.connection.execute(
+                sa.insert(STATEMENT).values(
+                    session_id=session_id,
+                    id=number,
+                    code=code,
+                    kind=kind,
+                    state=StatementState.WAITING.value,
+                    progress=0.0,
+                    detail="{}",
+                    started_ms=0,
+                    completed_ms=0,
+                )
+            )
+            return read_statement(write.connection, session_id, number)
+
+    def cancelling(self, session_id: int, statement_id: int, *, sent: bool) -> Statement:
+        with self._db.write() as write:
+            found = read_statement(write.connection, session_id, statement_id)
+            if found.state not in FINAL:
+                values: dict[str, Any] = {"state": StatementState.CANCELLING.value}
+                if not sent:
+                    values = {"state": StatementState.CANCELLED.value, "progress": 1.0, "completed_ms": write.now_ms}
+                self._set(write.connection, session_id, statement_id, **values)
+            return read_statement(write.connection, session_id, statement_id)
+
+    def end_statements(self, session_id: int, output: Mapping[str, Any]) -> None:
+        open_ones = sa.update(STATEMENT).where(STATEMENT.c.session_id == session_id)
+        with self._db.write() as write:
+            # What was being cancelled is cancelled now: its code cannot run any more.
+            write.connection.execute(
+                open_ones.where(STATEMENT.c.state == StatementState.CANCELLING.value).values(
+                    state=StatementState.CANCELLED.value, progress=1.0, completed_ms=write.now_ms
+                )
+            )
+            write.connection.execute(
+                open_ones.where(STATEMENT.c.state.in_(OPEN)).values(
+                    state=StatementState.AVAILABLE.value,
+                    output=to_json(output),
+                    progress=1.0,
+                    completed_ms=write.now_ms,
+                )
+            )
+
+    def statement(self, session_id: int, statement_id: int) -> Statement:
+        with self._db.read() as connection:
+            return read_statement(connection, session_id, statement_id)
+
+    def statements(
+        self, session_id: int, *, skip: int = 0, limit: int = 100, newest_first: bool = False, open_only: bool = False
+    ) -> tuple[int, list[Statement]]:
+        which = STATEMENT.c.session_id == session_id
+        if open_only:
+            which = which & STATEMENT.c.state.in_(OPEN)
+        order = STATEMENT.c.id.desc() if newest_first else STATEMENT.c.id
+        with self._db.read() as connection:
+            read_session(connection, session_id)
+            total = connection.execute(sa.select(sa.func.count()).select_from(STATEMENT).where(which)).scalar_one()
+            rows = connection.execute(sa.select(STATEMENT).where(which).order_by(order).offset(skip).limit(limit))
+            return total, [statement_of(row) for row in rows]
+
+    def chunks(self, session_id: int, statement_id: int, *, after: int = 0, limit: int = 1000) -> list[Chunk]:
+        query = (
+            sa.select(CHUNK.c.seq, CHUNK.c.name, CHUNK.c.text)
+            .where(CHUNK.c.session_id == session_id, CHUNK.c.statement_id == statement_id, CHUNK.c.seq > after)
+            .order_by(CHUNK.c.seq)
+            .limit(limit)
+        )
+        with self._db.read() as connection:
+            return [Chunk(row.seq, row.name, row.text) for row in connection.execute(query)]
+
+    @staticmethod
+    def _set(connection: sa.Connection, session_id: int, statement_id: int, **values: Any) -> None:
+        connection.execute(
+            sa.update(STATEMENT)
+            .where(STATEMENT.c.session_id == session_id, STATEMENT.c.id == statement_id)
+            .values(**values)
+        )

@@ -1,0 +1,143 @@
+"""Where a service reaches the driver: a Unix socket with a token; events out, requests in."""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import os
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from nbplat.remote import PROTOCOL
+from nbplat.remote.wire import pack, unpack
+
+from .event_log import EventLog
+
+__all__ = ["Control"]
+
+_HELLO_S = 10.0
+_LONGEST = 128 << 20
+
+Handler = Callable[[dict[str, Any], bytes], "dict[str, Any]"]
+
+
+class Control:
+    """Listens and serves each connection on threads of its own.
+
+    A connection begins with ``{"token": …, "after": n}``; the answer says who this is, and the events that follow
+    number `n` come, old ones first. Each request carries ``ask`` (what) and ``ref`` (a number of the asker's), and gets
+    one answer with that ``ref``.
+
+    Args:
+        path: Of the socket; its folder must be ours alone.
+        token: What a caller must know.
+        about: What the driver says of itself.
+        handlers: By what is asked; called on the connection's thread, so that an answer never waits for a cell.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        token: str,
+        log: EventLog,
+        about: Callable[[], dict[str, Any]],
+        handlers: dict[str, Handler],
+    ) -> None:
+        self._path = path
+        self._token = token
+        self._log = log
+        self._about = about
+        self._handlers = handlers
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        if os.path.exists(path):  # noqa: PTH110 - plain strings here
+            os.unlink(path)  # noqa: PTH108
+        mask = os.umask(0o177)
+        try:
+            self._listener.bind(path)
+        finally:
+            os.umask(mask)
+        self._listener.listen(8)
+        threading.Thread(target=self._accept, name="control", daemon=True).start()
+
+    def close(self) -> None:
+        """Take no more connections."""
+        self._listener.close()
+        if os.path.exists(self._path):  # noqa: PTH110
+            os.unlink(self._path)  # noqa: PTH108
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(connection,), name="service", daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        lock = threading.Lock()
+
+        def send(head: dict[str, Any], payload: bytes = b"") -> None:
+            with lock:
+                for piece in pack(head, payload):
+                    connection.sendall(piece)
+
+        try:
+            connection.settimeout(_HELLO_S)
+            hello = unpack(lambda count: _read(connection, count))
+            if hello is None or not hmac.compare_digest(str(hello[0].get("token", "")), self._token):
+                send({"refused": "token"})
+                return
+            connection.settimeout(None)
+            send({"hello": {"protocol": PROTOCOL, **self._about()}})
+            threading.Thread(
+                target=self._follow, args=(connection, send, int(hello[0].get("after", 0))), daemon=True
+            ).start()
+            while True:
+                asked = unpack(lambda count: _read(connection, count))
+                if asked is None:
+                    return
+                send(*self._answer(*asked))
+        except (OSError, ValueError):
+            return  # the service went away; another will come
+        finally:
+            # Wakes the thread that sends events as well.
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+
+    def _answer(self, head: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
+        handler = self._handlers.get(str(head.get("ask")))
+        if handler is None:
+            return {"ref": head.get("ref"), "error": f"nothing is called {head.get('ask')!r}"}, b""
+        try:
+            answer = handler(head, payload)
+        except Exception as exc:  # noqa: BLE001 - told to the asker; the driver lives on
+            return {"ref": head.get("ref"), "error": f"{type(exc).__name__}: {exc}"}, b""
+        return {"ref": head.get("ref"), "answer": answer}, b""
+
+    def _follow(self, connection: socket.socket, send: Callable[..., None], after: int) -> None:
+        try:
+            while connection.fileno() >= 0:
+                events = self._log.read(after)
+                if events:
+                    send({"events": events})
+                    after = events[-1]["seq"]
+                elif not self._log.wait(after, 5.0):
+                    send({"alive": self._log.last})
+        except (OSError, ValueError):
+            return
+
+
+def _read(connection: socket.socket, count: int) -> bytes:
+    if count > _LONGEST:
+        raise ValueError("a message is longer than 128 MiB")
+    pieces = []
+    while count:
+        piece = connection.recv(min(count, 1 << 20))
+        if not piece:
+            break
+        pieces.append(piece)
+        count -= len(piece)
+    return b"".join(pieces)

@@ -1,0 +1,151 @@
+"""The driver's life: start Spark, take requests, run statements, leave nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import types
+from pathlib import Path
+from typing import Any
+
+from nbplat.remote import PROTOCOL
+
+from .cell_error import error_output
+from .complete import complete, inspect_at, within
+from .control import Control
+from .display import install_display
+from .event_log import EventLog
+from .output import Capture
+from .progress import Watch
+from .python_cell import PythonCells
+from .spark_host import SparkHost
+from .sql_cell import run_sql
+from .statements import Statement, Statements
+
+__all__ = ["Driver", "main"]
+
+_ASK_S = 0.4
+_OUTPUT_CHARS = 8 << 20
+_SQL_ROWS = 1000
+
+
+class Driver:
+    """One session's process.
+
+    Args:
+        folder: Of the session: holds ``events/``; made when missing.
+        spec: ``kind`` (``pyspark``, ``sql`` or ``python``, which has no Spark), ``socket`` (path), ``token`` and
+            ``conf`` (Spark's settings, text to text).
+    """
+
+    def __init__(self, folder: str, spec: dict[str, Any]) -> None:
+        self._spec = spec
+        self._log = EventLog(str(Path(folder) / "events"))
+        self._spark = SparkHost(self._say)
+        self._module = types.ModuleType("__main__")
+        self._names: dict[str, Any] = self._module.__dict__
+        self._statements = Statements(
+            self._log, before=self._begin, after=self._end, cancel=lambda found: self._spark.cancel(found)
+        )
+        self._cells = PythonCells(self._names)
+        self._statements.runners = {"python": self._run_python, "sql": self._run_sql}
+        self._watch = Watch(self._spark.tracker, lambda number, found: self._log.append("progress", id=number, **found))
+        self._state = "starting"
+        self._running = 0
+
+    def run(self) -> int:
+        """Live until asked to stop; 0 for an end in order, 1 when Spark did not start."""
+        control = Control(self._spec["socket"], self._spec["token"], self._log, self._about, self._handlers())
+        try:
+            # Functions of cells are pickled with the module they were defined in, by value only when it is this one.
+            sys.modules["__main__"] = self._module
+            if self._spec["kind"] != "python" and not self._start_spark():
+                return 1
+            self._names.update(self._spark.names(), display=install_display(self._show))
+            self._become("idle")
+            self._statements.serve()
+            self._become("shutting_down")
+            return 0
+        finally:
+            self._spark.close()
+            self._log.append("ended")
+            control.close()
+
+    def _start_spark(self) -> bool:
+        try:
+            self._spark.launch(self._spec["conf"])
+            self._log.append("launched", jvm=self._spark.jvm_pid)
+            found = self._spark.claim(self._spec["conf"])
+        except Exception as exc:  # noqa: BLE001 - whatever a JVM or a master says, the service must learn it
+            self._log.append("failed", error=error_output(exc))
+            return False
+        self._log.append("spark", **found)
+        return True
+
+    def _handlers(self) -> dict[str, Any]:
+        return {
+            "run": self._ask_run,
+            "cancel": lambda head, _: {"is": self._statements.cancel(int(head["id"]))},
+            "complete": lambda head, _: within(
+                _ASK_S, lambda: complete(self._names, head["code"], head["cursor"]), {"matches": []}
+            ),
+            "inspect": lambda head, _: within(
+                _ASK_S, lambda: inspect_at(self._names, head["code"], head["cursor"]), {"found": False}
+            ),
+            "forget": self._ask_forget,
+            "stop": self._ask_stop,
+        }
+
+    def _ask_run(self, head: dict[str, Any], _: bytes) -> dict[str, Any]:
+        statement = Statement(
+            int(head["id"]), str(head["runner"]), dict(head["body"]), int(head.get("output_limit", _OUTPUT_CHARS))
+        )
+        if statement.runner not in self._statements.runners:
+            raise ValueError(f"nothing runs {statement.runner!r}")
+        return {"fresh": self._statements.accept(statement)}
+
+    def _ask_forget(self, head: dict[str, Any], _: bytes) -> dict[str, Any]:
+        self._log.forget(int(head["up_to"]))
+        return {}
+
+    def _ask_stop(self, *_: Any) -> dict[str, Any]:
+        self._statements.stop()
+        return {}
+
+    def _about(self) -> dict[str, Any]:
+        return {"pid": os.getpid(), "last": self._log.last, "state": self._state, "protocol": PROTOCOL}
+
+    def _become(self, state: str) -> None:
+        self._state = state
+        self._log.append("state", state=state)
+
+    def _begin(self, statement: int) -> None:
+        self._running = statement
+        self._spark.begin(statement)
+        self._watch.begin(statement)
+
+    def _end(self) -> None:
+        self._watch.end()
+
+    def _show(self, bundle: dict[str, Any]) -> None:
+        self._log.append("display", id=self._running, data=bundle)
+
+    def _run_python(self, statement: Statement, capture: Capture) -> dict[str, Any]:
+        return self._cells.run(statement.id, statement.body["code"], lambda text: capture.write("stdout", text))
+
+    def _run_sql(self, statement: Statement, _: Capture) -> dict[str, Any]:
+        return run_sql(self._spark.session, statement.body["code"], int(statement.body.get("rows", _SQL_ROWS)))
+
+    def _say(self, text: str) -> None:
+        print(text, file=sys.__stderr__, flush=True)
+
+
+def main() -> int:
+    """Read the spec of the folder given as the only argument, and serve."""
+    folder = sys.argv[1]
+    spec = json.loads((Path(folder) / "spec.json").read_text())
+    # The thread that waits for a child or a socket must not keep the process alive.
+    threading.current_thread().name = "driver"
+    return Driver(folder, spec).run()

@@ -1,0 +1,133 @@
+"""Spark in the driver: the JVM first, which takes seconds and few settings; the context when a session claims it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from .progress import group_of
+
+__all__ = ["SparkHost"]
+
+# What a JVM reads once, at its start.
+LAUNCH = (
+    "spark.driver.memory",
+    "spark.driver.extraJavaOptions",
+    "spark.driver.extraClassPath",
+    "spark.driver.extraLibraryPath",
+    "spark.jars",
+    "spark.jars.packages",
+    "spark.jars.ivy",
+    "spark.jars.ivySettings",
+    "spark.jars.repositories",
+    "spark.submit.pyFiles",
+)
+
+
+class SparkHost:
+    """The Spark of one session. Calls come from the main thread, but for `tracker` and `cancel`.
+
+    Args:
+        say: Takes lines for the driver's log.
+    """
+
+    def __init__(self, say: Callable[[str], Any]) -> None:
+        self._say = say
+        self._gateway: Any = None
+        self.session: Any = None
+
+    def launch(self, conf: dict[str, str]) -> None:
+        """Start the JVM with those settings of `conf` that it reads at its start."""
+        from pyspark import SparkConf
+        from pyspark.java_gateway import launch_gateway
+
+        _keep_parent(os.environ)
+        launch = SparkConf(loadDefaults=False)
+        for key, value in conf.items():
+            if key in LAUNCH:
+                launch.set(key, value)
+        start: Any = launch_gateway
+        self._gateway = start(launch)
+
+    def claim(self, conf: dict[str, str]) -> dict[str, Any]:
+        """Make the context and the session.
+
+        Returns:
+            ``app_id``, ``ui`` (None when it is off), ``master``, ``version`` and ``python``.
+        """
+        from pyspark import SparkConf, SparkContext
+        from pyspark.sql import SparkSession
+
+        settings = SparkConf(_jvm=self._gateway.jvm if self._gateway else None)
+        for key, value in conf.items():
+            settings.set(key, value)
+        context = SparkContext(conf=settings, gateway=self._gateway)
+        # What it would say of every failed query is the cell's error already.
+        logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
+        self.session = SparkSession(context)
+        return {
+            "app_id": context.applicationId,
+            "ui": context.uiWebUrl,
+            "master": context.master,
+            "version": context.version,
+            "python": sys.version.split()[0],
+        }
+
+    def release(self) -> None:
+        """Stop the context; the JVM lives on for the next claim."""
+        session, self.session = self.session, None
+        if session is not None:
+            session.stop()
+
+    def close(self) -> None:
+        """Stop the context and end the JVM, which ends when its standard input does."""
+        self.release()
+        if self._gateway is not None:
+            self._gateway.shutdown()
+            process = self._gateway.proc
+            process.stdin.close()
+            process.wait(10)
+
+    def names(self) -> dict[str, Any]:
+        """What a session's cells find: ``spark``, ``sc`` and, for old code, ``sqlContext``."""
+        if self.session is None:
+            return {}
+        return {"spark": self.session, "sc": self.session.sparkContext, "sqlContext": _OldContext(self.session)}
+
+    def begin(self, statement: int) -> None:
+        """Put the jobs of what runs next on this thread under the statement's group."""
+        if self.session is not None:
+            self.session.sparkContext.setJobGroup(group_of(statement), f"statement {statement}", interruptOnCancel=True)
+
+    def cancel(self, statement: int) -> None:
+        """End the Spark jobs of a statement."""
+        if self.session is not None:
+            self.session.sparkContext.cancelJobGroup(group_of(statement))
+
+    def tracker(self) -> Any:
+        """Spark's StatusTracker; None without a session."""
+        return None if self.session is None else self.session.sparkContext.statusTracker()
+
+    @property
+    def jvm_pid(self) -> int | None:
+        """Process id of the JVM."""
+        return None if self._gateway is None else int(self._gateway.proc.pid)
+
+
+class _OldContext:
+    """Stands for SQLContext, which Spark 4 warns of: its methods are the session's."""
+
+    def __init__(self, session: Any) -> None:
+        self.sparkSession = session
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.sparkSession, name)
+
+
+def _keep_parent(environment: Any) -> None:
+    """A user's shell may pin another Python for Spark's workers; ours is the session's own."""
+    environment.setdefault("PYSPARK_PYTHON", sys.executable)
+    environment.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)

@@ -1,0 +1,94 @@
+"""The Livy app: routes, versions, and errors as Livy words them."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from nbplat.errors import Conflict, NbplatError, NotFound, unexpected
+from nbplat.service.livy.sessions import SessionRoutes
+from nbplat.service.livy.statements import StatementRoutes
+from nbplat.session.livy_request import LivyRefusal
+from nbplat.session.sessions import Sessions
+
+__all__ = ["make_livy"]
+
+_log = logging.getLogger("nbplat.service")
+
+# What clients parse; below 0.5.0 they take us for an old one.
+_VERSION = {
+    "url": "",
+    "branch": "",
+    "revision": "",
+    "version": "0.9.0",
+    "date": "",
+    "user": "nbplat",
+}
+
+
+def make_livy(sessions: Sessions, draft: Any) -> Starlette:
+    """Build the app.
+
+    Args:
+        draft: Makes a `SessionDraft` of a checked request and its owner.
+    """
+    of_sessions = SessionRoutes(sessions, draft)
+    of_statements = StatementRoutes(sessions)
+
+    async def root(_: Request) -> Response:
+        return RedirectResponse("/docs", status_code=302)
+
+    async def version(_: Request) -> Response:
+        return JSONResponse(_VERSION)
+
+    return Starlette(
+        routes=[
+            Route("/", root),
+            Route("/version", version),
+            *of_sessions.routes(),
+            *of_statements.routes(),
+        ],
+        exception_handlers={
+            LivyRefusal: _refusal,
+            NbplatError: _ours,
+            HTTPException: _http,
+            Exception: _bug,
+        },
+    )
+
+
+async def _refusal(_: Request, exc: Any) -> Response:
+    return _json(exc.status, exc.body)
+
+
+async def _ours(_: Request, exc: Any) -> Response:
+    if isinstance(exc, NotFound):
+        if exc.code == "session.statement":
+            return _json(404, exc.message)
+        return _json(404, {"msg": f"Session '{exc.where}' not found."})
+    if isinstance(exc, Conflict) and exc.code == "session.name":
+        return _json(400, {"msg": f"Rejected, Reason: {exc.message}"})
+    return _json(500, f"java.lang.IllegalStateException: {exc.message}")
+
+
+async def _http(_: Request, exc: Any) -> Response:
+    return Response("", status_code=exc.status_code, headers=exc.headers, media_type="text/html")
+
+
+async def _bug(request: Request, exc: Exception) -> Response:
+    error = unexpected(exc)
+    _log.error("%s %s [%s]", request.method, request.url.path, error.detail_id, exc_info=exc)
+    return _json(500, f"nbplat failed; read the log entry {error.detail_id}")
+
+
+def _json(status: int, body: Any) -> Response:
+    if body is None:
+        return Response(status_code=status)
+    return Response(json.dumps(body), status_code=status, media_type="application/json")

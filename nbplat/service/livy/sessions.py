@@ -1,0 +1,130 @@
+"""Sessions: list, start, look, log, end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from nbplat.service.livy.reading import accepts, body_of, number, wait_s
+from nbplat.session.livy_reply import session_json
+from nbplat.session.livy_request import read_session_request
+from nbplat.session.records import Session, SessionDraft
+from nbplat.session.sessions import Sessions
+from nbplat.session.states import SessionState
+
+__all__ = ["SessionRoutes"]
+
+_LOG_LINES = 10
+_MOVING = frozenset({SessionState.NOT_STARTED, SessionState.STARTING, SessionState.RECOVERING, SessionState.BUSY})
+
+
+class SessionRoutes:
+    """Routes of ``/sessions``.
+
+    Args:
+        draft: Makes a draft of a checked request and its owner.
+    """
+
+    def __init__(self, sessions: Sessions, draft: Callable[[dict[str, Any], str], SessionDraft]) -> None:
+        self._sessions = sessions
+        self._draft = draft
+
+    def routes(self) -> list[Route]:
+        one = "/sessions/{key}"
+        return [
+            Route("/sessions", self.list_sessions, methods=["GET"]),
+            Route("/sessions", self.start, methods=["POST"]),
+            Route(one, self.show, methods=["GET"]),
+            Route(one, self.delete, methods=["DELETE"]),
+            Route(f"{one}/state", self.state, methods=["GET"]),
+            Route(f"{one}/log", self.log, methods=["GET"]),
+            Route(f"{one}/connect", self.connect, methods=["POST"]),
+            Route(f"{one}/interrupt", self.interrupt, methods=["POST"]),
+            Route(f"{one}/completion", self.completion, methods=["POST"]),
+        ]
+
+    async def list_sessions(self, request: Request) -> Response:
+        accepts(request)
+        start, size = number(request, "from", 0), number(request, "size", 100)
+        total, found = await run_in_threadpool(self._sessions.store.sessions, skip=max(0, start), limit=max(0, size))
+        shown = [await run_in_threadpool(self._json, session) for session in found]
+        return JSONResponse({"from": start, "total": total, "sessions": shown})
+
+    async def start(self, request: Request) -> Response:
+        fields = read_session_request(await body_of(request))
+        draft = self._draft(fields, request.query_params.get("doAs", ""))
+        session = await run_in_threadpool(self._sessions.start, draft)
+        shown = await run_in_threadpool(self._json, session)
+        return JSONResponse(shown, status_code=201, headers={"Location": f"/sessions/{session.id}"})
+
+    async def show(self, request: Request) -> Response:
+        accepts(request)
+        session = await self._found(request)
+        seen = self._sessions.wakes.count(session.id)
+        session = await self._found(request)
+        if session.state in _MOVING:
+            # Clients ask again after a pause of their own: an answer that comes with the change spares it.
+            session = await self._held(session, seen, wait_s(request))
+        return JSONResponse(await run_in_threadpool(self._json, session))
+
+    async def state(self, request: Request) -> Response:
+        session = await self._found(request)
+        return JSONResponse({"id": session.id, "state": session.state.value})
+
+    async def log(self, request: Request) -> Response:
+        session = await self._found(request)
+        start = number(request, "from", -1)
+        size = number(request, "size", 100 if start < 0 else 1_000_000)
+        after = -size if start < 0 else start
+        total, lines = await run_in_threadpool(self._sessions.log, session.id, after=after, limit=size)
+        first = max(0, total - len(lines)) if start < 0 else start
+        return JSONResponse({"id": session.id, "from": first, "total": total, "log": lines})
+
+    async def delete(self, request: Request) -> Response:
+        session = await self._found(request)
+        await run_in_threadpool(self._sessions.delete, session.id)
+        return JSONResponse({"msg": "deleted"})
+
+    async def connect(self, request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(self._json, await self._found(request)))
+
+    async def interrupt(self, request: Request) -> Response:
+        session = await self._found(request)
+        await run_in_threadpool(self._sessions.delete, session.id)
+        return JSONResponse({"msg": "interrupted"})
+
+    async def completion(self, request: Request) -> Response:
+        session = await self._found(request)
+        body = await body_of(request)
+        code = str(body.get("code") or "")
+        cursor = body.get("cursor")
+        at = cursor if isinstance(cursor, int) else len(code)
+        found = await run_in_threadpool(self._sessions.complete, session.id, code, at)
+        return JSONResponse({"candidates": found["matches"]})
+
+    async def _found(self, request: Request) -> Session:
+        return await run_in_threadpool(self._sessions.find, request.path_params["key"])
+
+    async def _held(self, session: Session, seen: int, limit_s: float) -> Session:
+        before = session.state
+        loop_until = _now() + limit_s
+        while session.state is before and (left := loop_until - _now()) > 0:
+            await self._sessions.wakes.wait_async(session.id, seen, left)
+            seen = self._sessions.wakes.count(session.id)
+            session = await run_in_threadpool(self._sessions.store.session, session.id)
+        return session
+
+    def _json(self, session: Session) -> dict[str, Any]:
+        log = self._sessions.log(session.id, after=-_LOG_LINES, limit=_LOG_LINES)[1]
+        return session_json(session, log)
+
+
+def _now() -> float:
+    import asyncio
+
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,66 @@
+"""Why a driver ended, in words a person can act on."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nbplat.session.ports import Ending
+
+__all__ = ["death_reason", "lost_output"]
+
+_MEMORY = ("java.lang.OutOfMemoryError", "MemoryError", "Cannot allocate memory", "oom-kill", "Out of memory")
+_SHOWN_LINES = 12
+
+
+def death_reason(ending: Ending) -> dict[str, Any]:
+    """An error record of a driver that ended without being asked to.
+
+    Returns:
+        ``code`` (``session.died`` or ``session.memory``), ``message``, ``fix`` and ``tail``, its log's last lines.
+    """
+    how = _how(ending.code)
+    tail = [line for line in ending.tail if line.strip()][-_SHOWN_LINES:]
+    if _out_of_memory(ending.code, tail):
+        return {
+            "code": "session.memory",
+            "message": f"the session's driver ended {how}: it ran out of memory",
+            "fix": "take less data to the driver, or start the session with more memory (--driver-memory)",
+            "tail": tail,
+        }
+    return {
+        "code": "session.died",
+        "message": f"the session's driver ended {how}",
+        "fix": "read its log (%session logs), then start another session",
+        "tail": tail,
+    }
+
+
+def lost_output(reason: Mapping[str, Any]) -> dict[str, Any]:
+    """The output of a statement whose driver ended before it did."""
+    lines = [f"{reason['message']}\n", *(f"  {line}\n" for line in reason.get("tail", ()))]
+    return {
+        "status": "error",
+        "ename": "SessionDied",
+        "evalue": reason["message"],
+        "traceback": lines,
+        "error_class": reason["code"],
+        "dropped": 0,
+    }
+
+
+def _how(code: int | None) -> str:
+    if code is None:
+        return "without a trace"
+    if code >= 0:
+        return f"with exit code {code}"
+    try:
+        return f"of {signal.Signals(-code).name}"
+    except ValueError:
+        return f"of signal {-code}"
+
+
+def _out_of_memory(code: int | None, tail: Sequence[str]) -> bool:
+    # A kernel short of memory ends a process with SIGKILL, and nobody else but a person does.
+    return code == -signal.SIGKILL or any(mark in line for line in tail for mark in _MEMORY)

@@ -1,0 +1,242 @@
+"""The process behind a session, without Spark: cells, output, interrupts, and what it leaves when it ends."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from nbplat.errors import RemoteError
+from tests.fixtures.drivers import Talk
+from tests.fixtures.waiting import wait_until
+
+pytestmark = pytest.mark.process
+
+
+def test_the_value_of_the_last_line_is_shown(talk: Talk) -> None:
+    """A cell shows the value of its last statement and nothing for one without a value."""
+    assert {"text/plain": "10"} == talk.run(0, "x = 5\nx * 2")["output"]["data"]
+    assert {} == talk.run(1, "y = 3")["output"]["data"]
+    assert {"text/plain": "15"} == talk.run(2, "x * y")["output"]["data"]
+
+
+def test_printed_text_comes_while_the_cell_runs(talk: Talk) -> None:
+    """Printed text is sent in pieces before the cell has ended, and in order."""
+    talk.ask("run", id=0, runner="python", body={"code": "import time\nprint('first')\ntime.sleep(30)"})
+    talk.until("stream", id=0)
+    assert "first" in talk.printed(0)
+    assert not [event for event in talk.events if event["event"] == "done"]
+    assert {"is": "running"} == talk.ask("cancel", id=0)
+    assert "cancelled" == talk.until("done", id=0)["status"]
+
+
+def test_an_error_begins_at_the_cells_own_line(talk: Talk) -> None:
+    """A traceback shows the cell's lines, the chain of causes, and none of our frames."""
+    code = """def inner():
+    return {}['missing']
+try:
+    inner()
+except KeyError as exc:
+    raise ValueError('outer') from exc"""
+    done = talk.run(4, code)
+    text = "".join(done["output"]["traceback"])
+    assert "error" == done["status"]
+    assert ("ValueError", "outer") == (done["output"]["ename"], done["output"]["evalue"])
+    assert "return {}['missing']" in text
+    assert "direct cause" in text
+    assert "nbplat" not in text
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("1 +", "SyntaxError"),
+        ("import sys\nsys.exit(3)", "SystemExit"),
+        ("def f(): f()\nf()", "RecursionError"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("class Odd(Exception):\n    def __str__(self): raise TypeError('no')\nraise Odd", "Odd"),
+        ("'\\0'.encode().decode('utf-16')", "UnicodeDecodeError"),
+        ("input()", "EOFError"),
+    ],
+)
+def test_no_error_of_a_cell_ends_the_session(talk: Talk, code: str, name: str) -> None:
+    """Whatever a cell raises is its own error; the next cell runs."""
+    assert name == talk.run(0, code)["output"]["ename"]
+    assert {"text/plain": "2"} == talk.run(1, "1 + 1")["output"]["data"]
+
+
+@pytest.mark.parametrize(
+    "code", ["import time\ntime.sleep(60)", "while True: pass", "import threading\nthreading.Event().wait()"]
+)
+def test_an_interrupt_ends_the_cell_at_once(talk: Talk, code: str) -> None:
+    """A cancelled cell ends in well under a second, its state says so, and the session goes on."""
+    talk.ask("run", id=0, runner="python", body={"code": code})
+    talk.until("started", id=0)
+    began = time.monotonic()
+    assert {"is": "running"} == talk.ask("cancel", id=0)
+    done = talk.until("done", id=0)
+    assert ("cancelled", "KeyboardInterrupt") == (done["status"], done["output"]["ename"])
+    assert time.monotonic() - began < 5.0
+    assert {"text/plain": "2"} == talk.run(1, "1 + 1")["output"]["data"]
+
+
+def test_a_cell_that_ignores_interrupts_is_called_stubborn(talk: Talk) -> None:
+    """Code that catches the interrupt goes on running, is never called cancelled, and ends by itself."""
+    code = """import time
+end = time.monotonic() + 4.6
+while time.monotonic() < end:
+    try:
+        time.sleep(0.05)
+    except KeyboardInterrupt:
+        pass
+"""
+    talk.ask("run", id=0, runner="python", body={"code": code})
+    talk.until("started", id=0)
+    talk.ask("cancel", id=0)
+    talk.until("stubborn", id=0)
+    assert not [event for event in talk.events if event["event"] == "done"]
+    assert "ok" == talk.until("done", id=0)["status"]
+
+
+def test_a_waiting_cell_that_is_cancelled_never_runs(talk: Talk) -> None:
+    """What waits behind a running cell can be taken away; the running one is not touched."""
+    talk.ask("run", id=0, runner="python", body={"code": "import time\ntime.sleep(0.5)\n'first'"})
+    talk.ask("run", id=1, runner="python", body={"code": "ran = True"})
+    assert {"is": "waiting"} == talk.ask("cancel", id=1)
+    assert "cancelled" == talk.until("done", id=1)["status"]
+    assert {"text/plain": "'first'"} == talk.until("done", id=0)["output"]["data"]
+    assert "NameError" == talk.run(2, "ran")["output"]["ename"]
+    assert {"is": "ended"} == talk.ask("cancel", id=2)
+
+
+def test_a_cell_asked_for_twice_runs_once(talk: Talk) -> None:
+    """A service that asks again after its own death gets no second run."""
+    talk.run(0, "count = 0")
+    talk.run(1, "count += 1")
+    assert {"fresh": False} == talk.ask("run", id=1, runner="python", body={"code": "count += 1"})
+    assert {"text/plain": "1"} == talk.run(2, "count")["output"]["data"]
+
+
+def test_output_over_the_limit_is_counted_and_dropped(talk: Talk) -> None:
+    """A cell that prints without end fills neither memory nor log, and says how much was left out."""
+    done = talk.run(0, "for _ in range(300): print('x' * 99999)", output_limit=250_000)
+    assert 250_000 == len(talk.printed(0))
+    assert 300 * 100_000 - 250_000 == done["output"]["dropped"]
+
+
+def test_completion_and_inspection_answer_beside_a_running_cell(talk: Talk) -> None:
+    """Names, attributes and keys are found while a cell runs."""
+    talk.run(
+        0, "table = {'amount': 1, 'country': 2}\ndef double(value: int) -> int:\n    'Twice.'\n    return 2 * value"
+    )
+    talk.ask("run", id=1, runner="python", body={"code": "while True: pass"})
+    talk.until("started", id=1)
+    assert ["table"] == talk.ask("complete", code="x = tabl", cursor=8)["matches"]
+    assert "items" in talk.ask("complete", code="table.it", cursor=8)["matches"]
+    assert {"matches": ["amount"], "start": 7, "end": 8} == talk.ask("complete", code="table['a", cursor=8)
+    assert {"matches": [], "start": 4, "end": 4} == talk.ask("complete", code="1 + ", cursor=4)
+    found = talk.ask("inspect", code="double(3)", cursor=4)
+    assert found["text"].startswith("double(value: int) -> int")
+    assert "Twice." in found["text"]
+    assert {"found": False} == talk.ask("inspect", code="nothing_here", cursor=3)
+    talk.ask("cancel", id=1)
+
+
+def test_a_property_that_hangs_does_not_hang_completion(talk: Talk) -> None:
+    """A user's property that never returns costs its own answer and no other."""
+    talk.run(0, "import time\nclass Slow:\n    @property\n    def column(self): time.sleep(600)\nslow = Slow()")
+    began = time.monotonic()
+    assert {"found": False} == talk.ask("inspect", code="slow.column.x", cursor=12)
+    assert time.monotonic() - began < 5.0
+    assert "Slow" in talk.ask("complete", code="Sl", cursor=2)["matches"]
+
+
+def test_values_show_their_richest_forms(talk: Talk) -> None:
+    """HTML, images and JSON of a value are sent by type; `display` shows before the cell has ended."""
+    code = """class Rich:
+    def _repr_html_(self): return '<b>hi</b>'
+    def _repr_png_(self): return b'png'
+    def __repr__(self): return 'rich'
+"""
+    talk.run(0, code)
+    done = talk.run(1, "display(Rich())\nRich()")
+    assert {"text/plain": "rich", "text/html": "<b>hi</b>", "image/png": "cG5n"} == done["output"]["data"]
+    assert done["output"]["data"] == talk.until("display", id=1)["data"]
+
+
+def test_livys_magics_give_json_tables_and_pictures(talk: Talk) -> None:
+    """The three magics of Livy give their types, and an unfit value is the cell's error, not the session's end."""
+    done = talk.run(0, "rows = [{'a': 1, 'b': 'x'}, {'a': None, 'b': 2.5}]\n%table rows")
+    table = done["output"]["data"]["application/vnd.livy.table.v1+json"]
+    assert [{"name": "a", "type": "INT_TYPE"}, {"name": "b", "type": "STRING_TYPE"}] == table["headers"]
+    assert [[1, "x"], [None, "2.5"]] == table["data"]
+    assert {"application/json": [1, {"k": None}]} == talk.run(1, "x = [1, {'k': None}]\n%json x")["output"]["data"]
+    assert "TypeError" == talk.run(2, "y = object()\n%json y")["output"]["ename"]
+    assert "NameError" == talk.run(3, "%json nothing")["output"]["ename"]
+    assert {"text/plain": "1"} == talk.run(4, "1")["output"]["data"]
+
+
+def test_a_cells_future_statement_holds_for_the_next(talk: Talk) -> None:
+    """Annotations are evaluated unless the session says otherwise, and then for every later cell."""
+    code = "def f(x: int): ...\nf.__annotations__['x']"
+    assert {"text/plain": "<class 'int'>"} == talk.run(0, code)["output"]["data"]
+    talk.run(1, "from __future__ import annotations")
+    assert {"text/plain": "'int'"} == talk.run(2, code)["output"]["data"]
+
+
+def test_top_level_await_works(talk: Talk) -> None:
+    """A cell may await, and cells share one event loop."""
+    talk.run(0, "import asyncio\nlock = asyncio.Lock()\nawait lock.acquire()")
+    assert {"text/plain": "True"} == talk.run(1, "await asyncio.sleep(0)\nlock.locked()")["output"]["data"]
+
+
+def test_a_new_line_reads_on_where_the_last_one_stopped(talk: Talk) -> None:
+    """Events told while nobody listened come with the next line, each once."""
+    talk.ask(
+        "run",
+        id=0,
+        runner="python",
+        body={"code": "import time\nfor n in range(5):\n    print(n)\n    time.sleep(0.1)"},
+    )
+    talk.until("started", id=0)
+    talk.line.close()
+    time.sleep(0.3)
+    talk.connect()
+    talk.until("done", id=0)
+    assert "0\n1\n2\n3\n4\n" == talk.printed(0)
+    assert list(range(1, len(talk.events) + 1)) == [event["seq"] for event in talk.events]
+
+
+def test_a_wrong_token_gets_nothing(talk: Talk) -> None:
+    """A caller without the token is told so and learns no event."""
+    from nbplat.adapters.driver.line import Line
+
+    with pytest.raises(RemoteError, match="refuses our token"):
+        Line(talk.driver["socket"], "wrong", 0)
+
+
+@pytest.mark.parametrize(
+    ("code", "ended"),
+    [
+        ("import os\nprint('last words', flush=True)\nos._exit(7)", 7),
+        ("import os, signal\nprint('last words', flush=True)\nos.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
+    ],
+)
+def test_what_a_dead_driver_told_can_still_be_read(talk: Talk, code: str, ended: int) -> None:
+    """The events and the exit code of a process that died are in its folder."""
+    talk.ask("run", id=0, runner="python", body={"code": code})
+    wait_until(lambda: not talk.drivers.lives(talk.driver), what="the driver ends")
+    left = talk.drivers.left_behind(talk.driver, 0)
+    assert "last words\n" == "".join(event["text"] for event in left if event["event"] == "stream")
+    assert ended == talk.drivers.ending(talk.driver).code
+
+
+def test_stop_ends_the_process_in_order(talk: Talk) -> None:
+    """A driver that is asked to stop interrupts its cell and ends with code 0."""
+    talk.ask("run", id=0, runner="python", body={"code": "while True: pass"})
+    talk.until("started", id=0)
+    talk.ask("stop")
+    wait_until(lambda: not talk.drivers.lives(talk.driver), what="the driver ends")
+    assert 0 == talk.drivers.ending(talk.driver).code
+    assert "ended" == talk.drivers.left_behind(talk.driver, 0)[-1]["event"]
