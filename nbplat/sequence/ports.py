@@ -104,8 +104,12 @@ class EventSource(Protocol):
     def parts(self) -> tuple[SourcePart, ...]:
         """The whole source in pieces, in an order that is the same for equal pins."""
 
-    def read(self, columns: Sequence[str]) -> Iterator[pa.Table]:
-        """All rows in bounded chunks, exactly `columns` in that order. Raises NotFound for an unknown column."""
+    def read(self, columns: Sequence[str], *, encoded: Sequence[str] = ()) -> Iterator[pa.Table]:
+        """All rows in bounded chunks, exactly `columns` in that order. Raises NotFound for an unknown column.
+
+        Args:
+            encoded: Columns of texts that may come as dictionaries.
+        """
 
     def added_since(self, pin: SourcePin) -> tuple[SourcePart, ...] | None:
         """Parts that hold the rows added since `pin`; None when the source was not only appended to since."""

@@ -10,6 +10,7 @@ from nbplat.sequence.preview.figures import bytes_text, letters, moment_text, se
 from nbplat.sequence.preview.model_record import ModelView
 from nbplat.sequence.preview.record import Histogram, SequencePreview, Strip, Token
 from nbplat.sequence.preview.signs import MARKS, legend, sign
+from nbplat.terms import counted
 
 __all__ = [
     "NO_DEFAULTS",
@@ -74,11 +75,11 @@ def facts(preview: SequencePreview) -> list[tuple[str, str]]:
     head = preview.headline
     said = [f"{head.source}{f' ({head.pin})' if head.pin else ''}"]
     if head.rows_read is not None:
-        said.append(f"{head.rows_read:,} rows read")
-    said += [f"{head.rows_indexed:,} indexed", f"{head.duplicates:,} duplicates dropped"]
+        said.append(f"{counted(head.rows_read, 'row')} read")
+    said += [f"{head.rows_indexed:,} indexed", f"{counted(head.duplicates, 'duplicate')} dropped"]
     if head.late is not None:
         said.append(f"{head.late:,} late")
-    said.append(f"{head.entities:,} users")
+    said.append(counted(head.entities, "user"))
     if head.first_us is not None and head.last_us is not None:
         said.append(f"{moment_text(head.first_us)} to {moment_text(head.last_us)}")
     said.append(bytes_text(head.index_bytes))
