@@ -26,6 +26,7 @@ from nbplat.environment.packing.read_file import FileReader
 from nbplat.environment.ports import Phase, Say
 from nbplat.environment.store import Store
 from nbplat.environment.store_faults import store_faults
+from nbplat.errors import RequestError
 from nbplat.terms import content_hash
 
 __all__ = ["pack"]
@@ -39,12 +40,14 @@ def pack(source: PackSource, options: PackOptions, store: Store, tools: PackTool
     Layers are kept compressed, one a package; an archive is its layers one after the other behind a small head.
 
     Raises:
-        RequestError: an option that cannot be; ``env.editable``.
+        RequestError: an option that cannot be; ``env.editable``; ``env.pulled``: it came as an archive that is gone.
         DataError: ``env.hash``: a file is not the one of its package, neither in the cache nor in the prefix;
             ``env.prefix``: the prefix does not hold what the lock says; ``env.clobber``, ``env.link``, ``env.unsafe``.
         SetupError: ``env.space``, ``env.readonly``, ``env.compile``.
     """
     options = options.checked()
+    if (source.prefix / ".nbplat" / "relocate.json").is_file():
+        return _pulled(source, options, store)
     wanted = _Wanted(store, source, options)
     with store_faults(store.root):
         kept = wanted.find()
@@ -70,6 +73,37 @@ def _made(source: PackSource, options: PackOptions, store: Store, tools: PackToo
         return made
 
 
+def _pulled(source: PackSource, options: PackOptions, store: Store) -> Pack:
+    """The archive that an environment came in, whose hash is its key: its packages were never here."""
+    archive = store.packs / f"{source.key}.{options.format}"
+    found = _read_pack(archive)
+    if found is None or found.sha256 != source.key:
+        raise RequestError(
+            "env.pulled",
+            f"{source.name} came as an archive, which is not here any more or is no {options.format}",
+            fix="pull it again and pack it as what it came as, or build it from its lock: nbplat env build",
+        )
+    return found
+
+
+def _read_pack(archive: Path) -> Pack | None:
+    """A finished archive; None when it is not there, or is not what it was."""
+    beside = archive.with_name(f"{archive.name}.json")
+    try:
+        with archive.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+            size = os.fstat(file.fileno()).st_size
+        manifest = json.loads(beside.read_bytes())
+        if found != archive.name.partition(".")[0]:
+            return None
+        # Whoever sweeps goes by this time; of a store that others keep it cannot be set.
+        with suppress(PermissionError):
+            os.utime(archive)
+    except (OSError, ValueError):
+        return None
+    return Pack(archive, found, size, manifest, beside)
+
+
 class _Wanted:
     """The note which archive was made for what: asked for again, nothing is read but the archive."""
 
@@ -84,19 +118,10 @@ class _Wanted:
     def find(self) -> Pack | None:
         """The archive; None when it was not made, or is not what it was."""
         try:
-            name = json.loads(self._note.read_bytes())["archive"]
-            archive = self._packs / name
-            manifest = json.loads((self._packs / f"{name}.json").read_bytes())
-            with archive.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-                size = os.fstat(file.fileno()).st_size
-            if found != manifest["archive"]["sha256"]:
-                return None
-            with suppress(PermissionError):
-                os.utime(archive)
+            name = str(json.loads(self._note.read_bytes())["archive"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return Pack(archive, found, size, manifest, self._packs / f"{name}.json")
+        return _read_pack(self._packs / name)
 
     def note(self, made: Pack) -> None:
         if not made.notes:

@@ -17,6 +17,7 @@ from nbplat.environment.pack import pack
 from nbplat.environment.pack_record import PackOptions, PackSource
 from nbplat.environment.packing.tar_bytes import PIECE_BYTES
 from nbplat.environment.store import Store
+from nbplat.environment.unpack import unpack
 from nbplat.errors import DataError, NbplatError, RequestError, SetupError
 from tests.fixtures.channels import SmallChannel
 from tests.fixtures.environments import build_small, unsaid
@@ -291,3 +292,28 @@ def test_source_is_what_was_built(small_environment: BuildDone) -> None:
     assert ("other", "f" * 64, small_environment.ref.key) == (source.name, source.lock_digest, source.key)
     assert small_environment.ref.python.startswith(f"{source.python}.")
     assert os.fspath(source.prefix) == small_environment.ref.prefix
+
+
+def test_interpreter_cannot_be_left_out(small_environment: BuildDone, tmp_path: Path) -> None:
+    """Globs that take the Python along are refused."""
+    error = _refused(small_environment, store_of(small_environment, tmp_path), drop=("bin/*",))
+    assert "env.pack_drop" == error.code
+    assert "bin/*" in error.message
+
+
+def test_environment_that_came_as_an_archive_is_packed_as_that(small_environment: BuildDone, tmp_path: Path) -> None:
+    """Its packages were never here; the archive it came in is given back, and another kind is refused."""
+    made = packed(small_environment, store_of(small_environment, tmp_path / "there"), pyc=False)
+    store = Store(tmp_path / "here")
+    pulled = replace(source_of(small_environment), key=made.sha256, prefix=store.prefix(made.sha256))
+    unpack(made.archive, pulled.prefix, made.sha256, unsaid)
+    options = PackOptions()
+    with pytest.raises(RequestError) as refused:
+        pack(pulled, options, store, pack_tools(options), unsaid)
+    assert "env.pulled" == refused.value.code
+    store.packs.mkdir()
+    shutil.copy(made.archive, store.packs)
+    shutil.copy(made.manifest_file, store.packs)
+    again = pack(pulled, options, store, pack_tools(options), unsaid)
+    assert (made.sha256, made.size, made.manifest) == (again.sha256, again.size, again.manifest)
+    assert again.archive.parent == store.packs

@@ -13,7 +13,7 @@ from nbplat.environment.packing.files import Layer, PackedFile, layer_key
 from nbplat.environment.packing.wheel_files import Installed, installed_wheels, wheel_files
 from nbplat.environment.slim import Slimming
 from nbplat.environment.store import Store
-from nbplat.errors import DataError
+from nbplat.errors import DataError, RequestError
 
 __all__ = ["Collected", "Content", "collect"]
 
@@ -65,7 +65,7 @@ def collect(source: PackSource, options: PackOptions, store: Store) -> Collected
     Raises:
         DataError: ``env.prefix``: the prefix is not the lock's; ``env.clobber``: two packages bring one file;
             ``env.link``, ``env.unsafe``.
-        RequestError: ``env.editable``.
+        RequestError: ``env.editable``; ``env.pack_drop``: the interpreter would be left out.
     """
     records = read_records(source.prefix, store.pkgs, source.lock.conda)
     slimming = Slimming(options.slim, options.keep, options.drop, [one.package.name for one in records])
@@ -77,6 +77,12 @@ def collect(source: PackSource, options: PackOptions, store: Store) -> Collected
         local = {one.name for one in source.lock.local}
         contents += [_wheel(one, "local" if one.name in local else "pip", source, slimming) for one in wheels]
     every = _one_of_each(contents)
+    if source.python and f"bin/python{source.python}" not in every:
+        raise RequestError(
+            "env.pack_drop",
+            f"what is left out takes bin/python{source.python} along: {', '.join(options.drop)}",
+            fix="write narrower globs under `nbplat: pack: drop:`",
+        )
     if not options.links:
         python = f"python{source.python}"
         contents = [replace(one, files=tuple(without_links(one.files, every, python))) for one in contents]

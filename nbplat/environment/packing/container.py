@@ -65,7 +65,7 @@ class ZipContainer:
         self._deflate = deflate
 
     def pieces(self, files: Sequence[PackedFile], reader: FileReader, relocated: Relocated) -> Iterator[Any]:
-        return ((batch, reader, relocated) for batch in zip_batches(files))
+        return ((batch, reader, relocated) for batch in zip_batches(files, reader))
 
     def squeeze(self, piece: Any) -> Squeezed:
         data, entries = zip_batch(piece[0], piece[1], self._deflate, piece[2])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from nbplat.environment.packing.files import PackedFile
@@ -94,6 +95,15 @@ class FileReader:
             found = os.fstat(descriptor)
             return OpenFile(descriptor, found.st_size, bool(found.st_mode & 0o100))
         raise self.broken(file)
+
+    def size(self, file: PackedFile) -> int:
+        """Bytes of it, nearly: a file with a placeholder may be longer in the end; 0 when it is gone."""
+        if not file.folder:
+            return len(file.content)
+        for path in self._places(file):
+            with suppress(OSError):
+                return os.stat(path).st_size  # noqa: PTH116 - text, for thousands of files
+        return 0
 
     def doubt(self, file: PackedFile) -> Exception:
         """What to raise when a file was not the package's at its end: it is read again, from the other place."""

@@ -13,7 +13,7 @@ from nbplat.environment.packing.read_file import FileReader
 
 __all__ = ["ZipEntry", "zip_batch", "zip_batches", "zip_directory"]
 
-_BATCH_FILES = 64
+_BATCH_FILES, _BATCH_BYTES = 64, 4 << 20
 # 2020-01-01 in the two fields of MS-DOS.
 _TIME, _DATE = 0, (2020 - 1980) << 9 | 1 << 5 | 1
 _STORED, _DEFLATED = 0, 8
@@ -39,10 +39,18 @@ class ZipEntry(NamedTuple):
     offset: int
 
 
-def zip_batches(files: Sequence[PackedFile]) -> Iterator[Sequence[PackedFile]]:
-    """Files that are deflated together, by one thread."""
-    for start in range(0, len(files), _BATCH_FILES):
-        yield files[start : start + _BATCH_FILES]
+def zip_batches(files: Sequence[PackedFile], reader: FileReader) -> Iterator[Sequence[PackedFile]]:
+    """Files that are deflated together, by one thread, which holds all of them in memory."""
+    batch: list[PackedFile] = []
+    size = 0
+    for file in files:
+        size += reader.size(file)
+        batch.append(file)
+        if size >= _BATCH_BYTES or len(batch) >= _BATCH_FILES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def zip_batch(
