@@ -64,9 +64,9 @@ docs:      ## write the generated pages again and check every link
 	@sh scripts/install.sh demo
 	$(PY) scripts/docs.py
 
-notebooks: ## run the sequence notebook in a fresh folder and keep its outputs
+notebooks: ## run the notebooks of sequences and environments in fresh folders and keep their outputs
 	@sh scripts/install.sh demo
-	$(PY) scripts/notebooks.py notebooks/03_sequences.ipynb
+	$(PY) scripts/notebooks.py notebooks/03_sequences.ipynb notebooks/04_environments.ipynb
 
 jars:      ## fetch the Iceberg runtime that Spark needs (optional)
 	@sh scripts/system-packages.sh java

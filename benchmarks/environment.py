@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.environment_ship import measure_sessions
 from benchmarks.environment_world import Packed, World, empty, make_world, pack_in_process
 from benchmarks.measure import Cost, Figure, medians
 
@@ -28,6 +29,7 @@ def measure() -> list[Figure]:
             *_again(world),
             *_formats(world),
             *_unpack(world, peer, Path(folder) / "unpacked"),
+            *measure_sessions(world, Path(folder) / "sessions"),
         ]
 
 

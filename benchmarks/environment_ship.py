@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.environment_world import World, pack_in_process
 from benchmarks.measure import Cost, Figure, fresh_environ, medians
 from nbplat.environment.launcher import NodeCache, launcher_name, launcher_text
 from nbplat.environment.pack_record import Pack
@@ -23,7 +24,7 @@ from nbplat.environment.shipped import Shipped
 from nbplat.environment.targets import Asked, settings_for
 from nbplat.terms import EnvironmentRef
 
-__all__ = ["session_figures"]
+__all__ = ["measure_sessions", "session_figures"]
 
 _RUNS = 3
 _LIMIT_S = 300
@@ -47,6 +48,16 @@ print("END", flush=True)
 spark.stop()
 """
 _SESSION = "from pyspark.sql import SparkSession\nspark = SparkSession.builder.getOrCreate()\n"
+
+
+def measure_sessions(world: World, folder: Path) -> list[Figure]:
+    """Sessions in the big environment, packed as it is shipped."""
+    folder.mkdir()
+    made = pack_in_process(world, world.big)
+    beside = made.archive.with_name(f"{made.archive.name}.json")
+    manifest = json.loads(beside.read_text("utf-8"))
+    pack = Pack(made.archive, manifest["archive"]["sha256"], made.size, manifest, beside)
+    return session_figures(world.big.ref(), pack, folder)
 
 
 def session_figures(ref: EnvironmentRef, pack: Pack, folder: Path) -> list[Figure]:

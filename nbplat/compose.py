@@ -374,8 +374,15 @@ class Platform:
     @property
     def _bodies(self) -> ChildBodies:
         from nbplat.adapters.interpreter.bodies import ChildBodies
+        from nbplat.environment.declared_since import behind_declaration
+        from nbplat.environment.store import Store
 
-        return ChildBodies(self.config.home / "remote", self.config.python_seconds, self._built_environment)
+        return ChildBodies(
+            self.config.home / "remote",
+            self.config.python_seconds,
+            self._built_environment,
+            lambda built, project: behind_declaration(built, project, Store(self.config.home / "env")),
+        )
 
     def model_place(self, env: str, source: str, project: str = "") -> ModelPlace:
         """Where a cell's model can learn; see `nbplat.adapters.interpreter.bodies.ChildBodies.model`."""

@@ -7,20 +7,27 @@ from pathlib import Path
 from nbplat.environment.definition_file import SUFFIXES, lock_path, read_file, read_text
 from nbplat.environment.lock_check import check_lock
 from nbplat.environment.lock_read import parse_lock
+from nbplat.environment.store import Store
+from nbplat.environment.store_index import StoreIndex
 from nbplat.errors import NbplatError
 from nbplat.terms import EnvironmentRef
 
 __all__ = ["behind_declaration"]
 
 
-def behind_declaration(ref: EnvironmentRef, folder: Path) -> str:
+def behind_declaration(ref: EnvironmentRef, project: str, store: Store) -> str:
     """What differs between a build and its declaration as it is now, with the mend; empty when nothing does.
 
     Whatever cannot be read says nothing: the verbs of environments say what is wrong with it.
 
     Args:
-        folder: Of the declaration.
+        project: Folder of the declaration. One that nothing of this name was built from in this store is not looked
+            into: who asks may be on another machine.
     """
+    known = {(one.name, one.project) for one in StoreIndex(store.index).names()}
+    if not project or (ref.name, project) not in known:
+        return ""
+    folder = Path(project)
     try:
         file = next((path for suffix in SUFFIXES if (path := folder / (ref.name + suffix)).is_file()), None)
         if file is None or not lock_path(file).is_file():

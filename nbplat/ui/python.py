@@ -75,7 +75,8 @@ def backfill(
         params: JSON values that it reads by name or in ``params``.
         read: Columns that its batch holds; empty takes those it names, or all.
         group_by: Columns whose groups are handed over whole, a call per group.
-        env: Folder or interpreter of the environment that runs it; None takes this process's interpreter.
+        env: What runs it: an environment's name or declaration, a folder or an interpreter; None takes this
+            process's interpreter.
         frames: Name in an SQL body -> DataFrame or Arrow table that it reads.
         desk: Where runs are kept; None asks the service, which is started on demand.
 
@@ -198,7 +199,8 @@ def training_join(
         stage: Backfill runs whose staged columns are joined.
         sequences: Kept sequences whose padded features are joined as columns, as of each row's own time: ``home``,
             ``home@2``, ``home.short`` for a variant.
-        options: As in `nbplat.training.spec.TrainingSpec`, and ``model``: a fresh estimator.
+        options: As in `nbplat.training.spec.TrainingSpec`; ``model``: a fresh estimator; ``env``: what the model learns
+            in, as for `backfill`, with ``model`` as text that binds it.
     """
     return local().training_join(table, label=label, time=time, stage=stage, sequences=sequences, **options)
 

@@ -73,7 +73,6 @@ def test_make_help_lists_every_command(root):
         "test",
         "test-cluster",
         "test-fast",
-        "test-cluster",
         "chaos",
         "lint",
         "bench",

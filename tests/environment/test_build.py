@@ -8,6 +8,8 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from nbplat.adapters.conda.library import RattlerConda
 from nbplat.environment.build import BuildDone, build
 from nbplat.environment.find import find_environment
@@ -136,3 +138,16 @@ def test_environment_that_was_cleared_by_hand_is_built_again(small_channel: Smal
     again = build_small(small_channel, tmp_path / "env", "python")
     assert not again.found
     assert first.ref == again.ref
+
+
+@pytest.mark.parametrize("folder", ["a folder with spaces", "x" * 60], ids=["spaces", "long"])
+def test_paths_that_a_script_cannot_name_in_its_first_line_work(
+    small_channel: SmallChannel, tmp_path: Path, folder: str
+) -> None:
+    """Entry points and scripts start where the kernel would cut or split the path of their interpreter."""
+    done = build_small(small_channel, tmp_path / folder / "env", "python", "greeter", "speller", "prefixdemo")
+    prefix = Path(done.ref.prefix)
+    assert f"hello from {prefix}\n" == _run(prefix / "bin/greet")
+    assert "a b\n" == _run(prefix / "bin/spell", "ab")
+    assert f"shebang ok {prefix}\n" == _run(prefix / "bin/demo.sh")
+    assert f"{prefix}/etc/demo.conf\nroot={prefix}\n" == _run(prefix / "bin/prefixdemo")

@@ -199,7 +199,7 @@ def test_two_projects_may_call_two_environments_by_one_name(shop: Lake, small_ch
 def test_the_plan_says_that_the_declaration_has_moved_on(
     shop: Lake, small_channel: SmallChannel, fraud: EnvironmentRef, tmp_path: Path
 ) -> None:
-    """A changed declaration and a newer lock are notes with the verb; the body runs in what was built."""
+    """A changed declaration and a newer lock are notes with the verb; an unknown folder is not looked into."""
     folder = tmp_path / "envs"
     folder.mkdir()
 
@@ -215,6 +215,10 @@ def test_the_plan_says_that_the_declaration_has_moved_on(
         return list(plan(shop, MARKED, "fraud", project=str(folder)).body["notes"])
 
     assert [] == notes("python", "nbplat-marker ==7.7.7")
+    assert [] == notes("python", "nbplat-marker ==7.7.7", "greeter")
+    lock = lock_small(small_channel, "python", "nbplat-marker ==7.7.7", name="fraud")
+    tools = small_tools(small_channel, shop.home / "env")
+    build(lock, "", tools, folder=shop.home, project=str(folder), say=unsaid)
     [newer] = notes("python", "nbplat-marker ==7.7.7", "greeter")
     assert "fraud was locked anew since it was built (nbplat env build fraud)" == newer
     [changed] = notes("python", "nbplat-marker ==7.7.7", "speller", locked=False)

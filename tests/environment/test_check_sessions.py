@@ -12,9 +12,11 @@ import pytest
 from nbplat.compose import Platform, open_platform
 from nbplat.config import load_config
 from nbplat.errors import NbplatError
+from nbplat.service.livy import make_livy
 from nbplat.session.sessions import Sessions
 from nbplat.session.states import FINAL
 from nbplat.terms import EnvironmentRef
+from tests.fixtures.asgi import AsgiClient
 from tests.fixtures.channels import SmallChannel, small_channel
 from tests.fixtures.drivers import sockets
 from tests.fixtures.environments import build_small
@@ -116,6 +118,17 @@ def test_a_session_that_cannot_run_is_refused_before_it_is_kept(
         draft(platform, "python", spark__nbplat__environment=name)
     assert code == caught.value.code
     assert [] == platform.session_store.sessions(limit=1)[1]
+
+
+def test_livys_clients_are_told_in_livys_words(platform: Platform, sessions: Sessions) -> None:
+    """A name that nobody built is a rejected request, with what builds it, and no session is kept."""
+    app = make_livy(sessions, lambda fields, owner: draft(platform, fields["kind"], **fields["conf"]))
+    client = AsgiClient(app, base_url="http://gateway")
+    answer = client.post("/sessions", json={"kind": "pyspark", "conf": {"spark.nbplat.environment": "frued"}})
+    assert 400 == answer.status_code
+    assert answer.json()["msg"].startswith("Rejected, Reason: no environment 'frued' is built")
+    assert "nbplat env build frued" in answer.json()["msg"]
+    assert (0, []) == sessions.store.sessions()
 
 
 def test_nobody_names_a_build_by_its_key_past_the_check(platform: Platform, small_channel: SmallChannel) -> None:

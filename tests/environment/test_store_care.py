@@ -21,7 +21,7 @@ from nbplat.environment.key_lock import hold
 from nbplat.environment.store import Store
 from nbplat.environment.store_index import StoreIndex
 from nbplat.environment.usage import listing, usage
-from nbplat.errors import NotFound, RequestError
+from nbplat.errors import NotFound, RequestError, SetupError
 from nbplat.testing import FakeClock
 from tests.fixtures.channels import SmallChannel
 from tests.fixtures.environments import lock_small, small_tools, unsaid
@@ -275,6 +275,15 @@ def test_lost_index_loses_no_environment(kept: Kept) -> None:
     kept.store.index.unlink()
     assert {kept.demo, kept.other} == {one.built.key for one in listing(kept.store)}
     assert kept.demo == find_environment(kept.store, kept.demo[:12]).key
+
+
+def test_broken_index_is_refused_with_what_removing_it_costs(kept: Kept) -> None:
+    """A file that is no index is not guessed at: the refusal says that environments stay without it."""
+    kept.store.index.write_bytes(b"no database" * 100)
+    with pytest.raises(SetupError) as caught:
+        find_environment(kept.store, "demo")
+    assert "env.index" == caught.value.code
+    assert "environments stay" in caught.value.fix
 
 
 def _rested(kept: Kept) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +17,6 @@ from nbplat.backfill.body_imports import BodyImports, imports_in
 from nbplat.environment.check import CheckReport
 from nbplat.environment.check_body import check_body
 from nbplat.environment.check_machine import check_machine
-from nbplat.environment.declared_since import behind_declaration
 from nbplat.environment.sides import Side, side_of_probe
 from nbplat.errors import NbplatError, NotFound, SetupError, from_record
 from nbplat.remote.child import Children, children
@@ -61,6 +60,7 @@ class ChildBodies:
         folder: Where the code that a child needs of us is kept.
         limit_s: Seconds that one call of a body may take; 0 has no limit.
         environments: Finds environments by name or key.
+        behind: What a build's declaration in a folder says by now that the build has not; empty for nothing.
     """
 
     def __init__(
@@ -68,11 +68,13 @@ class ChildBodies:
         folder: Path,
         limit_s: float,
         environments: FindEnvironment = no_environments,
+        behind: Callable[[EnvironmentRef, str], str] = lambda built, project: "",
         pool: Children = children,
     ) -> None:
         self._folder = str(folder)
         self._limit_s = limit_s
         self._environments = environments
+        self._moved_on = behind
         self._children = pool
 
     def resolve(self, env: str, project: str = "") -> EnvironmentRef | None:
@@ -117,7 +119,7 @@ class ChildBodies:
 
     def behind(self, environment: EnvironmentRef, project: str) -> str:
         """See the port."""
-        return behind_declaration(environment, Path(project)) if project else ""
+        return self._moved_on(environment, project)
 
     def model(self, env: str, source: str, project: str) -> ModelPlace:
         """Where the model of a cell can learn, found and checked; nothing is started.
