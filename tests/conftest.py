@@ -60,6 +60,8 @@ _THOROUGH = {
     "test_diff",
     "test_difference",
     "test_drop",
+    "test_environment_routes",
+    "test_environment_verbs",
     "test_equality_deletes",
     "test_examples",
     "test_expire",

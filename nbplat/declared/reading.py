@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ __all__ = ["Reading"]
 _TRUE, _FALSE = ("true", "yes", "on"), ("false", "no", "off")
 
 
-class Reading:
+class Reading(ABC):
     """One pass over a tree of values. A subclass says what is declared and which keys there are.
 
     Attributes:
@@ -30,9 +31,9 @@ class Reading:
         self.lines: dict[str, str] = {}
         self.defaults: dict[str, str] = {}
 
+    @abstractmethod
     def known(self, declared: str) -> tuple[str, ...]:
         """The closed set of keys under a declared path; the empty path is the whole declaration."""
-        raise NotImplementedError
 
     def nearest(self, name: str, known: tuple[str, ...]) -> str:
         """What to do about a key that is not in the set."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbplat.environment.channels import ChannelRules, resolve_channels
-from nbplat.environment.definition_file import find_file, read_file
+from nbplat.environment.definition_file import read_file
 from nbplat.environment.find import find_environment
 from nbplat.environment.parse import parse_definition
 from nbplat.environment.ports import Conda, Depot, Pip, Say
@@ -83,17 +83,6 @@ class Environments:
         if isinstance(text, Path):
             return read_file(text)
         return parse_definition(text, name=name, folder=folder)
-
-    def declared(self, name: str, project: Path | str = ".") -> Path:
-        """The file of a declaration, by its name or path.
-
-        Raises:
-            NotFound: ``env.unknown``.
-        """
-        found = find_file(name, project)
-        if found is None:
-            raise NotFound("env.unknown", f"there is no envs/{name}.yml", fix=f"make it: nbplat env init {name}")
-        return found
 
     # -- locks -------------------------------------------------------------------------------------
 
