@@ -70,7 +70,8 @@ def serve(
         return 0
     log_to(log_file(config, "service.log"), echo=foreground)
     try:
-        _serve(config, factory, on_ready or _say_address)
+        # One in the foreground is its starter's to bring back.
+        _serve(config, factory, on_ready or _say_address, revived=not foreground)
     except NbplatError as exc:
         _log.error("%s", exc)
         raise
@@ -83,12 +84,13 @@ def serve(
     return 0
 
 
-def _serve(config: Config, factory: str, on_ready: Callable[[dict[str, Any]], None]) -> None:
+def _serve(config: Config, factory: str, on_ready: Callable[[dict[str, Any]], None], *, revived: bool) -> None:
     import uvicorn
 
     from nbplat.service.address import bind, check_exposure, choose
     from nbplat.service.app import make_app
     from nbplat.service.auth import is_loopback
+    from nbplat.service.kept_listener import HandedOver, kept_listener
     from nbplat.service.livy import make_livy
     from nbplat.service.platform import platform_factory
     from nbplat.service.routes.iceberg import catalog_token
@@ -98,10 +100,11 @@ def _serve(config: Config, factory: str, on_ready: Callable[[dict[str, Any]], No
     loopback = is_loopback(config.service_host)
     check_exposure(config, loopback=loopback)
     port, token = choose(config)
-    listener = bind(config, port)
+    listener = kept_listener(config, port) or bind(config, port)
     platform = None
     sessions = None
-    supervisor = Supervisor(config, factory=factory)
+    handed = HandedOver(config, listener, again=revived)
+    supervisor = Supervisor(config, factory=factory, hand_over=handed.hold)
     try:
         platform = platform_factory(factory)(config)
         info = _info(config, listener.getsockname()[1], token)
@@ -110,6 +113,8 @@ def _serve(config: Config, factory: str, on_ready: Callable[[dict[str, Any]], No
         class Server(uvicorn.Server):
             async def startup(self, sockets: Any = None) -> None:
                 await super().startup(sockets=sockets)
+                # Before anybody is told: from now on a kill is noticed.
+                handed.hold()
                 supervisor.start()
                 _log.info("serving %s at %s", config.home, info["url"])
                 on_ready(info)
@@ -142,6 +147,7 @@ def _serve(config: Config, factory: str, on_ready: Callable[[dict[str, Any]], No
             signal.signal(number, _pass)
         server.run(sockets=[listener])
     finally:
+        handed.release()
         listener.close()
         supervisor.stop()
         if sessions is not None:

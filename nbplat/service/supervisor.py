@@ -8,6 +8,7 @@ import os
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import psutil
@@ -53,11 +54,13 @@ class Supervisor:
 
     Args:
         factory: The platform factory, passed on to the worker.
+        hand_over: Called now and then while a worker lives: it keeps our listening socket.
     """
 
-    def __init__(self, config: Config, *, factory: str) -> None:
+    def __init__(self, config: Config, *, factory: str, hand_over: Callable[[], None]) -> None:
         self._config = config
         self._factory = factory
+        self._hand_over = hand_over
         self._lock_path = worker_lock(config)
         self._process: subprocess.Popen[bytes] | None = None
         self._stop = threading.Event()
@@ -102,6 +105,7 @@ class Supervisor:
         delay = 0.0
         while not self._stop.wait(delay):
             if self._alive():
+                self._hand_over()
                 delay = _ROUND_S
                 continue
             try:

@@ -209,11 +209,12 @@ def stop_service(config: Config) -> bool:
     """Stop the local service and its worker, jobs given back to the queue; False when none ran."""
     from nbplat.service.supervisor import stop_holder
 
-    # The worker second: a service that was killed leaves it behind.
-    stopped = [
-        stop_holder(holder_of(path), grace_s=grace)
-        for path, grace in ((service_lock(config), 12.0), (worker_lock(config), 8.0))
-    ]
+    stopped = []
+    if holder_of(service_lock(config)) is None:
+        # A killed service leaves its worker behind, which may be bringing it back just now.
+        stopped.append(stop_holder(holder_of(worker_lock(config)), grace_s=30.0))
+    for path, grace in ((service_lock(config), 12.0), (worker_lock(config), 8.0)):
+        stopped.append(stop_holder(holder_of(path), grace_s=grace))
     return any(stopped)
 
 
