@@ -126,6 +126,16 @@ def test_values_are_kept_in_one_form() -> None:
     assert {"events.click.within": "1d12h", "features.amount": "float32"}.items() <= one.variants["v"].items()
 
 
+# What decides the index that all variants share, and what a variant does not have.
+FIXED = [
+    "source: other.events",
+    "entity: x",
+    "arrival.early: clip",
+    "dedupe: last",
+    "timezone: UTC",
+    "name: x",
+    "variants.w: {}",
+]
 REFUSED = [
     ("v: {}", "variant", "line 18, column 6", "give it a path"),
     ("v: [a]", "shape", "line 18, column 6", "a mapping"),
@@ -159,13 +169,7 @@ REFUSED = [
         "line 6, column 1",
         "write events",
     ),
-    ("v: {source: other.events}", "variant", "line 18, column 7", "a definition of its own"),
-    ("v: {entity: x}", "variant", "line 18, column 7", "a definition of its own"),
-    ("v: {arrival.early: clip}", "variant", "line 18, column 7", "a definition of its own"),
-    ("v: {dedupe: last}", "variant", "line 18, column 7", "a definition of its own"),
-    ("v: {timezone: UTC}", "variant", "line 18, column 7", "a definition of its own"),
-    ("v: {name: x}", "variant", "line 18, column 7", "a definition of its own"),
-    ("v: {variants.w: {}}", "variant", "line 18, column 7", "a definition of its own"),
+    *((f"v: {{{path}}}", "variant", "line 18, column 7", "a definition of its own") for path in FIXED),
     ("v: {enrich.index.category: items.other @ latest}", "variant", "line 18, column 3", "under enrich.read"),
     ("v: {size.length: 5, size: {pad: left}}", "variant", "line 18, column 23", "one of the two"),
     ("v: {events.click: {last: 5}, events.click.last: 6}", "variant", "line 18, column 32", "one of the two"),
@@ -187,7 +191,7 @@ def test_a_variant_that_cannot_be_is_refused_where_it_stands(text: str, code: st
     """Unknown and overlapping paths, what decides the index, wrong values, and variants that are the same."""
     with pytest.raises(RequestError) as caught:
         parse_definition(f"{BASE}variants:\n  {text}\n", "home")
-    assert (f"sequence.{code}", place) == (caught.value.code, caught.value.where or place)
+    assert (f"sequence.{code}", place) == (caught.value.code, caught.value.where)
     assert fix in caught.value.fix
 
 
