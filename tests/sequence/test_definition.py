@@ -333,7 +333,7 @@ def test_every_error_code_stands_on_the_page() -> None:
     named = {code.rpartition(".")[2] for code in re.findall(r"`((?:sequence)?\.\w+)`", table)}
     folder = PAGE.parents[1] / "nbplat" / "sequence"
     texts = [(folder / f"{name}.py").read_text(encoding="utf-8") for name in READERS]
-    raised = {code for text in texts for code in re.findall(r'(?:fault\(\s*"|code="|"sequence\.)(\w+)"', text)}
+    raised = {code for text in texts for code in re.findall(r'(?:\bfault\(\s*"|code="|"sequence\.)(\w+)"', text)}
     # Of durations, entities and ids the code is the name of the key.
     assert raised | {"within", "gap", "entity", "id"} == named
 
