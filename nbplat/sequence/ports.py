@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nbplat.sequence.index_report import IndexReport
-from nbplat.terms import SnapshotPin
+from nbplat.terms import Files, SnapshotPin
 
 if TYPE_CHECKING:
     import numpy as np
@@ -353,3 +353,10 @@ class VocabTables(Protocol):
 
     def load(self, index: str, version: str) -> Mapping[str, pa.Table] | None:
         """The vocabularies of a version by feature, rows in the order of their ids; None when it was never stored."""
+
+    def unnamed(self, index: str, files: Files, before_ms: int) -> tuple[str, ...]:
+        """Locations of data files that no version has: of writers that were killed before their commit.
+
+        Args:
+            before_ms: Unix milliseconds; a file that was written later may be committed yet.
+        """

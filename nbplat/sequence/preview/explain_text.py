@@ -9,7 +9,7 @@ from nbplat.sequence.preview.compare_record import Comparison, Measure
 from nbplat.sequence.preview.figures import bytes_text, letters, moment_text, seconds_text, share_text
 from nbplat.sequence.preview.model_record import ModelView
 from nbplat.sequence.preview.record import Histogram, SequencePreview, Strip, Token
-from nbplat.sequence.preview.signs import MARKS, legend, sign
+from nbplat.sequence.preview.signs import MARKS, instant_text, legend, sign
 from nbplat.terms import counted
 
 __all__ = [
@@ -130,7 +130,7 @@ def explain_comparison(comparison: Comparison) -> list[str]:
     chars = letters([each.event_type for each in (*left.types, *right.types)])
     wide = max(len(name) for name in names)
     for one, two in zip(left.strips, right.strips, strict=True):
-        lines.append(f"  {one.kind} {one.entity} as of {moment_text(one.as_of_us)}")
+        lines.append(f"  {one.kind} {one.entity} as of {instant_text(one)}")
         lines += [f"    {name:<{wide}}  {_drawn(strip, chars)}" for name, strip in zip(names, (one, two), strict=True)]
     return lines
 
@@ -194,7 +194,7 @@ def _strips(preview: SequencePreview, chars: Mapping[str, str]) -> list[str]:
     lines = [f"  {'strips':<10}oldest to newest, | is the instant; LETTER: from the future; {signs}".rstrip("; ")]
     wide = max(len(strip.entity) for strip in preview.strips)
     for strip in preview.strips:
-        when = moment_text(strip.as_of_us)
+        when = instant_text(strip)
         lines.append(f"  {strip.kind:<10}{strip.entity:>{wide}}  {when}  {_drawn(strip, chars)}")
     return lines
 
