@@ -14,7 +14,7 @@ from nbplat.service.auth import Gate
 from nbplat.service.discovery import version
 from nbplat.service.platform import Platform
 from nbplat.service.replies import answer_errors
-from nbplat.service.routes import about, backfills, frames, iceberg, jobs, ledger, sequences
+from nbplat.service.routes import about, backfills, environments, frames, iceberg, jobs, ledger, sequences
 
 __all__ = ["make_app"]
 
@@ -48,6 +48,7 @@ def make_app(
     app.include_router(backfills.router(platform))
     app.include_router(frames.router(platform))
     app.include_router(sequences.router(platform))
+    app.include_router(environments.router(platform))
     iceberg.mount(app, platform, token)
     if livy is not None:
         # Last: what no route of ours takes is Livy's, with its own codes.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nbplat.backfill.frames import Frames
     from nbplat.backfill.run import Backfills
     from nbplat.backfill.spec import BackfillSpec
+    from nbplat.environment.environments import Environments
     from nbplat.sequence.sequences import Sequences
     from nbplat.session.batch import BatchDraft
     from nbplat.session.batches import Batches
@@ -42,6 +43,9 @@ class Platform(Protocol):
 
     @property
     def sequences(self) -> Sequences: ...
+
+    @property
+    def environments(self) -> Environments: ...
 
     @property
     def frames(self) -> Frames: ...

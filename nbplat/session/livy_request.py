@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-__all__ = ["KINDS", "LivyRefusal", "duration_ms", "read_batch_request", "read_json", "read_session_request"]
+__all__ = ["KINDS", "LivyRefusal", "duration_ms", "read_batch_request", "read_json", "read_session_request", "refused"]
 
 KINDS = {
     "pyspark": "pyspark",

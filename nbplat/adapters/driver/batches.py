@@ -29,16 +29,18 @@ __all__ = ["LocalBatches", "spark_submit"]
 
 _LOG = "batch.log"
 _CONF = "spark.conf"
+# Folder of the pyspark that an environment without one borrows.
+_PYSPARK = "spark.nbplat.environment.pyspark"
 # Read by Spark itself, under the user's own rights on them.
 _STORES = frozenset(("hdfs", "viewfs", "s3", "s3a", "s3n", "gs", "abfs", "abfss", "wasb", "wasbs", "dbfs", "oss"))
 _FIND = """
 import importlib.util, os, sys
 spec = importlib.util.find_spec("pyspark")
-if spec is None:
+home = os.path.dirname(spec.origin) if spec else sys.argv[1]
+if not home:
     sys.exit("this environment has no pyspark: install nbplat[spark]")
-home = os.path.dirname(spec.origin)
 os.environ.update(SPARK_HOME=home, PYSPARK_PYTHON=sys.executable, PYSPARK_DRIVER_PYTHON=sys.executable)
-os.execv(home + "/bin/spark-submit", ["spark-submit", *sys.argv[1:]])
+os.execv(home + "/bin/spark-submit", ["spark-submit", *sys.argv[2:]])
 """
 
 Command = Callable[["Batch", Path], Sequence[str]]
@@ -50,7 +52,7 @@ def spark_submit(batch: Batch, conf: Path, interpreter: str = sys.executable) ->
     name = ["--name", request["name"]] if request.get("name") else []
     main = ["--class", request["className"]] if request.get("className") else []
     submit = ["--properties-file", str(conf), *name, *main, request["file"], *request.get("args", [])]
-    return [interpreter, "-I", "-c", _FIND, *submit]
+    return [interpreter, "-I", "-c", _FIND, batch.conf.get(_PYSPARK, ""), *submit]
 
 
 class LocalBatches:

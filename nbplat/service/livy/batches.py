@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from nbplat.service.livy.drafting import drafted
 from nbplat.service.livy.owner import owner_of
 from nbplat.service.livy.reading import accepts, body_of, log_range, page_of
 from nbplat.session.batch import Batch, BatchDraft
@@ -57,7 +58,8 @@ class BatchRoutes:
             # Of an archive `x.tar.gz#name` the name is where it is unpacked.
             if why := await run_in_threadpool(self._batches.refusal, path.partition("#")[0]):
                 raise refused(f"requirement failed: {why}")
-        batch = await run_in_threadpool(self._batches.start, self._draft(fields, owner_of(request)))
+        draft = await run_in_threadpool(drafted, self._draft, fields, owner_of(request))
+        batch = await run_in_threadpool(self._batches.start, draft)
         shown = await run_in_threadpool(self._json, batch)
         return JSONResponse(shown, status_code=201, headers={"Location": f"/batches/{batch.id}"})
 

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from nbplat.service.livy.drafting import drafted
 from nbplat.service.livy.owner import owner_of
 from nbplat.service.livy.reading import accepts, body_of, log_range, page_of, wait_s
 from nbplat.session.livy_reply import session_json
@@ -64,8 +65,7 @@ class SessionRoutes:
 
     async def start(self, request: Request) -> Response:
         fields = read_session_request(await body_of(request))
-        # Impersonation is off: neither `proxyUser` nor `doAs` is heard.
-        draft = self._draft(fields, owner_of(request))
+        draft = await run_in_threadpool(drafted, self._draft, fields, owner_of(request))
         session = await run_in_threadpool(self._sessions.start, draft)
         shown = await run_in_threadpool(self._json, session)
         return JSONResponse(shown, status_code=201, headers={"Location": f"/sessions/{session.id}"})
