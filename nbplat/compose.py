@@ -310,7 +310,7 @@ class Platform:
             name=fields.get("name", ""),
             owner=owner,
             proxy_user="",
-            request=fields,
+            request={**fields, "origins": {key: setting.origin for key, setting in settings.items()}},
             conf={key: setting.value for key, setting in settings.items()},
         )
 

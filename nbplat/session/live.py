@@ -75,7 +75,7 @@ class LiveSession:
                         "run",
                         id=statement.id,
                         runner="sql" if statement.kind == "sql" else "python",
-                        body={"code": statement.code},
+                        body={"code": statement.code, **statement.options},
                     )
                     self._sent = statement.id
                 if statement.state is StatementState.CANCELLING:

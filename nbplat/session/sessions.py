@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from nbplat.errors import NbplatError, RemoteError
@@ -76,14 +77,17 @@ class Sessions:
             self._touched[session_id] = now
             self.store.touch(session_id)
 
-    def submit(self, session_id: int, code: str, kind: str) -> Statement:
+    def submit(self, session_id: int, code: str, kind: str, options: Mapping[str, Any] | None = None) -> Statement:
         """Keep a statement and have it run after those before it; it waits while the session starts.
+
+        Args:
+            options: As in `nbplat.session.records.Statement`.
 
         Raises:
             NotFound: no such session.
             Conflict: it has ended.
         """
-        statement = self.store.add_statement(session_id, code, kind)
+        statement = self.store.add_statement(session_id, code, kind, options)
         self.touch(session_id)
         if (live := self._live.get(session_id)) is not None:
             # A line that just broke is opened again, and sends it then.

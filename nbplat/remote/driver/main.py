@@ -136,7 +136,9 @@ class Driver:
         return self._cells.run(statement.id, statement.body["code"], lambda text: capture.write("stdout", text))
 
     def _run_sql(self, statement: Statement, _: Capture) -> dict[str, Any]:
-        return run_sql(self._spark.session, statement.body["code"], int(statement.body.get("rows", _SQL_ROWS)))
+        body = statement.body
+        rows = int(body.get("rows", _SQL_ROWS))
+        return run_sql(self._spark.session, body["code"], rows, exact=bool(body.get("exact")))
 
     def _say(self, text: str) -> None:
         print(text, file=sys.__stderr__, flush=True)
