@@ -17,6 +17,8 @@ from collections.abc import Callable
 from typing import Any
 
 from nbplat.config import Config
+from nbplat.service.discovery import service_lock
+from nbplat.service.lock import holder_of
 from nbplat.service.wake import runtime_folder
 
 __all__ = ["HandedOver", "ListenerKeeper", "kept_listener"]
@@ -39,8 +41,11 @@ class ListenerKeeper:
         self._path = runtime_folder(config) / _NAME
         self._path.unlink(missing_ok=True)  # the holder of the worker's lock owns this name
         self._lost = lost
+        self._service_lock = service_lock(config)
         self._lock = threading.Lock()
         self._kept: socket.socket | None = None
+        self._lines = 0
+        self._again = False
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.bind(str(self._path))
         self._socket.listen(8)
@@ -53,6 +58,17 @@ class ListenerKeeper:
         self._socket.close()
         self._keep(None)
         self._path.unlink(missing_ok=True)
+
+    def look(self) -> None:
+        """Bring back a service that was killed before it handed its socket over; nothing happens while one lives."""
+        with self._lock:
+            left = self._kept is not None and self._again and not self._lines
+        if left and holder_of(self._service_lock) is None:
+            threading.Thread(target=self._lost, name="revive", daemon=True).start()
+
+    def _count(self, by: int) -> None:
+        with self._lock:
+            self._lines += by
 
     def _accept(self) -> None:
         while True:
@@ -76,11 +92,21 @@ class ListenerKeeper:
                 return
             asked = json.loads(word)
             self._keep(socket.socket(fileno=handles[0]))
-            line.sendall(b"kept")
-            if line.recv(_WORD) != b"bye":
+            self._again = asked["again"]
+            self._count(1)
+            try:
+                line.sendall(b"kept")
+                gone = line.recv(_WORD) != b"bye"
+            except OSError:
+                gone = True
+            finally:
+                self._count(-1)
+            if gone:
                 _log.warning("the service (process %d) is gone without a word", asked["pid"])
-                if asked["again"]:
+                if self._again:
                     self._lost()
+            else:
+                self._again = False
 
     def _keep(self, listener: socket.socket | None) -> None:
         with self._lock:

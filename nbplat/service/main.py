@@ -117,6 +117,8 @@ def _serve(config: Config, factory: str, on_ready: Callable[[dict[str, Any]], No
         class Server(uvicorn.Server):
             async def startup(self, sockets: Any = None) -> None:
                 await super().startup(sockets=sockets)
+                # Before anybody is told: from now on a kill is noticed.
+                handed.hold()
                 supervisor.start()
                 _log.info("serving %s at %s", config.home, info["url"])
                 on_ready(info)

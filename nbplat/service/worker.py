@@ -9,6 +9,7 @@ import argparse
 import logging
 import signal
 import socket
+from collections.abc import Callable
 from types import FrameType
 
 from nbplat.config import load_config
@@ -46,15 +47,29 @@ _OVER = END_STATES | {JobState.PAUSED}
 _log = logging.getLogger("nbplat.worker")
 
 
+def _nothing() -> None:
+    pass
+
+
 class Worker:
     """The loop. Its caller holds the worker's lock.
 
     Args:
         factory: The platform factory that each child opens for itself.
+        look: Called every round, to look after what else the worker keeps.
         attached: End after a minute without work and without a service (which would start another).
     """
 
-    def __init__(self, platform: Platform, wake: WakeSocket, *, factory: str, attached: bool = False) -> None:
+    def __init__(
+        self,
+        platform: Platform,
+        wake: WakeSocket,
+        *,
+        factory: str,
+        attached: bool = False,
+        look: Callable[[], None] = _nothing,
+    ) -> None:
+        self._look = look
         self._platform = platform
         self._store = platform.store
         self._clock = platform.clock
@@ -95,6 +110,7 @@ class Worker:
         self._give_back()
 
     def _round(self, *, called: bool) -> None:
+        self._look()
         self._reap()
         now = self._clock.monotonic_s()
         if called or now >= self._beat_at:
@@ -239,12 +255,12 @@ def main(argv: list[str] | None = None) -> int:
     try:
         wake = WakeSocket(config)
         platform = platform_factory(options.platform)(config)
-        worker = Worker(platform, wake, factory=options.platform, attached=options.attached)
+        reviver = Reviver(config, factory=options.platform)
+        keeper = ListenerKeeper(config, reviver.revive)
+        worker = Worker(platform, wake, factory=options.platform, attached=options.attached, look=keeper.look)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, worker.stop)
         signal.signal(signal.SIGCHLD, lambda *_: None)  # only to wake the loop when a child ends
-        reviver = Reviver(config, factory=options.platform)
-        keeper = ListenerKeeper(config, reviver.revive)
         _log.info("worker started")
         worker.run()
         reviver.end()

@@ -16,6 +16,8 @@ import pytest
 from nbclient import NotebookClient
 
 from nbplat.adapters.spark.jars import fetch_jars
+from nbplat.service.discovery import service_lock
+from nbplat.service.lock import holder_of
 from tests.fixtures.product import Product, product_folder
 from tests.fixtures.spark import JARS
 from tests.fixtures.waiting import wait_until
@@ -149,20 +151,29 @@ def test_progress_and_cancel_of_a_spark_job(gateway: Gateway, session: int) -> N
 
 
 def test_a_killed_service_loses_neither_session_nor_output(gateway: Gateway, session: int) -> None:
-    """Killed in the middle of an Iceberg commit, the service is back by itself and the commit goes through."""
-    gateway.run(session, "kept = 41")
-    code = """for n in range(12):
-    spark.range(n, n + 1).writeTo('retail.kept_copy').using('iceberg').createOrReplace() if n == 0 else \\
-        spark.range(n, n + 1).writeTo('retail.kept_copy').append()
+    """Killed again and again, the service is back by itself; reads go on meanwhile, and a commit works after it."""
+    gateway.run(session, "kept = 41\nspark.range(3).writeTo('retail.kept_copy').createOrReplace()")
+    code = """import os, time
+reads = 0
+while not os.path.exists(gate) or reads < 5:
+    reads += spark.table('retail.kept_copy').count() == 3
+    time.sleep(0.1)
+spark.sql('INSERT INTO retail.kept_copy VALUES (7)')
+print('read on')
 spark.table('retail.kept_copy').count() + kept"""
+    gate = gateway.product.folder / "gate"
+    code = f"gate = {str(gate)!r}\n{code}"
     before = gateway.product.address()
     where = gateway.post(session, code)
     for _ in range(3):
         time.sleep(0.7)
-        gateway.product.kill("service")
-        # Held by the worker's hand on the socket, not refused.
-        assert "running" == gateway.call("GET", where, headers={"Prefer": "wait=0"}).json()["state"]
-    assert "53" == gateway.ended(where)["output"]["data"]["text/plain"]
+        _killed(gateway)
+        # Its callers wait at the socket that the worker keeps; nobody is refused.
+        assert 200 == gateway.call("GET", where, headers={"Prefer": "wait=0"}).status_code
+    gate.touch()
+    output = gateway.ended(where)["output"]
+    assert "ok" == output["status"], output
+    assert "read on\n45" == output["data"]["text/plain"]
     assert before == gateway.product.address()
 
 
@@ -210,6 +221,14 @@ def test_stock_sparkmagic_runs_a_notebook(gateway: Gateway, tmp_path: Path) -> N
     assert "idle" in shown["info"]
     assert "error" not in shown["logs"].lower()
     assert [] == [one for one in gateway.call("GET", "/sessions").json()["sessions"] if one["name"] == "magic"]
+
+
+def _killed(gateway: Gateway) -> None:
+    """Kill the service and wait until it is really gone."""
+    lock = service_lock(gateway.product.config)
+    before = holder_of(lock)
+    gateway.product.kill("service")
+    wait_until(lambda: before != holder_of(lock), what="the end of the killed")
 
 
 def _sparkmagic(gateway: Gateway, folder: Path) -> str:
