@@ -177,6 +177,22 @@ spark.table('retail.kept_copy').count() + kept"""
     assert before == gateway.product.address()
 
 
+def test_commits_go_through_while_the_service_is_killed(gateway: Gateway, session: int) -> None:
+    """Every append of a running cell is made exactly once, whenever the service dies."""
+    code = """spark.range(0).writeTo('retail.appended').createOrReplace()
+for n in range(15):
+    spark.range(n, n + 1).writeTo('retail.appended').append()
+sorted(row.id for row in spark.table('retail.appended').collect())"""
+    where = gateway.post(session, code)
+    for _ in range(3):
+        time.sleep(0.9)
+        _killed(gateway)
+        assert 200 == gateway.call("GET", "/version").status_code
+    output = gateway.ended(where)["output"]
+    assert "ok" == output["status"], output["traceback"]
+    assert str(list(range(15))) == output["data"]["text/plain"]
+
+
 def test_deleting_a_session_ends_its_jvm(gateway: Gateway) -> None:
     """No Java process is left behind."""
     number = gateway.start(name="short")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pyiceberg.catalog.sql import SqlCatalog
+from sqlalchemy.exc import IntegrityError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -18,11 +19,16 @@ from starlette.routing import Route
 from nbplat.service.iceberg_rest import commits, namespaces, tables, views
 from nbplat.service.iceberg_rest.body import Call, Reply
 from nbplat.service.iceberg_rest.catalog import Embedded
+from nbplat.service.iceberg_rest.commits import table_json
 from nbplat.service.iceberg_rest.faults import error_body, fault_of
+from nbplat.service.iceberg_rest.repeats import LIFETIME
 
 __all__ = ["rest_app"]
 
 Handler = Callable[[Embedded, Call], Reply]
+
+_READS = ("GET", "HEAD")
+_KEY_CHARS = 200
 
 _NAMESPACE = "/v1/{prefix}/namespaces/{namespace}"
 
@@ -72,7 +78,13 @@ def rest_app(open_catalog: Callable[[], SqlCatalog]) -> Starlette:
         async def endpoint(request: Request) -> Response:
             # Read in full even when it is of no use: an unread body would break the kept-alive connection.
             raw = await request.body()
-            call = Call(request.path_params, request.query_params, raw, request.headers.get("if-none-match", ""))
+            call = Call(
+                request.path_params,
+                request.query_params,
+                raw,
+                request.headers.get("if-none-match", ""),
+                request.headers.get("idempotency-key", "")[:_KEY_CHARS],
+            )
             return await run_in_threadpool(_answer, catalog, handler, call, method)
 
         made = Route(path.replace("/{prefix}", ""), endpoint, methods=[method])
@@ -88,11 +100,33 @@ def rest_app(open_catalog: Callable[[], SqlCatalog]) -> Starlette:
 
 def _answer(catalog: Callable[[], Embedded], handler: Handler, call: Call, method: str) -> Response:
     try:
-        reply = handler(catalog(), call)
+        reply = handler(catalog(), call) if method in _READS or not call.key else _once(catalog(), handler, call)
     except Exception as exc:  # noqa: BLE001 - the protocol's clients need every failure in its own shape
-        fault = fault_of(exc, writes=method not in ("GET", "HEAD"))
+        fault = fault_of(exc, writes=method not in _READS)
         reply = Reply(fault.status, error_body(fault.status, fault.type, fault.message))
     return _respond(reply, head=method == "HEAD")
+
+
+def _once(catalog: Embedded, handler: Handler, call: Call) -> Reply:
+    """Carry out a request that names itself, or answer with what it did before."""
+    repeats = catalog.pointers.repeats
+    done = repeats.find(call.key)
+    if done is None:
+        try:
+            with repeats.under(call.key):
+                reply = handler(catalog, call)
+        except IntegrityError:
+            # The same request came twice at once, and the other one was quicker.
+            done = repeats.find(call.key)
+            if done is None:
+                raise
+        else:
+            if not isinstance(reply.content, bytes):
+                repeats.note_answer(call.key, reply.content)
+            return reply
+    if done.location:
+        return Reply(content=table_json(done.location, catalog.warehouse.read(done.location)))
+    return Reply(200, done.content) if done.content is not None else Reply(204)
 
 
 def _respond(reply: Reply, *, head: bool = False) -> Response:
@@ -103,7 +137,9 @@ def _respond(reply: Reply, *, head: bool = False) -> Response:
 
 async def _config(_request: Request) -> Response:
     endpoints = [f"{method} {path}" for method, path, _ in _HANDLERS]
-    return _respond(Reply(content={"defaults": {}, "overrides": {}, "endpoints": endpoints}))
+    return _respond(
+        Reply(content={"defaults": {}, "overrides": {}, "endpoints": endpoints, "idempotency-key-lifetime": LIFETIME})
+    )
 
 
 async def _no_route(request: Request, exc: Exception) -> Response:

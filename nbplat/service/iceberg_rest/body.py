@@ -23,6 +23,7 @@ class Call:
         path: Path parameters, decoded.
         query: Query parameters; the last of equal names.
         raw: Body as sent, empty when there is none.
+        key: Value of ``Idempotency-Key``; empty when absent.
         etag: Value of ``If-None-Match``; empty when absent.
     """
 
@@ -30,6 +31,7 @@ class Call:
     query: Mapping[str, str]
     raw: bytes = b""
     etag: str = ""
+    key: str = ""
 
     def json(self) -> dict[str, Any]:
         """The body as an object; raises 400 for anything else."""

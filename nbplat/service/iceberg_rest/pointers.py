@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, CursorResult, Engine, and_, de
 from sqlalchemy.exc import IntegrityError
 
 from nbplat.service.iceberg_rest.faults import already_exists, commit_failed
+from nbplat.service.iceberg_rest.repeats import Repeats
 
 __all__ = ["Identifier", "Kind", "Move", "Pointers", "dotted"]
 
@@ -54,6 +55,7 @@ class Pointers:
     def __init__(self, engine: Engine, catalog: str) -> None:
         self._engine = engine
         self._catalog = catalog
+        self.repeats = Repeats(engine)
 
     def find(self, identifier: Identifier, kind: Kind) -> str | None:
         """Where the metadata file is; None when there is no such table or view."""
@@ -83,6 +85,7 @@ class Pointers:
                     self._insert(db, move)
                 else:
                     self._swap(db, move, move.expected)
+            self.repeats.note(db, moves[0].location if len(moves) == 1 else "")
 
     def _insert(self, db: Connection, move: Move) -> None:
         row = {
@@ -110,7 +113,10 @@ class Pointers:
     def drop(self, identifier: Identifier, kind: Kind) -> bool:
         """Forget a table or view; False when there is none. No file is touched."""
         with self._engine.begin() as db:
-            return _count(db.execute(delete(IcebergTables).where(self._is(identifier, kind)))) == 1
+            dropped = _count(db.execute(delete(IcebergTables).where(self._is(identifier, kind)))) == 1
+            if dropped:
+                self.repeats.note(db)
+            return dropped
 
     def rename(self, source: Identifier, target: Identifier, kind: Kind) -> bool:
         """Give another name; False when there is no source. Raises 409 when the target is taken."""
@@ -123,7 +129,10 @@ class Pointers:
                 )
             except IntegrityError:
                 raise already_exists(f"{dotted(target)} already exists") from None
-            return _count(found) == 1
+            if _count(found) == 1:
+                self.repeats.note(db)
+                return True
+            return False
 
     def _is(self, identifier: Identifier, kind: Kind) -> ColumnElement[bool]:
         return and_(
