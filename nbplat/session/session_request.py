@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nbplat.errors import RequestError, did_you_mean
-from nbplat.session.livy_request import KINDS, LivyRefusal, duration_ms, refused_conf
+from nbplat.session.livy_request import KINDS, refused_conf
 
 __all__ = ["FIELDS", "read_start"]
 
@@ -23,8 +23,6 @@ FIELDS = {
     "py_files": "pyFiles",
     "files": "files",
     "archives": "archives",
-    "ttl": "ttl",
-    "idle_timeout": "idleTimeout",
 }
 """Our names of the fields that have one in Livy, and Livy's."""
 
@@ -66,12 +64,6 @@ def read_start(data: Mapping[str, Any]) -> dict[str, Any]:
     for ours in ("driver_memory", "executor_memory"):
         if FIELDS[ours] in found and not _MEMORY.fullmatch(str(found[FIELDS[ours]]).strip()):
             raise _wrong(ours, found[FIELDS[ours]], "write 2g or 800m")
-    for ours in ("ttl", "idle_timeout"):
-        if FIELDS[ours] in found:
-            try:
-                duration_ms(found[FIELDS[ours]])
-            except LivyRefusal:
-                raise _wrong(ours, found[FIELDS[ours]], "write 30m, 2h or 1d") from None
     return found
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from nbplat.errors import NbplatError, RemoteError
+from nbplat.errors import NbplatError, NotFound, RemoteError, RequestError
 from nbplat.session.live import LiveSession
 from nbplat.session.ports import Drivers, SessionStore
 from nbplat.session.records import Session, SessionDraft, Statement
@@ -57,7 +57,9 @@ class Sessions:
 
         Raises:
             Conflict: a living session has the name.
+            RequestError: ``session.text``: the name holds a character that cannot be kept.
         """
+        _check_text("the name", draft.name)
         return self._launch(self.store.add_session(draft))
 
     def find(self, key: str) -> Session:
@@ -66,6 +68,8 @@ class Sessions:
         Raises:
             NotFound: there is none.
         """
+        if not _holds(key):
+            raise NotFound("session.unknown", "no session has such a name", fix="list the sessions", where="?")
         session = self.store.session(int(key)) if key.isdecimal() else self.store.session_named(key)
         self.touch(session.id)
         return session
@@ -86,7 +90,9 @@ class Sessions:
         Raises:
             NotFound: no such session.
             Conflict: it has ended.
+            RequestError: ``session.text``: the code holds a character that cannot be kept.
         """
+        _check_text("the code", code)
         statement = self.store.add_statement(session_id, code, kind, options)
         self.touch(session_id)
         if (live := self._live.get(session_id)) is not None:
@@ -193,3 +199,21 @@ class Sessions:
             state = self.store.session(session_id).state
             raise RemoteError("session.driver", f"session {session_id} is {state}", fix="start another session")
         return live.line().ask(what, limit_s=2.0, **values)
+
+
+def _check_text(what: str, text: str) -> None:
+    if not _holds(text):
+        raise RequestError(
+            "session.text",
+            f"{what} holds a NUL character or half of a surrogate pair",
+            fix="leave it out, or write it as an escape",
+        )
+
+
+def _holds(text: str) -> bool:
+    """Whether every store can hold it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text

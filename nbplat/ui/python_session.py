@@ -36,8 +36,6 @@ def session(
     py_files: Sequence[str] = (),
     files: Sequence[str] = (),
     archives: Sequence[str] = (),
-    ttl: str | None = None,
-    idle_timeout: str | None = None,
     desk: SessionDesk | None = None,
 ) -> Session:
     """A Spark session that outlives this process: the living one of that name, or a new one.
@@ -50,7 +48,6 @@ def session(
         kind: ``pyspark`` or ``sql``: the language of statements that name none.
         conf: Spark settings; they and the options below are for a session that is started.
         driver_memory, executor_memory: As ``2g``.
-        ttl, idle_timeout: As ``30m``.
         desk: Where sessions are kept; None asks the service, which is started on demand.
 
     Raises:
@@ -84,8 +81,6 @@ def session(
                 "py_files": list(py_files),
                 "files": list(files),
                 "archives": list(archives),
-                "ttl": ttl,
-                "idle_timeout": idle_timeout,
             }
         )
     opened = Session(desk, record, started=started)

@@ -120,10 +120,10 @@ def test_a_session_is_shown_with_the_origin_of_each_setting(http: AsgiClient) ->
         ({"name": "a/b"}, "session.name", "a/b"),
         ({"name": "x" * 101}, "session.name", "up to 100"),
         ({"driver_memory": "much"}, "session.value", "much"),
-        ({"idle_timeout": "soon"}, "session.value", "soon"),
+        ({"jars": "one.jar"}, "request.invalid", "jars"),
         ({"driver_cores": 0}, "request.invalid", "driver_cores"),
         ({"conf": {"spark.x": 1}}, "request.invalid", "spark.x"),
-        ({"nmae": "etl"}, "request.invalid", "nmae"),
+        ({"owner": "me"}, "request.invalid", "owner"),
     ],
 )
 def test_a_bad_request_starts_nothing(http: AsgiClient, body: dict[str, Any], code: str, said: str) -> None:
@@ -232,6 +232,9 @@ def test_what_is_not_there_is_not_found(http: AsgiClient, session: int) -> None:
     assert 404 == http.get(f"{PATH}/shared/statements/{'9' * 30}").status_code
     assert 400 == http.get(f"{PATH}/shared/statements/one").status_code
     assert 400 == http.post(f"{PATH}/shared/statements", json={"code": 5}).status_code
+    assert 400 == http.post(f"{PATH}/shared/statements", json={"code": "a\0"}).status_code
+    half = http.post(f"{PATH}/shared/statements", content=b'{"code": "\\ud800"}')
+    assert (400, 404) == (half.status_code, http.get(f"{PATH}/%00").status_code)
     assert 400 == http.post(f"{PATH}/shared/statements", json={"code": "1", "kind": "scala"}).status_code
 
 

@@ -296,7 +296,7 @@ def test_lines_of_a_session(attached: StrictShell, etl: Session) -> None:
         ("%session start etl", Conflict, "etl"),
         ("%session follow --statement 99999", NotFound, "99999"),
         ("%session start x --driver-memory much", RequestError, "write 2g"),
-        ("%%spark --nmae x\n1", UsageError, "Did you mean --name?"),
+        ("%%spark --named x\n1", UsageError, "Did you mean --name?"),
     ],
 )
 def test_bad_lines_say_how_to_mend_them(attached: StrictShell, line: str, error: type[Exception], said: str) -> None:

@@ -28,7 +28,7 @@ _STARTING = frozenset({SessionState.NOT_STARTED, SessionState.STARTING, SessionS
 
 
 class SessionStart(BaseModel):
-    """What a session is started with; memory as ``2g``, durations as ``30m``."""
+    """What a session is started with; memory as ``2g``."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -45,8 +45,6 @@ class SessionStart(BaseModel):
     py_files: list[str] = Field(default_factory=list)
     files: list[str] = Field(default_factory=list)
     archives: list[str] = Field(default_factory=list)
-    ttl: str | None = None
-    idle_timeout: str | None = None
     master: str | None = Field(default=None, description="refused: where sessions run is the platform's word")
     environment: str | None = Field(default=None, description="reserved for declared environments; refused for now")
 

@@ -20,7 +20,7 @@ __all__ = ["attach", "follow", "info", "list_sessions", "logs", "run", "sql", "s
 
 _FIELDS = (
     "kind", "conf", "driver_memory", "driver_cores", "executor_memory", "executor_cores", "num_executors", "queue",
-    "jars", "py_files", "files", "archives", "ttl", "idle_timeout",
+    "jars", "py_files", "files", "archives",
 )  # fmt: skip
 _CODE_CHARS = 60
 

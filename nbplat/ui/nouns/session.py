@@ -36,8 +36,6 @@ _START = (
     Option("py_files", ("--py-file",), help="a module, zip or egg for Python", repeatable=True, metavar="URI"),
     Option("files", ("--spark-file",), help="a file for each executor's folder", repeatable=True, metavar="URI"),
     Option("archives", ("--archive",), help="an archive unpacked on each executor", repeatable=True, metavar="URI"),
-    Option("ttl", ("--ttl",), help="end it after so long, e.g. 8h", metavar="TIME"),
-    Option("idle_timeout", ("--idle-timeout",), help="end it when nothing ran for so long, e.g. 1h", metavar="TIME"),
 )
 
 _SPARK_EXAMPLE = """%%spark
