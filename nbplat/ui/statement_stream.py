@@ -54,13 +54,13 @@ class StatementStream:
             NotFound: the session was deleted.
             RemoteError: the service is away for a minute.
         """
-        away_since = time.monotonic()
+        away_since: float | None = None
         while True:
             try:
                 for event in read_events(
                     self._client.lines(f"{self._where}/stream", timeout_s=_SILENT_S, after=self._after)
                 ):
-                    away_since = time.monotonic()
+                    away_since = None
                     if event.seq is not None:
                         self._after = event.seq
                     if event.name == "error":
@@ -69,7 +69,11 @@ class StatementStream:
                     if event.name == "done":
                         return
             except RemoteError as exc:
-                if exc.code != "service.unreachable" or time.monotonic() - away_since > _AWAY_S:
+                if exc.code != "service.unreachable":
+                    raise
+                now = time.monotonic()
+                away_since = now if away_since is None else away_since
+                if now - away_since > _AWAY_S:
                     raise
             # It was stopped or killed; the next one tells the rest.
             time.sleep(_PAUSE_S)

@@ -197,6 +197,18 @@ def test_cancel_is_said_when_the_code_has_ended(http: AsgiClient, session: int) 
     assert "2" == ended(http, post(http, session, "1 + 1"))["output"]["data"]["text/plain"]
 
 
+def test_code_that_does_not_end_is_called_stubborn(http: AsgiClient) -> None:
+    """It stays cancelling, with the word that only the session's end ends it; that ends it."""
+    number = int(http.post(PATH, json={"name": "mule"}).json()["id"])
+    code = "import time\nwhile True:\n    try:\n        time.sleep(0.05)\n    except KeyboardInterrupt:\n        pass"
+    where = post(http, number, code)
+    wait_until(lambda: http.get(where).json()["state"] == "running", what="it runs")
+    http.post(f"{where}/cancel")
+    found = wait_until(lambda: (one := http.get(where).json())["stubborn"] and one, limit_s=20, what="it is stubborn")
+    assert "cancelling" == found["state"]  # type: ignore[index]
+    assert {"deleted": number} == http.delete(f"{PATH}/mule").json()
+
+
 def test_completion_and_inspection_answer_beside_a_running_statement(http: AsgiClient, session: int) -> None:
     """Both work while a cell runs; the cursor may lie past the code."""
     ended(http, post(http, session, "def greeting(name):\n    'Say hello.'"))

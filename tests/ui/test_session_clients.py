@@ -344,6 +344,11 @@ def test_the_command_line_runs_code_in_a_session(
     script.write_text("1 / 0\n")
     assert 2 == main(["session", "run", "etl", "--python", str(script)])
     assert "ZeroDivisionError in etl[" in capsys.readouterr().err
+    etl.submit("import time\ntime.sleep(0.5)\nprint('late')")
+    assert 0 == main(["session", "attach", "etl"])
+    assert "late\n" in capsys.readouterr().out
+    assert 0 == main(["session", "attach", "etl"])
+    assert "nothing runs" in capsys.readouterr().out
     assert 0 == main(["session", "list", "--json"])
     assert etl.id in [each["id"] for each in json.loads(capsys.readouterr().out)]
     assert 2 == main(["session", "run", "none", "--python", str(script)])

@@ -43,7 +43,7 @@ def start(call: Call) -> Result:
 
 
 def attach(call: Call) -> Result:
-    """Send this notebook's cells to a living session."""
+    """Send this notebook's cells to a living session; in a shell, follow what runs there."""
     desk = open_session_desk()
     session = here.chosen(desk, call.options.session)
     if session["ended"]:
@@ -53,9 +53,13 @@ def attach(call: Call) -> Result:
             fix="start another: %session start",
             where=str(session["id"]),
         )
+    running = [each for each in desk.statements(session["id"], limit=100) if not each["ended"]]
+    if call.where == "cli":
+        if running:
+            return follow_statement(call, desk, session, running[-1])
+        return Result(f"session {title_of(session)} {session['state']}: nothing runs", data=session)
     here.attach(desk, session)
     text = f"cells go to session {title_of(session)}, {session['state']}"
-    running = [each for each in desk.statements(session["id"], limit=5) if not each["ended"]]
     if running:
         text += f"; statement {running[-1]['id']} {running[-1]['state']}: %session follow"
     return Result(text, value=Session(desk, session), data=session)

@@ -88,10 +88,7 @@ def _session(call: Call, desk: SessionDesk) -> dict[str, Any]:
         here.attach(desk, session)
         return session
     found = here.current(desk)
-    if found is None:
-        found = _start(call, desk, {})
-        here.attach(desk, found)
-    return found
+    return found if found is not None else _start(call, desk, {})
 
 
 def _start(call: Call, desk: SessionDesk, fields: dict[str, Any]) -> dict[str, Any]:
@@ -101,6 +98,8 @@ def _start(call: Call, desk: SessionDesk, fields: dict[str, Any]) -> dict[str, A
     if not fields and session["name"] != base:
         other = f"; {base} lives too: %session attach {base}"
     call.write("stderr", f"starting session {title_of(session)} for this notebook{other}\n")
+    # Before it is ready: an interrupt leaves it to the next cell.
+    here.attach(desk, session)
     desk.started(session["id"], call.show)
     return session
 

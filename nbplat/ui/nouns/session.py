@@ -58,7 +58,12 @@ SESSION = Noun(
             (Option("session", help="its name; left out, one after the notebook", metavar="NAME"),),
             example="%session start etl --driver-memory 4g --conf spark.sql.shuffle.partitions=64",
         ),
-        Verb("attach", "Send this notebook's cells to a living session", (OUT, JSON), (_NAMED,), surfaces=("magic",)),
+        Verb(
+            "attach",
+            "Send this notebook's cells to a living session; in a shell, follow what runs there",
+            (OUT, JSON),
+            (_NAMED,),
+        ),
         Verb("list", "List sessions", (JSON,)),
         Verb("info", "Show a session, its statements, and each Spark setting with who said it", (JSON,), (_SESSION,)),
         Verb("logs", "Show the log of a session's driver", (TAIL, JSON), (_SESSION,)),
