@@ -3,15 +3,15 @@ VENV := .venv
 BIN  := $(VENV)/bin
 PY   := $(BIN)/python
 UV   := .tools/bin/uv
-SLOW := jvm or ray or postgres or kernel or process or s3 or thorough
+SLOW := cluster or jvm or ray or postgres or kernel or process or s3 or thorough
 
 .DEFAULT_GOAL := help
 # The targets share one virtual environment and one machine; they are steps, not a graph to run at once.
 .NOTPARALLEL:
-.PHONY: help setup demo test test-fast chaos lint bench bench-start bench-promote bench-backfill bench-spark bench-service bench-sequence lab docs notebooks lock jars
+.PHONY: help setup demo test test-fast test-cluster chaos lint bench bench-start bench-promote bench-backfill bench-spark bench-service bench-sequence bench-environment lab docs notebooks envs lock jars
 
 help:      ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:     ## everything a developer needs: system packages, and .venv with the test set
 	@sh scripts/system-packages.sh test
@@ -24,11 +24,16 @@ demo:      ## the main job on real data, headless, with a summary (needs Python 
 test:      ## lint, then every test
 	@sh scripts/system-packages.sh test
 	@$(MAKE) --no-print-directory lint
-	$(PY) -m pytest
+	$(PY) -m pytest -m "not cluster"
 
 test-fast: ## the inner loop: no Java, PostgreSQL, S3, kernels or killed processes; about 3 minutes
 	@sh scripts/install.sh test
 	$(PY) -m pytest -m "not ($(SLOW))"
+
+test-cluster: ## environments on YARN, Spark Connect and Kubernetes' submission; fetches what they need once
+	@sh scripts/system-packages.sh test
+	@sh scripts/install.sh test
+	$(PY) -m pytest -q -m cluster
 
 chaos:     ## kill -9 of worker, service and step at random moments of 100 backfills and 100 sequences (about an hour)
 	@sh scripts/install.sh test
@@ -47,7 +52,7 @@ bench:     ## measure the promises into benchmarks/RESULTS.md (one area: make be
 	@sh scripts/install.sh test
 	$(PY) -m benchmarks
 
-bench-start bench-promote bench-backfill bench-spark bench-service bench-sequence:
+bench-start bench-promote bench-backfill bench-spark bench-service bench-sequence bench-environment:
 	@sh scripts/install.sh test
 	$(PY) -m benchmarks $(@:bench-%=%)
 
@@ -59,14 +64,19 @@ docs:      ## write the generated pages again and check every link
 	@sh scripts/install.sh demo
 	$(PY) scripts/docs.py
 
-notebooks: ## run the sequence notebook in a fresh folder and keep its outputs
+notebooks: ## run the notebooks of sequences and environments in fresh folders and keep their outputs
 	@sh scripts/install.sh demo
-	$(PY) scripts/notebooks.py notebooks/03_sequences.ipynb
+	$(PY) scripts/notebooks.py notebooks/03_sequences.ipynb notebooks/04_environments.ipynb
 
 jars:      ## fetch the Iceberg runtime that Spark needs (optional)
 	@sh scripts/system-packages.sh java
 	@sh scripts/install.sh test
 	$(BIN)/nbplat jars fetch
+
+envs:      ## the channel of envs/ from what .venv has; their locks held against it
+	@sh scripts/install.sh test
+	$(BIN)/nbplat env channel make envs/channel --requirements envs/channel.txt
+	$(BIN)/nbplat env lock --check
 
 lock:      ## solve the dependencies again (make lock UPGRADE=--upgrade for newer ones)
 	@sh scripts/bootstrap.sh

@@ -1,7 +1,7 @@
 """nbplat: feature backfills, user sequences and training joins on Iceberg tables, from a notebook.
 
-``import nbplat as nb`` gives `nb.backfill`, `nb.sequence`, `nb.Sequence`, `nb.session`, `nb.training_join` and
-`nb.local`;
+``import nbplat as nb`` gives `nb.backfill`, `nb.sequence`, `nb.Sequence`, `nb.environment`, `nb.Environment`,
+`nb.session`, `nb.training_join` and `nb.local`;
 ``%load_ext nbplat`` gives the same as magics. Nothing is imported before its first use.
 """
 
@@ -13,16 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nbplat.errors import NbplatError
-    from nbplat.ui.python import backfill, local, sequence, session, training_join
+    from nbplat.ui.python import backfill, environment, local, sequence, session, training_join
+    from nbplat.ui.python_environment import Environment
     from nbplat.ui.python_sequence import Sequence
 
     __version__: str
 
 __all__ = [
+    "Environment",
     "NbplatError",
     "Sequence",
     "__version__",
     "backfill",
+    "environment",
     "load_ipython_extension",
     "local",
     "sequence",
@@ -31,9 +34,10 @@ __all__ = [
     "unload_ipython_extension",
 ]
 
+_CLASSES = {"Environment": "nbplat.ui.python_environment", "Sequence": "nbplat.ui.python_sequence"}
 _FUNCTIONS = ("local", "training_join")
 # Functions and subpackages at once: docs/decisions/0003-public-names-and-packages.md.
-_CALLABLE_PACKAGES = ("backfill", "sequence", "session")
+_CALLABLE_PACKAGES = ("backfill", "environment", "sequence", "session")
 # `nb.backfill.promote("spend_90d")`; some are modules of the package at once.
 _BACKFILL_VERBS = (
     "attach",
@@ -76,8 +80,8 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"nbplat.{name}")
     if name in _FUNCTIONS:
         return getattr(importlib.import_module("nbplat.ui.python"), name)
-    if name == "Sequence":
-        return importlib.import_module("nbplat.ui.python_sequence").Sequence
+    if name in _CLASSES:
+        return getattr(importlib.import_module(_CLASSES[name]), name)
     if name == "NbplatError":
         return importlib.import_module("nbplat.errors").NbplatError
     if name == "__version__":

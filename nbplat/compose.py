@@ -19,22 +19,32 @@ from nbplat.config import Config, load_config
 from nbplat.errors import InternalError, NotFound, SetupError
 from nbplat.job import END_STATES, Job, JobState, JobStore, Run, RunDraft, StepContext, Unit
 from nbplat.job.inline import work_inline
-from nbplat.terms import Files, content_hash, file_location
+from nbplat.terms import EnvironmentRef, Files, content_hash, file_location
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
+    from nbplat.adapters.interpreter.bodies import ChildBodies
+    from nbplat.adapters.interpreter.models import ModelPlace
     from nbplat.backfill.expire_run import Expirer
     from nbplat.backfill.frames import Frames
     from nbplat.backfill.run import Backfills
     from nbplat.backfill.spec import BackfillSpec
     from nbplat.demo.load import DemoReport
     from nbplat.engines import Engines
+    from nbplat.environment.channel.request import ChannelReport, ChannelRequest
+    from nbplat.environment.check_against import Checker
+    from nbplat.environment.environments import Environments
+    from nbplat.environment.lock_record import PlatformLock
+    from nbplat.environment.packing.ports import PackTools
+    from nbplat.environment.ports import Say
     from nbplat.sequence.sequences import Sequences
     from nbplat.session.ports import SessionStore
     from nbplat.session.records import SessionDraft
     from nbplat.session.sessions import Sessions as LivySessions
+    from nbplat.session_environments import SessionEnvironments
     from nbplat.training.ports import ModelKit, SequenceColumns, TrainingSource
+    from nbplat.worker_environments import WorkerEnvironments
 
 __all__ = ["Platform", "open_platform"]
 
@@ -121,6 +131,21 @@ class Platform:
             self.config,
             DuckDBEngine(**self._settings),
             lambda pin, folder: write_pinned(self.catalog, pin, folder),
+            self._worker_environments,
+        )
+
+    @property
+    def _worker_environments(self) -> WorkerEnvironments:
+        from nbplat.adapters.fsspec.depot import FsspecDepot
+        from nbplat.adapters.iceberg.catalog import storage_options
+        from nbplat.environment.store import Store
+        from nbplat.worker_environments import WorkerEnvironments
+
+        return WorkerEnvironments(
+            self.config,
+            lambda: Store(self.config.home / "env"),
+            lambda: FsspecDepot(lambda location: storage_options(self.catalog, location)),
+            lambda: self.environment_checker,
         )
 
     @property
@@ -138,7 +163,6 @@ class Platform:
         from nbplat.adapters.iceberg.audit_log import IcebergAuditLog
         from nbplat.adapters.iceberg.publisher import IcebergPublisher
         from nbplat.adapters.iceberg.tables import IcebergTables
-        from nbplat.adapters.interpreter.bodies import ChildBodies
         from nbplat.adapters.local.farm import LocalFarm, local_slots
         from nbplat.adapters.parquet.splicer import ParquetSplicer
         from nbplat.adapters.parquet.staged import StagedParquet
@@ -153,7 +177,7 @@ class Platform:
             engine=self.engines.local,
             runners={"local": Pieces(LocalFarm(local_slots(cores, self.config.memory_bytes)))},
             engines=self.engines,
-            bodies=ChildBodies(self.config.home / "remote", self.config.python_seconds),
+            bodies=self._bodies,
             writer=StagedParquet(self.files, self._staged_root),
             splicer=ParquetSplicer(self.files),
             publisher=IcebergPublisher(self.catalog),
@@ -168,6 +192,13 @@ class Platform:
             prices=prices_of(self.config),
             audit_checks=self.config.audit,
         )
+
+    def _built_environment(self, name: str, key: str = "", project: str = "") -> EnvironmentRef:
+        """A built environment by name, or by its whole key; it counts as used then."""
+        from nbplat.environment.find import find_environment
+        from nbplat.environment.store import Store
+
+        return find_environment(Store(self.config.home / "env"), key or name, project=project, clock=self.clock)
 
     def _staged_root(self, table: str) -> str:
         """Folder of the staged files of a table's runs; on an object store one of this ledger's own.
@@ -264,11 +295,98 @@ class Platform:
         )
 
     @property
+    def environments(self) -> Environments:
+        """Python environments: declared, locked, built, packed and shipped."""
+        from nbplat.adapters.conda.library import RattlerConda
+        from nbplat.adapters.fsspec.depot import FsspecDepot
+        from nbplat.adapters.iceberg.catalog import storage_options
+        from nbplat.adapters.uv.program import UvPip
+        from nbplat.environment.channels import read_channel_rules
+        from nbplat.environment.environments import Environments
+        from nbplat.environment.store import Store
+
+        root = self.config.home / "env"
+        rules = read_channel_rules(self.config.env_channels_file)
+        return Environments(
+            open_ledger=lambda: self.store,
+            clock=self.clock,
+            store=Store(root),
+            channels=rules,
+            conda=RattlerConda(root / "repodata", rules.logins),
+            pip=UvPip(),
+            depot=FsspecDepot(lambda location: storage_options(self.catalog, location)),
+            tools=self._pack_tools,
+            checker=lambda: self.environment_checker,
+            needed=lambda: _environments_of_runs(self.store),
+        )
+
+    def _pack_tools(self, format: str, level: int) -> PackTools:
+        from nbplat.adapters.archive.codecs import archive_codec
+        from nbplat.adapters.interpreter.compile_modules import compile_modules
+        from nbplat.environment.packing.ports import PackTools
+
+        return PackTools(archive_codec(format, level), compile_modules)
+
+    def make_channel(self, request: ChannelRequest, say: Say) -> ChannelReport:
+        """Make a conda channel; see `nbplat.environment.channel.make.make_channel`."""
+        from nbplat.adapters.conda.channel.folder import DiskChannel
+        from nbplat.adapters.conda.channel.sources import MachineSources
+        from nbplat.environment.channel.make import make_channel
+
+        return make_channel(request, MachineSources(), DiskChannel(request.folder), say)
+
+    def check_channel(self, folder: Path, say: Say) -> list[str]:
+        """What is wrong with a conda channel; see `nbplat.adapters.conda.channel.check.check_channel`."""
+        from nbplat.adapters.conda.channel.check import check_channel
+
+        return check_channel(folder.expanduser().absolute(), say)
+
+    @property
+    def environment_checker(self) -> Checker:
+        """Holds environments against machines, interpreters, archives and clusters."""
+        from nbplat.adapters.fsspec.depot import FsspecDepot
+        from nbplat.adapters.interpreter.probe import probe_interpreter
+        from nbplat.environment.archive_facts import read_manifest
+        from nbplat.environment.check_against import Checker
+        from nbplat.environment.store import Store
+
+        def locked(ref: EnvironmentRef) -> PlatformLock | None:
+            built = Store(self.config.home / "env").built(ref.key)
+            return built.lock if built is not None else None
+
+        return Checker(
+            probe=probe_interpreter,
+            find=self._built_environment,
+            lock_of=locked,
+            manifest=lambda archive: read_manifest(archive, FsspecDepot()),
+            cluster=lambda engine: self.engines.ask(engine),
+            this_python=sys.executable,
+            match_level=os.environ.get("RAY_DEFAULT_PYTHON_VERSION_MATCH_LEVEL", "patch"),
+        )
+
+    @property
     def sequence_columns(self) -> SequenceColumns:
         """Kept sequences as columns of training joins."""
         from nbplat.sequence_columns import KeptSequences
 
         return KeptSequences(self.sequences, self.config.home / "frames")
+
+    @property
+    def _bodies(self) -> ChildBodies:
+        from nbplat.adapters.interpreter.bodies import ChildBodies
+        from nbplat.environment.declared_since import behind_declaration
+        from nbplat.environment.store import Store
+
+        return ChildBodies(
+            self.config.home / "remote",
+            self.config.python_seconds,
+            self._built_environment,
+            lambda built, project: behind_declaration(built, project, Store(self.config.home / "env")),
+        )
+
+    def model_place(self, env: str, source: str, project: str = "") -> ModelPlace:
+        """Where a cell's model can learn; see `nbplat.adapters.interpreter.bodies.ChildBodies.model`."""
+        return self._bodies.model(env, source, project)
 
     def model_kit(self, model: Any = None) -> ModelKit:
         """scikit-learn's default model, or a user's own object, with the measures."""
@@ -286,7 +404,17 @@ class Platform:
         from nbplat.session.sessions import Sessions as LivySessions
 
         home = self.config.home
-        return LivySessions(self.session_store, LocalDrivers(home / "sessions", sockets, home / "remote"))
+        python = self._session_environments.interpreter
+        drivers = LocalDrivers(home / "sessions", sockets, home / "remote", lambda session: python(session.conf))
+        return LivySessions(self.session_store, drivers)
+
+    @property
+    def _session_environments(self) -> SessionEnvironments:
+        from nbplat.session_environments import SessionEnvironments
+
+        return SessionEnvironments(
+            self.config, self._built_environment, lambda: self.environment_checker, self._worker_environments
+        )
 
     def session_draft(self, fields: dict[str, Any], owner: str, service_url: str, token: str) -> SessionDraft:
         """What a checked request of a session comes to here.
@@ -305,13 +433,17 @@ class Platform:
         )
         forced = {"spark.master": defaults.pop("spark.master")}
         settings = session_conf(defaults, self.config.spark_settings, fields, forced)
+        conf = self._session_environments.settled({key: setting.value for key, setting in settings.items()})
         return SessionDraft(
             kind=fields["kind"],
             name=fields.get("name", ""),
             owner=owner,
             proxy_user="",
-            request={**fields, "origins": {key: setting.origin for key, setting in settings.items()}},
-            conf={key: setting.value for key, setting in settings.items()},
+            request={
+                **fields,
+                "origins": {key: settings[key].origin if key in settings else "environment" for key in conf},
+            },
+            conf=conf,
         )
 
     def fetch_jars(self, **options: Any) -> list[Path]:
@@ -328,6 +460,27 @@ class Platform:
             ("pyspark", check_pyspark),
             ("java", check_java),
             ("iceberg jar", lambda: iceberg_jar(self.config)),
+        ]
+
+    def environment_checks(self) -> list[tuple[str, Callable[[], Any]]]:
+        """What environments need of this machine: a name and a check that raises when it is missing."""
+        from nbplat.adapters.conda.library import check_library
+        from nbplat.adapters.uv.run import check_uv
+        from nbplat.environment.host import machine_of_probe
+        from nbplat.environment.store import Store
+        from nbplat.environment.store_health import store_health
+        from nbplat.remote.probe import probe
+
+        def machine() -> str:
+            found = machine_of_probe(probe(packages=False))
+            words = [f"{name.strip('_')} {version}" for name, version in found.virtual.items() if version != "0"]
+            return f"ok, {found.platform or 'a platform that conda does not know'}: {', '.join(words)}"
+
+        return [
+            ("machine", machine),
+            ("py-rattler", check_library),
+            ("uv", check_uv),
+            ("environment store", lambda: store_health(Store(self.config.home / "env"))),
         ]
 
     def backfill_spec(self, record: dict[str, Any]) -> BackfillSpec:
@@ -359,6 +512,10 @@ class Platform:
 
     def run_step(self, context: StepContext) -> dict[str, Any]:
         """Do the work of one job."""
+        if context.job.kind.startswith("environment."):
+            from nbplat.environment.work import run_step
+
+            return run_step(self.environments, context)
         if context.job.kind.startswith(("backfill.", "sequence.")):
             owner = self.backfills if context.job.kind.startswith("backfill.") else self.sequences
             try:
@@ -435,4 +592,17 @@ def _installed(names: tuple[str, ...]) -> dict[str, str]:
     for name in names:
         with contextlib.suppress(PackageNotFoundError):
             found[name] = version(name)
+    return found
+
+
+def _environments_of_runs(store: JobStore) -> dict[str, list[str]]:
+    """Environments that backfills under way were planned in, by key: sweeping one would stop them."""
+    from nbplat.backfill.states import KIND, LIVE_STATES, RunState
+
+    found: dict[str, list[str]] = {}
+    for run in store.runs(KIND, limit=1_000_000):
+        if run.state in LIVE_STATES - {RunState.PROMOTED}:
+            built = (run.plan.get("python") or {}).get("environment")
+            if built:
+                found.setdefault(str(built["key"]), []).append(f"{run.id} is {run.state} in it")
     return found

@@ -75,6 +75,12 @@ class Config:
         "", "Spark's own settings: a table in the file, a JSON object in the variable", key="spark.conf"
     )
     ray_address: str = _setting("", "a running Ray cluster; empty starts one on this machine", key="ray.address")
+    env_archives: str = _setting(
+        "", "place that clusters read archives of environments from: s3://bucket/envs", key="env.archives"
+    )
+    env_channels_file: str = _setting(
+        "", "TOML file of channels: their addresses, mirrors, logins by reference", key="env.channels_file"
+    )
     ram_price_gb_hour: float = _setting(0.0, "price of memory; 0 shows no cost", key="prices.ram_gb_hour")
     cpu_price_hour: float = _setting(0.0, "price of a core hour; 0 shows no cost", key="prices.cpu_hour")
     storage_price_gb_month: float = _setting(0.0, "price of storage; 0 shows no cost", key="prices.storage_gb_month")

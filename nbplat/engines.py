@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbplat.config import Config
 from nbplat.errors import RequestError, SetupError, did_you_mean
 from nbplat.terms import SnapshotPin
+from nbplat.worker_environments import InWorkersPython, WorkerEnvironments, environment_of
 
 if TYPE_CHECKING:
     from nbplat.adapters.ray.cluster import RaySettings
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from nbplat.adapters.spark.session import SparkSettings
     from nbplat.backfill.plan import BackfillPlan
     from nbplat.backfill.ports import Engine, Runner
+    from nbplat.environment.check_against import Cluster
     from nbplat.job.farm import Farm
 
 __all__ = ["FARMS", "Engines"]
@@ -40,12 +42,20 @@ class Engines:
     Args:
         local: The engine of the local SQL subset; Ray runs the same queries.
         pinned: Writes a metadata file of a pin into a folder and returns its path.
+        environments: Brings environments to clusters elsewhere.
     """
 
-    def __init__(self, config: Config, local: Engine, pinned: Callable[[SnapshotPin, Path], Path]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        local: Engine,
+        pinned: Callable[[SnapshotPin, Path], Path],
+        environments: WorkerEnvironments,
+    ) -> None:
         self.config = config
         self.local = local
         self.pinned = pinned
+        self.environments = environments
         self._hosts: list[SparkHost] = []
 
     def close(self) -> None:
@@ -67,6 +77,8 @@ class Engines:
         """Return when the plan's engine is installed here and its workers reach the table's files."""
         tables = plan.engine == "spark" and plan.python is None
         self._check(plan.engine, f"the files of {plan.base.table}", plan.units[0].path, "staged files", staged, tables)
+        if (environment := self._sent(plan)) is not None:
+            self.environments.check(plan.engine, environment)
 
     def check_farm(self, engine: str, reads: str, writes: str) -> None:
         """See `nbplat.job.farm.Farms`."""
@@ -92,10 +104,42 @@ class Engines:
             from nbplat.adapters.spark.farm import SparkFarm
 
             made = SparkFarm(self.spark_host(what, tables=False), say=say)
-        try:
+        with closing(made):
             yield made
-        finally:
-            made.close()
+
+    @contextmanager
+    def _farm_in(self, engine: str, environment: Mapping[str, Any], say: Callable[[str], None]) -> Iterator[Farm]:
+        """A farm of a cluster elsewhere whose workers run in an environment."""
+        settings = self.environments.settings(engine, environment)
+        say(f"workers run in the environment {environment['name']} ({environment['key'][:12]}), by {settings.way}")
+        if engine == "ray":
+            from nbplat.adapters.ray.farm import RayFarm
+
+            with closing(RayFarm(replace(self._ray_settings(), runtime_env=settings.runtime_env), say=say)) as farm:
+                yield farm
+            return
+        from nbplat.adapters.spark.farm import SparkFarm
+        from nbplat.adapters.spark.host import SparkHost
+
+        own = self._spark_settings("stage")
+        host = SparkHost(lambda: own.running_in(settings.conf))
+        with closing(SparkFarm(host, say=say)) as spark_farm:
+            yield spark_farm
+
+    def _sent(self, plan: BackfillPlan) -> Mapping[str, Any] | None:
+        """The environment that a plan's workers must be given; None where they are here, or run none."""
+        environment = environment_of(plan.python)
+        return environment if environment is not None and not self._is_here(plan.engine) else None
+
+    def _is_here(self, engine: str) -> bool:
+        """Whether an engine's workers run on this machine."""
+        if engine == "ray":
+            from nbplat.adapters.ray.cluster import is_here
+
+            return is_here(self._ray_settings().address)
+        from nbplat.adapters.spark.session import is_local
+
+        return engine != "spark" or is_local(self.config.spark_master)
 
     @contextmanager
     def runner(self, plan: BackfillPlan, folder: Path, say: Callable[[str], None]) -> Iterator[Runner]:
@@ -106,6 +150,10 @@ class Engines:
         """
         from nbplat.backfill.pieces import Pieces
 
+        if (environment := self._sent(plan)) is not None:
+            with self._farm_in(plan.engine, environment, say) as farm:
+                yield InWorkersPython(Pieces(farm))
+            return
         if plan.engine != "spark" or plan.python is not None:
             with self.farm(plan.engine, "stage", say) as farm:
                 yield Pieces(farm)
@@ -118,6 +166,39 @@ class Engines:
             yield made
         finally:
             made.close()
+
+    def ask(self, engine: str) -> Cluster:
+        """What an engine's driver and workers have, told by themselves; starts a session or joins the cluster.
+
+        Args:
+            engine: ``spark`` or ``ray``.
+
+        Raises:
+            SetupError: it is not installed, or its workers do not start.
+            RemoteError: it cannot be reached.
+        """
+        from nbplat.environment.check_against import Cluster
+        from nbplat.remote.probe import probe
+
+        driver = probe()
+        if engine == "ray":
+            from nbplat.adapters.ray.cluster import cluster
+            from nbplat.adapters.ray.workers import probe_workers as ray_workers
+
+            settings = self._ray_settings()
+            with cluster(settings) as ray:
+                where = settings.address or "this machine"
+                return Cluster(engine, where, ray.__version__, driver, ray_workers(ray), here=self._is_here(engine))
+        from nbplat.adapters.spark.workers import probe_workers as spark_workers
+
+        host = self.spark_host("check", tables=False)
+        try:
+            session = host.session()
+            records, refused = spark_workers(session)
+            where = self.config.spark_master
+            return Cluster(engine, where, session.version, driver, records, refused, here=self._is_here(engine))
+        finally:
+            host.close()
 
     def spark_host(self, what: str, *, tables: bool = True, quick: bool = True) -> SparkHost:
         """A session for one step.
@@ -183,24 +264,21 @@ class Engines:
             tables: Whether Spark itself reads tables.
         """
         if engine == "ray":
-            from nbplat.adapters.ray.cluster import check_ray, is_here
+            from nbplat.adapters.ray.cluster import check_ray
 
             check_ray()
             name, key, where = "Ray", "ray.address (RAY_ADDRESS)", self._ray_settings().address
-            here = is_here(where)
         elif engine == "spark":
             from nbplat.adapters.spark.jars import check_java, check_pyspark, iceberg_jar
-            from nbplat.adapters.spark.session import is_local
 
             check_pyspark()
             check_java()
             if tables:
                 iceberg_jar(self.config)
             name, key, where = "Spark", "spark.master", self.config.spark_master
-            here = is_local(where)
         else:
             return
-        if here:
+        if self._is_here(engine):
             return
         if not self.config.catalog:
             lies, fix = "the embedded catalog's tables lie on this machine", "set catalog.name to a catalog whose "

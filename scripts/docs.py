@@ -16,6 +16,7 @@ from nbplat.backfill.audit import RULES, Rule
 from nbplat.backfill.dialect import SUBSET, SubsetEntry
 from nbplat.backfill.types import COLUMN_TYPES
 from nbplat.config import load_config
+from nbplat.environment.keys import KEYS as ENVIRONMENT_KEYS
 from nbplat.job import states as job_states
 from nbplat.sequence.keys import FUNCTIONS, KEYS
 from nbplat.ui.options_page import options_page
@@ -140,6 +141,14 @@ def _sequence_keys() -> list[str]:
     return ["| key | value | default | meaning |", _rule(4), *rows]
 
 
+def _environment_keys() -> list[str]:
+    rows = []
+    for each in ENVIRONMENT_KEYS:
+        default = "**required**" if each.default is None else each.default
+        rows.append(f"| `{each.path}` | {each.takes} | {default} | {each.meaning} |")
+    return ["| key | value | default | meaning |", _rule(4), *rows]
+
+
 def _sequence_functions() -> list[str]:
     rows = []
     for each in FUNCTIONS:
@@ -189,6 +198,7 @@ BLOCKS: dict[str, Callable[[], list[str]]] = {
     "layout": _layout,
     "audit-rules": _audit_rules,
     "sequence-keys": _sequence_keys,
+    "environment-keys": _environment_keys,
     "sequence-functions": _sequence_functions,
 }
 

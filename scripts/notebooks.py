@@ -19,13 +19,14 @@ from nbplat.ui.client import stop_service
 
 _SECONDS = 600
 _KEPT = ("text/plain", "text/html")
+_PROJECT = "/project"
 
 
 def run(path: Path) -> None:
     """Run one notebook in place."""
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory(prefix="nbplat-") as folder:
-        os.environ["NBPLAT_HOME"] = str(Path(folder) / "home")
+        os.environ["NBPLAT_HOME"] = str(Path(folder) / "state")
         resources = {"metadata": {"path": folder}}
         client = NotebookClient(
             notebook, timeout=_SECONDS, kernel_name="python3", resources=resources, store_widget_state=False
@@ -37,17 +38,20 @@ def run(path: Path) -> None:
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
-            cell.outputs = [_lasting(output) for output in cell.outputs if output.get("name") != "stderr"]
+            cell.outputs = [_lasting(output, folder) for output in cell.outputs if output.get("name") != "stderr"]
     notebook.metadata.pop("widgets", None)
     notebook.metadata["language_info"] = {"name": "python"}
     nbformat.write(notebook, path)
     print(f"{path}: {path.stat().st_size:,} bytes")
 
 
-def _lasting(output: Any) -> Any:
-    """An output as a page without a kernel shows it."""
+def _lasting(output: Any, folder: str) -> Any:
+    """An output as a page without a kernel shows it; the folder that it ran in is gone, and is called the project."""
     if "data" in output:
-        output["data"] = {kind: value for kind, value in output["data"].items() if kind in _KEPT}
+        kept = {kind: value for kind, value in output["data"].items() if kind in _KEPT}
+        output["data"] = {kind: text.replace(folder, _PROJECT) for kind, text in kept.items()}
+    if "text" in output:
+        output["text"] = output["text"].replace(folder, _PROJECT)
     return output
 
 

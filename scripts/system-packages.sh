@@ -4,7 +4,7 @@
 #
 #   python   Python 3 with venv              to make .tools when there is no uv
 #   java     Java 17 or newer, runtime only  Spark
-#   test     java, PostgreSQL's server, Chromium   what `make test` needs
+#   test     java, PostgreSQL's server, Chromium, a C compiler   what `make test` needs
 #
 # Known and not needed yet: node (building labextension/).
 set -eu
@@ -37,6 +37,9 @@ have_chromium() {
   return 1
 }
 
+# The tests compile a program whose relocation they prove; strip comes with the compiler's binutils.
+have_compiler() { printf '#include <stdio.h>\n' | gcc -fsyntax-only -xc - >/dev/null 2>&1 && command -v strip >/dev/null 2>&1; }
+
 missing() {
   for thing in "$@"; do
     "have_$thing" || printf '%s ' "$thing"
@@ -51,6 +54,7 @@ apt_names() {
       java) printf 'default-jre-headless ' ;;
       postgresql) printf 'postgresql ' ;;
       chromium) printf 'chromium ' ;;
+      compiler) printf 'gcc libc6-dev binutils ' ;;
     esac
   done
 }
@@ -62,6 +66,7 @@ brew_names() {
       java) printf 'openjdk ' ;;
       postgresql) printf 'postgresql@17 ' ;;
       chromium) printf 'chromium ' ;;
+      compiler) printf 'gcc binutils ' ;;
     esac
   done
 }
@@ -82,7 +87,7 @@ apt_install() {
 case ${1:-} in
   python) need=$(missing python) ;;
   java) need=$(missing java) ;;
-  test) need=$(missing java postgresql chromium) ;;
+  test) need=$(missing java postgresql chromium compiler) ;;
   *)
     say "usage: system-packages.sh python|java|test"
     exit 2

@@ -12,13 +12,18 @@ from hypothesis import HealthCheck, settings
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.fixtures.browser import browser, page, served
+from tests.fixtures.channels import big_channel, kernel_channel, other_channel, small_channel
 from tests.fixtures.drivers import sockets, talk
+from tests.fixtures.environments import small_environment
 from tests.fixtures.postgres import postgres_server, postgres_url
 from tests.fixtures.service import service_config, shared_client, shared_config, toy_client
 from tests.fixtures.spark import spark, swept
 
 __all__ = [
+    "big_channel",
     "browser",
+    "kernel_channel",
+    "other_channel",
     "page",
     "postgres_server",
     "postgres_url",
@@ -26,6 +31,8 @@ __all__ = [
     "service_config",
     "shared_client",
     "shared_config",
+    "small_channel",
+    "small_environment",
     "sockets",
     "spark",
     "swept",
@@ -42,14 +49,21 @@ settings.load_profile("suite")
 # Modules that play whole runs in many variants: minutes together, so the inner loop leaves them to `make test`.
 _THOROUGH = {
     "test_any_days",
+    "test_build_killed",
     "test_catalog_gone",
+    "test_channel_big",
+    "test_check_bodies",
+    "test_check_training",
     "test_child",
     "test_corrections",
     "test_definition_round_trip",
     "test_diff",
     "test_difference",
     "test_drop",
+    "test_environment_routes",
+    "test_environment_verbs",
     "test_equality_deletes",
+    "test_examples",
     "test_expire",
     "test_export_job",
     "test_extend",
@@ -62,6 +76,7 @@ _THOROUGH = {
     "test_index_memory",
     "test_kept_sequences",
     "test_landing",
+    "test_pack_big",
     "test_odd_tables",
     "test_order_and_ranges",
     "test_python_bodies",
@@ -70,6 +85,9 @@ _THOROUGH = {
     "test_sequence_faults",
     "test_sequence_value",
     "test_sequences_without_nbplat",
+    "test_ship",
+    "test_ship_launcher",
+    "test_ship_pull",
     "test_sorting_kernels",
     "test_staged_keys",
     "test_types",

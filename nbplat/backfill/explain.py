@@ -87,6 +87,7 @@ def _work(plan: BackfillPlan) -> list[tuple[str, str]]:
     if not plan.row_wise and len(plan.groups) > 1:
         how = f"in {runs} over whole partitions, which its groups do not cross"
     facts = [("python", _python(plan.python))] if plan.python is not None else []
+    facts += [("environment", note) for note in (plan.python or {}).get("notes", ())]
     facts += [
         ("engine", f"{plan.engine}; the body runs {how}, because {plan.why}"),
         *_shuffle(plan),
@@ -196,8 +197,10 @@ def _python(body: Mapping[str, Any]) -> str:
     """What runs a Python body, what its batch holds and what is shipped with it."""
     shipped = [*body["shipped"], *(module["name"] for module in body["modules"])]
     params = ", ".join(f"{name}={value!r}" for name, value in body["params"].items())
+    built = body.get("environment")
+    where = f"environment {built['name']} ({built['key'][:12]})" if built else body["interpreter"]
     parts = [
-        f"{body['interpreter']} ({body['found']})",
+        f"{where} ({body['found']})",
         f"the batch holds {', '.join(body['reads'])}",
         "types found on a sample" + (f" but {', '.join(body['declared'])}" if body["declared"] else ""),
         *([f"ships {', '.join(shipped)}"] if shipped else []),

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from nbplat.backfill.body import BASE, BoundBody
+from nbplat.backfill.body_imports import imports_of
 from nbplat.backfill.columns import base_columns, new_names, spec_keys
 from nbplat.backfill.declared import typed_columns
 from nbplat.backfill.ports import Column, PythonBodies, TableFacts, Tables
@@ -51,7 +52,8 @@ def bind_python(
     Raises:
         RequestError: ``body.keys`` without keys, an unknown column (``body.column``), a type no column can have.
         DataError: whatever the function does wrong on the sample; ``body.not_row_wise``.
-        SetupError: an interpreter that is not there or lacks pyarrow or numpy.
+        SetupError: an interpreter that is not there or lacks pyarrow or numpy; ``env.check``: an environment that
+            lacks what the body imports.
     """
     from nbplat.remote.python_body import schema_text
 
@@ -74,13 +76,15 @@ def bind_python(
         "group_by": list(body.group_by),
         "schema": None,
         "declared": sorted(spec.types),
-        **runner.settings(body.env, body.interpreter),
+        **runner.settings(body.env, body.interpreter, body.environment),
     }
     # Refuses a window that cannot be before anything runs.
     base_columns(BoundBody("", (), frozenset(), {BASE: reads}, True, ""), keys, _time(spec, facts), spec, facts)
     rows = _sample(facts, tables, spec, reads)
     if not body.group_by:
         rows = rows.slice(0, SAMPLE_ROWS)
+    if body.env:
+        record["notes"] = runner.check(record, imports_of(body), writer=body.interpreter, project=body.project)
     record["found"] = runner.versions(record)
     result = runner.run(record, rows)
     names = tuple(name for name in result.column_names if name not in keys)

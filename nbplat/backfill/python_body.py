@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nbplat.errors import RequestError
-from nbplat.terms import TableName
+from nbplat.terms import EnvironmentRef, TableName
 
 __all__ = ["FEATURE", "Module", "PythonBody", "defined_names", "parse_python", "unshipped_names"]
 
@@ -65,6 +65,9 @@ class PythonBody:
         group_by: Columns whose groups are handed over whole, one group a call; empty: a batch may be cut anywhere.
         interpreter: Python that runs it; empty takes the one of the process that stages.
         env: Name of an environment, or a path, that wins over `interpreter`; empty when there is none.
+        project: Folder whose declaration the name means where several projects use one name; empty takes the newest.
+        environment: The built environment that a name meant when the run was asked for; None for a path, for no
+            environment and before it was looked up. Part of the identity: another build makes another run.
     """
 
     source: str
@@ -76,6 +79,8 @@ class PythonBody:
     group_by: tuple[str, ...] = ()
     interpreter: str = ""
     env: str = ""
+    project: str = ""
+    environment: EnvironmentRef | None = None
 
     @property
     def sql(self) -> str:
@@ -98,7 +103,14 @@ class PythonBody:
             "group_by": list(self.group_by),
             "interpreter": self.interpreter,
             "env": self.env,
+            **self._means(),
         }
+
+    def _means(self) -> dict[str, Any]:
+        """What the environment's name means; once it was looked up, the folder that it was asked in is no matter."""
+        if self.environment is not None:
+            return {"environment": self.environment.record()}
+        return {"project": self.project} if self.project else {}
 
 
 def parse_python(
@@ -111,11 +123,14 @@ def parse_python(
     group_by: Sequence[str] = (),
     interpreter: str = "",
     env: str = "",
+    project: str = "",
+    environment: Mapping[str, str] | None = None,
 ) -> PythonBody:
     """Parse and check a body without running it.
 
     Args:
         modules: ``name`` and ``data`` (base64) of each.
+        environment: Record of an `EnvironmentRef`.
 
     Raises:
         RequestError: ``body.empty``, ``body.syntax`` (with line and column), ``body.statement`` (the cell does more
@@ -152,6 +167,8 @@ def parse_python(
         group_by=tuple(group_by),
         interpreter=interpreter,
         env=env,
+        project=project,
+        environment=EnvironmentRef(**environment) if environment is not None else None,
     )
 
 

@@ -31,6 +31,7 @@ from nbplat.backfill.ports import (
     Tables,
 )
 from nbplat.backfill.promote import schema_change
+from nbplat.backfill.python_body import PythonBody
 from nbplat.backfill.reach import Reach
 from nbplat.backfill.settle import queue_step
 from nbplat.backfill.spec import BackfillSpec
@@ -109,6 +110,7 @@ class Backfills:
             NbplatError: everything that can be wrong with the request (see `build_plan`), doubled
                 keys in the table, and a body that fails on the sample.
         """
+        spec = self._built(spec)
         plan = build_plan(
             spec,
             self.tables,
@@ -148,9 +150,10 @@ class Backfills:
         Args:
             max_cost: Refuse a new run that costs more at the configured prices; None allows any cost.
         """
+        spec = self._built(spec)
         live = None if force_new else self._live_run(spec)
         if live is not None:
-            return self._attach(live, owner)
+            return self._attach(live, owner, self._behind(spec))
         plan = self.plan(spec)
         check_cost(plan, self.prices, max_cost)
         _check_room("staging", plan.write_bytes, self.writer.free_bytes(plan.base.table), plan.base.table)
@@ -384,9 +387,30 @@ class Backfills:
             if each.state is UnitState.FAILED and each.id in units
         ]
 
-    def _attach(self, run: Run, owner: str) -> Submission:
+    def _built(self, spec: BackfillSpec) -> BackfillSpec:
+        """The request with the very build that its environment's name means now; another build is another run.
+
+        An extension brings the build of the run that it extends.
+
+        Raises:
+            NotFound: ``env.unknown``.
+        """
+        body = spec.body
+        if not isinstance(body, PythonBody) or not body.env or body.environment is not None:
+            return spec
+        return replace(spec, body=replace(body, environment=self.bodies.resolve(body.env, body.project)))
+
+    def _behind(self, spec: BackfillSpec) -> tuple[str, ...]:
+        """That an equal run was asked for though its environment's declaration has moved on."""
+        body = spec.body
+        if not isinstance(body, PythonBody) or body.environment is None:
+            return ()
+        said = self.bodies.behind(body.environment, body.project)
+        return (said,) if said else ()
+
+    def _attach(self, run: Run, owner: str, more: tuple[str, ...] = ()) -> Submission:
         plan = BackfillPlan.from_record(run.plan)
-        notes = (f"attached to {run.id}, which is {run.state.replace('_', ' ')}", *self._moved(run, plan))
+        notes = (f"attached to {run.id}, which is {run.state.replace('_', ' ')}", *self._moved(run, plan), *more)
         job = self._live_job(run)
         if job is None and run.state == RunState.PLANNED:
             try:

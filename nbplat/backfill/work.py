@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,6 +55,8 @@ class Work:
             # An earlier try of this job did it all and was killed before it could say so.
             return dict(run.outputs["audit"] if step is Step.AUDIT else run.outputs)
         self.runs.store.move_run(KIND, run.id, doing, frm=[*allowed, doing])
+        if plan.python is not None and step in (Step.STAGE, Step.AUDIT):
+            self.runs.bodies.present(dict(plan.python))
         match step:
             case Step.STAGE:
                 return self._stage(run, plan, context)
@@ -208,7 +211,7 @@ class Work:
             "nbplat.engine": plan.engine,
             "nbplat.base-snapshot-id": str(plan.base.snapshot_id),
             "nbplat.code": content_hash({key: run.spec.get(key) for key in ("sql", "python")}),
-            **({"nbplat.environment": str(env)} if (env := (run.spec.get("python") or {}).get("env")) else {}),
+            **_environment(plan, run.spec),
             **{f"nbplat.source.{source.pin.table}": str(source.pin.snapshot_id) for source in plan.sources},
             **{
                 f"nbplat.version.{name}": version
@@ -216,3 +219,17 @@ class Work:
                 if _ENGINE_OF.get(name, plan.engine) == plan.engine
             },
         }
+
+
+def _environment(plan: BackfillPlan, spec: Mapping[str, Any]) -> dict[str, str]:
+    """Where a Python body ran: name, content and lock of a built environment, or the path that was given."""
+    asked = (spec.get("python") or {}).get("env")
+    built = (plan.python or {}).get("environment")
+    if not built:
+        return {"nbplat.environment": str(asked)} if asked else {}
+    return {
+        "nbplat.environment": built["name"],
+        "nbplat.environment.key": built["key"],
+        "nbplat.environment.lock": built["lock_digest"],
+        "nbplat.environment.python": built["python"],
+    }

@@ -69,6 +69,7 @@ class Definition:
         folder: Folder that relative paths start from; no part of the identity.
         places: Where each key was written, by path of the key (``dependencies.2``): ``line 5, column 5``; no part of
             the identity.
+        defaults: What was not written and is taken, ``channels: [conda-forge]``; no part of the identity.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Definition:
     pack: PackRules = PackRules()
     folder: str = field(default="", compare=False)
     places: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), compare=False)
+    defaults: tuple[str, ...] = field(default=(), compare=False)
 
     def record(self) -> dict[str, Any]:
         """JSON form without what is no part of the identity."""

@@ -24,6 +24,8 @@ class CondaPackage:
         file_name: ``numpy-2.4.6-py311_0.conda``; channel, subdir and file name make the address.
         size: Bytes of the file; 0 where the channel does not say.
         depends: Match specs; `constrains` limits packages that are there anyway.
+        site_packages: Of a Python whose modules lie elsewhere than usual (``lib/python3.13t/site-packages``); empty:
+            as usual.
     """
 
     name: str
@@ -39,6 +41,7 @@ class CondaPackage:
     depends: tuple[str, ...] = ()
     constrains: tuple[str, ...] = ()
     noarch: str = ""
+    site_packages: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,8 @@ class PipPackage:
         hashes: ``sha256:…`` of every file that may be installed for it, sorted.
         marker: When it is wanted; empty: always.
         extras: Sorted.
+        file: Name of the one file that is installed: a wheel where there is one, else the source archive.
+        size: Its bytes; 0 where the index does not say.
     """
 
     name: str
@@ -57,6 +62,8 @@ class PipPackage:
     hashes: tuple[str, ...]
     marker: str = ""
     extras: tuple[str, ...] = ()
+    file: str = ""
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,7 @@ class LocalLayer:
     Attributes:
         path: As declared.
         source_hash: 64 hex digits over names, modes and bytes of the files that a build reads.
+        requires: What it required when the pip part was resolved, as it says it; a change of that is solved anew.
     """
 
     name: str
@@ -73,6 +81,7 @@ class LocalLayer:
     path: str
     source_hash: str
     extras: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,14 @@ class Child:
         payload = self._ask(head, sink.getvalue(), body["limit_s"])
         return pa.ipc.open_stream(pa.py_buffer(payload)).read_all()
 
+    def call(self, head: dict[str, Any], payload: Any, limit_s: float) -> tuple[dict[str, Any], bytes]:
+        """Send any message and take its answer; see `child_main` for what there is.
+
+        Raises:
+            KernelError: as `run`.
+        """
+        return self._answer(head, payload, limit_s)
+
     @property
     def alive(self) -> bool:
         return self._process.poll() is None
@@ -129,6 +137,9 @@ class Child:
         return hello
 
     def _ask(self, head: dict[str, Any], payload: Any, limit_s: float) -> bytes:
+        return self._answer(head, payload, limit_s)[1]
+
+    def _answer(self, head: dict[str, Any], payload: Any, limit_s: float) -> tuple[dict[str, Any], bytes]:
         writer = threading.Thread(target=self._write, args=(pack(head, payload),), daemon=True)
         # Beside the reading: a child that dies with its input half read must not hold us in a write.
         writer.start()
@@ -138,7 +149,7 @@ class Child:
         writer.join()
         if "error" in found[0]:
             raise KernelError.from_record(found[0]["error"])
-        return found[1]
+        return found
 
     def _write(self, pieces: list[Any]) -> None:
         assert self._process.stdin is not None  # noqa: S101 - a pipe was asked for

@@ -1,4 +1,6 @@
-"""What a child interpreter does: hello, load a body, run it over batches. Started by `child.Child`.
+"""What a child interpreter does: hello, load a body, run it over batches; or let models learn (see `models`).
+
+Started by `child.Child`.
 
 Standard input and output carry the messages and nothing else: they are taken away from user code, whose
 own output goes to standard error, where the parent reads it for the job's log.
@@ -37,7 +39,7 @@ def main() -> int:
     _send(outward, hello)
     if "missing" in hello:
         return 3
-    run = None
+    run = models = None
     while True:
         head, payload = asked.get()
         try:
@@ -46,6 +48,13 @@ def main() -> int:
 
                 run = compile_body(head["body"])
                 _send(outward, {"ok": True})
+            elif head["do"].startswith("model."):
+                from .models import Models
+
+                models = models or Models()
+                told, data = models.do(head, payload)
+                sys.stderr.flush()
+                _send(outward, {"ok": True, **told}, data)
             else:
                 assert run is not None  # noqa: S101 - the parent loads first
                 answer = _encode(run(_decode(payload), head["schema"], head["declared"]))

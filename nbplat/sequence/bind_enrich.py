@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pyarrow as pa
 
+from nbplat.declared.key_path import join_path
 from nbplat.errors import did_you_mean
 from nbplat.remote.sequence.enriching import FROM
 from nbplat.sequence.column_kinds import ORDERED, kind_of, time_fault
 from nbplat.sequence.definition import Definition, Enrichment
 from nbplat.sequence.nodes import fault
-from nbplat.sequence.paths import join_path
 
 __all__ = ["bind_enrichments", "comparable", "enrichment_tables"]
 

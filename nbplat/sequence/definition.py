@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from nbplat.sequence.paths import join_path
+from nbplat.declared.key_path import join_path
 from nbplat.terms import content_hash
 
 __all__ = [

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from nbplat.declared.key_path import join_path
 from nbplat.sequence.definition import Definition
-from nbplat.sequence.paths import join_path
 from nbplat.sequence.write import to_keys
 
 __all__ = ["diff_definitions"]

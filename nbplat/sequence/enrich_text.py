@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from nbplat.declared.key_path import join_path
 from nbplat.errors import RequestError, did_you_mean
 from nbplat.sequence.definition import Enrichment
 from nbplat.sequence.keys import key
 from nbplat.sequence.nodes import Node, fault
-from nbplat.sequence.paths import join_path
 from nbplat.sequence.read_value import Reading
 from nbplat.sequence.small_text import SmallTextError, Word, quote, words
 from nbplat.terms import TableName

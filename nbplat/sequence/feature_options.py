@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from nbplat.declared.key_path import join_path
 from nbplat.sequence.definition import Feature
 from nbplat.sequence.keys import FUNCTIONS, NUMBER_TYPES, Function
 from nbplat.sequence.nodes import Node, fault
-from nbplat.sequence.paths import join_path
 from nbplat.sequence.read_value import Reading
 
 __all__ = ["fill_options", "option_text", "written_options"]

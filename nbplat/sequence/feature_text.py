@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from nbplat.declared.key_path import join_path
 from nbplat.errors import did_you_mean
 from nbplat.sequence.definition import Feature
 from nbplat.sequence.feature_options import fill_options, option_text, written_options
 from nbplat.sequence.keys import FUNCTIONS, NUMBER_TYPES
 from nbplat.sequence.nodes import Entry, Node, fault
-from nbplat.sequence.paths import join_path
 from nbplat.sequence.read_value import Reading
 from nbplat.sequence.small_text import SmallTextError, quote, read_call
 

@@ -6,10 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from nbplat.sequence.definition import Definition
-from nbplat.sequence.nodes import Node, node_of
+from nbplat.sequence.nodes import Node, node_of, yaml_node
 from nbplat.sequence.read import check_name, read_definition
 from nbplat.sequence.variants import read_variants
-from nbplat.sequence.yaml_nodes import yaml_node
 
 __all__ = ["from_keys", "parse_definition"]
 

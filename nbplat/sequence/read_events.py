@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from nbplat.declared.key_path import join_path
 from nbplat.sequence.definition import MAX_LAST, Enrichment, EventRule
 from nbplat.sequence.enrich_text import read_enrichment
 from nbplat.sequence.nodes import Entry, Node, fault
-from nbplat.sequence.paths import join_path
 from nbplat.sequence.read_value import Reading
 from nbplat.sequence.select_text import read_select
 from nbplat.sequence.where_text import where_columns

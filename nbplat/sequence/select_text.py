@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from nbplat.declared.key_path import join_path
 from nbplat.errors import did_you_mean
 from nbplat.sequence.definition import Nearest
 from nbplat.sequence.feature_options import option_text
 from nbplat.sequence.nodes import Node, fault
-from nbplat.sequence.paths import join_path
 from nbplat.sequence.read_value import Reading
 from nbplat.sequence.small_text import Call, Word, quote, read_call
 

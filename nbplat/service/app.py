@@ -14,7 +14,7 @@ from nbplat.service.auth import Gate
 from nbplat.service.discovery import version
 from nbplat.service.platform import Platform
 from nbplat.service.replies import answer_errors
-from nbplat.service.routes import about, backfills, frames, iceberg, jobs, ledger, sequences
+from nbplat.service.routes import about, backfills, environments, frames, iceberg, jobs, ledger, sequences
 
 __all__ = ["make_app"]
 
@@ -50,6 +50,7 @@ def make_app(
     app.include_router(backfills.router(platform))
     app.include_router(frames.router(platform))
     app.include_router(sequences.router(platform))
+    app.include_router(environments.router(platform))
     if sessions is not None:
         app.include_router(sessions)
     iceberg.mount(app, platform, token)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nbplat.backfill.frames import Frames
     from nbplat.backfill.run import Backfills
     from nbplat.backfill.spec import BackfillSpec
+    from nbplat.environment.environments import Environments
     from nbplat.sequence.sequences import Sequences
     from nbplat.session.records import SessionDraft
     from nbplat.session.sessions import Sessions
@@ -40,6 +41,9 @@ class Platform(Protocol):
 
     @property
     def sequences(self) -> Sequences: ...
+
+    @property
+    def environments(self) -> Environments: ...
 
     @property
     def frames(self) -> Frames: ...

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["KINDS", "LivyRefusal", "duration_ms", "read_json", "read_session_request", "refused_conf"]
+__all__ = ["KINDS", "LivyRefusal", "duration_ms", "read_json", "read_session_request", "refused", "refused_conf"]
 
 KINDS = {
     "pyspark": "pyspark",

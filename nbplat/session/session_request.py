@@ -9,7 +9,7 @@ from typing import Any
 from nbplat.errors import RequestError, did_you_mean
 from nbplat.session.livy_request import KINDS, refused_conf
 
-__all__ = ["FIELDS", "read_start"]
+__all__ = ["ENVIRONMENT", "FIELDS", "check_name", "read_start"]
 
 FIELDS = {
     "name": "name",
@@ -25,6 +25,9 @@ FIELDS = {
     "archives": "archives",
 }
 """Our names of the fields that have one in Livy, and Livy's."""
+
+ENVIRONMENT = "spark.nbplat.environment"
+"""Setting that names the declared environment which the session runs in."""
 
 _RUNS = ("pyspark", "sql")
 _NAME = re.compile(r"[^\W\d_][\w .@-]{0,99}\Z|\d[\w .@-]*[^\d\s][\w .@-]*\Z")
@@ -48,14 +51,10 @@ def read_start(data: Mapping[str, Any]) -> dict[str, Any]:
             fix="set spark.master (NBPLAT_SPARK_MASTER) where the service runs",
             where="master",
         )
-    if data.get("environment"):
-        raise RequestError(
-            "session.environment",
-            f"sessions in a declared environment ({data['environment']}) are not there yet",
-            fix="leave environment out: the session runs in the service's own Python",
-            where="environment",
-        )
-    found: dict[str, Any] = {"kind": _kind(data.get("kind") or "pyspark"), "conf": _conf(data.get("conf") or {})}
+    found: dict[str, Any] = {
+        "kind": _kind(data.get("kind") or "pyspark"),
+        "conf": _conf(data.get("conf") or {}, data.get("environment") or ""),
+    }
     for ours, livys in FIELDS.items():
         if data.get(ours) not in (None, "", []):
             found[livys] = data[ours]
@@ -86,7 +85,7 @@ def _kind(kind: str) -> str:
     return found
 
 
-def _conf(conf: Mapping[str, str]) -> dict[str, str]:
+def _conf(conf: Mapping[str, str], environment: str) -> dict[str, str]:
     for key in conf:
         if refused_conf(key):
             raise RequestError(
@@ -95,7 +94,16 @@ def _conf(conf: Mapping[str, str]) -> dict[str, str]:
                 fix="leave it out",
                 where=f"conf.{key}",
             )
-    return dict(conf)
+    if not environment:
+        return dict(conf)
+    if conf.get(ENVIRONMENT, environment) != environment:
+        raise RequestError(
+            "session.environment",
+            f"two environments: {environment} and {ENVIRONMENT}={conf[ENVIRONMENT]}",
+            fix="give one of them",
+            where="environment",
+        )
+    return {**conf, ENVIRONMENT: environment}
 
 
 def _wrong(field: str, value: Any, mend: str) -> RequestError:

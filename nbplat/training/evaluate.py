@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["Estimate", "bootstrap_aucs", "interval"]
+__all__ = ["Estimate", "auc", "bootstrap_aucs", "interval"]
 
 RESAMPLES = 1_000
 
@@ -33,6 +33,11 @@ class Estimate:
 
     def record(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def auc(labels: npt.NDArray[np.int64], scores: npt.NDArray[np.float64]) -> float:
+    """Area under the ROC curve; both labels occur, ties count a half."""
+    return float(_Ranked(labels, scores).aucs(np.ones((1, len(labels)), dtype=np.int64))[0])
 
 
 def bootstrap_aucs(

@@ -37,6 +37,8 @@ def explain_plan(plan: JoinPlan) -> list[str]:
         f" · as of {', '.join(use.reads)}"
         for use in plan.sequences
     ]
+    if spec.runs_in:
+        lines.append(f"the model runs in {spec.runs_in}")
     if not plan.staged and not plan.sequences:
         lines.append("no staged run is joined: --stage RUN joins one, --sequence NAME the features of a sequence")
     lines += _coverage(plan.coverage())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -32,6 +33,7 @@ class TrainingSpec:
         batch_rows: Rows in a batch; the last one of a pass may hold fewer.
         epochs: Passes over the training rows.
         seed: Of the model and of the bootstrap.
+        environment: Record of what the model runs in (``name``, ``key`` …, or ``path``); None: this process.
         uncovered: What to do with base files that a run has no staged file for: ``refuse``, or ``null`` to join nulls.
     """
 
@@ -48,6 +50,7 @@ class TrainingSpec:
     epochs: int = 20
     seed: int = 7
     uncovered: str = "refuse"
+    environment: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         RunId.check_name(self.name)
@@ -75,4 +78,15 @@ class TrainingSpec:
 
     def record(self) -> dict[str, Any]:
         """JSON form; lists stand for tuples."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        record = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        if self.environment is None:
+            del record["environment"]
+        return record
+
+    @property
+    def runs_in(self) -> str:
+        """Where the model runs, in words; empty for this process."""
+        found = self.environment
+        if found is None:
+            return ""
+        return f"environment {found['name']} ({found['key'][:12]})" if "key" in found else str(found["path"])

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from nbplat.compose import Platform
     from nbplat.ui.client import ServiceClient
+    from nbplat.ui.environment_desk import EnvironmentDesk
     from nbplat.ui.sequence_desk import SequenceDesk
 
 __all__ = ["Desk", "LocalDesk", "ServiceDesk", "open_desk", "staged_columns"]
@@ -33,6 +34,10 @@ class Desk(Protocol):
     @property
     def sequences(self) -> SequenceDesk:
         """What is kept and built of sequences."""
+
+    @property
+    def environments(self) -> EnvironmentDesk:
+        """What is built of environments."""
 
     def plan(self, spec: dict[str, Any]) -> dict[str, Any]:
         """Plan a backfill; returns the plan's record."""
@@ -97,6 +102,12 @@ class ServiceDesk:
         from nbplat.ui.sequence_desk import ServiceSequences
 
         return ServiceSequences(self._client)
+
+    @property
+    def environments(self) -> EnvironmentDesk:
+        from nbplat.ui.environment_desk import ServiceEnvironments
+
+        return ServiceEnvironments(self._client)
 
     def plan(self, spec: dict[str, Any]) -> dict[str, Any]:
         reply = self._client.post("/api/v1/backfills/plan", {"spec": spec}, timeout_s=600)
@@ -175,6 +186,12 @@ class LocalDesk:
         from nbplat.ui.sequence_desk import LocalSequences
 
         return LocalSequences(self.platform)
+
+    @property
+    def environments(self) -> EnvironmentDesk:
+        from nbplat.ui.environment_desk import LocalEnvironments
+
+        return LocalEnvironments(self.platform)
 
     def plan(self, spec: dict[str, Any]) -> dict[str, Any]:
         return self.platform.backfills.plan(self.platform.backfill_spec(spec)).record()

@@ -95,8 +95,8 @@ def choose_top(words: Sequence[str]) -> tuple[Noun, Sequence[str]]:
     first = words[0]
     if PLATFORM.verb(first) is not None:
         return PLATFORM, words
-    names = [noun.name for noun in NOUNS if noun is not PLATFORM]
-    if first not in names:
+    names = [noun.command for noun in NOUNS if noun is not PLATFORM]
+    if not any(first in (noun.name, noun.command) for noun in NOUNS if noun is not PLATFORM):
         known = [*names, *(verb.name for verb in PLATFORM.verbs)]
         raise RequestError("command.unknown", f"{first!r} is no command", fix=did_you_mean(first, known))
     return find_noun(first), words[1:]

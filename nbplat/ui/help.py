@@ -18,8 +18,8 @@ def line_prog(noun: Noun, verb: Verb, surface: Surface) -> str:
     if noun.name == "nbplat":
         return f"{'%' if surface == 'magic' else ''}nbplat {verb.name}"
     if surface == "cli":
-        return f"nbplat {noun.name} {verb.name}".rstrip()
-    return f"%{noun.name} {verb.name}" if noun.magic else f"%nbplat {noun.name} {verb.name}"
+        return f"nbplat {noun.command} {verb.name}".rstrip()
+    return f"%{noun.name} {verb.name}" if noun.magic else f"%nbplat {noun.command} {verb.name}"
 
 
 def verb_help(noun: Noun, verb: Verb, *, prog: str) -> str:
@@ -62,8 +62,8 @@ def program_help(nouns: tuple[Noun, ...], surface: Surface) -> str:
     program = "nbplat" if surface == "cli" else "%nbplat"
     lines = [f"usage: {program} <noun> <verb> [options]", ""]
     shown = [noun for noun in nouns if noun.name != "nbplat"]
-    width = max(len(noun.name) for noun in shown)
-    lines += [f"  {noun.name:<{width}}  {noun.summary}" for noun in shown if noun.verbs_on(surface)]
+    width = max(len(noun.command) for noun in shown)
+    lines += [f"  {noun.command:<{width}}  {noun.summary}" for noun in shown if noun.verbs_on(surface)]
     for noun in nouns:
         if noun.name == "nbplat":
             lines += ["", *(f"  {verb.name:<{width}}  {verb.summary}" for verb in noun.verbs_on(surface))]

@@ -150,6 +150,7 @@ class Noun:
         cell_verb: The verb that a cell magic means when its line names none; None when there is no cell magic.
         line_verb: The verb that an empty line means; None when a verb must be named.
         magic: True when ``%name`` exists; every noun can be reached by ``%nbplat name verb``.
+        word: The CLI's first word where that is not the name: ``env``; both are understood everywhere.
     """
 
     name: str
@@ -158,6 +159,12 @@ class Noun:
     cell_verb: str | None = None
     line_verb: str | None = None
     magic: bool = False
+    word: str = ""
+
+    @property
+    def command(self) -> str:
+        """The CLI's first word."""
+        return self.word or self.name
 
     def verb(self, name: str) -> Verb | None:
         """The verb of that name, or None."""

@@ -1,4 +1,4 @@
-"""The Python faces: `nb.backfill`, `nb.sequence`, `nb.training_join` and `nb.local`. The magics do the same."""
+"""The Python faces: `nb.backfill`, `nb.sequence`, `nb.environment`, `nb.training_join` and `nb.local`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from nbplat.ui.render.result import Result
 
 if TYPE_CHECKING:
     from nbplat.training.run import TrainingResult
+    from nbplat.ui.python_environment import Environment
     from nbplat.ui.python_sequence import Sequence as UserSequence
     from nbplat.ui.sequence_place import Place
 
-__all__ = ["Local", "backfill", "local", "sequence", "session", "training_join"]
+__all__ = ["Local", "backfill", "environment", "local", "sequence", "session", "training_join"]
 
 
 def backfill(
@@ -75,7 +76,8 @@ def backfill(
         params: JSON values that it reads by name or in ``params``.
         read: Columns that its batch holds; empty takes those it names, or all.
         group_by: Columns whose groups are handed over whole, a call per group.
-        env: Folder or interpreter of the environment that runs it; None takes this process's interpreter.
+        env: What runs it: an environment's name or declaration, a folder or an interpreter; None takes this
+            process's interpreter.
         frames: Name in an SQL body -> DataFrame or Arrow table that it reads.
         desk: Where runs are kept; None asks the service, which is started on demand.
 
@@ -167,6 +169,19 @@ def sequence(
     return Made.of(subject, view)
 
 
+def environment(name: str, dependencies: Sequence[Any] | None = None, **keys: Any) -> Environment:
+    """A Python environment: the one declared under a name, or a new declaration; see `nb.Environment`.
+
+    Args:
+        name: In ``envs/``, the path of a file, or a name or key that the store knows.
+        dependencies: Of a new declaration: conda match specs, and at most one ``{"pip": [requirement, …]}``.
+        keys: The other keys of the file: ``channels``, ``nbplat``.
+    """
+    from nbplat.ui.python_environment import Environment as Made
+
+    return Made(name, dependencies, **keys)
+
+
 def training_join(
     table: str,
     *,
@@ -185,7 +200,8 @@ def training_join(
         stage: Backfill runs whose staged columns are joined.
         sequences: Kept sequences whose padded features are joined as columns, as of each row's own time: ``home``,
             ``home@2``, ``home.short`` for a variant.
-        options: As in `nbplat.training.spec.TrainingSpec`, and ``model``: a fresh estimator.
+        options: As in `nbplat.training.spec.TrainingSpec`; ``model``: a fresh estimator; ``env``: what the model learns
+            in, as for `backfill`, with ``model`` as text that binds it.
     """
     return local().training_join(table, label=label, time=time, stage=stage, sequences=sequences, **options)
 
@@ -231,6 +247,21 @@ class Local:
         from nbplat.ui.python_sequence import Sequence as Made
 
         return type("Sequence", (Made,), {"_new_place": staticmethod(self._place), "__doc__": Made.__doc__})
+
+    def environment(self, name: str, dependencies: list[Any] | None = None, **keys: Any) -> Environment:
+        """As `nb.environment`."""
+        return self.Environment(name, dependencies, **keys)
+
+    @functools.cached_property
+    def Environment(self) -> type[Environment]:  # noqa: N802 - the class's name
+        """`nb.Environment` whose environments are locked and built in this process."""
+        from nbplat.ui.environment_place import Place
+        from nbplat.ui.python_environment import Environment as Made
+
+        def place(_cls: type) -> Place:
+            return Place(self._desk, self.platform)
+
+        return type("Environment", (Made,), {"_new_place": classmethod(place), "__doc__": Made.__doc__})
 
     def _place(self, frames: Mapping[str, Any]) -> Place:
         from nbplat.ui.sequence_place import Place

@@ -36,6 +36,7 @@ def session(
     py_files: Sequence[str] = (),
     files: Sequence[str] = (),
     archives: Sequence[str] = (),
+    env: str | None = None,
     desk: SessionDesk | None = None,
 ) -> Session:
     """A Spark session that outlives this process: the living one of that name, or a new one.
@@ -48,6 +49,7 @@ def session(
         kind: ``pyspark`` or ``sql``: the language of statements that name none.
         conf: Spark settings; they and the options below are for a session that is started.
         driver_memory, executor_memory: As ``2g``.
+        env: Name of a built environment that driver and executors run in; None is the service's own Python.
         desk: Where sessions are kept; None asks the service, which is started on demand.
 
     Raises:
@@ -81,6 +83,7 @@ def session(
                 "py_files": list(py_files),
                 "files": list(files),
                 "archives": list(archives),
+                "environment": env,
             }
         )
     opened = Session(desk, record, started=started)

@@ -13,18 +13,18 @@ import sys
 import textwrap
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from nbplat.backfill.python_body import unshipped_names
-from nbplat.errors import NotFound, RequestError, did_you_mean
+from nbplat.errors import NbplatError, NotFound, RequestError, did_you_mean
 
 if TYPE_CHECKING:
     from nbplat.ui.desk import Desk
 
-__all__ = ["feature_source", "frames_kept", "python_source", "read_params"]
+__all__ = ["environment_named", "feature_source", "frames_kept", "python_source", "read_params"]
 
 # How IPython and ipykernel name the cells that they compile.
 _CELL = re.compile(r"ipython-input|ipykernel_\d+")
@@ -46,7 +46,8 @@ def python_source(
     Args:
         ship: Names in `namespace` whose source or value goes along.
         py: Paths of modules, packages (folders), wheels or zips.
-        env: Environment's name, or path of its folder or interpreter; None takes this process's interpreter.
+        env: Name of an environment, its declaration (``envs/x.yml``), or the path of a folder or an interpreter; None
+            takes the interpreter of this process.
         namespace: The notebook's variables.
 
     Raises:
@@ -69,7 +70,7 @@ def python_source(
         "read": list(read),
         "group_by": list(group_by),
         "interpreter": sys.executable or "",
-        "env": _env(env),
+        **environment_named(env),
     }
 
 
@@ -239,8 +240,21 @@ def _zipped(folder: Path) -> bytes:
     return out.getvalue()
 
 
-def _env(env: str | None) -> str:
+def environment_named(env: str | None) -> dict[str, str]:
+    """What an environment is called where it was built, and the folder of its declaration when it is here."""
+    from nbplat.environment.definition_file import SUFFIXES, find_file, read_file
+
     if not env:
-        return ""
-    looks_like_path = "/" in env or env.startswith((".", "~"))
-    return str(Path(env).expanduser().absolute()) if looks_like_path else env
+        return {"env": ""}
+    if env.endswith(SUFFIXES):
+        declared = read_file(Path(env).expanduser())
+        return {"env": declared.name, "project": declared.folder}
+    if "/" in env or env.startswith((".", "~")):
+        return {"env": str(Path(env).expanduser().absolute())}
+    file = find_file(env)
+    # A declaration that cannot be read is its own verbs' matter: what was built from it before still runs.
+    with suppress(NbplatError):
+        if file is not None:
+            declared = read_file(file)
+            return {"env": declared.name, "project": declared.folder}
+    return {"env": env}

@@ -18,10 +18,12 @@ sys.modules["nbplat.ui.python"] = _fake
 def test_the_public_names_are_these():
     """A new public name is a decision, not an accident."""
     assert [
+        "Environment",
         "NbplatError",
         "Sequence",
         "__version__",
         "backfill",
+        "environment",
         "load_ipython_extension",
         "local",
         "sequence",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ pytestmark = [pytest.mark.kernel, pytest.mark.process]
 ROOT = Path(__file__).parents[2]
 QUICKSTART = "notebooks/01_quickstart.ipynb"
 SEQUENCES = "notebooks/03_sequences.ipynb"
+ENVIRONMENTS = "notebooks/04_environments.ipynb"
 JOB_MIME = "application/vnd.nbplat.job.v1+json"
 WHERE = "import nbplat; print(nbplat.__file__)"
 # As a person runs it: every file in one query.
@@ -114,11 +116,38 @@ def test_the_sequence_notebook_twice(product: Product) -> None:
         bundles(notebook)
 
 
-def test_the_committed_outputs_are_those_of_a_run() -> None:
+def check_environments(text: str) -> None:
+    """Declared, built, used by a backfill, packed, shipped once and changed, in lines that grep finds."""
+    key = re.search(r"^features ([0-9a-f]{12}) built in ", text, re.MULTILINE)
+    assert key is not None, text
+    assert re.search(rf"^runs in \S+/envs/{key[1]}", text, re.MULTILINE)
+    assert re.search(r"^log_amount@\d+ awaiting_promotion 13/13 files 47,673 rows$", text, re.MULTILINE)
+    packed = re.findall(r"^features packed [\d.]+ MB tar\.gz sha256 ([0-9a-f]{64})$", text, re.MULTILINE)
+    assert 2 == len(set(packed))
+    assert re.search(rf"^features pushed \S+/{packed[0]}\.tar\.gz \(.* MB sent\)$", text, re.MULTILINE)
+    assert re.search(rf"^features pushed \S+/{packed[0]}\.tar\.gz \(.* it was there already\)$", text, re.MULTILINE)
+    assert f"{packed[0]}.tar.gz#environment" in text
+    assert "1 removed, 2 the same" in text
+
+
+def test_the_notebook_of_environments(product: Product) -> None:
+    """In an empty folder and without a network it goes from a channel of this Python to what a cluster is told."""
+    notebook = nbformat.read(ROOT / ENVIRONMENTS, as_version=4)
+    product.execute(notebook, **PLAIN)
+    check_environments(texts(notebook))
+    bundles(notebook)
+
+
+@pytest.mark.parametrize(
+    ("name", "check"),
+    [(SEQUENCES, check_sequences), (ENVIRONMENTS, check_environments)],
+    ids=["sequences", "environments"],
+)
+def test_the_committed_outputs_are_those_of_a_run(name: str, check: Callable[[str], None]) -> None:
     """What a reader sees without running it is real, small, and free of scripts, widgets and a machine's paths."""
-    path = ROOT / SEQUENCES
+    path = ROOT / name
     notebook = nbformat.read(path, as_version=4)
-    check_sequences(texts(notebook))
+    check(texts(notebook))
     assert path.stat().st_size < 250_000
     assert {"text/plain", "text/html"} == {kind for bundle in bundles(notebook) for kind in bundle}
     assert not re.search(r"<script|/(?:home|root|tmp|Users|work)/", nbformat.writes(notebook))

@@ -331,15 +331,17 @@ def test_every_error_code_stands_on_the_page() -> None:
     """The table of codes has each one that reading and binding raise, and no other."""
     table = PAGE.read_text(encoding="utf-8").partition("## Mistakes")[2]
     named = {code.rpartition(".")[2] for code in re.findall(r"`((?:sequence)?\.\w+)`", table)}
-    folder = PAGE.parents[1] / "nbplat" / "sequence"
-    texts = [(folder / f"{name}.py").read_text(encoding="utf-8") for name in READERS]
-    raised = {code for text in texts for code in re.findall(r'(?:fault\(\s*"|code="|"sequence\.)(\w+)"', text)}
+    folder = PAGE.parents[1] / "nbplat"
+    texts = [(folder / f"{name}.py").read_text(encoding="utf-8") for name in TREES]
+    texts += [(folder / "sequence" / f"{name}.py").read_text(encoding="utf-8") for name in READERS]
+    raised = {code for text in texts for code in re.findall(r'(?:\b[fF]ault\(\s*"|code="|"sequence\.)(\w+)"', text)}
     # Of durations, entities and ids the code is the name of the key.
     assert raised | {"within", "gap", "entity", "id"} == named
 
 
+TREES = ("declared/yaml_tree", "declared/python_tree", "declared/reading")
 READERS = (
-    *("nodes yaml_nodes parse read read_value read_events read_shape read_times feature_text feature_options".split()),
+    *("nodes parse read read_value read_events read_shape read_times feature_text feature_options".split()),
     *("select_text enrich_text variants bind bind_columns bind_enrich bind_features index_record".split()),
     *("definition_file definition_json".split()),
 )

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nbplat.declared.key_path import join_path, split_path
 from nbplat.sequence.durations import MAX_DURATION_US, duration_text, duration_us
-from nbplat.sequence.paths import join_path, split_path
 from nbplat.sequence.small_text import SmallTextError, quote, read_call, words
 from nbplat.sequence.source_text import source_kind
 from nbplat.sequence.where_text import where_columns

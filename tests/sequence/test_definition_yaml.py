@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nbplat.declared.yaml_tree import MAX_TEXT_BYTES
 from nbplat.errors import RequestError
 from nbplat.sequence.parse import parse_definition
-from nbplat.sequence.yaml_nodes import MAX_TEXT_BYTES
 
 BASE = "source: lake.events\nentity: u\ntime: t\n"
 

@@ -93,12 +93,13 @@ def events(text: str) -> list[tuple[str, str, dict[str, Any]]]:
 def test_a_session_is_shown_with_the_origin_of_each_setting(http: AsgiClient) -> None:
     """Settings come with their origin, and without the values of secrets; lists leave them out."""
     conf = {"spark.x": "1", "spark.hadoop.fs.s3a.secret.key": "hush"}
-    reply = http.post(PATH, json={"name": "settings", "conf": conf})
+    reply = http.post(PATH, json={"name": "settings", "conf": conf, "environment": "ml"})
     assert 201 == reply.status_code
     shown = {each["key"]: (each["value"], each["origin"]) for each in http.get(f"{PATH}/settings").json()["conf"]}
     assert {
         "spark.master": ("local[2]", "platform"),
         "spark.x": ("1", "request"),
+        "spark.nbplat.environment": ("ml", "request"),
         "spark.hadoop.fs.s3a.secret.key": ("*********(redacted)", "request"),
     } == shown
     listed = http.get(PATH, params={"limit": 1000}).json()
@@ -113,7 +114,7 @@ def test_a_session_is_shown_with_the_origin_of_each_setting(http: AsgiClient) ->
     [
         ({"master": "yarn"}, "session.master", "yarn"),
         ({"conf": {"spark.master": "yarn"}}, "session.conf", "spark.master"),
-        ({"environment": "ml"}, "session.environment", "ml"),
+        ({"environment": "a", "conf": {"spark.nbplat.environment": "b"}}, "session.environment", "=b"),
         ({"kind": "pyspak"}, "session.kind", "did you mean pyspark"),
         ({"kind": "sparkr"}, "session.kind", "sparkr"),
         ({"name": "12"}, "session.name", "12"),

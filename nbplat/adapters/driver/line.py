@@ -46,7 +46,9 @@ class Line:
         try:
             self._socket.settimeout(_HELLO_S)
             self._socket.connect(path)
-            self._send({"token": token, "after": after})
+            # A driver that refuses us may hang up before the last byte is sent; its answer is there all the same.
+            with contextlib.suppress(BrokenPipeError):
+                self._send({"token": token, "after": after})
             self.about = self._greet()
             self._socket.settimeout(_SILENT_S)
         except BaseException:

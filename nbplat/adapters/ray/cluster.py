@@ -8,11 +8,12 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from urllib.parse import urlsplit
 
 from nbplat.errors import RemoteError, SetupError
@@ -35,12 +36,14 @@ class RaySettings:
         threads: CPUs of a cluster started here; 0 takes every core.
         memory_bytes: Of the step; a tenth of it bounds the object store of a cluster started here.
         bundle: Makes the zip of `nbplat.remote` that remote workers are given; returns its path.
+        runtime_env: What has the workers run in an environment; empty leaves them as they are.
     """
 
     address: str
     threads: int
     memory_bytes: int
     bundle: Callable[[], str]
+    runtime_env: Mapping[str, Any] = field(default_factory=dict)
 
 
 def check_ray() -> None:
@@ -93,15 +96,15 @@ def cluster(settings: RaySettings) -> Iterator[ModuleType]:
 def _joined(ray: ModuleType, settings: RaySettings) -> Iterator[None]:
     check_answers(settings.address)
     with tempfile.TemporaryDirectory(prefix="nbplat-ray-") as folder:
-        environment = None
+        environment = dict(settings.runtime_env)
         if not is_here(settings.address):
             shutil.unpack_archive(settings.bundle(), folder, "zip")
-            environment = {"py_modules": [str(Path(folder) / "nbplat")]}
+            environment["py_modules"] = [str(Path(folder) / "nbplat")]
         try:
             ray.init(
                 address=settings.address,
                 namespace="nbplat",
-                runtime_env=environment,
+                runtime_env=environment or None,
                 log_to_driver=False,
                 logging_level="error",
             )

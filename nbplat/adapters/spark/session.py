@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from nbplat.errors import RemoteError, SetupError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["LAUNCH", "LOGGING", "PINNED_CATALOG", "SparkSettings", "is_local", "spark_session"]
+__all__ = ["LAUNCH", "LOGGING", "PINNED_CATALOG", "SparkSettings", "is_local", "joined_conf", "spark_session"]
 
 # The heap below which Spark refuses to start, with room to work.
 _HEAP_FLOOR_MB = 640
@@ -28,6 +28,7 @@ _HEAP_FLOOR_MB = 640
 PINNED_CATALOG = "spark.sql.catalog.default_iceberg"
 
 _DRIVER_ONLY = ("spark.driver.memory", "spark.driver.extraJavaOptions", "spark.driver.extraClassPath")
+_LISTS = frozenset(("spark.archives", "spark.files", "spark.yarn.dist.archives", "spark.yarn.dist.files"))
 LAUNCH = (*_DRIVER_ONLY, "spark.jars", "spark.jars.packages", "spark.jars.ivy", "spark.jars.ivySettings")
 
 
@@ -43,6 +44,8 @@ class SparkSettings:
         threads: Of ``local[*]``; 0 takes every core.
         iceberg_jar: On the driver's class path; None for tasks that read no table.
         quick: For a session that lives for seconds: the first of Java's compilers alone takes half the CPU then.
+        python: Interpreter of the Python workers, as their nodes see it; empty takes what `conf` names in
+            ``spark.pyspark.python``, else the one of this process.
     """
 
     master: str
@@ -52,6 +55,22 @@ class SparkSettings:
     conf: Mapping[str, str] = field(default_factory=dict)
     iceberg_jar: Path | None = None
     quick: bool = False
+    python: str = ""
+
+    @property
+    def worker_python(self) -> str:
+        """Interpreter of the Python workers."""
+        return self.python or self.conf.get("spark.pyspark.python") or sys.executable
+
+    def running_in(self, conf: Mapping[str, str]) -> SparkSettings:
+        """These with what has the Python workers run in an environment; what is sent along besides stays.
+
+        Args:
+            conf: See `nbplat.environment.settings.Settings`; the driver stays this process.
+        """
+        ours = joined_conf(self.conf, conf)
+        ours.pop("spark.pyspark.driver.python", None)
+        return replace(self, conf=ours, python=ours.pop("spark.pyspark.python"))
 
     def values(self) -> dict[str, str]:
         """Every Spark setting of the session, by name."""
@@ -111,6 +130,12 @@ def _iceberg(jar: Path, scratch: Path) -> dict[str, str]:
     }
 
 
+def joined_conf(conf: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """Settings with more of them, which win; what is sent along is sent with either."""
+    both = _LISTS & more.keys() & conf.keys()
+    return {**conf, **more, **{key: f"{conf[key]},{more[key]}" for key in both}}
+
+
 def is_local(master: str) -> bool:
     """True when the executors run on this machine: ``local`` and ``local-cluster``."""
     return master.startswith("local")
@@ -144,7 +169,7 @@ def spark_session(settings: SparkSettings, *, say: Callable[[str], None]) -> Ite
     say(f"starting Spark on {values['spark.master']}, driver memory {values['spark.driver.memory']}")
     # pyspark's own logger repeats every failed query as JSON on standard error.
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
-    with _environment(settings.master):
+    with _environment(settings.master, settings.worker_python):
         gateway = _started(launch_gateway, _conf(SparkConf, {k: v for k, v in values.items() if k in LAUNCH}))
         process: subprocess.Popen[bytes] = gateway.proc
         try:
@@ -194,9 +219,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def _environment(master: str) -> Iterator[None]:
+def _environment(master: str, python: str) -> Iterator[None]:
     """pyspark reads these from the process's environment and nowhere else."""
-    ours = {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
+    ours = {"PYSPARK_PYTHON": python, "PYSPARK_DRIVER_PYTHON": sys.executable}
     # Another installation of Spark must not be started in place of the one that the jar fits.
     drop = {"SPARK_HOME", "PYSPARK_SUBMIT_ARGS", "PYSPARK_GATEWAY_PORT"}
     if is_local(master):

@@ -30,7 +30,7 @@ def job_of(row: Any) -> Job:
         kind=row.kind,
         run_id=row.run_id,
         state=JobState(row.state),
-        progress=Progress(row.done, row.total, row.counted),
+        progress=Progress(row.done, row.total, row.counted, row.doing),
         params=from_json(row.params),
         result=from_json(row.result),
         error=from_json(row.error),

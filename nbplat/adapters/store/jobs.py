@@ -41,7 +41,12 @@ _BEAT = (
 _REPORT = (
     sa.update(JOB)
     .where(JOB.c.seq == sa.bindparam("job"))
-    .values(done=sa.bindparam("now_done"), total=sa.bindparam("now_total"), counted=sa.bindparam("now_counted"))
+    .values(
+        done=sa.bindparam("now_done"),
+        total=sa.bindparam("now_total"),
+        counted=sa.bindparam("now_counted"),
+        doing=sa.bindparam("now_doing"),
+    )
 )
 
 
@@ -77,6 +82,7 @@ class Jobs:
                     done=0,
                     total=0,
                     counted=Progress().unit,
+                    doing="",
                     params=to_json(draft.params),
                     fence=0,
                     attempts=0,
@@ -156,6 +162,7 @@ class Jobs:
                     "now_done": progress.done,
                     "now_total": progress.total,
                     "now_counted": progress.unit,
+                    "now_doing": progress.what,
                 },
             )
             write.note("job.progress", run_id=job.run_id, job_id=job.id, data=progress.record())

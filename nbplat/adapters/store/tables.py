@@ -23,7 +23,7 @@ __all__ = [
     "UNIT",
 ]
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """Every revision this version can read, oldest first; a database at any other is newer than we are."""
 HEAD = REVISIONS[-1]
 
@@ -82,6 +82,7 @@ JOB = sa.Table(
     sa.Column("done", sa.BigInteger, nullable=False),
     sa.Column("total", sa.BigInteger, nullable=False),
     sa.Column("counted", sa.Text, nullable=False),
+    sa.Column("doing", sa.Text, nullable=False, server_default=""),
     sa.Column("params", sa.Text, nullable=False),
     sa.Column("result", sa.Text),
     sa.Column("error", sa.Text),

@@ -13,7 +13,9 @@ from nbplat.remote.task import Task
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from nbplat.backfill.body_imports import BodyImports
     from nbplat.backfill.plan import BackfillPlan
+    from nbplat.terms import EnvironmentRef
 
 __all__ = ["Engine", "Engines", "PythonBodies", "Runner"]
 
@@ -39,14 +41,43 @@ class Engine(Protocol):
 class PythonBodies(Protocol):
     """Runs Python bodies in interpreters of their own, while a run is planned."""
 
-    def settings(self, env: str, interpreter: str) -> dict[str, Any]:
-        """What a body's record says of where it runs: ``interpreter``, ``folder``, ``limit_s``.
+    def resolve(self, env: str, project: str = "") -> EnvironmentRef | None:
+        """The newest build of an environment; None for a path and for nothing.
+
+        Args:
+            project: Folder whose declaration is meant where several projects use one name.
+
+        Raises NotFound for a name that nobody built.
+        """
+
+    def settings(self, env: str, interpreter: str, environment: EnvironmentRef | None = None) -> dict[str, Any]:
+        """What a body's record says of where it runs: ``interpreter``, ``folder``, ``limit_s``, ``environment``.
 
         Args:
             env: Name of an environment, or the path of an interpreter or of an environment's folder; wins.
             interpreter: Path of an interpreter; both empty take the one of this process.
+            environment: The very build that a run was asked for with; wins over `env`.
 
-        Raises NotFound for an unknown name, SetupError for a path that leads to none.
+        Raises NotFound for an unknown name, SetupError for a path that leads to none and for a build that is gone.
+        """
+
+    def check(self, record: dict[str, Any], imports: BodyImports, *, writer: str, project: str) -> list[str]:
+        """Hold the interpreter against what a body imports; returns warnings.
+
+        Args:
+            writer: Path of the interpreter that the body was written in; it need not be on this machine.
+            project: Folder of the environment's declaration; it need not be either.
+
+        Raises SetupError (``env.check``) for what cannot work.
+        """
+
+    def behind(self, environment: EnvironmentRef, project: str) -> str:
+        """What the declaration says by now that a build has not; empty when nothing, or when nobody knows."""
+
+    def present(self, record: dict[str, Any]) -> None:
+        """Return when the environment that a run was planned in is here still; a record without one is fine.
+
+        Raises SetupError (``env.gone``).
         """
 
     def versions(self, record: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from .progress import group_of
@@ -41,10 +42,11 @@ class SparkHost:
 
     def launch(self, conf: dict[str, str]) -> None:
         """Start the JVM with those settings of `conf` that it reads at its start."""
+        _take_spark(conf.get("spark.nbplat.environment.pyspark", ""))
         from pyspark import SparkConf
         from pyspark.java_gateway import launch_gateway
 
-        _keep_parent(os.environ)
+        _choose_python(conf)
         launch = SparkConf(loadDefaults=False)
         for key, value in conf.items():
             if key in LAUNCH:
@@ -127,7 +129,21 @@ class _OldContext:
         return getattr(self.sparkSession, name)
 
 
-def _keep_parent(environment: Any) -> None:
-    """A user's shell may pin another Python for Spark's workers; ours is the session's own."""
-    environment.setdefault("PYSPARK_PYTHON", sys.executable)
-    environment.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+def _choose_python(conf: dict[str, str]) -> None:
+    """The workers' Python: that of the session's environment, else what a user's shell pins, else our own."""
+    ours = {"PYSPARK_PYTHON": conf.get("spark.pyspark.python", sys.executable), "PYSPARK_DRIVER_PYTHON": sys.executable}
+    if "spark.nbplat.environment" in conf:
+        os.environ.update(ours)
+    for name, value in ours.items():
+        os.environ.setdefault(name, value)
+
+
+def _take_spark(home: str) -> None:
+    """Take the Python library of a Spark installation, where this interpreter has none of its own.
+
+    Args:
+        home: Folder of the installation; empty leaves all as it is.
+    """
+    if home:
+        os.environ["SPARK_HOME"] = home
+        sys.path[1:1] = sorted(str(path) for path in Path(home, "python", "lib").glob("*.zip"))

@@ -10,9 +10,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from nbplat.errors import NbplatError
 from nbplat.service.livy.reading import accepts, body_of, number, wait_s
 from nbplat.session.livy_reply import session_json
-from nbplat.session.livy_request import read_session_request
+from nbplat.session.livy_request import read_session_request, refused
 from nbplat.session.records import Session, SessionDraft
 from nbplat.session.sessions import Sessions
 from nbplat.session.states import SessionState
@@ -57,7 +58,13 @@ class SessionRoutes:
 
     async def start(self, request: Request) -> Response:
         fields = read_session_request(await body_of(request))
-        draft = self._draft(fields, request.query_params.get("doAs", ""))
+        try:
+            draft = await run_in_threadpool(self._draft, fields, request.query_params.get("doAs", ""))
+        except NbplatError as error:
+            if not error.code.startswith("env."):
+                raise
+            # The environment that the conf names: nobody built it, or no driver can run in it.
+            raise refused(f"{error.message} ({error.fix})") from None
         session = await run_in_threadpool(self._sessions.start, draft)
         shown = await run_in_threadpool(self._json, session)
         return JSONResponse(shown, status_code=201, headers={"Location": f"/sessions/{session.id}"})

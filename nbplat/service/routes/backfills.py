@@ -42,6 +42,7 @@ class PythonSource(BaseModel):
     group_by: list[str] = []
     interpreter: str = ""
     env: str = ""
+    project: str = ""
 
 
 class SpecBody(BaseModel):

@@ -46,7 +46,7 @@ class SessionStart(BaseModel):
     files: list[str] = Field(default_factory=list)
     archives: list[str] = Field(default_factory=list)
     master: str | None = Field(default=None, description="refused: where sessions run is the platform's word")
-    environment: str | None = Field(default=None, description="reserved for declared environments; refused for now")
+    environment: str | None = Field(default=None, description="name of a built environment")
 
 
 class Cursor(BaseModel):

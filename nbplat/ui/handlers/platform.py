@@ -49,6 +49,7 @@ def doctor(_call: Call) -> Result:
         ("catalog", "needed", lambda: platform.catalog.list_namespaces()),
         ("scikit-learn", "for training", platform.model_kit),
         *((name, "for Spark", check) for name, check in platform.spark_checks()),
+        *((name, "for environments", check) for name, check in platform.environment_checks()),
     ]
     rows = [_checked(name, need, check) for name, need, check in checks]
     header = ["check", "need", "state", "mend"]

@@ -29,6 +29,7 @@ def start(call: Call) -> Result:
     """Start a session, wait until it is ready, and send this notebook's cells there."""
     options, desk = call.options, open_session_desk()
     fields = {name: getattr(options, name) for name in _FIELDS}
+    fields["environment"] = options.env
     fields |= {name: list(value) for name, value in fields.items() if isinstance(value, tuple)}
     name = options.session or options.name
     began_s = time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -40,11 +41,16 @@ def run(call: Call) -> Result:
             "uncovered": options.uncovered,
             "sequences": tuple(options.sequence),
         }
+        place = _place(platform, options.env, call.body or "") if options.env else None
+        if place is not None:
+            chosen["environment"] = place.environment
         spec = _spec(options.name, options.table, options.label, options.time, options.stage, options.features, chosen)
         if getattr(options, "dry_run", False):
             plan = plan_training(spec, platform.training_source, _Staged(desk), platform.sequence_columns)
-            return Result("\n".join(explain_plan(plan)), value=plan, data=plan.record())
-        result = _train(desk, platform, spec, _model_of(call), _shown(call, options))
+            notes = place.notes if place is not None else ()
+            return Result("\n".join([*explain_plan(plan), *notes]), value=plan, data=plan.record())
+        model = place if place is not None else _model_of(call)
+        result = _train(desk, platform, spec, model, _shown(call, options))
         return training_result(result)
     finally:
         platform.close()
@@ -62,9 +68,19 @@ def train(
     features: tuple[str, ...] | None = None,
     model: Any = None,
     sequences: Sequence[str] = (),
+    env: str | None = None,
     **chosen: Any,
 ) -> TrainingResult:
     """Train from Python; see `nbplat.ui.python.training_join`."""
+    if env:
+        if model is not None and not isinstance(model, str):
+            raise RequestError(
+                "training.model",
+                f"a {type(model).__name__} of this process cannot be sent into {env}",
+                fix="give model as text that binds it: model='from … import …\\nmodel = …'",
+            )
+        model = _place(platform, env, model or "")
+        chosen["environment"] = model.environment
     spec = _spec(name, table, label, time, stage, features, {**chosen, "sequences": tuple(sequences)})
     return _train(desk, platform, spec, model, lambda _progress: None)
 
@@ -91,15 +107,18 @@ def _train(
 
     source, sequences = platform.training_source, platform.sequence_columns
     plan = plan_training(spec, source, _Staged(desk), sequences)
-    result = run_training(
-        plan,
-        source,
-        platform.model_kit(model),
-        sequences=sequences,
-        progress=progress,
-        keep_bytes=platform.config.memory_bytes // 8,
-        clock=platform.clock,
-    )
+    # A model of this process needs no end; one elsewhere has an interpreter of its own.
+    elsewhere = closing(model.open()) if spec.environment is not None else nullcontext(platform.model_kit(model))
+    with elsewhere as kit:
+        result = run_training(
+            plan,
+            source,
+            kit,
+            sequences=sequences,
+            progress=progress,
+            keep_bytes=platform.config.memory_bytes // 8,
+            clock=platform.clock,
+        )
     platform.keep("training", spec.name, plan.plan_id, spec=spec.record(), plan=plan.record(), outputs=result.record())
     return result
 
@@ -118,6 +137,22 @@ def _spec(
     return TrainingSpec(
         name=name, table=table, stage=tuple(stage), label=label, time=time, features=features or None, **chosen
     )
+
+
+def _place(platform: Platform, env: str, source: str) -> Any:
+    """Where a cell's model learns. The cell stands alone there: the notebook's variables are not sent along."""
+    from nbplat.backfill.python_body import unshipped_names
+    from nbplat.ui.shipping import environment_named
+
+    for name, (_, line) in unshipped_names(source, {}, {}).items():
+        raise RequestError(
+            "training.free_name",
+            f"the cell uses {name!r}, which it neither defines nor imports",
+            fix=f"define {name} in the cell: in another environment it stands alone; or leave --env out",
+            where=f"line {line}" if line else "",
+        )
+    named = environment_named(env)
+    return platform.model_place(named["env"], source, named.get("project", ""))
 
 
 def _model_of(call: Call) -> Any:

@@ -2,6 +2,7 @@
 
 from nbplat.errors import RequestError, did_you_mean
 from nbplat.ui.nouns.backfill import BACKFILL
+from nbplat.ui.nouns.environment import ENVIRONMENT
 from nbplat.ui.nouns.job import JOB
 from nbplat.ui.nouns.platform import DEMO, JARS, PLATFORM, SERVICE
 from nbplat.ui.nouns.sequence import SEQUENCE
@@ -15,6 +16,7 @@ NOUNS: tuple[Noun, ...] = (
     BACKFILL,
     SEQUENCE,
     TRAINING,
+    ENVIRONMENT,
     SESSION,
     SPARK,
     SQL,
@@ -31,9 +33,9 @@ NOUNS: tuple[Noun, ...] = (
 def find_noun(name: str) -> Noun:
     """The noun of that name; raises RequestError naming the nearest."""
     for noun in NOUNS:
-        if noun.name == name:
+        if name in (noun.name, noun.command):
             return noun
-    raise RequestError("command.unknown", f"{name!r} is no noun", fix=did_you_mean(name, [n.name for n in NOUNS]))
+    raise RequestError("command.unknown", f"{name!r} is no noun", fix=did_you_mean(name, [n.command for n in NOUNS]))
 
 
 def find_verb(noun: Noun, name: str) -> Verb:

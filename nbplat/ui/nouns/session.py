@@ -26,6 +26,12 @@ _START = (
         "kind", ("--kind",), help="language of statements that name none", default="pyspark", choices=("pyspark", "sql")
     ),
     Option("conf", ("--conf",), "pair", "a Spark setting", metavar="KEY=VALUE"),
+    Option(
+        "env",
+        ("--env",),
+        help="the built environment that driver and executors run in; left out, the service's own Python",
+        metavar="NAME",
+    ),
     Option("driver_memory", ("--driver-memory",), help="memory of the driver, e.g. 2g", metavar="SIZE"),
     Option("driver_cores", ("--driver-cores",), "int", "cores of the driver", metavar="N", at_least=1),
     Option("executor_memory", ("--executor-memory",), help="memory of an executor, e.g. 4g", metavar="SIZE"),

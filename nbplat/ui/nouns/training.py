@@ -54,6 +54,13 @@ _RUN_VERB = Verb(
             default="refuse",
             choices=("refuse", "null"),
         ),
+        Option(
+            "env",
+            ("--env",),
+            help="the environment that the model learns in: its name, declaration, folder or interpreter; left out, "
+            "this Python",
+            metavar="NAME",
+        ),
         DRY_RUN,
         NAME,
         OUT,

@@ -18,10 +18,14 @@ def progress_text(title: str, state: str, progress: Progress, *, elapsed_s: floa
         elapsed_s: Seconds since it started; None when it has not.
     """
     parts = [title, state]
-    if progress.total:
+    if progress.total and progress.unit == "‰":
+        parts.append(f"{_percent(progress)} %")
+    elif progress.total:
         parts.append(f"{progress.done:,}/{progress.total:,} {progress.unit} {_percent(progress)} %")
     elif progress.done:
         parts.append(f"{progress.done:,} {progress.unit}")
+    if progress.what and state == "running":
+        parts.append(progress.what)
     if elapsed_s is not None:
         parts.append(duration_text(elapsed_s))
     return " ".join(parts)

@@ -1,4 +1,4 @@
-"""The YAML text of a definition as a tree in which every value knows its line and column.
+"""YAML text as a tree in which every value knows its line and column.
 
 YAML has many ways to mean something else than it looks: ``no`` is false, ``010`` is 8, ``1:30`` is 90, a tag makes an
 object. Nothing of that is decided here: what stands without quotes stays a text until the key that it belongs to says
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nbplat.sequence.nodes import MAX_DEPTH, Entry, Node, fault
+from nbplat.declared.node import MAX_DEPTH, Entry, Fault, Node
 
 if TYPE_CHECKING:
     import yaml
@@ -30,18 +30,25 @@ _STR_TAGS = ("!", "tag:yaml.org,2002:str")
 _QUOTE = "mend that line; a value with one of , : # @ [ ] { } in it needs quotes"
 
 
-def yaml_node(text: str) -> Node:
+def yaml_node(text: str, *, noun: str, start: str) -> Node:
     """Read one YAML document.
+
+    Args:
+        noun: What is declared: the first part of the errors' codes.
+        start: What to do about an empty text.
 
     Raises:
         RequestError: not YAML, empty, more than one document, longer than 256 KiB, nested deeper than 32 levels, a tag,
             a key twice, or a key that is no text; with line and column.
     """
-    if len(text.encode("utf-8", "surrogatepass")) > MAX_TEXT_BYTES:
-        raise fault("long", f"the definition has {len(text):,} characters", "keep it under 256 KiB", "")
-    root = _built(_events(text))
-    if root is None:
-        raise fault("empty", "the definition is empty", "start with source:, entity:, time: and events:", "")
+    try:
+        if len(text.encode("utf-8", "surrogatepass")) > MAX_TEXT_BYTES:
+            raise Fault("long", f"the definition has {len(text):,} characters", "keep it under 256 KiB", "")
+        root = _built(_events(text))
+        if root is None:
+            raise Fault("empty", "the definition is empty", start, "")
+    except Fault as exc:
+        raise exc.named(noun) from None
     return root
 
 
@@ -54,12 +61,12 @@ def _events(text: str) -> Iterator[yaml.Event]:
         mark = exc.problem_mark or exc.context_mark
         place = _place(mark) if mark else ""
         begun = f" ({exc.context}, begun at {_place(exc.context_mark)})" if exc.context and exc.context_mark else ""
-        raise fault("yaml", f"not YAML: {exc.problem or exc.context}{begun}", _QUOTE, place) from None
+        raise Fault("yaml", f"not YAML: {exc.problem or exc.context}{begun}", _QUOTE, place) from None
     except yaml.reader.ReaderError as exc:
         before = text[: exc.position]
         place = f"line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))}"
         fix = "take that character out, or write it as an escape in double quotes"
-        raise fault("yaml", f"not YAML: the character U+{exc.character:04X}", fix, place) from None
+        raise Fault("yaml", f"not YAML: the character U+{exc.character:04X}", fix, place) from None
 
 
 @dataclass(slots=True)
@@ -92,7 +99,7 @@ def _built(events: Iterator[yaml.Event]) -> Node | None:
             documents += 1
             if documents > 1:
                 fix = "keep one definition; others belong in cells or files of their own"
-                raise fault("documents", "a second document begins (---)", fix, _place(event.start_mark))
+                raise Fault("documents", "a second document begins (---)", fix, _place(event.start_mark))
         elif isinstance(event, yaml.AliasEvent):
             node = _alias(event, anchors)
         elif isinstance(event, yaml.ScalarEvent):
@@ -103,7 +110,7 @@ def _built(events: Iterator[yaml.Event]) -> Node | None:
             _check_tag(event, allowed=())
             place = _place(event.start_mark)
             if len(stack) >= MAX_DEPTH:
-                raise fault("depth", f"nested deeper than {MAX_DEPTH} levels", "write it flatter", place)
+                raise Fault("depth", f"nested deeper than {MAX_DEPTH} levels", "write it flatter", place)
             if event.anchor:
                 anchors[event.anchor] = None
             is_map = isinstance(event, yaml.MappingStartEvent)
@@ -138,7 +145,7 @@ def _put(into: _Open, node: Node) -> None:
         return
     if name in into.entries:
         first = into.entries[name].place
-        raise fault(
+        raise Fault(
             "twice", f"the key {name!r} is written twice", f"keep one of the two, the other is at {first}", place
         )
     into.entries[name] = Entry(place, node)
@@ -149,7 +156,7 @@ def _closed(done: _Open) -> Node:
         return _weighed("list", tuple(done.items), done.items, done.place)
     for merged in done.merged:
         if merged.kind != "map":
-            raise fault("merge", "<< wants a mapping", "write <<: *name of an anchored mapping", merged.place)
+            raise Fault("merge", "<< wants a mapping", "write <<: *name of an anchored mapping", merged.place)
         for name, entry in merged.value.items():
             done.entries.setdefault(name, entry)
     if done.event.flow_style:
@@ -160,7 +167,7 @@ def _closed(done: _Open) -> Node:
 def _weighed(kind: str, value: Any, inside: list[Node], place: str) -> Node:
     weight = 1 + sum(each.weight for each in inside)
     if weight > _MAX_WEIGHT:
-        raise fault("depth", f"aliases unfold to more than {_MAX_WEIGHT:,} values", "write it without them", place)
+        raise Fault("depth", f"aliases unfold to more than {_MAX_WEIGHT:,} values", "write it without them", place)
     return Node(kind, value, place, weight=weight)
 
 
@@ -172,7 +179,7 @@ def _refuse_split(done: _Open) -> None:
         after = entries[number + 1] if number + 1 < len(entries) else None
         if text.isdigit() and after and after[0].isdigit() and after[1].node.kind == "nothing":
             whole = f"{text}{after[0]}"
-            raise fault("comma", f"{name}: {text},{after[0]} is two values", f"write {name}: {whole}", entry.node.place)
+            raise Fault("comma", f"{name}: {text},{after[0]} is two values", f"write {name}: {whole}", entry.node.place)
         if text.count("(") <= text.count(")"):
             continue
         whole = text
@@ -181,15 +188,15 @@ def _refuse_split(done: _Open) -> None:
             if whole.count("(") <= whole.count(")"):
                 break
         fix = f"inside braces a comma ends a value; quote it: {name}: '{whole}'"
-        raise fault("comma", f"{name}: {text} has no closing parenthesis", fix, entry.node.place)
+        raise Fault("comma", f"{name}: {text} has no closing parenthesis", fix, entry.node.place)
 
 
 def _name(node: Node) -> str:
     if node.kind in ("plain", "text") and node.value.strip():
         return str(node.value)
     if node.kind == "nothing":
-        raise fault("key", "a key is empty or null", "write a name; quote it if it is one", node.place)
-    raise fault("key", "a key is no text", "write a name; quote it if it holds one of , : # [ ] { }", node.place)
+        raise Fault("key", "a key is empty or null", "write a name; quote it if it is one", node.place)
+    raise Fault("key", "a key is no text", "write a name; quote it if it holds one of , : # [ ] { }", node.place)
 
 
 def _alias(event: Any, anchors: dict[str, Node | None]) -> Node:
@@ -199,7 +206,7 @@ def _alias(event: Any, anchors: dict[str, Node | None]) -> Node:
         message = (
             f"*{event.anchor} stands inside what it names" if inside else f"nothing is anchored as &{event.anchor}"
         )
-        raise fault("alias", message, "name an anchor that ends before", _place(event.start_mark))
+        raise Fault("alias", message, "name an anchor that ends before", _place(event.start_mark))
     return node
 
 
@@ -220,7 +227,7 @@ def _check_tag(event: Any, *, allowed: tuple[str, ...]) -> None:
     if event.tag is None or event.tag in allowed:
         return
     tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-    raise fault("tag", f"the tag {tag} is not understood", "take it out", _place(event.start_mark))
+    raise Fault("tag", f"the tag {tag} is not understood", "take it out", _place(event.start_mark))
 
 
 def _place(mark: Any) -> str:

@@ -1,0 +1,1 @@
+"""Shipping archives through fsspec: disks, memory, S3, HTTP, and what else fsspec has a file system for."""
