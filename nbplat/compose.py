@@ -467,13 +467,17 @@ class Platform:
         from nbplat.session.records import SessionDraft
 
         settings = self._conf_of(fields, service_url, token)
+        conf = self._session_environments.settled({key: setting.value for key, setting in settings.items()})
         return SessionDraft(
             kind=fields["kind"],
             name=fields.get("name", ""),
             owner=owner,
             proxy_user="",
-            request=fields,
-            conf=self._session_environments.settled({key: setting.value for key, setting in settings.items()}),
+            request={
+                **fields,
+                "origins": {key: settings[key].origin if key in settings else "environment" for key in conf},
+            },
+            conf=conf,
         )
 
     def batch_draft(self, fields: dict[str, Any], owner: str, service_url: str, token: str) -> BatchDraft:

@@ -6,10 +6,10 @@ import threading
 from collections.abc import Sequence
 
 from nbplat.clock import Clock
-from nbplat.errors import NbplatError
+from nbplat.errors import NbplatError, NotFound
 from nbplat.session.batch import Batch, BatchDraft, BatchProcesses, BatchState, BatchStore
 from nbplat.session.endings import batch_reason
-from nbplat.session.keys import number_of
+from nbplat.session.keys import holds, number_of
 
 __all__ = ["Batches"]
 
@@ -53,6 +53,8 @@ class Batches:
 
     def find(self, key: str) -> Batch:
         """A batch by id or, when `key` is not all digits, by name, as it is now. Raises NotFound."""
+        if not holds(key):
+            raise NotFound("batch.unknown", "no batch has such a name", fix="list the batches", where="?")
         number = number_of(key)
         return self._seen(self._store.batch_named(key) if number is None else self._store.batch(number))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["number_of"]
+__all__ = ["holds", "number_of"]
 
 _DIGITS = 18
 
@@ -12,3 +12,12 @@ def number_of(key: str) -> int | None:
     if not (key.isascii() and key.isdecimal()):
         return None
     return int(key) if len(key) <= _DIGITS else 0
+
+
+def holds(text: str) -> bool:
+    """Whether every store can hold a text: no NUL, no half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text

@@ -82,7 +82,7 @@ class LiveSession:
                         "run",
                         id=statement.id,
                         runner=_RUNNERS.get(statement.kind, "python"),
-                        body={"code": statement.code},
+                        body={"code": statement.code, **statement.options},
                     )
                     self._sent = statement.id
                 if statement.state is StatementState.CANCELLING:

@@ -7,7 +7,16 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-__all__ = ["KINDS", "LivyRefusal", "duration_ms", "read_batch_request", "read_json", "read_session_request", "refused"]
+__all__ = [
+    "KINDS",
+    "LivyRefusal",
+    "duration_ms",
+    "read_batch_request",
+    "read_json",
+    "read_session_request",
+    "refused",
+    "refused_conf",
+]
 
 KINDS = {
     "pyspark": "pyspark",
@@ -133,6 +142,11 @@ def duration_ms(text: str) -> int:
     return int(int(match[1]) * _UNITS[match[2]])
 
 
+def refused_conf(key: str) -> bool:
+    """Whether a setting is the platform's word and not a session's."""
+    return key in _OURS
+
+
 def _known(data: Mapping[str, Any], fields: frozenset[str]) -> None:
     if unknown := sorted(set(data) - fields):
         raise LivyRefusal(400, f'Unrecognized field "{unknown[0]}", not marked as ignorable')
@@ -189,7 +203,7 @@ def _conf(value: Any) -> dict[str, str]:
     if not isinstance(value, dict) or any(isinstance(item, (dict, list)) for item in value.values()):
         raise LivyRefusal(400, "conf is no object of texts")
     for key in value:
-        if key in _OURS:
+        if refused_conf(key):
             raise refused(f"Blacklisted configuration values in session config: {key}")
     given = {key: item for key, item in value.items() if item is not None}
     return {key: item if isinstance(item, str) else json.dumps(item) for key, item in given.items()}

@@ -48,7 +48,9 @@ class SessionStore(Protocol):
     def apply(self, session_id: int, changes: Changes) -> None:
         """Make changes and keep their `last_seq`; nothing happens when the store holds that number or a higher one."""
 
-    def add_statement(self, session_id: int, code: str, kind: str) -> Statement:
+    def add_statement(
+        self, session_id: int, code: str, kind: str, options: Mapping[str, Any] | None = None
+    ) -> Statement:
         """Keep a statement, ``waiting``. Raises NotFound, and Conflict when the session has ended."""
 
     def cancelling(self, session_id: int, statement_id: int, *, sent: bool) -> Statement:

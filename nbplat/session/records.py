@@ -18,7 +18,8 @@ class SessionDraft:
     Attributes:
         kind: ``pyspark``, ``sql``, ``spark`` or ``shared``.
         name: Unique among sessions that have not ended; empty: none.
-        request: The other fields of the request as they were sent, in Livy's names.
+        request: The other fields of the request as they were sent, in Livy's names; and ``origins``, who said each key
+            of `conf`.
         conf: Spark's settings that the driver gets, text to text.
     """
 
@@ -68,6 +69,7 @@ class Statement:
     Attributes:
         id: Counted from 0 in its session.
         kind: ``pyspark`` or ``sql``.
+        options: What else its runner is told: ``rows`` (at most so many) and ``exact`` for ``sql``.
         output: None until it has ended, and of one that was cancelled before it ran; else ``status`` (``ok``,
             ``error``), ``data`` by MIME type or ``ename``, ``evalue``, ``traceback`` and ``error_class``; ``dropped``
             characters of printed text over the limit.
@@ -80,6 +82,7 @@ class Statement:
     id: int
     code: str
     kind: str
+    options: Mapping[str, Any]
     state: StatementState
     output: Mapping[str, Any] | None
     progress: float

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nbplat.clock import Clock, SystemClock
-from nbplat.errors import NbplatError, RemoteError
-from nbplat.session.keys import number_of
+from nbplat.errors import NbplatError, NotFound, RemoteError, RequestError
+from nbplat.session.keys import holds, number_of
 from nbplat.session.life import Limits, over_ttl, unused_reason
 from nbplat.session.live import LiveSession
 from nbplat.session.ports import Drivers, SessionStore
@@ -77,7 +77,9 @@ class Sessions:
 
         Raises:
             Conflict: a living session has the name.
+            RequestError: ``session.text``: the name holds a character that cannot be kept.
         """
+        _check_text("the name", draft.name)
         return self._launch(self.store.add_session(draft))
 
     def find(self, key: str) -> Session:
@@ -86,6 +88,8 @@ class Sessions:
         Raises:
             NotFound: there is none.
         """
+        if not holds(key):
+            raise NotFound("session.unknown", "no session has such a name", fix="list the sessions", where="?")
         number = number_of(key)
         session = self.store.session_named(key) if number is None else self.store.session(number)
         self.touch(session.id)
@@ -98,14 +102,19 @@ class Sessions:
             self._touched[session_id] = now
             self.store.touch(session_id)
 
-    def submit(self, session_id: int, code: str, kind: str) -> Statement:
+    def submit(self, session_id: int, code: str, kind: str, options: Mapping[str, Any] | None = None) -> Statement:
         """Keep a statement and have it run after those before it; it waits while the session starts.
+
+        Args:
+            options: As in `nbplat.session.records.Statement`.
 
         Raises:
             NotFound: no such session.
             Conflict: it has ended.
+            RequestError: ``session.text``: the code holds a character that cannot be kept.
         """
-        statement = self.store.add_statement(session_id, code, kind)
+        _check_text("the code", code)
+        statement = self.store.add_statement(session_id, code, kind, options)
         self.touch(session_id)
         if (live := self._live.get(session_id)) is not None:
             # A line that just broke is opened again, and sends it then.
@@ -286,3 +295,12 @@ class Sessions:
             state = self.store.session(session_id).state
             raise RemoteError("session.driver", f"session {session_id} is {state}", fix="start another session")
         return live
+
+
+def _check_text(what: str, text: str) -> None:
+    if not holds(text):
+        raise RequestError(
+            "session.text",
+            f"{what} holds a NUL character or half of a surrogate pair",
+            fix="leave it out, or write it as an escape",
+        )

@@ -25,7 +25,9 @@ class Statements:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def add_statement(self, session_id: int, code: str, kind: str) -> Statement:
+    def add_statement(
+        self, session_id: int, code: str, kind: str, options: Mapping[str, Any] | None = None
+    ) -> Statement:
         with self._db.write() as write:
             session = read_session(write.connection, session_id)
             if session.state in ENDED or session.state == "shutting_down":
@@ -45,6 +47,7 @@ class Statements:
                     id=number,
                     code=code,
                     kind=kind,
+                    options=to_json(options or {}),
                     state=StatementState.WAITING.value,
                     progress=0.0,
                     detail="{}",

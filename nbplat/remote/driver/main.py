@@ -157,7 +157,9 @@ class Driver:
         return self._cells.run(statement.id, statement.body["code"], lambda text: capture.write("stdout", text))
 
     def _run_sql(self, statement: Statement, _: Capture) -> dict[str, Any]:
-        return run_sql(self._spark.session, statement.body["code"], int(statement.body.get("rows", _SQL_ROWS)))
+        body = statement.body
+        rows = int(body.get("rows", _SQL_ROWS))
+        return run_sql(self._spark.session, body["code"], rows, exact=bool(body.get("exact")))
 
     def _run_job(self, statement: Statement, _: Capture) -> dict[str, Any]:
         if self._job_context is None:

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from nbplat.errors import Conflict, NbplatError, NotFound, unexpected
+from nbplat.errors import NbplatError, NotFound, RequestError, unexpected
 from nbplat.service.livy.batches import BatchRoutes
 from nbplat.service.livy.csrf import RequestedBy
 from nbplat.service.livy.jobs import JobRoutes
@@ -101,7 +101,7 @@ async def _ours(_: Request, exc: Any) -> Response:
         if exc.code == "session.statement":
             return _json(404, exc.message)
         return _json(404, {"msg": f"Session '{exc.where}' not found."})
-    if isinstance(exc, Conflict) and exc.code in ("session.name", "batch.name"):
+    if isinstance(exc, RequestError) and exc.code in ("session.name", "batch.name", "session.text"):
         return _json(400, {"msg": f"Rejected, Reason: {exc.message}"})
     return _json(500, f"java.lang.IllegalStateException: {exc.message}")
 
