@@ -15,17 +15,15 @@ from importlib.metadata import version
 from benchmarks.measure import Figure, fresh_environ, report
 from benchmarks.results_page import FOLDER, MACHINE, PAGE, results_page
 
-AREAS = ("start", "promote", "backfill", "spark", "service", "sequence")
-UNRECORDED = ("environment",)
-"""Measured when asked for; no run on a quiet machine has been kept yet."""
+AREAS = ("start", "promote", "backfill", "spark", "service", "sequence", "environment")
 
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("area", nargs="*", help=f"{', '.join(AREAS)}; none means all")
     asked = parser.parse_args(arguments).area or AREAS
-    if unknown := [area for area in asked if area not in (*AREAS, *UNRECORDED)]:
-        parser.error(f"{unknown[0]!r} is no area; there are {', '.join((*AREAS, *UNRECORDED))}")
+    if unknown := [area for area in asked if area not in AREAS]:
+        parser.error(f"{unknown[0]!r} is no area; there are {', '.join(AREAS)}")
     # Before anything is started from here: every process of ours inherits it.
     kept = fresh_environ()
     for name in set(os.environ) - set(kept):
