@@ -97,7 +97,8 @@ def test_every_channel_that_cannot_be_reached_is_named(cache: Path, served: Serv
 # The library's threads outlive what was given up, so a process of its own asks, as in the product.
 _REACH = """
     import asyncio, json, os, sys
-        from nbplat.environment.ports import Channel
+    from nbplat.adapters.conda import network
+    from nbplat.environment.ports import Channel
     from nbplat.errors import NbplatError
 
     cache, name, *urls = sys.argv[1:]
