@@ -1,7 +1,7 @@
 """nbplat: feature backfills, user sequences and training joins on Iceberg tables, from a notebook.
 
 ``import nbplat as nb`` gives `nb.backfill`, `nb.sequence`, `nb.Sequence`, `nb.environment`, `nb.Environment`,
-`nb.training_join` and `nb.local`;
+`nb.session`, `nb.training_join` and `nb.local`;
 ``%load_ext nbplat`` gives the same as magics. Nothing is imported before its first use.
 """
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nbplat.errors import NbplatError
-    from nbplat.ui.python import backfill, environment, local, sequence, training_join
+    from nbplat.ui.python import backfill, environment, local, sequence, session, training_join
     from nbplat.ui.python_environment import Environment
     from nbplat.ui.python_sequence import Sequence
 
@@ -29,6 +29,7 @@ __all__ = [
     "load_ipython_extension",
     "local",
     "sequence",
+    "session",
     "training_join",
     "unload_ipython_extension",
 ]
@@ -36,7 +37,7 @@ __all__ = [
 _CLASSES = {"Environment": "nbplat.ui.python_environment", "Sequence": "nbplat.ui.python_sequence"}
 _FUNCTIONS = ("local", "training_join")
 # Functions and subpackages at once: docs/decisions/0003-public-names-and-packages.md.
-_CALLABLE_PACKAGES = ("backfill", "environment", "sequence")
+_CALLABLE_PACKAGES = ("backfill", "environment", "sequence", "session")
 # `nb.backfill.promote("spend_90d")`; some are modules of the package at once.
 _BACKFILL_VERBS = (
     "attach",

@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from nbplat.environment.packing.ports import PackTools
     from nbplat.environment.ports import Say
     from nbplat.sequence.sequences import Sequences
+    from nbplat.session.batch import BatchDraft, BatchStore
+    from nbplat.session.batches import Batches
+    from nbplat.session.conf import Setting
+    from nbplat.session.life import Limits
     from nbplat.session.ports import SessionStore
     from nbplat.session.records import SessionDraft
     from nbplat.session.sessions import Sessions as LivySessions
@@ -98,6 +102,15 @@ class Platform:
     @property
     def session_store(self) -> SessionStore:
         """Where sessions are kept."""
+        from nbplat.adapters.store.sql_job_store import SqlJobStore
+
+        store = self.store
+        assert isinstance(store, SqlJobStore)  # noqa: S101 - one database holds both
+        return store
+
+    @property
+    def batch_store(self) -> BatchStore:
+        """Where batches are kept."""
         from nbplat.adapters.store.sql_job_store import SqlJobStore
 
         store = self.store
@@ -405,8 +418,36 @@ class Platform:
 
         home = self.config.home
         python = self._session_environments.interpreter
-        drivers = LocalDrivers(home / "sessions", sockets, home / "remote", lambda session: python(session.conf))
-        return LivySessions(self.session_store, drivers)
+        drivers = LocalDrivers(
+            home / "sessions",
+            sockets,
+            home / "remote",
+            lambda session: python(session.conf),
+            self.config.session_alone_seconds,
+        )
+        return LivySessions(self.session_store, drivers, clock=self.clock, limits=self._session_limits)
+
+    def open_batches(self) -> Batches:
+        """The batches of this service; see `nbplat.session.batches.Batches`."""
+        from nbplat.adapters.driver.batches import LocalBatches, spark_submit
+        from nbplat.session.batches import Batches
+
+        roots = [Path(text) for text in self.config.session_batch_roots.split(os.pathsep) if text]
+        python = self._session_environments.interpreter
+        processes = LocalBatches(
+            self.config.home / "batches", roots, lambda batch, conf: spark_submit(batch, conf, python(batch.conf))
+        )
+        return Batches(self.batch_store, processes, self.clock, keep_s=self.config.session_keep_batch_seconds)
+
+    @property
+    def _session_limits(self) -> Limits:
+        from nbplat.session.life import Limits
+
+        return Limits(
+            idle_s=self.config.session_idle_seconds,
+            park_s=self.config.session_park_seconds,
+            keep_s=self.config.session_keep_seconds,
+        )
 
     @property
     def _session_environments(self) -> SessionEnvironments:
@@ -423,24 +464,41 @@ class Platform:
             fields: As `nbplat.session.livy_request.read_session_request` gives them.
             token: The catalog's scoped token.
         """
-        from nbplat.adapters.driver.processes import FOLDER
-        from nbplat.adapters.spark.session_conf import default_conf
-        from nbplat.session.conf import session_conf
         from nbplat.session.records import SessionDraft
 
-        defaults = default_conf(
-            self.config, FOLDER, self.config.home / "sessions" / "log4j2.properties", service_url, token
-        )
-        forced = {"spark.master": defaults.pop("spark.master")}
-        settings = session_conf(defaults, self.config.spark_settings, fields, forced)
+        settings = self._conf_of(fields, service_url, token)
+        conf = self._session_environments.settled({key: setting.value for key, setting in settings.items()})
         return SessionDraft(
             kind=fields["kind"],
             name=fields.get("name", ""),
             owner=owner,
             proxy_user="",
-            request=fields,
-            conf=self._session_environments.settled({key: setting.value for key, setting in settings.items()}),
+            request={
+                **fields,
+                "origins": {key: settings[key].origin if key in settings else "environment" for key in conf},
+            },
+            conf=conf,
         )
+
+    def batch_draft(self, fields: dict[str, Any], owner: str, service_url: str, token: str) -> BatchDraft:
+        """What a checked request of a batch comes to here; as `session_draft`."""
+        from nbplat.session.batch import BatchDraft
+
+        conf = self._session_environments.settled(
+            {key: setting.value for key, setting in self._conf_of(fields, service_url, token).items()}
+        )
+        return BatchDraft(name=fields.get("name", ""), owner=owner, request=fields, conf=conf)
+
+    def _conf_of(self, fields: dict[str, Any], service_url: str, token: str) -> dict[str, Setting]:
+        from nbplat.adapters.driver.processes import FOLDER
+        from nbplat.adapters.spark.session_conf import default_conf
+        from nbplat.session.conf import session_conf
+
+        defaults = default_conf(
+            self.config, FOLDER, self.config.home / "sessions" / "log4j2.properties", service_url, token
+        )
+        forced = {"spark.master": defaults.pop("spark.master")}
+        return session_conf(defaults, self.config.spark_settings, fields, forced)
 
     def fetch_jars(self, **options: Any) -> list[Path]:
         """Fetch and verify the Iceberg runtime; see `nbplat.adapters.spark.jars.fetch_jars`."""

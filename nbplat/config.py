@@ -74,6 +74,27 @@ class Config:
     spark_conf: str = _setting(
         "", "Spark's own settings: a table in the file, a JSON object in the variable", key="spark.conf"
     )
+    session_idle_seconds: float = _setting(
+        86_400.0, "ends a session unused for so long that has no idleTimeout; 0 is never", key="session.idle_seconds"
+    )
+    session_park_seconds: float = _setting(
+        28_800.0, "how long a session lives on after its client's heartbeat was lost", key="session.park_seconds"
+    )
+    session_keep_seconds: float = _setting(
+        600.0, "how long a session that has ended is still listed", key="session.keep_seconds"
+    )
+    session_alone_seconds: float = _setting(
+        86_400.0, "a driver that no service spoke to for so long ends itself", key="session.alone_seconds"
+    )
+    session_batch_roots: str = _setting(
+        "", "folders whose files may be run as batches whoever owns them, with ':' between", key="session.batch_roots"
+    )
+    session_keep_batch_seconds: float = _setting(
+        86_400.0, "how long a batch that has ended is still listed", key="session.keep_batch_seconds"
+    )
+    session_csrf: bool = _setting(
+        False, "Livy requests that change something must carry X-Requested-By", key="session.csrf"
+    )
     ray_address: str = _setting("", "a running Ray cluster; empty starts one on this machine", key="ray.address")
     env_archives: str = _setting(
         "", "place that clusters read archives of environments from: s3://bucket/envs", key="env.archives"

@@ -15,6 +15,7 @@ from tests.fixtures.browser import browser, page, served
 from tests.fixtures.channels import big_channel, kernel_channel, other_channel, small_channel
 from tests.fixtures.drivers import sockets, talk
 from tests.fixtures.environments import small_environment
+from tests.fixtures.livy_app import http, livy_app
 from tests.fixtures.postgres import postgres_server, postgres_url
 from tests.fixtures.service import service_config, shared_client, shared_config, toy_client
 from tests.fixtures.spark import spark, swept
@@ -22,7 +23,9 @@ from tests.fixtures.spark import spark, swept
 __all__ = [
     "big_channel",
     "browser",
+    "http",
     "kernel_channel",
+    "livy_app",
     "other_channel",
     "page",
     "postgres_server",

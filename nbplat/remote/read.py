@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,6 +75,7 @@ def live_chunks(
     chunk_rows: int,
     *,
     by_name: bool = False,
+    encoded: Sequence[str] = (),
 ) -> Iterator[pa.Table]:
     """Read what `read_live` reads, at most so many rows at a time.
 
@@ -81,16 +83,22 @@ def live_chunks(
         file: ``path``, ``rows``, ``constants`` and ``deleted`` of a `task.FileTask`; ``groups``, when it is there,
             the row groups ``[first, end)`` to read.
         by_name: Columns are found by their names, whatever ids the file has, and need not be there.
+        encoded: Columns of texts that may come as dictionaries, which take less time to read than many equal texts.
 
     Raises:
         KernelError: as `read_live`; ``file.type`` for a column that is of another type in this file.
     """
-    with open_parquet(file["path"], storage) as reader:
+    with ExitStack() as held:
+        reader = held.enter_context(open_parquet(file["path"], storage))
         _check_rows(reader.metadata, file)
         schema = reader.schema_arrow
         if by_name:
             schema = pa.schema([without_ids(field) for field in schema])
         found = matching(schema, columns, names)
+        texts = [name for name in encoded if name in found and pa.types.is_string(found[name].type)]
+        if texts:
+            reader = held.enter_context(_with_dictionaries(reader, [found[name].name for name in texts], file, storage))
+            columns = pa.schema([_encoded(field) if field.name in texts else field for field in columns])
         sizes = [reader.metadata.row_group(number).num_rows for number in range(reader.metadata.num_row_groups)]
         first, end = file.get("groups") or (0, len(sizes))
         deleted = np.frombuffer(file.get("deleted", b""), dtype="<i8")
@@ -127,8 +135,22 @@ def _batches(
         yield pa.Table.from_batches([batch]), batch.num_rows
 
 
-def open_parquet(location: str, storage: Mapping[str, str]) -> pq.ParquetFile:
+def _encoded(field: pa.Field) -> pa.Field:
+    return field.with_type(pa.dictionary(pa.int32(), field.type))
+
+
+def _with_dictionaries(
+    reader: pq.ParquetFile, columns: list[str], file: Mapping[str, Any], storage: Mapping[str, str]
+) -> pq.ParquetFile:
+    """The same file once more, these columns of texts as dictionaries; its footer is not read again."""
+    return open_parquet(file["path"], storage, metadata=reader.metadata, read_dictionary=columns)
+
+
+def open_parquet(location: str, storage: Mapping[str, str], **options: Any) -> pq.ParquetFile:
     """Open a Parquet file; close it, or use it as a context.
+
+    Args:
+        options: For pyarrow's reader.
 
     Raises:
         KernelError: ``file.gone`` or ``file.damaged``.
@@ -147,7 +169,7 @@ def open_parquet(location: str, storage: Mapping[str, str]) -> pq.ParquetFile:
         # Iceberg v2 has microseconds only; INT96 is what old Spark and Hive wrote. Fetching ahead pays where a
         # request is far.
         far = not isinstance(system, pa.fs.LocalFileSystem)
-        return pq.ParquetFile(source, coerce_int96_timestamp_unit="us", pre_buffer=far)
+        return pq.ParquetFile(source, coerce_int96_timestamp_unit="us", pre_buffer=far, **options)
     except (pa.ArrowInvalid, OSError) as exc:
         source.close()
         raise _damaged(location, exc) from exc

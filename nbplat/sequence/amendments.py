@@ -164,6 +164,7 @@ class Amendments:
         folder = None if state is None else self.sequences.tables.folder(plan.index.table)
         scope = str(job.params["scope"])
         sweep_build(self.sequences.files, self._scratch(plan, scope), folder, build_stem(scope), kept)
+        self.sequences.sweep_vocabularies(plan.index.table, job)
 
     def _compact(self, amender: Amender, context: StepContext, told: Mapping[str, str], tag: str) -> None:
         """Write buckets of too many runs as one file, in a commit of its own."""

@@ -25,6 +25,7 @@ from nbplat.sequence.select import Selected, rules_of, select_events, selected
 from nbplat.sequence.token_reader import TIME_COLUMN, TokenReader, cutoffs, table_column
 from nbplat.sequence.token_store import TokenStore
 from nbplat.sequence.vocab import Fitted
+from nbplat.sequence.windows import MOST
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -208,6 +209,8 @@ class Batches:
         return self._tensors(arrays) if self.format == "torch" else arrays
 
     def _padded(self, store: TokenStore, group: Group, places: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[Any]]:
+        if store.windowed:
+            return self._windows(store, group, places)
         size = self.definition.size
         at, counts = store.places(
             places,
@@ -222,6 +225,30 @@ class Batches:
         arrays = {group.prefix + each.name: self._encoded(store, each, at, as_of) for each in self._reader.encoders}
         arrays[f"{group.prefix}mask"] = at != store.rows
         arrays[f"{group.prefix}length"] = counts.astype(np.int32)
+        return arrays
+
+    def _windows(self, store: TokenStore, group: Group, places: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[Any]]:
+        """As `_padded`, where no list has gaps."""
+        size = self.definition.size
+        found = store.windows(
+            places,
+            group.rules[0],
+            limit=group.length,
+            truncate=size.truncate,
+            length=group.most if self.pad_to == "length" else None,
+            pad_left=size.pad == "left",
+        )
+        as_of = self.examples.as_of_us[places][:, None]
+        wanted: dict[str, Any] = {}
+        for each in self._reader.encoders:
+            column = store.numbers[TIME_COLUMN if self._reader.is_event_time(each) else each.name]
+            age = (lambda lists, values, each=each: each.age(as_of[lists], values)) if each.is_age else None
+            out = np.empty((len(places), found.width, *column.shape[1:]), each.dtype)
+            wanted[group.prefix + each.name] = (column, age, out)
+        found.fill(wanted)
+        arrays: dict[str, npt.NDArray[Any]] = {name: out for name, (_, _, out) in wanted.items()}
+        arrays[f"{group.prefix}mask"] = found.mask
+        arrays[f"{group.prefix}length"] = found.counts.astype(np.int32)
         return arrays
 
     def _lists(
@@ -292,7 +319,21 @@ class Batches:
         ages = {each.name: _NEVER for each in self._reader.encoders if each.is_age}
         keys = {table_column(at): -1 for at in self._tables.values()}
         fills = {TIME_COLUMN: _NEVER, **ages, **keys}
-        return TokenStore(len(self.examples), keep_bytes=keep_bytes, folder=self._folder, fills=fills)
+        return TokenStore(
+            len(self.examples),
+            keep_bytes=keep_bytes,
+            folder=self._folder,
+            fills=fills,
+            margin=self._margin(),
+            turned=self.definition.size.order == "newest_first",
+        )
+
+    def _margin(self) -> int | None:
+        """The longest rectangle, where all are made of windows; None where rows are looked for one by one."""
+        longest = max(group.most for group in self.groups)
+        alone = all(len(group.rules) == 1 for group in self.groups)
+        listed = self.format in ("arrow", "pandas")
+        return None if listed or self._tables or not alone or longest > MOST else longest
 
     def _read(self) -> TokenStore:
         store = self._new_store(self._keep_bytes)

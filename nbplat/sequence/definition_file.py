@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from nbplat.declared.yaml_tree import MAX_TEXT_BYTES
 from nbplat.errors import NotFound, RequestError, SetupError, did_you_mean
@@ -30,6 +32,9 @@ def read_file(path: Path | str) -> Definition:
     Args:
         path: UTF-8 text. The name is what the key ``name`` says, or else the file's own without its suffix.
 
+    Returns:
+        The definition; its `lines` begin with the file.
+
     Raises:
         NotFound: there is no such file.
         RequestError: as `parse_definition`; `where` begins with the file.
@@ -50,10 +55,12 @@ def read_file(path: Path | str) -> Definition:
     except OSError as exc:
         raise SetupError("sequence.file", f"{path} cannot be read: {exc.strerror}", fix="name another file") from None
     try:
-        return parse_definition(text, otherwise=path.stem)
+        found = parse_definition(text, otherwise=path.stem)
     except RequestError as exc:
         where = f"{path}, {exc.where}" if exc.where else str(path)
         raise RequestError(exc.code, exc.message, fix=exc.fix, where=where) from None
+    # What is wrong with it may be found only later, against the tables it names.
+    return replace(found, lines=MappingProxyType({key: f"{path}, {place}" for key, place in found.lines.items()}))
 
 
 def write_file(definition: Definition, path: Path | str) -> Path:

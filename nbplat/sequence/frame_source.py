@@ -95,7 +95,7 @@ class FrameSource:
             parts.append(SourcePart(f"{self.pin.identity[:16]}-{first}", rows, self.bytes * rows // self.rows, task))
         return tuple(parts)
 
-    def read(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+    def read(self, columns: Sequence[str], *, encoded: Sequence[str] = ()) -> Iterator[pa.Table]:
         """See the port."""
         check_known(columns, self.schema.names, f"the frame {self._name!r}")
         wanted = self._rows.select(list(columns))

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from nbplat.sequence.scratch_folder import ScratchFolder
+from nbplat.sequence.windows import framed
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -88,6 +89,12 @@ class Grown:
             assert self._path is not None  # noqa: S101 - `spill` named it
             self._file = self._path.open("wb")
         self._file.write(np.ascontiguousarray(column).data)
+
+    def framed(self, margin: int, *, turned: bool) -> npt.NDArray[Any]:
+        """The whole column, which is in memory, for `nbplat.sequence.windows.Windows`."""
+        assert self._like is not None  # noqa: S101 - a column that nothing was added to is not asked for
+        parts, self._parts = self._parts, []
+        return framed(parts, self._like, margin, turned=turned)
 
     def finish(self, fill: Any) -> npt.NDArray[Any]:
         """The whole column, and one row of `fill` behind."""

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
+from nbplat.terms import counted
+
 __all__ = ["IndexDiff", "diff_of", "explain_diff", "explain_window", "iso_moment"]
 
 _EXAMPLES = 5
@@ -124,15 +126,15 @@ def explain_diff(diff: IndexDiff) -> Iterator[str]:
     what = "what was added to the source" if diff.kind == "increment" else explain_window(diff.window)
     yield f"compared: {what}"
     if diff.empty:
-        yield f"no difference: the index's {diff.rows:,} events are those of the source"
+        yield f"no difference: the index has the events of the source, {diff.rows:,}"
         return
     yield (
-        f"{diff.users:,} users: {diff.added:,} events added, {diff.removed:,} removed, {diff.changed:,} changed;"
-        f" {diff.rows:,} events before, {diff.rows_after:,} after"
+        f"{counted(diff.users, 'user')}: {counted(diff.added, 'event')} added, {diff.removed:,} removed,"
+        f" {diff.changed:,} changed; {counted(diff.rows, 'event')} before, {diff.rows_after:,} after"
     )
     if diff.fields:
         yield "fields changed: " + ", ".join(f"{name} of {count:,}" for name, count in diff.fields.items())
-    yield f"to publish: {diff.added_bytes:,} bytes added, {diff.removed_rows:,} rows removed by position"
+    yield f"to publish: {diff.added_bytes:,} bytes added, {counted(diff.removed_rows, 'row')} removed by position"
     for each in diff.examples:
         yield f"  {_example(each)}"
 

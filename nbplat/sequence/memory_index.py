@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from nbplat.remote.sequence.stored_rows import TYPE
 from nbplat.remote.sequence.tasks import Recipe
 from nbplat.sequence.failures import our_errors
 from nbplat.sequence.index_report import IndexReport
@@ -20,6 +21,7 @@ from nbplat.terms import SnapshotPin
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from nbplat.remote.sequence.deal import Dealt
     from nbplat.remote.sequence.events import Events
     from nbplat.remote.sequence.order import Ordering
 
@@ -31,8 +33,9 @@ class MemoryIndex:
     """Implements `nbplat.sequence.ports.Index`.
 
     Attributes:
-        columns: Of the events in the order in which they were read, in the types of the index.
-        order: Of each bucket; its events are taken from `columns` when they are asked for.
+        rows: Of each bucket, in the order in which they were read; lean, see `lean_schema`.
+        recipe: How they were made.
+        order: Of each bucket; its events are taken from `rows` when they are asked for.
     """
 
     record: Mapping[str, Any]
@@ -42,7 +45,8 @@ class MemoryIndex:
     types: tuple[str, ...]
     buckets: int
     entity: tuple[str, ...]
-    columns: dict[str, pa.ChunkedArray] = field(repr=False)
+    rows: Dealt = field(repr=False)
+    recipe: Recipe = field(repr=False)
     order: tuple[Ordering, ...] = field(repr=False)
 
     @property
@@ -56,17 +60,20 @@ class MemoryIndex:
 
     def events(self, bucket: int, columns: Sequence[str], *, later: bool = False) -> Events:
         """See the port."""
-        found = {}
-        for name in columns:
-            column = self.columns[name]
-            if column.num_chunks > 1:
-                # Taking of many chunks would join them anew for each bucket. What was read is let go.
-                joined = column.combine_chunks()
-                column = joined if isinstance(joined, pa.ChunkedArray) else pa.chunked_array([joined])
-                self.columns[name] = column
-            found[name] = column
+        rows = self.rows.of(bucket)
+        found = {name: self._column(rows, name) for name in columns}
         order = self.order[bucket]
         return order.with_rows(LaterRows(found, order.order)) if later else order.events(pa.table(found))
+
+    def _column(self, rows: pa.Table, name: str) -> pa.ChunkedArray:
+        """In the type of the index, and in one piece: taking of many would join them anew each time."""
+        from nbplat.remote.sequence.screen import whole_column
+
+        column = whole_column(rows, name, self.recipe) if name in self.recipe["read"] else rows.column(name)
+        kind = self.schema.field(name).type
+        column = column if column.type == kind else column.cast(kind)
+        joined = column.combine_chunks()
+        return joined if isinstance(joined, pa.ChunkedArray) else pa.chunked_array([joined])
 
 
 def place_in_buckets(entity: pa.Table, types: Sequence[pa.DataType], buckets: int) -> npt.NDArray[np.int32]:
@@ -103,21 +110,36 @@ def index_in_memory(
         DataError: times that cannot be read; ``sequence.early``.
     """
     from nbplat.remote.sequence.direct import screen_all
-    from nbplat.remote.sequence.sorting import order_buckets
+    from nbplat.remote.sequence.screen import lean_schema, screened_schema
+    from nbplat.remote.sequence.sorting import completed, in_order
     from nbplat.remote.sequence.tally import add
 
+    # What enriches, and conditions, are asked of the columns as they are declared.
+    whole = bool(recipe["enrich"] or recipe["conditions"])
     with our_errors():
-        rows, screened = screen_all(source.read(recipe["read"]), recipe, limit_bytes=limit_bytes)
-        order, rows, tally = order_buckets(rows, recipe)
-    size = rows.nbytes + 8 * sum(len(each.time_us) for each in order)
+        schema = screened_schema(recipe) if whole else lean_schema(recipe, source.schema)
+        chunks = source.read(recipe["read"], encoded=[recipe["type"]] if TYPE in schema.names else [])
+        rows, tally = screen_all(chunks, recipe, limit_bytes=limit_bytes, schema=schema)
+        tallies = [tally]
+        if whole:
+            table, tally = completed(rows.whole(), recipe)
+            rows = rows.replaced(table)
+            tallies.append(tally)
+        order = []
+        for bucket in range(recipe["buckets"]):
+            found, tally = in_order(rows.of(bucket), recipe)
+            order.append(found)
+            tallies.append(tally)
+    size = rows.bytes + 8 * sum(len(each.time_us) for each in order)
     return MemoryIndex(
         record=record,
-        report=report_of(add([screened, tally]), recipe, source.pin.name, size),
+        report=report_of(add(tallies), recipe, source.pin.name, size),
         source=source.pin,
         schema=pa.ipc.read_schema(pa.py_buffer(recipe["schema"])),
         types=tuple(recipe["types"]),
         buckets=recipe["buckets"],
         entity=tuple(recipe["entity"]),
-        columns=dict(zip(rows.column_names, rows.columns, strict=True)),
+        rows=rows,
+        recipe=recipe,
         order=tuple(order),
     )

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nbplat.sequence.index_report import IndexReport
-from nbplat.terms import SnapshotPin
+from nbplat.terms import Files, SnapshotPin
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,8 +104,12 @@ class EventSource(Protocol):
     def parts(self) -> tuple[SourcePart, ...]:
         """The whole source in pieces, in an order that is the same for equal pins."""
 
-    def read(self, columns: Sequence[str]) -> Iterator[pa.Table]:
-        """All rows in bounded chunks, exactly `columns` in that order. Raises NotFound for an unknown column."""
+    def read(self, columns: Sequence[str], *, encoded: Sequence[str] = ()) -> Iterator[pa.Table]:
+        """All rows in bounded chunks, exactly `columns` in that order. Raises NotFound for an unknown column.
+
+        Args:
+            encoded: Columns of texts that may come as dictionaries.
+        """
 
     def added_since(self, pin: SourcePin) -> tuple[SourcePart, ...] | None:
         """Parts that hold the rows added since `pin`; None when the source was not only appended to since."""
@@ -349,3 +353,10 @@ class VocabTables(Protocol):
 
     def load(self, index: str, version: str) -> Mapping[str, pa.Table] | None:
         """The vocabularies of a version by feature, rows in the order of their ids; None when it was never stored."""
+
+    def unnamed(self, index: str, files: Files, before_ms: int) -> tuple[str, ...]:
+        """Locations of data files that no version has: of writers that were killed before their commit.
+
+        Args:
+            before_ms: Unix milliseconds; a file that was written later may be committed yet.
+        """

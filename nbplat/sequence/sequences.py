@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Sequences"]
 
+_DAY_MS = 86_400_000
+
 
 @dataclass(frozen=True, slots=True)
 class Sequences:
@@ -300,7 +302,11 @@ class Sequences:
         return Work(self).do(context)
 
     def sweep(self, job: Job) -> None:
-        """Remove the spill files of a job that ended or was cancelled, and its data files that were not published."""
+        """Remove the spill files of a job that ended or was cancelled, and its data files that were not published.
+
+        Also what was written for a vocabulary a day before the job and never committed. Whoever reads an index
+        learns vocabularies, with a job or without, so these files bear no job's name.
+        """
         if "amend" in job.params:
             from nbplat.sequence.amendments import Amendments
 
@@ -318,7 +324,14 @@ class Sequences:
         jobs = self.store.jobs(run_id=job.run_id, limit=ALL_RUNS)
         for each in itertools.dropwhile(lambda other: other.id != job.id, jobs):
             if each.kind == SequenceStep.BUILD and "plan" in each.params:
-                self._sweep_plan(SequencePlan.from_record(each.params["plan"]), str(each.params["scope"]))
+                plan = SequencePlan.from_record(each.params["plan"])
+                self._sweep_plan(plan, str(each.params["scope"]))
+                self.sweep_vocabularies(plan.table, job)
+
+    def sweep_vocabularies(self, table: str, job: Job) -> None:
+        """Remove the files of vocabularies of an index that are a day older than a job and were never committed."""
+        for location in self.vocabularies.unnamed(table, self.files, job.created_ms - _DAY_MS):
+            self.files.delete(location)
 
     def _sweep_plan(self, plan: SequencePlan, scope: str) -> None:
         state = self.tables.state(plan.table)

@@ -13,6 +13,7 @@ from nbplat.remote.sequence.events import Selection
 from nbplat.remote.sequence.gather import Ragged, cut, expand, turned
 from nbplat.remote.sequence.ranges import part as part_of
 from nbplat.sequence.growing import Grown, Scratch
+from nbplat.sequence.windows import Windows
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -49,11 +50,23 @@ class TokenStore:
         keep_bytes: Beyond that the columns go to files in `folder`, and only what examples refer to is in memory.
         folder: For a scratch folder inside; None: the system's.
         fills: Name of a number column -> what stands where there is no token.
+        margin: None, or the longest rectangle of `windows`, which is how numbers are asked for then: where they are
+            in memory and no list has gaps (`windowed`).
+        turned: Whether rectangles are newest first.
     """
 
     def __init__(
-        self, examples: int, *, keep_bytes: int, folder: Path | None = None, fills: Mapping[str, Any] | None = None
+        self,
+        examples: int,
+        *,
+        keep_bytes: int,
+        folder: Path | None = None,
+        fills: Mapping[str, Any] | None = None,
+        margin: int | None = None,
+        turned: bool = False,
     ) -> None:
+        self._margin, self._turned = margin, turned
+        self.windowed = False
         self._examples = examples
         self._keep_bytes = keep_bytes
         self._scratch = Scratch(folder)
@@ -83,7 +96,6 @@ class TokenStore:
 
     def finish(self) -> None:
         """No more parts come: from now on it answers."""
-        self.numbers = {name: grown.finish(self._fills.get(name, 0)) for name, grown in self._grown.items()}
         self._rank = self._ranks.finish(0) if self._ranks.rows else None
         self._kept = tuple(
             _joined(
@@ -92,6 +104,9 @@ class TokenStore:
             for rule in range(len(self._parts[0][1]) if self._parts else 0)
         )
         self._parts = []
+        whole = all(isinstance(kept, Selection) and kept.among is None and not len(kept.skipped) for kept in self._kept)
+        self.windowed = self._margin is not None and whole and self._rank is None and not self.spilled
+        self.numbers = {name: self._finished(name, grown) for name, grown in self._grown.items()}
         self._table = _one_chunk(self._values) if self._values and not self.spilled else None
 
     def lists(
@@ -138,10 +153,7 @@ class TokenStore:
         """
         kept = self._kept[rules[0]]
         if len(rules) == 1 and self._rank is None and isinstance(kept, Selection) and not len(kept.skipped):
-            lo, hi = kept.lo[examples], kept.hi[examples]
-            if limit is not None:
-                lo, hi = (np.maximum(lo, hi - limit), hi) if truncate == "oldest" else (lo, np.minimum(hi, lo + limit))
-            counts = hi - lo
+            lo, _, counts = self._range(kept, examples, limit, truncate)
             width = int(counts.max(initial=0)) if length is None else length
             pad = self.rows if kept.among is None else len(kept.among) - 1
             at = _rectangle(lo, counts, width, pad, newest_first=newest_first, pad_left=pad_left)
@@ -151,6 +163,22 @@ class TokenStore:
         width = int(counts.max(initial=0)) if length is None else length
         at = _rectangle(ragged.offsets[:-1], counts, width, len(ragged.positions), pad_left=pad_left)
         return np.append(ragged.positions, self.rows)[at], counts
+
+    def windows(
+        self,
+        examples: npt.NDArray[np.int64],
+        rule: int,
+        *,
+        limit: int | None,
+        truncate: str,
+        length: int | None,
+        pad_left: bool,
+    ) -> Windows:
+        """As `places`, of a store that is `windowed`: where each rectangle's row lies in `numbers`."""
+        lo, hi, counts = self._range(self._kept[rule], examples, limit, truncate)
+        width = int(counts.max(initial=0)) if length is None else length
+        first = (self._margin or 0) + (self.rows - hi if self._turned else lo)
+        return Windows(first - (width - counts) if pad_left else first, counts, width, pad_left)
 
     def take(self, name: str, positions: npt.NDArray[np.int64]) -> pa.Array:
         """Values of a column at some rows, any order."""
@@ -170,6 +198,22 @@ class TokenStore:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _finished(self, name: str, grown: Grown) -> npt.NDArray[Any]:
+        if self.windowed:
+            return grown.framed(self._margin or 0, turned=self._turned)
+        return grown.finish(self._fills.get(name, 0))
+
+    @staticmethod
+    def _range(
+        kept: Selection | Ragged, examples: npt.NDArray[np.int64], limit: int | None, truncate: str
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """First place of each list without gaps, the one behind the last, and how many there are."""
+        assert isinstance(kept, Selection)  # noqa: S101 - the caller looked
+        lo, hi = kept.lo[examples], kept.hi[examples]
+        if limit is not None:
+            lo, hi = (np.maximum(lo, hi - limit), hi) if truncate == "oldest" else (lo, np.minimum(hi, lo + limit))
+        return lo, hi, hi - lo
 
     def _bytes(self) -> int:
         numbers = sum(grown.bytes for grown in (*self._grown.values(), self._ranks))

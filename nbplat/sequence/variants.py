@@ -21,7 +21,7 @@ from nbplat.sequence.keys import FUNCTIONS, KEYS
 from nbplat.sequence.nodes import Entry, Node, fault, node_of
 from nbplat.sequence.read import check_name, read_definition
 from nbplat.sequence.read_value import Reading
-from nbplat.sequence.write import to_keys
+from nbplat.sequence.write import feature_keys, to_keys
 
 __all__ = ["DROP", "read_variants", "variant"]
 
@@ -161,6 +161,10 @@ def _concrete(path: _Path, template: _Path) -> _Path:
 
 def _applied(definition: Definition, name: str, overrides: _Overrides) -> Definition:
     keys = to_keys(replace(definition, variants={}), structured=True)
+    for each in definition.features:
+        if any(path[:2] == ("features", each.name) for path in overrides):
+            # The type token that a mixed sequence has of itself is not written, and is there to be set.
+            keys.setdefault("features", {}).setdefault(each.name, feature_keys(each))
     root = node_of(keys, "", places=definition.lines)
     for path, node in overrides.items():
         try:
@@ -174,6 +178,7 @@ def _applied(definition: Definition, name: str, overrides: _Overrides) -> Defini
     except RequestError as exc:
         where = exc.where or definition.place("variants", name)
         raise RequestError(exc.code, f"variant {name}: {exc.message}", fix=exc.fix, where=where) from None
+    _check_drops(made, name, overrides)
     # What the definition wrote in full is no default of the variant, though it was not written there again.
     known = {line.partition(": ")[0] for line in definition.defaults}
     changed = tuple(join_path(*path) for path in overrides)
@@ -211,6 +216,14 @@ def _set(root: Node, path: _Path, node: Node, overrides: _Overrides) -> None:
             length.node.value.pop(path[-1], None)
             if not length.node.value:
                 size.node.value.pop("length")
+
+
+def _check_drops(made: Definition, name: str, overrides: _Overrides) -> None:
+    left = {("features", each.name) for each in made.features}
+    for path, node in overrides.items():
+        if path in left and _is_drop(node):
+            message = f"variant {name} cannot drop {join_path(*path)}: it tells the types of a mixed sequence apart"
+            raise fault("variant", message, "take the line out, or set layout: per_type as well", node.place)
 
 
 def _is_drop(node: Node) -> bool:

@@ -14,7 +14,7 @@ from nbplat.sequence.feature_text import feature_text
 from nbplat.sequence.read_shape import type_token
 from nbplat.sequence.select_text import select_text
 
-__all__ = ["to_keys", "to_yaml"]
+__all__ = ["feature_keys", "to_keys", "to_yaml"]
 
 
 def to_keys(definition: Definition, *, full: bool = False, structured: bool = False) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def to_keys(definition: Definition, *, full: bool = False, structured: bool = Fa
         # The reader adds it again, unless another feature is over the type column.
         others = features[:-1]
         features = others if all(each.column != d.type for each in others) else features
-    parts = {each.name: _feature_keys(each, full) if structured else feature_text(each) for each in features}
+    parts = {each.name: feature_keys(each, full=full) if structured else feature_text(each) for each in features}
     _put(keys, "features", parts, {})
     _put(keys, "show", list(d.show), [])
     _put(keys, "as_of", _as_of_keys(d, full), {})
@@ -95,7 +95,8 @@ def _size_keys(size: Size, full: bool) -> dict[str, Any]:
     return keys
 
 
-def _feature_keys(feature: Feature, full: bool) -> dict[str, Any]:
+def feature_keys(feature: Feature, *, full: bool = False) -> dict[str, Any]:
+    """One feature as the mapping of its parts; `full` is that of `to_keys`."""
     options = {name: value for name, value in feature.options if value is not None} if full else {}
     options |= written_options(feature)
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nbplat.service.auth import Gate
@@ -28,6 +28,7 @@ def make_app(
     loopback: bool = True,
     worker: Callable[[], Mapping[str, Any]] = dict,
     stopping: Callable[[], bool] = lambda: False,
+    sessions: APIRouter | None = None,
     livy: ASGIApp | None = None,
 ) -> FastAPI:
     """Build the app.
@@ -36,6 +37,7 @@ def make_app(
         token: What every request but the health check must carry.
         loopback: Whether it is bound to loopback; then the Host header is checked too.
         worker: Tells the worker's state for ``/api/v1/status``.
+        sessions: Routes of `nbplat.service.routes.sessions`.
         livy: Serves what no other route takes.
         stopping: True once the service shuts down, so that long polls answer at once.
     """
@@ -49,6 +51,8 @@ def make_app(
     app.include_router(frames.router(platform))
     app.include_router(sequences.router(platform))
     app.include_router(environments.router(platform))
+    if sessions is not None:
+        app.include_router(sessions)
     iceberg.mount(app, platform, token)
     if livy is not None:
         # Last: what no route of ours takes is Livy's, with its own codes.

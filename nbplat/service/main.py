@@ -14,13 +14,17 @@ import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbplat.config import Config, load_config
 from nbplat.errors import Conflict, InternalError, NbplatError, from_record, unexpected
 from nbplat.service.discovery import PLATFORM, log_file, private_folder, read_info, service_lock, version, write_info
 from nbplat.service.lock import FileLock
 from nbplat.service.logs import log_to
+
+if TYPE_CHECKING:
+    from nbplat.session.batch import BatchDraft
+    from nbplat.session.records import SessionDraft
 
 __all__ = ["main", "serve"]
 
@@ -93,6 +97,7 @@ def _serve(config: Config, factory: str, on_ready: Callable[[dict[str, Any]], No
     from nbplat.service.kept_listener import HandedOver, kept_listener
     from nbplat.service.livy import make_livy
     from nbplat.service.platform import platform_factory
+    from nbplat.service.routes import sessions as session_routes
     from nbplat.service.routes.iceberg import catalog_token
     from nbplat.service.supervisor import Supervisor
     from nbplat.service.wake import runtime_folder
@@ -121,15 +126,24 @@ def _serve(config: Config, factory: str, on_ready: Callable[[dict[str, Any]], No
 
         sessions = platform.open_sessions(runtime_folder(config))
         sessions.recover()
+        batches = platform.open_batches()
+        batches.recover()
+        sessions.watch(batches.look)
+
+        def draft(fields: dict[str, Any], owner: str) -> SessionDraft:
+            return platform.session_draft(fields, owner, info["url"], catalog_token(token))
+
+        def batch_draft(fields: dict[str, Any], owner: str) -> BatchDraft:
+            return platform.batch_draft(fields, owner, info["url"], catalog_token(token))
+
         app = make_app(
             platform,
             token,
             loopback=loopback,
             worker=supervisor.status,
             stopping=lambda: server.should_exit,
-            livy=make_livy(
-                sessions, lambda fields, owner: platform.session_draft(fields, owner, info["url"], catalog_token(token))
-            ),
+            sessions=session_routes.router(sessions, draft),
+            livy=make_livy(sessions, draft, batches, batch_draft, csrf=config.session_csrf),
         )
         server = Server(
             uvicorn.Config(

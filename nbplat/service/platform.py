@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from nbplat.backfill.spec import BackfillSpec
     from nbplat.environment.environments import Environments
     from nbplat.sequence.sequences import Sequences
+    from nbplat.session.batch import BatchDraft
+    from nbplat.session.batches import Batches
     from nbplat.session.records import SessionDraft
     from nbplat.session.sessions import Sessions
 
@@ -62,6 +64,12 @@ class Platform(Protocol):
 
     def open_sessions(self, sockets: Path) -> Sessions:
         """The sessions of this service; `sockets` is a short folder of ours alone."""
+
+    def open_batches(self) -> Batches:
+        """The batches of this service."""
+
+    def batch_draft(self, fields: dict[str, Any], owner: str, service_url: str, token: str) -> BatchDraft:
+        """What a checked request of a batch comes to here; `token` is the catalog's."""
 
     def session_draft(self, fields: dict[str, Any], owner: str, service_url: str, token: str) -> SessionDraft:
         """What a checked request of a session comes to here; `token` is the catalog's."""

@@ -39,6 +39,7 @@ class Asked:
     Attributes:
         name: Of a kept one, ``home`` or ``home@2``; of `definition` when that is given.
         definition: As `nbplat.sequence.definition_json.to_record` writes it; None takes the kept one.
+        lines: Where its keys were written, as `Definition.lines`, for errors; None: they name no place.
         owner: Who asks.
         on: The examples.
         engine: ``local``, ``ray`` or ``spark``.
@@ -56,6 +57,7 @@ class Asked:
 
     name: str
     definition: Mapping[str, Any] | None = None
+    lines: Mapping[str, str] | None = None
     owner: str = ""
     on: str | None = None
     engine: str = "local"
@@ -79,7 +81,7 @@ def definition_of(sequences: Sequences, asked: Asked) -> Definition:
     if asked.definition is not None:
         from nbplat.sequence.definition_json import from_record
 
-        return from_record(asked.definition)
+        return replace(from_record(asked.definition), lines=MappingProxyType(dict(asked.lines or {})))
     return sequences.definition(sequences.find(asked.name))
 
 

@@ -70,7 +70,8 @@ def _nothing(found: Changes, event: Mapping[str, Any]) -> None:
 
 
 def _state(found: Changes, event: Mapping[str, Any]) -> None:
-    if event["state"] in _STATES:
+    # What a driver tells of its way out does not hide why it goes.
+    if event["state"] in _STATES and found.reason is None:
         found.state = SessionState(event["state"])
 
 
@@ -85,6 +86,16 @@ def _launched(found: Changes, event: Mapping[str, Any]) -> None:
 def _failed(found: Changes, event: Mapping[str, Any]) -> None:
     found.state = SessionState.ERROR
     found.reason = event["error"]
+
+
+def _alone(found: Changes, event: Mapping[str, Any]) -> None:
+    found.state = SessionState.DEAD
+    found.reason = {
+        "code": "session.alone",
+        "message": f"the session's driver ended itself: no service spoke to it for {event['seconds']:g} s",
+        "fix": "start another session",
+        "tail": [],
+    }
 
 
 def _started(found: Changes, event: Mapping[str, Any]) -> None:
@@ -131,6 +142,7 @@ _APPLY = {
     "spark": _spark,
     "launched": _launched,
     "failed": _failed,
+    "alone": _alone,
     "started": _started,
     "stream": _stream,
     "display": _display,

@@ -8,7 +8,7 @@ from typing import Any
 
 from nbplat.session.ports import Ending
 
-__all__ = ["death_reason", "lost_output"]
+__all__ = ["batch_reason", "death_reason", "lost_output"]
 
 _MEMORY = ("java.lang.OutOfMemoryError", "MemoryError", "Cannot allocate memory", "oom-kill", "Out of memory")
 _SHOWN_LINES = 12
@@ -35,6 +35,19 @@ def death_reason(ending: Ending) -> dict[str, Any]:
         "fix": "read its log (%session logs), then start another session",
         "tail": tail,
     }
+
+
+def batch_reason(ending: Ending) -> dict[str, Any]:
+    """An error record of a batch that ended with anything but success."""
+    found = death_reason(ending)
+    if found["code"] == "session.memory":
+        fix = "give it more memory (driverMemory), or read less at once"
+        return {**found, "code": "batch.memory", "message": _of_batch(found), "fix": fix}
+    return {**found, "code": "batch.failed", "message": _of_batch(found), "fix": "read its log: GET /batches/{id}/log"}
+
+
+def _of_batch(found: Mapping[str, Any]) -> str:
+    return str(found["message"]).replace("the session's driver", "the batch", 1)
 
 
 def lost_output(reason: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from nbplat.errors import NbplatError, NotFound, RemoteError
 from nbplat.session.changes import changes_of
 from nbplat.session.endings import death_reason, lost_output
+from nbplat.session.jobs import JOB_KIND
 from nbplat.session.ports import Driver, Drivers, SessionStore
 from nbplat.session.states import ENDED, SessionState, StatementState
 
@@ -17,6 +18,7 @@ __all__ = ["LiveSession"]
 
 _log = logging.getLogger("nbplat.session")
 
+_RUNNERS = {"sql": "sql", JOB_KIND: "job"}
 _AGAIN_S = 0.05
 _SLOWER_S = 1.0
 _FORGET_EVERY = 2000
@@ -63,6 +65,11 @@ class LiveSession:
         if self._thread is not threading.current_thread() and self._thread.ident is not None:
             self._thread.join(5.0)
 
+    def join(self, limit_s: float) -> None:
+        """Wait until it has said the end of its driver."""
+        if self._thread is not threading.current_thread() and self._thread.ident is not None:
+            self._thread.join(limit_s)
+
     def send_open(self) -> None:
         """Send the driver what it has not got yet; nothing happens while there is no line: the next one sends it."""
         with self._sending:
@@ -74,8 +81,8 @@ class LiveSession:
                     line.ask(
                         "run",
                         id=statement.id,
-                        runner="sql" if statement.kind == "sql" else "python",
-                        body={"code": statement.code},
+                        runner=_RUNNERS.get(statement.kind, "python"),
+                        body={"code": statement.code, **statement.options},
                     )
                     self._sent = statement.id
                 if statement.state is StatementState.CANCELLING:
@@ -168,6 +175,6 @@ class LiveSession:
         self._store.end_statements(self.session_id, lost_output({"tail": (), "code": "", "message": "", **reason}))
         if session.state not in ENDED:
             asked = session.state is SessionState.SHUTTING_DOWN
-            self._store.move_session(self.session_id, SessionState.DEAD, reason=None if asked else reason)
+            self._store.move_session(self.session_id, SessionState.DEAD, reason=session.reason if asked else reason)
         self._changed(self.session_id)
         self._ended(self.session_id)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nbplat.session.batch import Batch, BatchState
 from nbplat.session.records import Chunk, Session, Statement
 
-__all__ = ["REDACTED", "redacted", "session_json", "statement_json"]
+__all__ = ["REDACTED", "batch_json", "redacted", "session_json", "statement_json"]
 
 REDACTED = "*********(redacted)"
 _SECRET = ("secret", "password", "token", "access.key", "accesskey", "credential", "api.key", "apikey")
+_APP = re.compile(r"application_\d+_\d+")
 _ECHOED = ("jars", "pyFiles", "files", "archives")
 _NUMBERS = ("driverCores", "executorCores", "numExecutors", "heartbeatTimeoutInSecond")
 _TEXTS = ("driverMemory", "executorMemory", "queue", "ttl", "idleTimeout")
@@ -39,6 +42,27 @@ def session_json(session: Session, log: Sequence[str]) -> dict[str, Any]:
         **{name: request.get(name, 0) for name in _NUMBERS},
         **{name: request.get(name, []) for name in _ECHOED},
         "conf": redacted(request.get("conf", {})),
+    }
+
+
+def batch_json(batch: Batch, log: Sequence[str]) -> dict[str, Any]:
+    """A batch.
+
+    Args:
+        log: The last lines of its log.
+    """
+    state = "starting" if batch.state is BatchState.NOT_STARTED else batch.state.value
+    lines = [*log, *([batch.reason["message"]] if batch.reason else [])]
+    found = [match[0] for line in log if (match := _APP.search(line))]
+    return {
+        "id": batch.id,
+        "name": batch.name or None,
+        "owner": batch.owner or None,
+        "proxyUser": None,
+        "state": state,
+        "appId": found[-1] if found else None,
+        "appInfo": {"driverLogUrl": None, "sparkUiUrl": None, "executorLogUrls": None},
+        "log": lines,
     }
 
 

@@ -34,7 +34,10 @@ class SessionStore(Protocol):
         """Keep what finds the driver again."""
 
     def move_session(self, session_id: int, to: SessionState, *, reason: Mapping[str, Any] | None = None) -> Session:
-        """Change the state as far as `may_become` allows; one that has ended stays as it is."""
+        """Change the state as far as `may_become` allows; one that has ended stays as it is.
+
+        A reason that is given is kept; None leaves what is there.
+        """
 
     def touch(self, session_id: int) -> None:
         """Note that somebody asked for it now."""
@@ -45,7 +48,9 @@ class SessionStore(Protocol):
     def apply(self, session_id: int, changes: Changes) -> None:
         """Make changes and keep their `last_seq`; nothing happens when the store holds that number or a higher one."""
 
-    def add_statement(self, session_id: int, code: str, kind: str) -> Statement:
+    def add_statement(
+        self, session_id: int, code: str, kind: str, options: Mapping[str, Any] | None = None
+    ) -> Statement:
         """Keep a statement, ``waiting``. Raises NotFound, and Conflict when the session has ended."""
 
     def cancelling(self, session_id: int, statement_id: int, *, sent: bool) -> Statement:
@@ -61,9 +66,19 @@ class SessionStore(Protocol):
         """Read one. Raises NotFound."""
 
     def statements(
-        self, session_id: int, *, skip: int = 0, limit: int = 100, newest_first: bool = False, open_only: bool = False
+        self,
+        session_id: int,
+        *,
+        skip: int = 0,
+        limit: int = 100,
+        newest_first: bool = False,
+        open_only: bool = False,
+        jobs: bool = True,
     ) -> tuple[int, list[Statement]]:
-        """How many there are, and a page of them. Raises NotFound for the session."""
+        """How many there are, and a page of them; without those that are jobs if so asked.
+
+        Raises NotFound for the session.
+        """
 
     def chunks(self, session_id: int, statement_id: int, *, after: int = 0, limit: int = 1000) -> list[Chunk]:
         """What it printed and displayed after event number `after`, in order."""

@@ -18,7 +18,8 @@ class SessionDraft:
     Attributes:
         kind: ``pyspark``, ``sql``, ``spark`` or ``shared``.
         name: Unique among sessions that have not ended; empty: none.
-        request: The other fields of the request as they were sent, in Livy's names.
+        request: The other fields of the request as they were sent, in Livy's names; and ``origins``, who said each key
+            of `conf`.
         conf: Spark's settings that the driver gets, text to text.
     """
 
@@ -41,7 +42,7 @@ class Session:
         app: ``app_id``, ``ui``, ``master``, ``version``, ``python`` once Spark runs.
         last_seq: Number of the newest event of its driver that the store holds.
         seen_ms: When somebody last asked for it, ms since the epoch.
-        reason: Why it ended, an error record; None while it lives, or when it was asked to end.
+        reason: Why it ended or is shutting down, an error record; None while it lives, or when it was deleted.
     """
 
     id: int
@@ -68,6 +69,7 @@ class Statement:
     Attributes:
         id: Counted from 0 in its session.
         kind: ``pyspark`` or ``sql``.
+        options: What else its runner is told: ``rows`` (at most so many) and ``exact`` for ``sql``.
         output: None until it has ended, and of one that was cancelled before it ran; else ``status`` (``ok``,
             ``error``), ``data`` by MIME type or ``ename``, ``evalue``, ``traceback`` and ``error_class``; ``dropped``
             characters of printed text over the limit.
@@ -80,6 +82,7 @@ class Statement:
     id: int
     code: str
     kind: str
+    options: Mapping[str, Any]
     state: StatementState
     output: Mapping[str, Any] | None
     progress: float

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from nbplat.errors import NbplatError, RemoteError
+from nbplat.clock import Clock, SystemClock
+from nbplat.errors import NbplatError, NotFound, RemoteError, RequestError
+from nbplat.session.keys import holds, number_of
+from nbplat.session.life import Limits, over_ttl, unused_reason
 from nbplat.session.live import LiveSession
 from nbplat.session.ports import Drivers, SessionStore
 from nbplat.session.records import Session, SessionDraft, Statement
@@ -16,9 +21,12 @@ from nbplat.session.wakes import Wakes
 
 __all__ = ["Sessions"]
 
+_log = logging.getLogger("nbplat.session")
+
 _LIVE = [state for state in SessionState if state not in ENDED]
 _STOP_S = 3.0
 _TOUCH_S = 5.0
+_WATCH_S = 5.0
 
 
 class Sessions:
@@ -27,22 +35,35 @@ class Sessions:
     Args:
         store: Where sessions are kept.
         drivers: Where their drivers run.
+        clock: The store's.
     """
 
-    def __init__(self, store: SessionStore, drivers: Drivers) -> None:
+    def __init__(
+        self, store: SessionStore, drivers: Drivers, *, clock: Clock | None = None, limits: Limits | None = None
+    ) -> None:
         self.store = store
+        self.clock = clock or SystemClock()
+        self.limits = limits or Limits()
+        # Before that nobody could ask for a session.
+        self._since_ms = self.clock.now_ms()
+        self._closing = threading.Event()
         self.wakes = Wakes()
         self._drivers = drivers
         self._lock = threading.Lock()
         self._live: dict[int, LiveSession] = {}
         self._touched: dict[int, float] = {}
+        # When a driver last told something, by the store's clock and not its own.
+        self._worked_ms: dict[int, int] = {}
 
     def recover(self) -> None:
         """Find the drivers of an earlier service again; to be called once, before anything else."""
         _, sessions = self.store.sessions(limit=1_000_000, states=_LIVE)
         for session in sessions:
-            if session.state is SessionState.SHUTTING_DOWN:
+            if session.state is SessionState.SHUTTING_DOWN and session.reason is None:
                 self._end(session)
+            elif session.state is SessionState.SHUTTING_DOWN:
+                self._drivers.kill(session.driver)
+                self._follow(session.id)
             elif "pid" not in session.driver:
                 self._launch(session)
             else:
@@ -56,7 +77,9 @@ class Sessions:
 
         Raises:
             Conflict: a living session has the name.
+            RequestError: ``session.text``: the name holds a character that cannot be kept.
         """
+        _check_text("the name", draft.name)
         return self._launch(self.store.add_session(draft))
 
     def find(self, key: str) -> Session:
@@ -65,25 +88,33 @@ class Sessions:
         Raises:
             NotFound: there is none.
         """
-        session = self.store.session(int(key)) if key.isdecimal() else self.store.session_named(key)
+        if not holds(key):
+            raise NotFound("session.unknown", "no session has such a name", fix="list the sessions", where="?")
+        number = number_of(key)
+        session = self.store.session_named(key) if number is None else self.store.session(number)
         self.touch(session.id)
         return session
 
     def touch(self, session_id: int) -> None:
         """Note that somebody asked for it; written down every few seconds only."""
-        now = time.monotonic()
+        now = self.clock.monotonic_s()
         if now - self._touched.get(session_id, -_TOUCH_S) >= _TOUCH_S:
             self._touched[session_id] = now
             self.store.touch(session_id)
 
-    def submit(self, session_id: int, code: str, kind: str) -> Statement:
+    def submit(self, session_id: int, code: str, kind: str, options: Mapping[str, Any] | None = None) -> Statement:
         """Keep a statement and have it run after those before it; it waits while the session starts.
+
+        Args:
+            options: As in `nbplat.session.records.Statement`.
 
         Raises:
             NotFound: no such session.
             Conflict: it has ended.
+            RequestError: ``session.text``: the code holds a character that cannot be kept.
         """
-        statement = self.store.add_statement(session_id, code, kind)
+        _check_text("the code", code)
+        statement = self.store.add_statement(session_id, code, kind, options)
         self.touch(session_id)
         if (live := self._live.get(session_id)) is not None:
             # A line that just broke is opened again, and sends it then.
@@ -116,6 +147,15 @@ class Sessions:
         """What the name at the cursor is. Raises RemoteError while there is no driver to ask."""
         return self._ask(session_id, "inspect", code=code, cursor=cursor)
 
+    def folder(self, session_id: int) -> str:
+        """Its folder, which its driver sees too. Raises RemoteError while there is no driver to give files to."""
+        self._living(session_id).line()
+        return str(self.store.session(session_id).driver["folder"])
+
+    def add(self, session_id: int, kind: str, uri: str) -> None:
+        """Give a session a ``jar``, ``pyfile`` or ``file``. Raises RemoteError while there is no driver to take it."""
+        self._ask(session_id, "add", limit_s=60.0, kind=kind, uri=uri)
+
     def log(self, session_id: int, *, after: int = 0, limit: int = 1000) -> tuple[int, list[str]]:
         """How many lines the driver has logged, and some of them; see `nbplat.session.ports.Drivers.log`."""
         return self._drivers.log(self.store.session(session_id).driver, after=after, limit=limit)
@@ -131,8 +171,46 @@ class Sessions:
             session = self.store.move_session(session_id, SessionState.SHUTTING_DOWN)
         self._end(session)
 
+    def end(self, session_id: int, reason: Mapping[str, Any]) -> None:
+        """End a session and keep it listed with the reason; nothing happens to one that has ended.
+
+        Raises:
+            NotFound: there is none.
+        """
+        session = self.store.move_session(session_id, SessionState.SHUTTING_DOWN, reason=reason)
+        if session.state in ENDED:
+            return
+        with self._lock:
+            live = self._live.get(session_id)
+        self._stop_driver(session, live)
+        if live is None:
+            self.store.move_session(session_id, SessionState.DEAD, reason=reason)
+        else:
+            # It takes what the driver left and says the end.
+            live.join(_STOP_S)
+
+    def watch(self, *also: Callable[[], None]) -> None:
+        """Look after the sessions from now on, until `close`.
+
+        Args:
+            also: Called at each look.
+        """
+        threading.Thread(target=self._watch, args=(also,), name="session watch", daemon=True).start()
+
+    def look(self) -> None:
+        """End the sessions that lived long enough, and forget those that ended long ago."""
+        now_ms = self.clock.now_ms()
+        for session in self.store.sessions(limit=1_000_000)[1]:
+            if session.state in ENDED:
+                if now_ms - (session.ended_ms or 0) > self.limits.keep_s * 1000:
+                    self._end(session)
+            elif reason := over_ttl(session, now_ms) or self._unused(session, now_ms):
+                _log.info("session %d: %s", session.id, reason["message"])
+                self.end(session.id, reason)
+
     def close(self) -> None:
         """Let go of every driver; they live on for the next service."""
+        self._closing.set()
         with self._lock:
             living = list(self._live.values())
             self._live.clear()
@@ -150,10 +228,14 @@ class Sessions:
         return started
 
     def _follow(self, session_id: int) -> None:
-        live = LiveSession(session_id, self.store, self._drivers, changed=self.wakes.changed, ended=self._drop)
+        live = LiveSession(session_id, self.store, self._drivers, changed=self._worked, ended=self._drop)
         with self._lock:
             self._live[session_id] = live
         live.start()
+
+    def _worked(self, session_id: int) -> None:
+        self._worked_ms[session_id] = self.clock.now_ms()
+        self.wakes.changed(session_id)
 
     def _drop(self, session_id: int) -> None:
         with self._lock:
@@ -163,12 +245,7 @@ class Sessions:
         """Stop a driver kindly, then for good, and forget the session."""
         with self._lock:
             live = self._live.pop(session.id, None)
-        if self._drivers.lives(session.driver):
-            if live is not None:
-                with contextlib.suppress(RemoteError):
-                    live.line().ask("stop", limit_s=1.0)
-                    self._await_end(session)
-            self._drivers.kill(session.driver)
+        self._stop_driver(session, live)
         if live is not None:
             live.close()
         self.store.remove_session(session.id)
@@ -176,16 +253,54 @@ class Sessions:
             self._drivers.remove(session.driver)
         self.wakes.forget(session.id)
         self._touched.pop(session.id, None)
+        self._worked_ms.pop(session.id, None)
+
+    def _stop_driver(self, session: Session, live: LiveSession | None) -> None:
+        if self._drivers.lives(session.driver):
+            if live is not None:
+                with contextlib.suppress(RemoteError):
+                    live.line().ask("stop", limit_s=1.0)
+                    self._await_end(session)
+            self._drivers.kill(session.driver)
+
+    def _watch(self, also: tuple[Callable[[], None], ...]) -> None:
+        while not self._closing.wait(_WATCH_S):
+            for look in (self.look, *also):
+                try:
+                    look()
+                except NbplatError as exc:
+                    _log.warning("session watch: %s", exc)
+                except Exception:  # noqa: BLE001 - logged; the next look may go better
+                    _log.exception("session watch")
+
+    def _unused(self, session: Session, now_ms: int) -> dict[str, Any] | None:
+        used_ms = max(session.seen_ms, self._since_ms, self._worked_ms.get(session.id, 0))
+        reason = unused_reason(session, now_ms - used_ms, self.limits)
+        if reason is not None and self.store.statements(session.id, limit=1, open_only=True)[0]:
+            return None
+        return reason
 
     def _await_end(self, session: Session) -> None:
         deadline = time.monotonic() + _STOP_S
         while self._drivers.lives(session.driver) and time.monotonic() < deadline:
             time.sleep(0.02)
 
-    def _ask(self, session_id: int, what: str, **values: Any) -> dict[str, Any]:
+    def _ask(self, session_id: int, what: str, *, limit_s: float = 2.0, **values: Any) -> dict[str, Any]:
         self.touch(session_id)
+        return self._living(session_id).line().ask(what, limit_s=limit_s, **values)
+
+    def _living(self, session_id: int) -> LiveSession:
         live = self._live.get(session_id)
         if live is None:
             state = self.store.session(session_id).state
             raise RemoteError("session.driver", f"session {session_id} is {state}", fix="start another session")
-        return live.line().ask(what, limit_s=2.0, **values)
+        return live
+
+
+def _check_text(what: str, text: str) -> None:
+    if not holds(text):
+        raise RequestError(
+            "session.text",
+            f"{what} holds a NUL character or half of a surrogate pair",
+            fix="leave it out, or write it as an escape",
+        )

@@ -11,6 +11,7 @@ from nbplat.terms.staged_columns import StagedColumns
 from nbplat.terms.staged_file import StagedFile
 from nbplat.terms.table_name import TableName
 from nbplat.terms.window import Window
+from nbplat.terms.with_noun import counted
 
 __all__ = [
     "EnvironmentRef",
@@ -26,6 +27,7 @@ __all__ = [
     "Window",
     "canonical_json",
     "content_hash",
+    "counted",
     "file_location",
     "local_path",
 ]

@@ -16,6 +16,10 @@ def _unseen(_: Result) -> None:
     pass
 
 
+def _unwritten(_name: str, _content: Any) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One use of a verb, the same from a cell, a line, the CLI.
@@ -28,6 +32,8 @@ class Call:
         namespace: The notebook's variables; empty on the CLI. Handlers read it; ``--out`` is bound by the caller.
         show: Replaces what is shown of the progress: in a notebook the same output again, in a terminal the same line.
             May be called as often as one likes; it is drawn at most twice a second.
+        write: Takes what a remote cell prints (``stdout``, ``stderr`` and text) or displays (``display`` and a bundle
+            by MIME type), which is not progress: it stays.
         where: Which surface it came from.
     """
 
@@ -37,4 +43,5 @@ class Call:
     body: str | None = None
     namespace: Mapping[str, Any] = field(default_factory=dict)
     show: Callable[[Result], None] = _unseen
+    write: Callable[[str, Any], None] = _unwritten
     where: Where = "cli"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -56,6 +56,11 @@ class ServiceClient:
         self._token = token
         self._config = config
         self._factory = factory
+
+    @property
+    def token(self) -> str:
+        """What every request carries."""
+        return self._token
 
     def get(self, path: str, *, timeout_s: float = 60.0, **query: Any) -> Any:
         """GET; None values are left out of the query. Returns the JSON reply."""
@@ -104,6 +109,34 @@ class ServiceClient:
             status, text = self._again(verb, target, body, timeout_s)
         return self._reply(status, text)
 
+    def lines(self, path: str, *, timeout_s: float = 60.0, **query: Any) -> Iterator[str]:
+        """GET a reply that is streamed; yields its lines as they come, without their ends.
+
+        Args:
+            timeout_s: Longest silence.
+
+        Raises:
+            NbplatError: the service's own error, as its class.
+            RemoteError: ``service.unreachable``: it does not answer, or the stream broke.
+        """
+        import http.client
+
+        if self._config is not None and holder_of(service_lock(self._config)) is None:
+            self._restart()
+        shown = {key: value for key, value in query.items() if value is not None}
+        target = quote(path, safe="/@") + (f"?{urlencode(shown)}" if shown else "")
+        connection = self._connection()
+        try:
+            reply = self._sent(connection, "GET", target, None, timeout_s)
+            if reply.status >= 400:
+                self._reply(reply.status, reply.read().decode(errors="replace"))
+            for line in reply:
+                yield line.decode(errors="replace").rstrip("\r\n")
+        except (OSError, http.client.HTTPException) as exc:
+            raise self._unreachable(f"the stream broke ({type(exc).__name__}: {exc})") from exc
+        finally:
+            connection.close()
+
     def wait_job(self, job_id: str, *, timeout_s: float | None = None) -> dict[str, Any]:
         """Wait until a job has ended; returns its record. None waits for ever.
 
@@ -131,6 +164,17 @@ class ServiceClient:
         import http.client
 
         connection = self._connection()
+        try:
+            reply = self._sent(connection, verb, target, body, timeout_s)
+            return reply.status, reply.read().decode(errors="replace")
+        except http.client.HTTPException as exc:
+            raise ConnectionResetError(f"{type(exc).__name__}: {exc}") from exc
+        finally:
+            connection.close()
+
+    def _sent(
+        self, connection: http.client.HTTPConnection, verb: str, target: str, body: Any, timeout_s: float
+    ) -> http.client.HTTPResponse:
         headers = {"Authorization": f"Bearer {self._token}", "Accept": "application/json"}
         payload = None
         if body is not None:
@@ -138,17 +182,11 @@ class ServiceClient:
             payload = body if raw else json.dumps(body).encode()
             headers["Content-Type"] = "application/octet-stream" if raw else "application/json"
         base = urlsplit(self.url).path.rstrip("/")
-        try:
-            connection.connect()
-            if connection.sock is not None:
-                connection.sock.settimeout(timeout_s)
-            connection.request(verb, base + target, payload, headers)
-            reply = connection.getresponse()
-            return reply.status, reply.read().decode(errors="replace")
-        except http.client.HTTPException as exc:
-            raise ConnectionResetError(f"{type(exc).__name__}: {exc}") from exc
-        finally:
-            connection.close()
+        connection.connect()
+        if connection.sock is not None:
+            connection.sock.settimeout(timeout_s)
+        connection.request(verb, base + target, payload, headers)
+        return connection.getresponse()
 
     def _connection(self) -> http.client.HTTPConnection:
         import http.client

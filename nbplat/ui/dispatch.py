@@ -31,6 +31,7 @@ def carry_out(
     body: str | None = None,
     namespace: Mapping[str, Any] | None = None,
     show: Callable[[Result], None] | None = None,
+    write: Callable[[str, Any], None] | None = None,
     handlers: Mapping[tuple[str, str], str] = HANDLERS,
 ) -> tuple[Result, SimpleNamespace]:
     """Parse, fill in the body, and call the handler.
@@ -53,7 +54,8 @@ def carry_out(
         return Result(text=str(asked)), SimpleNamespace()
     _check_out(options, where)
     text = _body(verb, options, body, values, where, prog)
-    call = Call(noun.name, verb.name, options, text, values, where=where, **({"show": show} if show else {}))
+    outlets: dict[str, Any] = {name: to for name, to in (("show", show), ("write", write)) if to is not None}
+    call = Call(noun.name, verb.name, options, text, values, where=where, **outlets)
     return resolve(noun.name, verb.name, handlers)(call), options
 
 
@@ -82,8 +84,8 @@ def choose_line_verb(noun: Noun, words: Sequence[str], surface: Surface) -> tupl
     if surface not in verb.surfaces:
         raise RequestError(
             "usage.surface",
-            f"{verb.name} is a command of the shell",
-            fix=f"run it there: {line_prog(noun, verb, 'cli')}",
+            f"{verb.name} is a command of the shell" if surface == "magic" else f"{noun.name} is a magic of notebooks",
+            fix=f"run it there: {line_prog(noun, verb, 'cli') if surface == 'magic' else cell_prog(noun, verb)}",
         )
     return verb, words[1:]
 

@@ -192,7 +192,7 @@ WAIT = Option(
 )
 YES = Option("yes", ("--yes", "-y"), "flag", "do not ask before an effect that is hard to undo", group="common")
 NAME = Option("name", ("--name",), "text", "the run's name, when it is not the first word", group="common")
-OUT = Option("out", ("--out",), "text", "bind the result to this notebook variable", metavar="VAR", group="common")
+OUT = Option("out", ("--out", "-o"), "text", "bind the result to this notebook variable", metavar="VAR", group="common")
 JSON = Option("json", ("--json",), "flag", "print the result as JSON", group="common")
 OFFSET = Option("offset", ("--offset",), "int", "start at this byte", default=0, metavar="BYTES", at_least=0)
 TAIL = Option("tail", ("--tail",), "int", "only the last lines; 0 shows all", default=0, metavar="LINES", at_least=0)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbplat.config import load_config
 from nbplat.ui.desk import Desk, LocalDesk, open_desk
+from nbplat.ui.python_session import session
 from nbplat.ui.render.result import Result
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from nbplat.ui.python_sequence import Sequence as UserSequence
     from nbplat.ui.sequence_place import Place
 
-__all__ = ["Local", "backfill", "environment", "local", "sequence", "training_join"]
+__all__ = ["Local", "backfill", "environment", "local", "sequence", "session", "training_join"]
 
 
 def backfill(

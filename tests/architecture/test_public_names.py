@@ -27,6 +27,7 @@ def test_the_public_names_are_these():
         "load_ipython_extension",
         "local",
         "sequence",
+        "session",
         "training_join",
         "unload_ipython_extension",
     ] == nbplat.__all__

@@ -28,6 +28,25 @@ pytestmark = [pytest.mark.jvm, pytest.mark.kernel, pytest.mark.timeout(600)]
 _SETTINGS = {"limits.memory_bytes": 1_400_000_000, "limits.threads": 2}
 
 
+_TYPED = """SELECT * FROM VALUES
+ (CAST(1152921504606846976 AS BIGINT), CAST(1.10 AS DECIMAL(5,2)), CAST('NaN' AS DOUBLE),
+  TIMESTAMP '2024-03-31 01:30:00.123456', CAST(NULL AS STRING)),
+ (NULL, NULL, NULL, NULL, 'x'), (NULL, NULL, NULL, NULL, 'y') AS t(n, d, f, at, s)"""
+
+_INTERRUPT = """import os, signal, threading, time
+import nbplat as nb
+
+watched = nb.session({session}, attach=True)
+
+def press():
+    while watched.statements(limit=1)[0]["state"] != "running":
+        time.sleep(0.05)
+    time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread(target=press).start()"""
+
+
 class Gateway:
     """The service of one state folder, spoken to in Livy's words."""
 
@@ -148,6 +167,53 @@ def test_progress_and_cancel_of_a_spark_job(gateway: Gateway, session: int) -> N
     assert "2" == gateway.run(session, "1 + 1")["data"]["text/plain"]
     active = "len(sc.statusTracker().getActiveJobsIds())"
     wait_until(lambda: "0" == gateway.run(session, active)["data"]["text/plain"], what="the job has stopped")
+
+
+def test_a_notebook_runs_cells_in_a_session(gateway: Gateway, session: int) -> None:
+    """`%session`, `%%spark` and `%%sql` give ordinary outputs: streams, displays, tables, a red block of an error."""
+    sources = {
+        "load": "%load_ext nbplat",
+        "attach": f"%session attach {session}",
+        "value": "%%spark\nprint('hi')\nspark.range(5).count()",
+        "progress": "%%spark\nimport time\nsc.parallelize(range(40), 40).map(lambda n: time.sleep(0.1)).count()",
+        "sql": "%%sql -o top -n 2\n" + _TYPED,
+        "local": "print(*top.dtypes, *top.iloc[0], *top.isna().iloc[1], sep='|')",
+        "error": "%%sql\nSELECT * FROM nowhere",
+        "frame": "%%spark\ndisplay(spark.range(2).toPandas())",
+        "background": "%%spark --background\nprint('from behind')\n'there'",
+        "follow": "%session follow",
+        "watch": _INTERRUPT.format(session=session),
+        "interrupt": "%%spark\nimport time\ntime.sleep(100)",
+        "after": "%%spark\n1 + 1",
+    }
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources.values()])
+    cells = dict(zip(sources, notebook.cells, strict=True))
+    for name in ("error", "interrupt"):
+        cells[name].metadata["tags"] = ["raises-exception"]
+    gateway.product.execute(notebook)
+    assert ("hi\n", {"text/plain": "5"}) == (cells["value"].outputs[0].text, cells["value"].outputs[-1].data)
+    assert ["display_data", "execute_result"] == [output.output_type for output in cells["progress"].outputs]
+    assert "done 40 tasks" in cells["progress"].outputs[0].data["text/plain"]
+    table = cells["sql"].outputs[-1]
+    assert "the first 2 rows, there are more" in table.data["text/html"]
+    assert [
+        "Int64", "object", "Float64", "datetime64[us, UTC]", "object",
+        "1152921504606846976", "1.10", "nan", "2024-03-31 01:30:00.123456+00:00", "None",
+        "True", "True", "True", "True", "False",
+    ] == cells["local"].outputs[0].text.strip().split("|")  # fmt: skip
+    [failed] = cells["error"].outputs
+    assert ("error", "StatementFailed") == (failed.output_type, failed.ename)
+    assert "AnalysisException [TABLE_OR_VIEW_NOT_FOUND] in " in failed.traceback[0]
+    assert "<table" in cells["frame"].outputs[-1].data["text/html"]
+    assert "%session follow" in cells["background"].outputs[0].data["text/plain"]
+    assert ("from behind\n", "'there'") == (
+        cells["follow"].outputs[0].text,
+        cells["follow"].outputs[-1].data["text/plain"],
+    )
+    assert ("Cancelled", True) == (
+        cells["interrupt"].outputs[-1].ename, "was cancelled" in cells["interrupt"].outputs[-1].evalue,
+    )  # fmt: skip
+    assert {"text/plain": "2"} == cells["after"].outputs[-1].data
 
 
 def test_a_killed_service_loses_neither_session_nor_output(gateway: Gateway, session: int) -> None:

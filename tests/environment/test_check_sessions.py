@@ -139,9 +139,10 @@ def test_nobody_names_a_build_by_its_key_past_the_check(platform: Platform, smal
 
 @pytest.mark.jvm
 def test_spark_runs_its_workers_in_the_environment_of_the_session(
-    platform: Platform, sessions: Sessions, small_channel: SmallChannel
+    platform: Platform, sessions: Sessions, small_channel: SmallChannel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The environment has no pyspark: it takes Spark's own library, and driver and workers tell its prefix."""
+    """It has no pyspark and takes Spark's own; driver and workers tell its prefix, whatever the shell pins."""
+    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
     ref = built(platform, small_channel)
     session = sessions.start(draft(platform, "pyspark", spark__nbplat__environment="fraud"))
     code = (

@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import strategies as st
 
+from nbplat.remote.sequence.deal import Dealt
 from nbplat.remote.sequence.events import Events, Rule
-from nbplat.remote.sequence.order import Counts, order_events, ordering
+from nbplat.remote.sequence.order import Counts, order_events
 
 LEAST, MOST = -(1 << 63), (1 << 63) - 1
 TYPES = ("click", "repin", "Été")
@@ -64,9 +65,11 @@ class Case:
         return order_events(rows, **self._declared(rows))
 
     def in_buckets(self, bucket: Any, buckets: int) -> list[Events]:
-        """All rows ordered at once, then split by bucket."""
-        found = ordering(self.rows, **self._declared(self.rows), bucket=bucket)
-        return [part.events(self.rows) for part in found.split(bucket, buckets)]
+        """All rows dealt to buckets in two goes, then each bucket ordered."""
+        dealt, half = Dealt(self.rows.schema, buckets), self.rows.num_rows // 2
+        dealt.take(self.rows.slice(0, half), bucket[:half])
+        dealt.take(self.rows.slice(half), bucket[half:])
+        return [self.ordered(dealt.of(number))[0] for number in range(buckets)]
 
     def _declared(self, rows: pa.Table) -> dict[str, Any]:
         return {

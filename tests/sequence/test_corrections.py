@@ -54,7 +54,7 @@ def test_the_difference_is_exact(days: Days) -> None:
     assert {"amount": 1, "event_ts": 1} == dict(diff.fields)
     assert (12, 12) == (diff.rows, diff.rows_after)
     lines = list(explain_diff(diff))
-    assert "3 users: 1 events added, 1 removed, 2 changed; 12 events before, 12 after" == lines[1]
+    assert "3 users: 1 event added, 1 removed, 2 changed; 12 events before, 12 after" == lines[1]
     assert "  changed: user_id b, click at 2024-03-02T00:00:00+00:00; amount: 1.0 -> 7.5" in lines
     assert diff == IndexDiff.from_record(diff.record())
 

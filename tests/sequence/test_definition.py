@@ -334,7 +334,7 @@ def test_every_error_code_stands_on_the_page() -> None:
     folder = PAGE.parents[1] / "nbplat"
     texts = [(folder / f"{name}.py").read_text(encoding="utf-8") for name in TREES]
     texts += [(folder / "sequence" / f"{name}.py").read_text(encoding="utf-8") for name in READERS]
-    raised = {code for text in texts for code in re.findall(r'(?:[fF]ault\(\s*"|code="|"sequence\.)(\w+)"', text)}
+    raised = {code for text in texts for code in re.findall(r'(?:\b[fF]ault\(\s*"|code="|"sequence\.)(\w+)"', text)}
     # Of durations, entities and ids the code is the name of the key.
     assert raised | {"within", "gap", "entity", "id"} == named
 

@@ -52,6 +52,10 @@ def test_mistakes_in_a_file_name_the_file(tmp_path: Path) -> None:
     with pytest.raises(RequestError) as caught:
         read_file(tmp_path / "home.yaml")
     assert f"{tmp_path / 'home.yaml'}, line 4, column 24" == caught.value.where
+    (tmp_path / "home.yaml").write_text(TEXT, encoding="utf-8")
+    assert f"{tmp_path / 'home.yaml'}, line 4, column 24" == read_file(tmp_path / "home.yaml").place(
+        "events", "click", "last"
+    )
     with pytest.raises(NotFound, match=r"there is no file .*hone\.yaml.*did you mean .*home\.yaml"):
         read_file(tmp_path / "hone.yaml")
     (tmp_path / "latin.yaml").write_bytes(TEXT.replace("lake", "l\xe4ke").encode("latin-1"))

@@ -102,6 +102,44 @@ def test_columns_of_every_kind_survive_storing(tight: Lake, roomy: Lake) -> None
     assert (1 << 63) + 1 in {int(value) for value in events.rows["u64"].to_pylist() if value is not None}
 
 
+LEAN = """
+source: {{source}}
+entity: {entity}
+time: at
+type: kind
+dedupe: {dedupe}
+events: {{{{buy: {{{{last: 5}}}}, click: {{{{last: 5}}}}}}}}
+show: [kind, at, n8, n16]
+"""
+
+
+@pytest.mark.parametrize("entity", ["user", "[user, n8]"])
+@pytest.mark.parametrize("dedupe", ["none", "exact"])
+def test_what_memory_leaves_out_is_given_back(tight: Lake, roomy: Lake, entity: str, dedupe: str) -> None:
+    """Types that are held as numbers, times that are held once and narrow integers come back as they are stored."""
+    count = 3_000
+    rng = np.random.default_rng(2)
+    kinds = pa.DictionaryArray.from_arrays(
+        pa.array(rng.integers(0, 4, count), pa.int8(), mask=rng.random(count) < 0.1),
+        pa.array(["click", "buy", "open", None]),
+    )
+    times = pa.array((START_US + rng.integers(0, 40, count)) * 1_000 + 7).cast(pa.timestamp("ns", tz="UTC"))
+    numbers = {f"n{bits}": pa.array(rng.integers(0, 3, count), f"int{bits}") for bits in (8, 16)}
+    rows = pa.table({"user": rng.integers(0, 9, count), "kind": kinds, "at": times, **numbers})
+    text = LEAN.format(entity=entity, dedupe=dedupe)
+    stored = built(tight, text, rows=rows)
+    memory = in_memory(roomy, text, stored.buckets, rows=rows)
+    assert stored.schema == memory.schema
+    assert digests(memory) == digests(stored)
+    assert memory.report.rows == stored.report.rows > 0
+    columns = ["kind", "at", "n8", "n16"]
+    for bucket in range(stored.buckets):
+        ours, theirs = memory.events(bucket, columns), stored.events(bucket, columns)
+        assert theirs.rows.schema.types == ours.rows.schema.types
+        assert theirs.rows.to_pylist() == ours.rows.to_pylist()
+        assert theirs.entities.schema.types == ours.entities.schema.types
+
+
 ENRICHED = """
 source: {source}
 entity: user

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
@@ -66,6 +70,30 @@ def test_definitions_that_differ_in_how_they_are_read_share_one_index(shop: Lake
     run, job = sequences.build(other, owner="me")
     assert (None, "elsewhere@1", "built") == (job, run.id, run.state)
     assert sequences.find("home@1").outputs["index"] == run.outputs["index"]
+
+
+def test_a_build_sweeps_what_a_kill_left_of_a_vocabulary(shop: Lake) -> None:
+    """A file that is a day older than the build and in no version goes; a younger one, and those of versions, stay."""
+    sequences = shop.platform.sequences
+    declared = definition(TABLE, TEXT)
+    sequences.build(declared, owner="me")
+    shop.work()
+    index = sequences.open(sequences.bind(declared))
+    assert isinstance(index, StoredIndex)
+    table = index.state.pin.table
+    sequences.vocabularies.store(table, "v1", {"x": pa.table({"id": [2], "value": ["a"], "count": [1]})})
+    folder = Path(shop.table(f"{table}__vocab").location().removeprefix("file://")) / "data"
+    (kept,) = folder.iterdir()
+    young, old = folder / "00000-0-young.parquet", folder / "00000-0-old.parquet"
+    for file in (young, old):
+        shutil.copyfile(kept, file)
+    for file in (old, kept):
+        os.utime(file, (1_000_000_000, 1_000_000_000))
+
+    (job,) = sequences.store.jobs(run_id="home@1", limit=1)
+    sequences.sweep(job)
+
+    assert {kept, young} == set(folder.iterdir())
 
 
 def test_variants_share_the_index_of_their_definition(shop: Lake) -> None:

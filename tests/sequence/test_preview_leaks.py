@@ -63,7 +63,7 @@ def test_the_right_definition_shows_zero(tmp_path):
         "enrichment_after_event": ("ok", 0),
         "enrichment_after_example": ("ok", 0),
     } == verdicts(leak)
-    assert "1 events at the very instant, all of them left out" == leak.checks[1].text
+    assert "1 event at the very instant, all of them left out" == leak.checks[1].text
 
 
 def test_what_is_not_strict_lets_the_label_in(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,10 @@ from nbplat.sequence.bind import bind
 from nbplat.sequence.definition import AsOf, Definition, Enrichment, EventRule, Feature, Nearest, Size
 from nbplat.sequence.memory_index import MemoryIndex
 from nbplat.sequence.preview import Budget, comparison_of, explain_preview, preview_of
+from nbplat.sequence.preview.explain_html import explain_html
+from nbplat.sequence.preview.figures import moment_text
 from nbplat.sequence.vocab import fit
+from nbplat.ui.widgets.packed_preview import packed_preview
 from tests.sequence.seen import Ready, moments, ready, table
 
 AWARE = pa.timestamp("us", tz="UTC")
@@ -196,6 +200,26 @@ def test_final_histories_without_an_instant_say_so(tmp_path):
     for examples, told in ((bare, True), (have.examples, False)):
         preview = preview_of(have.bound, have.index, examples, joined=have.joined)
         assert told == any("held against 1970" in text for text in preview.warnings)
+
+
+def test_strips_without_an_instant_are_as_of_the_end(tmp_path):
+    """Text, HTML and widget print no moment that the examples do not have; where they have one, it stands."""
+    end = replace(HOME, as_of=AsOf(time=HOME.as_of.time, at="end"))
+    have = ready(end, rows(), asked(), tmp_path, tables())
+    bare = replace(have.examples, as_of_us=np.zeros_like(have.examples.as_of_us))
+    for examples, timeless in ((bare, True), (have.examples, False)):
+        preview = preview_of(have.bound, have.index, examples, joined=have.joined)
+        text, html = "\n".join(explain_preview(preview)), explain_html(preview)
+        assert {timeless} == {strip.timeless for strip in preview.strips}
+        for strip in preview.strips:
+            moment = moment_text(strip.as_of_us)
+            shown = "end" if timeless else moment
+            assert f" {strip.entity}  {shown}  " in text
+            assert f"title={shown}>" in html
+            assert timeless != (moment in html)
+        assert f'"timeless":{str(timeless).lower()}'.encode() in zlib.decompress(packed_preview(preview)).replace(
+            b" ", b""
+        )
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,9 @@ SETS: list[tuple[str, str, Any]] = [
     ("features.amount: drop", "names", ("item_id", "event_type")),
     ("features: {item_id: vocab}", "names", ("item_id", "event_type")),
     ("features: drop", "names", ("event_type",)),
+    ("features.item_id: drop, features.amount: drop", "names", ("event_type",)),
+    ("features.event_type: drop, layout: per_type", "names", ("item_id", "amount")),
+    ("features.event_type.min_count: 9", "features.event_type", {"max_size": None, "min_count": 9}),
     ("enrich.index.category: drop", "enrich_index", ()),
     ("enrich.read: drop", "enrich_read", ()),
     ("enrich.read.emb.at: event_time", "moment", "event_time"),
@@ -83,6 +86,7 @@ def test_a_path_sets_one_key(paths: str, what: str, expected: Any) -> None:
         "events": next((rule for rule in made.events if rule == expected), None),
         "names": tuple(each.name for each in made.features),
         "features.item_id": dict(made.features[0].options),
+        "features.event_type": dict(made.features[-1].options),
         "moment": made.enrich_read[0].at if made.enrich_read else "",
         "as_of.strict": made.as_of.strict,
         "as_of.gap_us": made.as_of.gap_us,
@@ -122,6 +126,16 @@ def test_values_are_kept_in_one_form() -> None:
     assert {"events.click.within": "1d12h", "features.amount": "float32"}.items() <= one.variants["v"].items()
 
 
+# What decides the index that all variants share, and what a variant does not have.
+FIXED = [
+    "source: other.events",
+    "entity: x",
+    "arrival.early: clip",
+    "dedupe: last",
+    "timezone: UTC",
+    "name: x",
+    "variants.w: {}",
+]
 REFUSED = [
     ("v: {}", "variant", "line 18, column 6", "give it a path"),
     ("v: [a]", "shape", "line 18, column 6", "a mapping"),
@@ -139,6 +153,13 @@ REFUSED = [
     ("v: {features.amount: floot32}", "feature", "line 18, column 24", "did you mean float32"),
     ("v: {features.item_id.buckets: 5}", "feature", "line 18, column 33", "known: max_size, min_count"),
     ("v: {features.colour: drop}", "variant", "line 18, column 24", "known: amount, item_id"),
+    ("v: {features.event_type: drop}", "variant", "line 18, column 28", "or set layout: per_type"),
+    (
+        "v: {features.item_id: drop, features.amount: drop, features.event_type: drop}",
+        "variant",
+        "line 18, column 75",
+        "or set layout: per_type",
+    ),
     ("v: {enrich.read.emc.at: latest}", "path", "line 18, column 7", "did you mean emb?"),
     ("v: {enrich.read.emb.at: drop}", "missing", "line 12, column 15", "there is no default"),
     ("v: {size.length.click: 5}", "size", "line 18, column 26", "layout: per_type"),
@@ -148,13 +169,7 @@ REFUSED = [
         "line 6, column 1",
         "write events",
     ),
-    ("v: {source: other.events}", "variant", "line 18, column 7", "a definition of its own"),
-    ("v: {entity: x}", "variant", "line 18, column 7", "a definition of its own"),
-    ("v: {arrival.early: clip}", "variant", "line 18, column 7", "a definition of its own"),
-    ("v: {dedupe: last}", "variant", "line 18, column 7", "a definition of its own"),
-    ("v: {timezone: UTC}", "variant", "line 18, column 7", "a definition of its own"),
-    ("v: {name: x}", "variant", "line 18, column 7", "a definition of its own"),
-    ("v: {variants.w: {}}", "variant", "line 18, column 7", "a definition of its own"),
+    *((f"v: {{{path}}}", "variant", "line 18, column 7", "a definition of its own") for path in FIXED),
     ("v: {enrich.index.category: items.other @ latest}", "variant", "line 18, column 3", "under enrich.read"),
     ("v: {size.length: 5, size: {pad: left}}", "variant", "line 18, column 23", "one of the two"),
     ("v: {events.click: {last: 5}, events.click.last: 6}", "variant", "line 18, column 32", "one of the two"),
@@ -176,7 +191,7 @@ def test_a_variant_that_cannot_be_is_refused_where_it_stands(text: str, code: st
     """Unknown and overlapping paths, what decides the index, wrong values, and variants that are the same."""
     with pytest.raises(RequestError) as caught:
         parse_definition(f"{BASE}variants:\n  {text}\n", "home")
-    assert (f"sequence.{code}", place) == (caught.value.code, caught.value.where or place)
+    assert (f"sequence.{code}", place) == (caught.value.code, caught.value.where)
     assert fix in caught.value.fix
 
 

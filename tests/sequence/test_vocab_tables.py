@@ -9,11 +9,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from nbplat.adapters.files.local import LocalFiles
 from nbplat.adapters.iceberg.vocab_tables import IcebergVocabTables
 from tests.fixtures.lakehouse import Lake
 
 INDEX = "nb_sequences.home__0123456789ab"
 ITEMS = pa.table({"id": [2, 3], "value": ["x", "y"], "count": [9, 4]})
+FAR = 1 << 60
 KINDS = pa.table({"id": [2, 3], "value": ["click", None], "count": [7, 1]})
 
 
@@ -62,6 +64,28 @@ def test_two_that_store_one_version_store_it_once(lake: Lake, monkeypatch: pytes
     tables.store(INDEX, "v2", {"kind": KINDS})
     assert {"kind": KINDS.to_pylist()} == _plain(tables.load(INDEX, "v2"))
     assert 2 == len(lake.table(f"{INDEX}__vocab").metadata.snapshots)
+
+
+def test_what_a_kill_left_is_found_once_it_is_old(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that was written and never committed is told when it is old enough; those of versions never are."""
+    tables, files = IcebergVocabTables(lake.catalog), LocalFiles()
+    assert () == tables.unnamed(INDEX, files, FAR)
+    tables.store(INDEX, "v1", {"item": ITEMS})
+
+    def killed(*args: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lake.catalog, "commit_table", killed)
+        with pytest.raises(KeyboardInterrupt):
+            tables.store(INDEX, "v2", {"kind": KINDS})
+
+    (left,) = tables.unnamed(INDEX, files, FAR)
+    written = next(each.modified_ms for each in files.list(left.rpartition("/")[0]) if each.location == left)
+    assert () == tables.unnamed(INDEX, files, written)
+    files.delete(left)
+    assert {"item": ITEMS.to_pylist()} == _plain(tables.load(INDEX, "v1"))
+    assert () == tables.unnamed(INDEX, files, FAR)
 
 
 def _plain(found: Any) -> dict[str, Any]:

@@ -2,52 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nbplat.adapters.store import open_store
-from nbplat.clock import SystemClock
-from nbplat.config import load_config
-from nbplat.service.livy import make_livy
-from nbplat.session.records import SessionDraft
-from nbplat.session.sessions import Sessions
 from tests.fixtures.asgi import AsgiClient
-from tests.fixtures.drivers import drivers_of
 from tests.fixtures.waiting import wait_until
 
 pytestmark = pytest.mark.process
-
-
-def draft(fields: dict[str, Any], owner: str) -> SessionDraft:
-    """Drivers without Spark: the dialect is what is looked at here."""
-    return SessionDraft("python", fields.get("name", ""), owner, "", fields, {})
-
-
-@pytest.fixture(scope="module")
-def sessions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sessions]:
-    folder = tmp_path_factory.mktemp("livy")
-    options = {"home": str(folder / "home")}
-    config = load_config(options, environ={}, cwd=folder, user_file=folder / "none.toml")
-    store = open_store(config, clock=SystemClock())
-    import shutil
-    import tempfile
-
-    sockets = Path(tempfile.mkdtemp(prefix="nbs"))
-    opened = Sessions(store, drivers_of(folder, sockets))
-    yield opened
-    for session in store.sessions(limit=1000)[1]:
-        opened.delete(session.id)
-    opened.close()
-    store.close()
-    shutil.rmtree(sockets)
-
-
-@pytest.fixture
-def http(sessions: Sessions) -> AsgiClient:
-    return AsgiClient(make_livy(sessions, draft), base_url="http://livy.test", headers={"Prefer": "wait=0"})
 
 
 @pytest.fixture
@@ -282,12 +244,14 @@ def test_completion_answers(http: AsgiClient, session: int) -> None:
 
 
 def test_delete_and_interrupt_end_the_session(http: AsgiClient) -> None:
-    """Both answer when the session is gone, with Livy's words."""
+    """Both answer when no process is left, with Livy's words; an interrupted session is read until it is deleted."""
     first = http.post("/sessions", json={}).json()["id"]
     second = http.post("/sessions", json={}).json()["id"]
     reply = http.delete(f"/sessions/{first}")
     assert (200, {"msg": "deleted"}) == (reply.status_code, reply.json())
     assert {"msg": "interrupted"} == http.post(f"/sessions/{second}/interrupt").json()
+    assert "dead" == http.get(f"/sessions/{second}").json()["state"]
+    assert {"msg": "deleted"} == http.delete(f"/sessions/{second}").json()
     for number in (first, second):
         assert 404 == http.get(f"/sessions/{number}").status_code
         assert 404 == http.delete(f"/sessions/{number}").status_code

@@ -14,7 +14,7 @@ import pytest
 from nbplat.adapters.store import open_store
 from nbplat.clock import SystemClock
 from nbplat.config import load_config
-from nbplat.errors import Conflict, NotFound, RemoteError
+from nbplat.errors import Conflict, NotFound, RemoteError, RequestError
 from nbplat.session.records import Session, SessionDraft, Statement
 from nbplat.session.sessions import Sessions
 from nbplat.session.states import FINAL, SessionState
@@ -168,6 +168,37 @@ def test_a_driver_that_died_while_no_service_ran_is_reported_dead(open_sessions:
     again = open_sessions()
     assert "SessionDied" == (ended(again, slow).output or {})["ename"]
     assert "begun\n" == printed(again, slow)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("print('a\\ud800b\\0c')", "a\ufffdb\ufffdc\n"),
+        ("print('\\U0001f600')", "\U0001f600\n"),
+        ("raise ValueError('\\udc00')", ""),
+        ("display({'\\ud800': 1})", '{"text/plain": "{\'\\\\ud800\': 1}"}'),
+    ],
+)
+def test_no_character_that_code_prints_stops_a_session(open_sessions: Open, code: str, said: str) -> None:
+    """Halves of pairs and NUL are replaced, whole pairs stay, and the next statement runs."""
+    sessions = open_sessions()
+    session = start(sessions)
+    assert said == printed(sessions, run(sessions, session, code))
+    assert "2" == text(run(sessions, session, "1 + 1"))
+
+
+@pytest.mark.parametrize("text", ["a\0", "\ud800"])
+def test_text_that_cannot_be_kept_is_refused(open_sessions: Open, text: str) -> None:
+    """Code and names with NUL or half a pair are refused before anything is kept; nothing is found by them."""
+    sessions = open_sessions()
+    session = start(sessions)
+    with pytest.raises(RequestError, match="NUL"):
+        sessions.submit(session.id, text, "pyspark")
+    with pytest.raises(RequestError, match="NUL"):
+        start(sessions, text)
+    with pytest.raises(NotFound):
+        sessions.find(text)
+    assert 1 == sessions.store.sessions()[0]
 
 
 def test_deleting_leaves_no_process_and_no_folder(open_sessions: Open, tmp_path: Path) -> None:

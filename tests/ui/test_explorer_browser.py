@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import zlib
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -94,6 +95,17 @@ def test_keys_walk_from_event_to_event_and_from_user_to_user(page, served):
     assert page.value("document.querySelector('.tip').classList.contains('pinned')")
     page.key("Escape")
     assert page.value("document.querySelector('.tip').hidden")
+    assert [] == page.faults
+
+
+def test_users_without_an_instant_are_as_of_the_end(page, served):
+    """Neither the table for readers nor the words of an event name a moment that there is not."""
+    preview = made_preview(3, 20)
+    bare = tuple(replace(strip, timeless=True) for strip in preview.strips)
+    shown(page, served, replace(preview, strips=bare))
+
+    table = "[...document.querySelectorAll('.hidden table td:nth-child(3), .hidden table th:nth-child(3)')]"
+    assert ["as of", "end", "end", "end"] == page.value(f"{table}.map((each) => each.textContent)")
     assert [] == page.faults
 
 

@@ -108,7 +108,7 @@ def _unknown(name: str, said: str, request: Mapping[str, Any], known: frozenset[
     asked = any(_name(spec) == name for spec in request["specs"])
     whose = "" if asked else f", which is needed:\n{_tree(said)}"
     near = nearest_packages(name, known)
-    hint = f"did you mean {' or '.join(near)}?" if near else "check its spelling"
+    hint = f"Did you mean {' or '.join(near)}?" if near else "Check its spelling."
     return RequestError(
         "env.package",
         f"no channel has a package {name!r} for {request['platform']} (asked: {_channels(request)}){whose}",

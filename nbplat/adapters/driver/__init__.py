@@ -1,5 +1,6 @@
 """Drivers on this machine: started detached, found again by process and socket, talked to over a Unix socket."""
 
+from nbplat.adapters.driver.batches import LocalBatches
 from nbplat.adapters.driver.processes import LocalDrivers
 
-__all__ = ["LocalDrivers"]
+__all__ = ["LocalBatches", "LocalDrivers"]

@@ -46,7 +46,9 @@ class Line:
         try:
             self._socket.settimeout(_HELLO_S)
             self._socket.connect(path)
-            self._send({"token": token, "after": after})
+            # A driver that refuses us may hang up before the last byte is sent; its answer is there all the same.
+            with contextlib.suppress(BrokenPipeError):
+                self._send({"token": token, "after": after})
             self.about = self._greet()
             self._socket.settimeout(_SILENT_S)
         except BaseException:
@@ -115,7 +117,9 @@ class Line:
     def _send(self, head: dict[str, Any]) -> None:
         with self._writing:
             for piece in pack(head):
-                self._socket.sendall(piece)
+                # Not an empty one: who refuses us has hung up by then, and its answer is still to be read.
+                if len(piece):
+                    self._socket.sendall(piece)
 
     def _take(self, count: int) -> bytes:
         pieces = []

@@ -76,11 +76,11 @@ class IcebergEventSource:
         """A part a data file, in path order; delete files are read here, data files are not."""
         return self._parts(self._files)
 
-    def read(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+    def read(self, columns: Sequence[str], *, encoded: Sequence[str] = ()) -> Iterator[pa.Table]:
         """See the port."""
         check_known(columns, self.schema.names, self._pin.table)
         for part in self.parts:
-            yield from read_rows(part.task, columns, _CHUNK_ROWS)
+            yield from read_rows(part.task, columns, _CHUNK_ROWS, encoded=encoded)
 
     def added_since(self, pin: SourcePin) -> tuple[SourcePart, ...] | None:
         """See the port.
@@ -183,7 +183,9 @@ def file_tasks(
     )
 
 
-def read_rows(task: Mapping[str, Any], columns: Sequence[str], chunk_rows: int) -> Iterator[pa.Table]:
+def read_rows(
+    task: Mapping[str, Any], columns: Sequence[str], chunk_rows: int, *, encoded: Sequence[str] = ()
+) -> Iterator[pa.Table]:
     """The live rows of a part in chunks, exactly `columns` in that order.
 
     Raises:
@@ -193,7 +195,7 @@ def read_rows(task: Mapping[str, Any], columns: Sequence[str], chunk_rows: int) 
     from nbplat.remote.sequence.source_part import read_part
 
     try:
-        yield from read_part(task, columns, chunk_rows)
+        yield from read_part(task, columns, chunk_rows, encoded=encoded)
     except KernelError as exc:
         raise from_record(exc.record()) from None
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from nbplat.adapters.iceberg.catalog import load_table, pin_of
-from nbplat.adapters.iceberg.index_tables import named_files
+from nbplat.adapters.iceberg.index_tables import unnamed_files
 from nbplat.adapters.iceberg.refs import history
 from nbplat.errors import Conflict, NotFound, unexpected
 from nbplat.sequence.export import Export
@@ -115,10 +115,7 @@ class IcebergExportTables:
                 table = self._catalog.create_table_transaction(name, pa.schema([]))._table  # noqa: SLF001
             except NoSuchNamespaceError:
                 return ()
-        found = [file.location for file in files.list(f"{table.location().rstrip('/')}/data")]
-        mine = [location for location in found if f"-{mark}-" in location.rpartition("/")[2]]
-        named = named_files(table) if mine else frozenset()
-        return tuple(location for location in mine if location not in named)
+        return unnamed_files(table, files, lambda file: f"-{mark}-" in file.location.rpartition("/")[2])
 
     def _find(self, name: str, owner: str, *, replace: bool) -> Table | None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from nbplat.adapters.iceberg.scan import check_pin, pinned_files, pinned_schema
 from nbplat.errors import Conflict, NotFound
 from nbplat.sequence.index_report import IndexReport
 from nbplat.sequence.ports import IndexFile, IndexState, SourcePart, SourcePin
-from nbplat.terms import SnapshotPin, TableName
+from nbplat.terms import Files, SnapshotPin, StoredFile, TableName
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
 
-__all__ = ["IcebergIndexTables", "named_files"]
+__all__ = ["IcebergIndexTables", "named_files", "unnamed_files"]
 
 _RECORD, _BUCKETS, _BUCKET = "nbplat.index", "nbplat.buckets", "nb_bucket"
 _SOURCE, _REPORT, _JOB = "nbplat.source", "nbplat.report", "nbplat.job"
@@ -228,6 +228,13 @@ def named_files(table: Table) -> frozenset[str]:
     with garbage_later():
         entries = Manifests(table.io).entries(list(found.values()))
         return frozenset(entry.data_file.file_path for each in entries for entry in each)
+
+
+def unnamed_files(table: Table, files: Files, left: Callable[[StoredFile], bool]) -> tuple[str, ...]:
+    """Locations of the table's data files that may be left of a kill, as `left` tells, and that no snapshot names."""
+    found = [each.location for each in files.list(f"{table.location().rstrip('/')}/data") if left(each)]
+    named = named_files(table) if found else frozenset()
+    return tuple(location for location in found if location not in named)
 
 
 def _layout(schema: pa.Schema, sort: Sequence[str]) -> tuple[Schema, Any, Any]:

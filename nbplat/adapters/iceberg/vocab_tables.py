@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from nbplat.adapters.iceberg.catalog import load_table
+from nbplat.adapters.iceberg.index_tables import unnamed_files
 from nbplat.adapters.iceberg.refs import history
 from nbplat.errors import NotFound, RemoteError
-from nbplat.terms import TableName
+from nbplat.terms import Files, TableName
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,6 +73,14 @@ class IcebergVocabTables:
             feature: rows.filter(pc.equal(rows["feature"], feature)).select(["id", "value", "count"]).sort_by("id")
             for feature in sorted(set(rows["feature"].to_pylist()))
         }
+
+    def unnamed(self, index: str, files: Files, before_ms: int) -> tuple[str, ...]:
+        """See the port."""
+        try:
+            table = load_table(self._catalog, _name(index))
+        except NotFound:
+            return ()
+        return unnamed_files(table, files, lambda file: file.modified_ms < before_ms)
 
     def _table(self, index: str) -> Table:
         name = TableName.parse(_name(index))

@@ -105,14 +105,14 @@ class ParquetEventSource:
         """Row groups of one file each, of about 64 MB, by location and place."""
         return self._parts_of(range(len(self._files)))
 
-    def read(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+    def read(self, columns: Sequence[str], *, encoded: Sequence[str] = ()) -> Iterator[pa.Table]:
         """See the port."""
         from nbplat.remote.sequence.source_part import read_part
 
         check_known(columns, self.schema.names, self._path)
         for part in self.parts:
             try:
-                yield from read_part(part.task, columns, _CHUNK_ROWS)
+                yield from read_part(part.task, columns, _CHUNK_ROWS, encoded=encoded)
             except KernelError as exc:
                 raise from_record(exc.record()) from None
 

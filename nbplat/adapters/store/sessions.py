@@ -132,8 +132,10 @@ def read_session(connection: sa.Connection, session_id: int) -> Session:
 def _move(write: Write, session: Session, to: SessionState, reason: Mapping[str, Any] | None) -> None:
     if session.state == to or not may_become(session.state, to):
         return
-    ended: dict[str, Any] = {"ended_ms": write.now_ms, "reason": to_json(reason)} if to in ENDED else {}
-    _update(write, session.id, state=to.value, **ended)
+    values: dict[str, Any] = {"ended_ms": write.now_ms} if to in ENDED else {}
+    if reason is not None:
+        values["reason"] = to_json(reason)
+    _update(write, session.id, state=to.value, **values)
     _note(write, session.id, to)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nbplat.adapters.store.batches import Batches
 from nbplat.adapters.store.events import Events
 from nbplat.adapters.store.jobs import Jobs
 from nbplat.adapters.store.leases import Leases
@@ -14,13 +15,14 @@ from nbplat.adapters.store.units import Units
 
 if TYPE_CHECKING:
     from nbplat.job import JobStore
+    from nbplat.session.batch import BatchStore
     from nbplat.session.ports import SessionStore
 
 __all__ = ["SqlJobStore"]
 
 
-class SqlJobStore(Runs, Jobs, Units, Leases, Events, Sessions, Statements):
-    """`nbplat.job.JobStore` and `nbplat.session.ports.SessionStore` on SQL; safe between threads."""
+class SqlJobStore(Runs, Jobs, Units, Leases, Events, Sessions, Statements, Batches):
+    """`JobStore`, `SessionStore` and `BatchStore` on SQL; safe between threads."""
 
     def close(self) -> None:
         self._db.close()
@@ -28,4 +30,5 @@ class SqlJobStore(Runs, Jobs, Units, Leases, Events, Sessions, Statements):
 
 if TYPE_CHECKING:
     _KEEPS_THE_PORT: type[JobStore] = SqlJobStore
-    _KEEPS_THE_OTHER: type[SessionStore] = SqlJobStore
+    _KEEPS_SESSIONS: type[SessionStore] = SqlJobStore
+    _KEEPS_BATCHES: type[BatchStore] = SqlJobStore

@@ -70,6 +70,7 @@ def statement_of(row: sa.Row[Any]) -> Statement:
         id=row.id,
         code=row.code,
         kind=row.kind,
+        options=from_json(row.options),
         state=StatementState(row.state),
         output=from_json(row.output),
         progress=row.progress,

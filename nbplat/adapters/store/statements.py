@@ -12,6 +12,7 @@ from nbplat.adapters.store.sessions import read_session
 from nbplat.adapters.store.statement_rows import OPEN, read_statement, statement_of
 from nbplat.adapters.store.tables import CHUNK, STATEMENT
 from nbplat.errors import Conflict
+from nbplat.session.jobs import JOB_KIND
 from nbplat.session.records import Chunk, Statement
 from nbplat.session.states import ENDED, FINAL, StatementState
 
@@ -24,7 +25,9 @@ class Statements:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def add_statement(self, session_id: int, code: str, kind: str) -> Statement:
+    def add_statement(
+        self, session_id: int, code: str, kind: str, options: Mapping[str, Any] | None = None
+    ) -> Statement:
         with self._db.write() as write:
             session = read_session(write.connection, session_id)
             if session.state in ENDED or session.state == "shutting_down":
@@ -44,6 +47,7 @@ class Statements:
                     id=number,
                     code=code,
                     kind=kind,
+                    options=to_json(options or {}),
                     state=StatementState.WAITING.value,
                     progress=0.0,
                     detail="{}",
@@ -86,11 +90,20 @@ class Statements:
             return read_statement(connection, session_id, statement_id)
 
     def statements(
-        self, session_id: int, *, skip: int = 0, limit: int = 100, newest_first: bool = False, open_only: bool = False
+        self,
+        session_id: int,
+        *,
+        skip: int = 0,
+        limit: int = 100,
+        newest_first: bool = False,
+        open_only: bool = False,
+        jobs: bool = True,
     ) -> tuple[int, list[Statement]]:
         which = STATEMENT.c.session_id == session_id
         if open_only:
             which = which & STATEMENT.c.state.in_(OPEN)
+        if not jobs:
+            which = which & (STATEMENT.c.kind != JOB_KIND)
         order = STATEMENT.c.id.desc() if newest_first else STATEMENT.c.id
         with self._db.read() as connection:
             read_session(connection, session_id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 __all__ = [
+    "BATCH",
     "CHUNK",
     "EVENT",
     "HEAD",
@@ -23,7 +24,7 @@ __all__ = [
     "UNIT",
 ]
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """Every revision this version can read, oldest first; a database at any other is newer than we are."""
 HEAD = REVISIONS[-1]
 
@@ -163,6 +164,23 @@ SESSION = sa.Table(
     sqlite_autoincrement=True,
 )
 
+BATCH = sa.Table(
+    "nbplat_batch",
+    METADATA,
+    sa.Column("id", _BIG, primary_key=True, autoincrement=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("request", sa.Text, nullable=False),
+    sa.Column("conf", sa.Text, nullable=False),
+    sa.Column("process", sa.Text, nullable=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+    sa.Column("ended_ms", sa.BigInteger),
+    sa.Column("reason", sa.Text),
+    sa.Index("nbplat_batch_name", "name", "id"),
+    sqlite_autoincrement=True,
+)
+
 STATEMENT = sa.Table(
     "nbplat_statement",
     METADATA,
@@ -170,6 +188,7 @@ STATEMENT = sa.Table(
     sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("code", sa.Text, nullable=False),
     sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("options", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("output", sa.Text),
     sa.Column("progress", sa.Float, nullable=False),

@@ -7,6 +7,7 @@ import hmac
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -50,6 +51,9 @@ class Control:
         self._log = log
         self._about = about
         self._handlers = handlers
+        self._serving = 0
+        self._alone_since: float | None = time.monotonic()
+        self._counting = threading.Lock()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         if os.path.exists(path):  # noqa: PTH110 - plain strings here
             os.unlink(path)  # noqa: PTH108
@@ -60,6 +64,12 @@ class Control:
             os.umask(mask)
         self._listener.listen(8)
         threading.Thread(target=self._accept, name="control", daemon=True).start()
+
+    @property
+    def alone_s(self) -> float:
+        """Seconds since the last service let go; 0 while there is one. The time a machine sleeps does not count."""
+        since = self._alone_since
+        return 0.0 if since is None else time.monotonic() - since
 
     def close(self) -> None:
         """Take no more connections."""
@@ -83,6 +93,7 @@ class Control:
                 for piece in pack(head, payload):
                     connection.sendall(piece)
 
+        counted = False
         try:
             connection.settimeout(_HELLO_S)
             hello = unpack(lambda count: _read(connection, count))
@@ -90,6 +101,8 @@ class Control:
                 send({"refused": "token"})
                 return
             connection.settimeout(None)
+            self._count(1)
+            counted = True
             send({"hello": {"protocol": PROTOCOL, **self._about()}})
             threading.Thread(
                 target=self._follow, args=(connection, send, int(hello[0].get("after", 0))), daemon=True
@@ -102,10 +115,17 @@ class Control:
         except (OSError, ValueError):
             return  # the service went away; another will come
         finally:
+            if counted:
+                self._count(-1)
             # Wakes the thread that sends events as well.
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
             connection.close()
+
+    def _count(self, step: int) -> None:
+        with self._counting:
+            self._serving += step
+            self._alone_since = None if self._serving else time.monotonic()
 
     def _answer(self, head: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
         handler = self._handlers.get(str(head.get("ask")))

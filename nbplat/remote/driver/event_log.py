@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import time
 from pathlib import Path
@@ -13,6 +14,8 @@ __all__ = ["EventLog", "read_events"]
 
 _SEGMENT_BYTES = 8 << 20
 _PREFIX = "events-"
+# In JSON: half of a pair (or a whole one, which is looked at for nothing), and the one character that databases refuse.
+_DOUBTFUL = re.compile(r"\\u(?:d[89a-f]|0000)")
 
 
 class EventLog:
@@ -50,11 +53,14 @@ class EventLog:
 
         Args:
             event: What happened, in one word.
-            values: JSON values.
+            values: JSON values; characters that no text can hold are replaced.
         """
         with self._changed:
             record = {"seq": self._last + 1, "at_ms": time.time_ns() // 1_000_000, "event": event, **values}
-            line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+            text = json.dumps(record, separators=(",", ":"))
+            if _DOUBTFUL.search(text):
+                text = json.dumps(_speakable(record), separators=(",", ":"))
+            line = text.encode() + b"\n"
             if self._written + len(line) > self._segment_bytes and self._written:
                 self._begin()
             view = memoryview(line)
@@ -126,6 +132,15 @@ def read_events(folder: str, after: int = 0, limit_bytes: int = 0) -> list[dict[
                 if limit_bytes and taken >= limit_bytes:
                     return found
     return found
+
+
+def _speakable(value: Any) -> Any:
+    if isinstance(value, str):
+        whole = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return whole.replace("\0", "\ufffd")
+    if isinstance(value, dict):
+        return {_speakable(key): _speakable(item) for key, item in value.items()}
+    return [_speakable(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _segments(folder: Path) -> list[tuple[int, Path]]:

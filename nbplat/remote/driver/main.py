@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import threading
+import time
 import types
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from .complete import complete, inspect_at, within
 from .control import Control
 from .display import install_display
 from .event_log import EventLog
+from .jobs import JobContext, add_to_session, run_job
 from .output import Capture
 from .progress import Watch
 from .python_cell import PythonCells
@@ -27,6 +29,8 @@ from .statements import Statement, Statements
 __all__ = ["Driver", "main"]
 
 _ASK_S = 0.4
+_ALONE_S = 86_400.0
+_LOOK_S = 30.0
 _OUTPUT_CHARS = 8 << 20
 _SQL_ROWS = 1000
 
@@ -36,8 +40,9 @@ class Driver:
 
     Args:
         folder: Of the session: holds ``events/``; made when missing.
-        spec: ``kind`` (``pyspark``, ``sql`` or ``python``, which has no Spark), ``socket`` (path), ``token`` and
-            ``conf`` (Spark's settings, text to text).
+        spec: ``kind`` (``pyspark``, ``sql`` or ``python``, which has no Spark), ``socket`` (path), ``token``,
+            ``conf`` (Spark's settings, text to text) and ``alone_s`` (after so many seconds without a service, and
+            with nothing to run, it ends itself).
     """
 
     def __init__(self, folder: str, spec: dict[str, Any]) -> None:
@@ -50,14 +55,16 @@ class Driver:
             self._log, before=self._begin, after=self._end, cancel=lambda found: self._spark.cancel(found)
         )
         self._cells = PythonCells(self._names)
-        self._statements.runners = {"python": self._run_python, "sql": self._run_sql}
+        self._statements.runners = {"python": self._run_python, "sql": self._run_sql, "job": self._run_job}
         self._watch = Watch(self._spark.tracker, lambda number, found: self._log.append("progress", id=number, **found))
+        self._job_context: JobContext | None = None
         self._state = "starting"
         self._running = 0
 
     def run(self) -> int:
         """Live until asked to stop; 0 for an end in order, 1 when Spark did not start."""
         control = Control(self._spec["socket"], self._spec["token"], self._log, self._about, self._handlers())
+        threading.Thread(target=self._end_when_alone, args=(control,), name="alone", daemon=True).start()
         try:
             # Functions of cells are pickled with the module they were defined in, by value only when it is this one.
             sys.modules["__main__"] = self._module
@@ -72,6 +79,15 @@ class Driver:
             self._spark.close()
             self._log.append("ended")
             control.close()
+
+    def _end_when_alone(self, control: Control) -> None:
+        limit_s = float(self._spec.get("alone_s", _ALONE_S))
+        while True:
+            time.sleep(min(_LOOK_S, limit_s / 4))
+            if control.alone_s > limit_s and self._state == "idle" and self._statements.state == "idle":
+                self._log.append("alone", seconds=limit_s)
+                self._statements.stop()
+                return
 
     def _start_spark(self) -> bool:
         try:
@@ -94,6 +110,7 @@ class Driver:
             "inspect": lambda head, _: within(
                 _ASK_S, lambda: inspect_at(self._names, head["code"], head["cursor"]), {"found": False}
             ),
+            "add": self._ask_add,
             "forget": self._ask_forget,
             "stop": self._ask_stop,
         }
@@ -105,6 +122,10 @@ class Driver:
         if statement.runner not in self._statements.runners:
             raise ValueError(f"nothing runs {statement.runner!r}")
         return {"fresh": self._statements.accept(statement)}
+
+    def _ask_add(self, head: dict[str, Any], _: bytes) -> dict[str, Any]:
+        add_to_session(self._spark.session, str(head["kind"]), str(head["uri"]))
+        return {}
 
     def _ask_forget(self, head: dict[str, Any], _: bytes) -> dict[str, Any]:
         self._log.forget(int(head["up_to"]))
@@ -136,7 +157,14 @@ class Driver:
         return self._cells.run(statement.id, statement.body["code"], lambda text: capture.write("stdout", text))
 
     def _run_sql(self, statement: Statement, _: Capture) -> dict[str, Any]:
-        return run_sql(self._spark.session, statement.body["code"], int(statement.body.get("rows", _SQL_ROWS)))
+        body = statement.body
+        rows = int(body.get("rows", _SQL_ROWS))
+        return run_sql(self._spark.session, body["code"], rows, exact=bool(body.get("exact")))
+
+    def _run_job(self, statement: Statement, _: Capture) -> dict[str, Any]:
+        if self._job_context is None:
+            self._job_context = JobContext(self._spark.session)
+        return run_job(self._job_context, statement.body["code"])
 
     def _say(self, text: str) -> None:
         print(text, file=sys.__stderr__, flush=True)

@@ -46,8 +46,7 @@ class SparkHost:
         from pyspark import SparkConf
         from pyspark.java_gateway import launch_gateway
 
-        os.environ.setdefault("PYSPARK_PYTHON", conf.get("spark.pyspark.python", sys.executable))
-        os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+        _choose_python(conf)
         launch = SparkConf(loadDefaults=False)
         for key, value in conf.items():
             if key in LAUNCH:
@@ -128,6 +127,15 @@ class _OldContext:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.sparkSession, name)
+
+
+def _choose_python(conf: dict[str, str]) -> None:
+    """The workers' Python: that of the session's environment, else what a user's shell pins, else our own."""
+    ours = {"PYSPARK_PYTHON": conf.get("spark.pyspark.python", sys.executable), "PYSPARK_DRIVER_PYTHON": sys.executable}
+    if "spark.nbplat.environment" in conf:
+        os.environ.update(ours)
+    for name, value in ours.items():
+        os.environ.setdefault(name, value)
 
 
 def _take_spark(home: str) -> None:

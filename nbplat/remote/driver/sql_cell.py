@@ -9,22 +9,29 @@ import json
 import math
 from typing import Any
 
+from .exact_rows import exact_json
+
 __all__ = ["json_value", "run_sql"]
 
 
-def run_sql(session: Any, query: str, limit: int) -> dict[str, Any]:
+def run_sql(session: Any, query: str, limit: int, *, exact: bool = False) -> dict[str, Any]:
     """Run a query.
 
     Args:
         limit: Rows given at most.
+        exact: Values as `exact_json` writes them; otherwise as Livy's clients know them.
 
     Returns:
-        ``application/json`` with ``schema`` (Spark's JSON) and ``data``, a list a row.
+        ``application/json`` with ``schema`` (Spark's JSON) and ``data``, a list a row; ``exact`` when it was asked for.
     """
     frame = session.sql(query)
     rows = frame.take(limit) if frame.columns else []
+    schema = json.loads(frame.schema.json())
+    if exact:
+        data = [exact_json(row, frame.schema) for row in rows]
+        return {"application/json": {"schema": schema, "data": data, "exact": True}}
     data = [[json_value(cell) for cell in row] for row in rows]
-    return {"application/json": {"schema": json.loads(frame.schema.json()), "data": data}}
+    return {"application/json": {"schema": schema, "data": data}}
 
 
 def json_value(value: Any) -> Any:

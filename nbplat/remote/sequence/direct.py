@@ -1,27 +1,30 @@
-"""A source that fits the memory: screened at once, then bucket by bucket."""
+"""A source that fits the memory: screened at once and dealt to buckets, then sorted bucket by bucket."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from nbplat.remote.failure import KernelError
 
+from .deal import Dealt
 from .hashing import bucket_of
 from .screen import screen, screened_schema
 from .tally import add
 from .tasks import Recipe
 
-__all__ = ["refuse_early", "rows_by_bucket", "screen_all"]
+__all__ = ["refuse_early", "screen_all"]
 
 
 def screen_all(
-    chunks: Iterable[pa.Table], recipe: Recipe, *, limit_bytes: int | None = None
-) -> tuple[pa.Table, dict[str, Any]]:
-    """Screen every chunk of a source.
+    chunks: Iterable[pa.Table], recipe: Recipe, *, limit_bytes: int | None = None, schema: pa.Schema | None = None
+) -> tuple[Dealt, dict[str, Any]]:
+    """Screen every chunk of a source and deal its events to the buckets.
+
+    Args:
+        schema: See `screen`.
 
     Returns:
         Rows (see `screen.Screened`) and their tally.
@@ -30,13 +33,15 @@ def screen_all(
         KernelError: ``sequence.too_big``, more than `limit_bytes` would be held; what `screen` and `refuse_early`
             raise.
     """
-    found, tallies, held = [], [], 0
+    schema = screened_schema(recipe) if schema is None else schema
+    found, tallies = Dealt(schema, recipe["buckets"]), []
     for raw in chunks:
-        screened = screen(raw, recipe)
+        screened = screen(raw, recipe, schema)
         tallies.append(screened.tally)
-        found.append(screened.rows)
-        held += screened.rows.nbytes
-        if limit_bytes is not None and held > limit_bytes:
+        rows = screened.rows
+        many = recipe["buckets"] > 1
+        found.take(rows, bucket_of(rows.select(recipe["entity"]), recipe["buckets"]) if many else None)
+        if limit_bytes is not None and found.bytes > limit_bytes:
             raise KernelError(
                 "sequence.too_big",
                 f"the events take more than {limit_bytes >> 20:,} MB in memory, and no index is built",
@@ -45,21 +50,7 @@ def screen_all(
             )
     tally = add(tallies)
     refuse_early(tally, recipe)
-    return pa.concat_tables(found) if found else screened_schema(recipe).empty_table(), tally
-
-
-def rows_by_bucket(rows: pa.Table, recipe: Recipe) -> Iterator[pa.Table]:
-    """The rows of each bucket, also of an empty one; the buckets in order."""
-    if recipe["buckets"] == 1:
-        yield rows
-        return
-    bucket = bucket_of(rows.select(recipe["entity"]), recipe["buckets"])
-    # Taking of many chunks would join them anew for each bucket.
-    rows = rows.combine_chunks()
-    order = np.argsort(bucket, kind="stable")
-    ends = np.cumsum(np.bincount(bucket, minlength=recipe["buckets"])).tolist()
-    for start, end in zip([0, *ends], ends):
-        yield rows.take(pa.array(order[start:end]))
+    return found, tally
 
 
 def refuse_early(tally: dict[str, Any], recipe: Recipe) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .dedupe import NEVER, first_or_last
+from .dedupe import first_or_last
 from .events import Events
 from .hashing import row_hash
 from .packed_sort import sort_by
@@ -82,34 +82,6 @@ class Ordering(NamedTuple):
         """The events, with rows that are in the total order already."""
         return Events(rows, *self[1:9])
 
-    def split(self, bucket: Any, buckets: int) -> Iterator[Ordering]:
-        """Each bucket's part, also of an empty one, where it was ordered by bucket.
-
-        Nothing is copied. The counts stay those of all.
-
-        Args:
-            bucket: As it was given to `ordering`.
-        """
-        begins = np.flatnonzero(self.entity[1:] != self.entity[:-1]) + 1
-        begins = np.append(0, begins) if len(self.entity) else begins
-        firsts = np.searchsorted(np.asarray(bucket)[self.order[begins]], np.arange(buckets + 1)).tolist()
-        cuts = np.append(begins, len(self.entity))[firsts].tolist()
-        for begin, end, first, last in zip(cuts, cuts[1:], firsts, firsts[1:]):
-            at = slice(begin, end)
-            seen, until, passes = (None if each is None else each[at] for each in self[6:9])
-            if until is not None and bool((until == NEVER).all()):
-                until = None
-            yield self._replace(
-                order=self.order[at],
-                entity=self.entity[at] - np.int32(first),
-                entities=self.entities.slice(first, last - first),
-                type=self.type[at],
-                time_us=self.time_us[at],
-                seen_us=seen,
-                until_us=until,
-                passes=passes,
-            )
-
 
 def order_events(
     rows: pa.Table,
@@ -168,13 +140,8 @@ def ordering(
     seen_us: Any = None,
     passes: Any = None,
     dedupe: str = "none",
-    bucket: Any = None,
 ) -> Ordering:
-    """As `order_events`, without taking the columns: for those who take fewer of them, or fewer rows.
-
-    Args:
-        bucket: Integers ``[rows]``, a function of the entity: lower ones come first; see `Ordering.split`.
-    """
+    """As `order_events`, without taking the columns: for those who take fewer of them, or fewer rows."""
     names = tuple(sorted(types))
     steps, kept = _whole(rows, entity, type, time_us, seen_us)
     time, seen = _values(time_us), None if seen_us is None else _values(seen_us)
@@ -191,12 +158,9 @@ def ordering(
         kept = np.flatnonzero(wanted) if kept is None else kept[wanted[kept]]
     few = rows.select(list(dict.fromkeys([*entity, *id, *hashed])))
     until, gone = None, np.empty(0, np.int64)
-    bucket = None if bucket is None else np.asarray(bucket)
     if kept is not None:
         few = few.take(pa.array(kept))
-        code, time, seen, passes, bucket = (
-            None if each is None else each[kept] for each in (code, time, seen, passes, bucket)
-        )
+        code, time, seen, passes = (None if each is None else each[kept] for each in (code, time, seen, passes))
     if dedupe in ("first", "last") and id:
         gone, until = first_or_last(few, entity, code, id, hashed, time, seen, dedupe)
     if len(gone):
@@ -205,12 +169,10 @@ def ordering(
         left = np.flatnonzero(stay)
         kept = left if kept is None else kept[left]
         few = few.take(pa.array(left))
-        code, time, seen, passes, until, bucket = (
-            None if each is None else each[left] for each in (code, time, seen, passes, until, bucket)
+        code, time, seen, passes, until = (
+            None if each is None else each[left] for each in (code, time, seen, passes, until)
         )
     order, new_entity, tied, equal = _sorted(few, entity, code, time, id, hashed, dedupe == "exact")
-    if bucket is not None:
-        order, new_entity = _by_bucket(order, new_entity, bucket)
     first = np.flatnonzero(new_entity)
     entities = pa.table({name: _decoded(few[name]).take(pa.array(order[first])) for name in entity})
     seen, until, passes = (None if each is None else each[order] for each in (seen, until, passes))
@@ -305,16 +267,24 @@ def _type_codes(column: Any, names: tuple[str, ...], kept: Any | None) -> tuple[
             places = found.to_numpy().astype(np.int16)
             counts = counted(places if kept is None else places[kept], len(names))
             return places, {name: count for name, count in zip(names, counts) if count}
-    encoded = plain(column).dictionary_encode()
-    values = encoded.dictionary
+    encoded = column.chunk(0) if _has_names(column) else plain(column).dictionary_encode()
+    values = plain(encoded.dictionary)
     if pa.types.is_large_binary(values.type):
         texts = [value.decode(errors="replace") for value in values.to_pylist()]
     else:
         texts = values.cast(pa.string()).to_pylist()
     places = np.array([names.index(text) if text in names else -1 for text in texts] + [-1], dtype=np.int16)
-    indices = encoded.indices.fill_null(len(texts)).to_numpy()
+    indices = encoded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
     counts = counted(indices if kept is None else indices[kept], len(texts) + 1)
     return places[indices], dict(sorted((text, count) for text, count in zip(texts, counts) if count))
+
+
+def _has_names(column: Any) -> bool:
+    """Whether it is one dictionary of distinct texts already."""
+    if not pa.types.is_dictionary(column.type) or column.num_chunks != 1:
+        return False
+    names = column.chunk(0).dictionary
+    return not names.null_count and len(names.unique()) == len(names)
 
 
 def _taken(rows: pa.Table, order: Any) -> pa.Table:
@@ -325,19 +295,6 @@ def _taken(rows: pa.Table, order: Any) -> pa.Table:
 
 def _decoded(column: Any) -> Any:
     return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
-
-
-def _by_bucket(order: Any, new_entity: Any, bucket: Any) -> tuple[Any, Any]:
-    """Whole entities moved, those of lower buckets first: cheaper than sorting every row by its bucket as well."""
-    begins = np.flatnonzero(new_entity)
-    sizes = np.diff(begins, append=len(order))
-    turn = np.argsort(bucket[order[begins]], kind="stable")
-    moved = np.cumsum(sizes[turn]) - sizes[turn]
-    at = np.repeat((begins[turn] - moved).astype(order.dtype), sizes[turn])
-    at += np.arange(len(order), dtype=order.dtype)
-    found = np.zeros(len(order), dtype=bool)
-    found[moved] = True
-    return order[at], found
 
 
 def _sorted(

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from nbplat.remote.failure import failed
 
-from .direct import rows_by_bucket, screen_all
+from .direct import screen_all
 from .heavy import WORKING, entity_ranges
 from .index_file import index_location, write_index_file
 from .scatter import chunk_rows
@@ -63,8 +63,8 @@ def _direct(task: ShardTask) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     chunks = (raw for part in task["parts"] for raw in read_part(part, recipe["read"], rows))
     screened, tally = screen_all(chunks, recipe)
     files, tallies = [], [tally]
-    for bucket, mine in enumerate(rows_by_bucket(screened, recipe)):
-        written, tally = _written(task, bucket, iter([mine]))
+    for bucket in range(recipe["buckets"]):
+        written, tally = _written(task, bucket, iter([screened.of(bucket)]))
         files += written
         tallies.append(tally)
     return files, add(tallies)

@@ -9,13 +9,13 @@ import pyarrow as pa
 from .conditions import passes
 from .enriching import enriched
 from .events import Events
-from .hashing import bucket_of
 from .order import Ordering, counted, ordering
-from .stored_rows import SEEN, TIME
-from .tally import new_tally
+from .screen import type_names, whole_column
+from .stored_rows import SEEN, TIME, TYPE, WHERE
+from .tally import add, new_tally
 from .tasks import Recipe
 
-__all__ = ["order_buckets", "sort_events"]
+__all__ = ["completed", "in_order", "sort_events"]
 
 
 def sort_events(rows: pa.Table, recipe: Recipe) -> tuple[Events, dict[str, Any]]:
@@ -24,31 +24,38 @@ def sort_events(rows: pa.Table, recipe: Recipe) -> tuple[Events, dict[str, Any]]
     Returns:
         Events whose rows are the recipe's `columns`, and their tally.
     """
-    found, rows, tally = _ordered(rows, recipe, None)
-    return found.events(rows), tally
+    rows, tally = completed(rows, recipe)
+    found, more = in_order(rows, recipe)
+    schema = pa.ipc.read_schema(pa.py_buffer(recipe["schema"]))
+    return found.events(rows.select(recipe["columns"]).cast(schema)), add([tally, more])
 
 
-def order_buckets(rows: pa.Table, recipe: Recipe) -> tuple[list[Ordering], pa.Table, dict[str, Any]]:
-    """The order of screened rows of all entities, sorted at once; `sort_events` of each bucket's rows gives the same.
+def completed(rows: pa.Table, recipe: Recipe) -> tuple[pa.Table, dict[str, Any]]:
+    """Screened rows with the columns that enrich them and, where there are conditions, with ``nb_where``; their tally.
 
-    Returns:
-        Each bucket's order, also of an empty one; the rows in the types of the index, unsorted, from which its events
-        are taken column by column when they are asked for (`Ordering.events`); and the tally of all.
+    Rows of all entities may be completed at once: each table that enriches is read once then.
     """
-    bucket = bucket_of(rows.select(recipe["entity"]), recipe["buckets"])
-    found, rows, tally = _ordered(rows, recipe, bucket)
-    return list(found.split(bucket, recipe["buckets"])), rows, tally
-
-
-def _ordered(rows: pa.Table, recipe: Recipe, bucket: Any | None) -> tuple[Ordering, pa.Table, dict[str, Any]]:
-    """The order of the rows, and the rows in the types of the index."""
     tally = new_tally()
     time_us = rows.column(TIME).to_numpy()
-    seen_us = rows.column(SEEN).to_numpy() if recipe["arrival"] else None
-    rows = rows.select(recipe["read"])
     if recipe["enrich"]:
         joined = enriched(rows, time_us, recipe["enrich"])
         rows, tally["enriched"] = joined.rows, dict(joined.hits)
+    if recipe["conditions"]:
+        found = passes(rows, recipe["conditions"], type=recipe["type"])
+        rows = rows.append_column(WHERE, pa.array(found, pa.int64()))
+    return rows, tally
+
+
+def in_order(rows: pa.Table, recipe: Recipe) -> tuple[Ordering, dict[str, Any]]:
+    """The order of `completed` rows of whole entities, of either schema of `screen`; and their tally."""
+    names = rows.column_names
+    time_us = rows.column(TIME).to_numpy()
+    seen_us = rows.column(SEEN).to_numpy() if recipe["arrival"] else None
+    holds = rows.column(WHERE).to_numpy() if WHERE in names else None
+    if TYPE in names:
+        rows = rows.append_column(recipe["type"], type_names(rows.column(TYPE), recipe["types"]))
+    if recipe["time"] not in names:
+        rows = rows.append_column(recipe["time"], whole_column(rows, recipe["time"], recipe))
     found = ordering(
         rows,
         entity=recipe["entity"],
@@ -58,20 +65,18 @@ def _ordered(rows: pa.Table, recipe: Recipe, bucket: Any | None) -> tuple[Orderi
         id=recipe["id"],
         hashed=recipe["hashed"],
         seen_us=seen_us,
-        passes=passes(rows, recipe["conditions"], type=recipe["type"]) if recipe["conditions"] else None,
+        passes=holds,
         dedupe=recipe["dedupe"],
-        bucket=bucket,
     )
-    schema = pa.ipc.read_schema(pa.py_buffer(recipe["schema"]))
-    _count(tally, found)
-    return found, rows.select(recipe["columns"]).cast(schema), tally
+    return found, _counted(found)
 
 
-def _count(tally: dict[str, Any], found: Ordering) -> None:
-    counts = found.counts
+def _counted(found: Ordering) -> dict[str, Any]:
+    tally, counts = new_tally(), found.counts
     tally["dropped"], tally["tied"], tally["rows"] = counts.copies, counts.tied, counts.kept
     tally["equal"], tally["entities"] = counts.equal, found.entities.num_rows
     if counts.kept:
         tally["first_us"], tally["last_us"] = int(found.time_us.min()), int(found.time_us.max())
     by_type = counted(found.type, len(found.types))
     tally["by_type"] = {name: count for name, count in zip(found.types, by_type) if count}
+    return tally

@@ -14,7 +14,9 @@ from nbplat.remote.storage import filesystem
 __all__ = ["read_part"]
 
 
-def read_part(task: Mapping[str, Any], columns: Sequence[str], chunk_rows: int = 1 << 17) -> Iterator[pa.Table]:
+def read_part(
+    task: Mapping[str, Any], columns: Sequence[str], chunk_rows: int = 1 << 17, *, encoded: Sequence[str] = ()
+) -> Iterator[pa.Table]:
     """Rows of a part in bounded chunks, in the order of the file.
 
     Args:
@@ -29,6 +31,7 @@ def read_part(task: Mapping[str, Any], columns: Sequence[str], chunk_rows: int =
             - ``ipc``, an Arrow file: ``path`` and ``storage``; ``batches``, ``[first, end)``, may be missing: all.
         columns: Which, in this order. None of them: chunks have rows and no columns.
         chunk_rows: At most so many rows a chunk.
+        encoded: Columns of texts that may come as dictionaries.
 
     Raises:
         KernelError: ``file.gone``, ``file.damaged``, ``stage.rows`` (another file by now), ``file.column``,
@@ -40,7 +43,8 @@ def read_part(task: Mapping[str, Any], columns: Sequence[str], chunk_rows: int =
     whole = pa.ipc.read_schema(pa.py_buffer(task["schema"]))
     wanted = pa.schema([whole.field(name) for name in columns])
     by_name = task["kind"] == "parquet"
-    yield from live_chunks(task, wanted, task.get("names", {}), task["storage"], chunk_rows, by_name=by_name)
+    names = task.get("names", {})
+    yield from live_chunks(task, wanted, names, task["storage"], chunk_rows, by_name=by_name, encoded=encoded)
 
 
 def _arrow_file(task: Mapping[str, Any], columns: Sequence[str], chunk_rows: int) -> Iterator[pa.Table]:

@@ -15,6 +15,7 @@ import pyarrow.fs
 from nbplat.remote.failure import KernelError
 from nbplat.remote.storage import filesystem
 
+from .deal import bucket_order
 from .tasks import SpillFile
 
 __all__ = ["SpillWriter", "read_bucket", "spill_location", "write_spill", "written_file"]
@@ -57,13 +58,12 @@ class SpillWriter:
         if not self._rows:
             return
         bucket = np.concatenate(self._bucket)
-        order = np.argsort(bucket, kind="stable")
-        ends = np.cumsum(np.bincount(bucket, minlength=self._buckets))
+        order, begins = bucket_order(bucket, self._buckets)
         rows = pa.concat_tables(self._rows)
         self._rows, self._bucket, self._held = [], [], 0
         batch = _one_batch(rows.take(pa.array(order)))
         del rows
-        for number, (start, end) in enumerate(zip([0, *ends.tolist()], ends.tolist())):
+        for number, (start, end) in enumerate(zip(begins.tolist(), begins[1:].tolist())):
             mine = batch.slice(start, end - start)
             self._sink.write_batch(mine)
             self.rows[number] += mine.num_rows

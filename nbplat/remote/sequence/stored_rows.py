@@ -13,6 +13,7 @@ from .events import Events
 
 __all__ = [
     "BUCKET",
+    "MOMENT",
     "RESERVED",
     "SEEN",
     "TIME",
@@ -31,7 +32,7 @@ RESERVED = "nb_"
 """First letters of the index's own columns."""
 
 _NEVER = np.iinfo(np.int64).max
-_MOMENT = pa.timestamp("us", tz="UTC")
+MOMENT = pa.timestamp("us", tz="UTC")
 
 
 def index_type(kind: pa.DataType) -> pa.DataType:
@@ -78,9 +79,9 @@ def stored_schema(columns: pa.Schema, *, arrival: bool, copies: bool, conditions
     own = [
         pa.field(BUCKET, pa.int32(), nullable=False),
         pa.field(TYPE, pa.string(), nullable=False),
-        pa.field(TIME, _MOMENT, nullable=False),
-        *([pa.field(SEEN, _MOMENT, nullable=False)] if arrival else []),
-        *([pa.field(UNTIL, _MOMENT)] if copies else []),
+        pa.field(TIME, MOMENT, nullable=False),
+        *([pa.field(SEEN, MOMENT, nullable=False)] if arrival else []),
+        *([pa.field(UNTIL, MOMENT)] if copies else []),
         *([pa.field(WHERE, pa.int64(), nullable=False)] if conditions else []),
     ]
     return pa.schema([*(pa.field(field.name, field.type) for field in columns), *own])
@@ -161,7 +162,7 @@ def _type_codes(column: pa.ChunkedArray, types: Sequence[str]) -> Any:
 
 
 def _moments(us: Any, null: Any = None) -> pa.Array:
-    return pa.array(us, pa.int64(), mask=null).view(_MOMENT)
+    return pa.array(us, pa.int64(), mask=null).view(MOMENT)
 
 
 def _us(column: pa.ChunkedArray) -> Any:

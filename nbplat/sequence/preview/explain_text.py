@@ -9,7 +9,8 @@ from nbplat.sequence.preview.compare_record import Comparison, Measure
 from nbplat.sequence.preview.figures import bytes_text, letters, moment_text, seconds_text, share_text
 from nbplat.sequence.preview.model_record import ModelView
 from nbplat.sequence.preview.record import Histogram, SequencePreview, Strip, Token
-from nbplat.sequence.preview.signs import MARKS, legend, sign
+from nbplat.sequence.preview.signs import MARKS, instant_text, legend, sign
+from nbplat.terms import counted
 
 __all__ = [
     "NO_DEFAULTS",
@@ -74,11 +75,11 @@ def facts(preview: SequencePreview) -> list[tuple[str, str]]:
     head = preview.headline
     said = [f"{head.source}{f' ({head.pin})' if head.pin else ''}"]
     if head.rows_read is not None:
-        said.append(f"{head.rows_read:,} rows read")
-    said += [f"{head.rows_indexed:,} indexed", f"{head.duplicates:,} duplicates dropped"]
+        said.append(f"{counted(head.rows_read, 'row')} read")
+    said += [f"{head.rows_indexed:,} indexed", f"{counted(head.duplicates, 'duplicate')} dropped"]
     if head.late is not None:
         said.append(f"{head.late:,} late")
-    said.append(f"{head.entities:,} users")
+    said.append(counted(head.entities, "user"))
     if head.first_us is not None and head.last_us is not None:
         said.append(f"{moment_text(head.first_us)} to {moment_text(head.last_us)}")
     said.append(bytes_text(head.index_bytes))
@@ -129,7 +130,7 @@ def explain_comparison(comparison: Comparison) -> list[str]:
     chars = letters([each.event_type for each in (*left.types, *right.types)])
     wide = max(len(name) for name in names)
     for one, two in zip(left.strips, right.strips, strict=True):
-        lines.append(f"  {one.kind} {one.entity} as of {moment_text(one.as_of_us)}")
+        lines.append(f"  {one.kind} {one.entity} as of {instant_text(one)}")
         lines += [f"    {name:<{wide}}  {_drawn(strip, chars)}" for name, strip in zip(names, (one, two), strict=True)]
     return lines
 
@@ -193,7 +194,7 @@ def _strips(preview: SequencePreview, chars: Mapping[str, str]) -> list[str]:
     lines = [f"  {'strips':<10}oldest to newest, | is the instant; LETTER: from the future; {signs}".rstrip("; ")]
     wide = max(len(strip.entity) for strip in preview.strips)
     for strip in preview.strips:
-        when = moment_text(strip.as_of_us)
+        when = instant_text(strip)
         lines.append(f"  {strip.kind:<10}{strip.entity:>{wide}}  {when}  {_drawn(strip, chars)}")
     return lines
 

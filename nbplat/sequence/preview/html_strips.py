@@ -10,7 +10,7 @@ from html import escape
 from nbplat.sequence.preview.figures import age_text, moment_text
 from nbplat.sequence.preview.html_style import COLOURS
 from nbplat.sequence.preview.record import REASONS, SequencePreview, Strip, Token
-from nbplat.sequence.preview.signs import legend, sign
+from nbplat.sequence.preview.signs import instant_text, legend, sign
 
 __all__ = ["Look", "main_style", "main_type", "strip_html", "strips_html"]
 
@@ -49,7 +49,7 @@ def strips_html(preview: SequencePreview, chars: Mapping[str, str], look: Look, 
     main = main_type(strips)
     rows = "".join(
         f'<tr><td class="d">{strip.kind}<th scope="row">{escape(strip.entity)}<td class="d" title='
-        f'{moment_text(strip.as_of_us)}>{_minute(strip.as_of_us)}<td class="n">'
+        f'{instant_text(strip)}>{_minute(strip)}<td class="n">'
         f'{dict(strip.counts).get("selected", 0):,}<td class="n{" leak" if strip.future else ""}">{strip.future:,}'
         f"{strip_html(strip, chars, look, main)}"
         for strip in strips
@@ -152,8 +152,8 @@ def _kept(strip: Strip, limit: int) -> Iterator[tuple[Token | None, int, bool]]:
         yield None, waiting, split < len(tokens)
 
 
-def _minute(us: int) -> str:
-    text = moment_text(us)
+def _minute(strip: Strip) -> str:
+    text = instant_text(strip)
     return f"{text[:10]} {text[11:16]}" if text[10:11] == "T" else text
 
 

@@ -15,6 +15,7 @@ from nbplat.sequence.preview.figures import age_text, share_text
 from nbplat.sequence.preview.leak_record import LeakCheck, LeakPanel
 from nbplat.sequence.preview.seen_tokens import SeenTokens
 from nbplat.sequence.preview.staged import Staged
+from nbplat.terms import counted
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -137,7 +138,7 @@ def _boundary(definition: Definition, ties: int, let_in: int) -> LeakCheck:
         return LeakCheck("boundary", "ok", 0, 0, "no event is at the very instant of its example")
     said = f"{let_in:,} of them let in" if let_in else "all of them left out"
     return LeakCheck(
-        "boundary", "leak" if let_in else "ok", let_in, ties, f"{ties:,} events at the very instant, {said}"
+        "boundary", "leak" if let_in else "ok", let_in, ties, f"{counted(ties, 'event')} at the very instant, {said}"
     )
 
 

@@ -234,6 +234,7 @@ class Strip:
         kind: ``short``, ``median``, ``long`` or ``heaviest``, by events before the instant.
         entity: As text.
         as_of_us: The example's instant; `cutoff_us` is so much before it as the gap; None: there is no cutoff.
+        timeless: The examples have no instants, as ``as_of.at: end`` lets them: `as_of_us` is 0, and no moment.
         tokens: Events by time, oldest first. Of very long histories both ends and what is around the instant.
         omitted: ``(place, count)``: so many events before ``tokens[place]`` are not drawn.
         counts: Reason and its events, over all of the example's events, the ones not drawn as well; no zeros.
@@ -248,6 +249,7 @@ class Strip:
     omitted: tuple[tuple[int, int], ...]
     counts: tuple[tuple[str, int], ...]
     future: int
+    timeless: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from nbplat.sequence.preview.figures import moment_text
 from nbplat.sequence.preview.record import REASONS, Strip, Token
 
-__all__ = ["LEAK_SIGN", "MARKS", "REASON_SIGNS", "legend", "sign"]
+__all__ = ["LEAK_SIGN", "MARKS", "REASON_SIGNS", "instant_text", "legend", "sign"]
 
 REASON_SIGNS: Mapping[str, str] = MappingProxyType(
     {
@@ -42,3 +43,8 @@ def legend(strips: tuple[Strip, ...]) -> list[tuple[str, str]]:
     """Sign and meaning of the reasons that occur, in the order of the rules."""
     met = {reason for strip in strips for reason, _ in strip.counts}
     return [(REASON_SIGNS[reason], REASONS[reason]) for reason in REASON_SIGNS if reason in met]
+
+
+def instant_text(strip: Strip) -> str:
+    """The strip's instant; ``end`` when its examples have none and see whole histories."""
+    return "end" if strip.timeless else moment_text(strip.as_of_us)

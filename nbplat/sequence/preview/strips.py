@@ -105,6 +105,7 @@ def strip_of(
         omitted=_omitted(drawn),
         counts=tuple((name, int(counts[code])) for code, name in enumerate(ORDER) if counts[code]),
         future=_all_future(definition, examples, stage, chosen.place, row[reason == ORDER.index("selected")], joined),
+        timeless=at_end and not examples.as_of_us.any(),
     )
 
 

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from nbplat.errors import Conflict, NbplatError, NotFound, unexpected
+from nbplat.errors import NbplatError, NotFound, RequestError, unexpected
+from nbplat.service.livy.batches import BatchRoutes
+from nbplat.service.livy.csrf import RequestedBy
+from nbplat.service.livy.jobs import JobRoutes
+from nbplat.service.livy.metrics import metrics
 from nbplat.service.livy.sessions import SessionRoutes
 from nbplat.service.livy.statements import StatementRoutes
+from nbplat.session.batch import BatchDraft
+from nbplat.session.batches import Batches
 from nbplat.session.livy_request import LivyRefusal
+from nbplat.session.records import SessionDraft
 from nbplat.session.sessions import Sessions
 
 __all__ = ["make_livy"]
@@ -33,14 +43,25 @@ _VERSION = {
 }
 
 
-def make_livy(sessions: Sessions, draft: Any) -> Starlette:
+def make_livy(
+    sessions: Sessions,
+    draft: Callable[[dict[str, Any], str], SessionDraft],
+    batches: Batches,
+    batch_draft: Callable[[dict[str, Any], str], BatchDraft],
+    *,
+    csrf: bool = False,
+) -> Starlette:
     """Build the app.
 
     Args:
         draft: Makes a `SessionDraft` of a checked request and its owner.
+        batch_draft: The same of a batch.
+        csrf: Whether requests that change something must carry ``X-Requested-By``.
     """
     of_sessions = SessionRoutes(sessions, draft)
     of_statements = StatementRoutes(sessions)
+    of_jobs = JobRoutes(sessions, batches.refusal)
+    of_batches = BatchRoutes(batches, batch_draft)
 
     async def root(_: Request) -> Response:
         return RedirectResponse("/docs", status_code=302)
@@ -48,12 +69,19 @@ def make_livy(sessions: Sessions, draft: Any) -> Starlette:
     async def version(_: Request) -> Response:
         return JSONResponse(_VERSION)
 
+    async def figures(_: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(metrics, sessions, batches))
+
     return Starlette(
+        middleware=[Middleware(RequestedBy)] if csrf else [],
         routes=[
             Route("/", root),
             Route("/version", version),
+            Route("/metrics", figures),
             *of_sessions.routes(),
             *of_statements.routes(),
+            *of_jobs.routes(),
+            *of_batches.routes(),
         ],
         exception_handlers={
             LivyRefusal: _refusal,
@@ -73,7 +101,7 @@ async def _ours(_: Request, exc: Any) -> Response:
         if exc.code == "session.statement":
             return _json(404, exc.message)
         return _json(404, {"msg": f"Session '{exc.where}' not found."})
-    if isinstance(exc, Conflict) and exc.code == "session.name":
+    if isinstance(exc, RequestError) and exc.code in ("session.name", "batch.name", "session.text"):
         return _json(400, {"msg": f"Rejected, Reason: {exc.message}"})
     return _json(500, f"java.lang.IllegalStateException: {exc.message}")
 

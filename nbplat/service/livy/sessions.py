@@ -10,10 +10,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from nbplat.errors import NbplatError
-from nbplat.service.livy.reading import accepts, body_of, number, wait_s
+from nbplat.service.livy.drafting import drafted
+from nbplat.service.livy.owner import owner_of
+from nbplat.service.livy.reading import accepts, body_of, log_range, page_of, wait_s
 from nbplat.session.livy_reply import session_json
-from nbplat.session.livy_request import read_session_request, refused
+from nbplat.session.livy_request import read_session_request
 from nbplat.session.records import Session, SessionDraft
 from nbplat.session.sessions import Sessions
 from nbplat.session.states import SessionState
@@ -21,6 +22,12 @@ from nbplat.session.states import SessionState
 __all__ = ["SessionRoutes"]
 
 _LOG_LINES = 10
+_INTERRUPTED = {
+    "code": "session.interrupted",
+    "message": "the session was interrupted, which ends it in Livy's protocol",
+    "fix": "cancel a statement to keep its session",
+    "tail": [],
+}
 _MOVING = frozenset({SessionState.NOT_STARTED, SessionState.STARTING, SessionState.RECOVERING, SessionState.BUSY})
 
 
@@ -51,20 +58,14 @@ class SessionRoutes:
 
     async def list_sessions(self, request: Request) -> Response:
         accepts(request)
-        start, size = number(request, "from", 0), number(request, "size", 100)
-        total, found = await run_in_threadpool(self._sessions.store.sessions, skip=max(0, start), limit=max(0, size))
+        start, size = page_of(request)
+        total, found = await run_in_threadpool(self._sessions.store.sessions, skip=start, limit=size)
         shown = [await run_in_threadpool(self._json, session) for session in found]
         return JSONResponse({"from": start, "total": total, "sessions": shown})
 
     async def start(self, request: Request) -> Response:
         fields = read_session_request(await body_of(request))
-        try:
-            draft = await run_in_threadpool(self._draft, fields, request.query_params.get("doAs", ""))
-        except NbplatError as error:
-            if not error.code.startswith("env."):
-                raise
-            # The environment that the conf names: nobody built it, or no driver can run in it.
-            raise refused(f"{error.message} ({error.fix})") from None
+        draft = await run_in_threadpool(drafted, self._draft, fields, owner_of(request))
         session = await run_in_threadpool(self._sessions.start, draft)
         shown = await run_in_threadpool(self._json, session)
         return JSONResponse(shown, status_code=201, headers={"Location": f"/sessions/{session.id}"})
@@ -85,11 +86,9 @@ class SessionRoutes:
 
     async def log(self, request: Request) -> Response:
         session = await self._found(request)
-        start = number(request, "from", -1)
-        size = number(request, "size", 100 if start < 0 else 1_000_000)
-        after = -size if start < 0 else start
-        total, lines = await run_in_threadpool(self._sessions.log, session.id, after=after, limit=size)
-        first = max(0, total - len(lines)) if start < 0 else start
+        wanted = log_range(request)
+        total, lines = await run_in_threadpool(self._sessions.log, session.id, after=wanted.after, limit=wanted.limit)
+        first = wanted.first(total, len(lines))
         return JSONResponse({"id": session.id, "from": first, "total": total, "log": lines})
 
     async def delete(self, request: Request) -> Response:
@@ -102,7 +101,7 @@ class SessionRoutes:
 
     async def interrupt(self, request: Request) -> Response:
         session = await self._found(request)
-        await run_in_threadpool(self._sessions.delete, session.id)
+        await run_in_threadpool(self._sessions.end, session.id, _INTERRUPTED)
         return JSONResponse({"msg": "interrupted"})
 
     async def completion(self, request: Request) -> Response:

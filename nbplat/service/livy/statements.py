@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from nbplat.errors import NotFound
-from nbplat.service.livy.reading import accepts, body_of, number, wait_s
+from nbplat.service.livy.reading import accepts, body_of, page_of, statement_number, wait_s
 from nbplat.session.livy_reply import statement_json
 from nbplat.session.livy_request import KINDS, LivyRefusal
 from nbplat.session.records import Session, Statement
@@ -43,12 +43,13 @@ class StatementRoutes:
     async def list_statements(self, request: Request) -> Response:
         accepts(request)
         session = await self._session(request)
-        start, size = number(request, "from", 0), number(request, "size", 100)
+        start, size = page_of(request)
         total, found = await run_in_threadpool(
             self._sessions.store.statements,
             session.id,
-            skip=max(0, start),
-            limit=max(0, size),
+            skip=start,
+            limit=size,
+            jobs=False,
             newest_first=request.query_params.get("order", "").lower() == "desc",
         )
         shown = [await run_in_threadpool(self._json, statement) for statement in found]
@@ -72,7 +73,7 @@ class StatementRoutes:
     async def show(self, request: Request) -> Response:
         accepts(request)
         session = await self._session(request)
-        wanted = self._number(request)
+        wanted = statement_number(request)
         until = asyncio.get_running_loop().time() + wait_s(request)
         while True:
             seen = self._sessions.wakes.count(session.id)
@@ -84,7 +85,7 @@ class StatementRoutes:
 
     async def cancel(self, request: Request) -> Response:
         session = await self._session(request)
-        wanted = self._number(request)
+        wanted = statement_number(request)
         # Livy says so of a missing one as well.
         with contextlib.suppress(NotFound):
             await run_in_threadpool(self._sessions.cancel, session.id, wanted)
@@ -92,12 +93,6 @@ class StatementRoutes:
 
     async def _session(self, request: Request) -> Session:
         return await run_in_threadpool(self._sessions.find, request.path_params["key"])
-
-    def _number(self, request: Request) -> int:
-        text = request.path_params["number"]
-        if not text.isdecimal():
-            raise LivyRefusal(400, {"msg": f"{text[:50]} is no number of a statement"})
-        return int(text)
 
     def _kind(self, session: Session, asked: Any) -> str:
         named = session.kind if asked is None else asked

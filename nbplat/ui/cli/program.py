@@ -40,9 +40,9 @@ def main(arguments: Sequence[str] | None = None, handlers: Mapping[tuple[str, st
             _print(json.dumps({"error": exc.record()}, indent=2, ensure_ascii=False))
         print("\n".join(error_lines(exc, colour=sys.stderr.isatty())), file=sys.stderr)
         return exc.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as exc:
         line.clear()
-        print("interrupted; what runs in the service goes on (nbplat status)", file=sys.stderr)
+        print(str(exc) or "interrupted; what runs in the service goes on (nbplat status)", file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:
         # The reader has gone (`| head`): nothing more can be said, and the interpreter's own flush must not fail.
@@ -70,7 +70,7 @@ def _run(words: list[str], line: TerminalLine, handlers: Mapping[tuple[str, str]
         return noun_help(noun, "cli")
     verb, rest = choose_line_verb(noun, rest, "cli")
 
-    result, options = carry_out(noun, verb, rest, where="cli", show=line.show, handlers=handlers)
+    result, options = carry_out(noun, verb, rest, where="cli", show=line.show, write=line.write, handlers=handlers)
     line.clear()
     return _text(result, as_json=getattr(options, "json", False))
 

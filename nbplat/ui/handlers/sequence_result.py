@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nbplat.clock import iso
+from nbplat.terms import counted
 from nbplat.ui.handlers.follow import job_result
 from nbplat.ui.render.figures import bytes_text, count_text
 from nbplat.ui.render.result import Result
@@ -69,7 +70,7 @@ def index_facts(index: dict[str, Any] | None) -> Facts:
         ("index", f"{index['table']} at snapshot {index['snapshot_id']}"),
         (
             "holds",
-            f"{report['rows']:,} events of {report['entities']:,} entities in {count_text(index['buckets'], 'bucket')},"
+            f"{_events(report)} of {_entities(report)} in {count_text(index['buckets'], 'bucket')},"
             f" {bytes_text(report['bytes'])}",
         ),
         ("types", " · ".join(f"{name} {count:,}" for name, count in report["by_type"].items())),
@@ -83,6 +84,14 @@ def index_facts(index: dict[str, Any] | None) -> Facts:
     return facts + [("warning", each) for each in report["warnings"]]
 
 
+def _events(report: dict[str, Any]) -> str:
+    return counted(report["rows"], "event")
+
+
+def _entities(report: dict[str, Any]) -> str:
+    return counted(report["entities"], "entity", "entities")
+
+
 def plan_result(name: str, planned: dict[str, Any]) -> Result:
     """What a build would do; nothing was done."""
     head = f"plan {name} (dry run: nothing was written)"
@@ -93,7 +102,7 @@ def plan_result(name: str, planned: dict[str, Any]) -> Result:
 def run_result(seen: dict[str, Any], job: dict[str, Any] | None, notes: list[str]) -> Result:
     """Where a definition and its index are after a request, one greppable line first."""
     index = seen["index"]
-    held = f" {index['report']['rows']:,} events {index['report']['entities']:,} entities" if index else ""
+    held = f" {_events(index['report'])} {_entities(index['report'])}" if index else ""
     notes = list(notes)
     if job is not None and job["state"] != "succeeded":
         notes.append(f"job {job['id']} {job['state']}: `%nbplat job show {job['id']}` tells how far it is")
@@ -121,7 +130,9 @@ def diff_result(run_id: str, job: dict[str, Any], request: dict[str, Any]) -> Re
     else:
         end = "nothing was published; the same with --yes publishes it"
     verb = "corrected" if found["published"] else "compared"
-    head = f"{run_id} {verb}: {diff.users:,} users, +{diff.added:,} -{diff.removed:,} ~{diff.changed:,} events"
+    head = (
+        f"{run_id} {verb}: {count_text(diff.users, 'user')}, +{diff.added:,} -{diff.removed:,} ~{diff.changed:,} events"
+    )
     text = "\n".join([head, *(f"  {line}" for line in [*lines, end])])
     facts: Facts = [
         ("correction", run_id),
@@ -130,7 +141,7 @@ def diff_result(run_id: str, job: dict[str, Any], request: dict[str, Any]) -> Re
         ("events added", diff.added),
         ("events removed", diff.removed),
         ("events changed", diff.changed),
-        *(("field", f"{name}: {count:,} events") for name, count in diff.fields.items()),
+        *(("field", f"{name}: {count_text(count, 'event')}") for name, count in diff.fields.items()),
         ("events", f"{diff.rows:,} before, {diff.rows_after:,} after"),
         ("result", end),
     ]
@@ -160,8 +171,8 @@ def export_result(run_id: str, job: dict[str, Any]) -> Result:
 
 def _diff_line(diff: dict[str, Any]) -> str:
     return (
-        f"brought up to date: {diff['users']:,} users, {diff['added']:,} events added, {diff['removed']:,} removed,"
-        f" {diff['changed']:,} changed"
+        f"brought up to date: {count_text(diff['users'], 'user')}, {count_text(diff['added'], 'event')} added,"
+        f" {diff['removed']:,} removed, {diff['changed']:,} changed"
     )
 
 

@@ -118,7 +118,8 @@ def exported_file(definition: Definition, path: str | Path) -> Result:
 def _named(subject: Subject) -> dict[str, Any]:
     from nbplat.sequence.definition_json import to_record
 
-    return {"name": subject.definition.name, "definition": to_record(subject.definition)}
+    definition = subject.definition
+    return {"name": definition.name, "definition": to_record(definition), "lines": dict(definition.lines)}
 
 
 def _followed(desk: Desk, job: dict[str, Any] | None, *, wait: bool, show: Show) -> dict[str, Any] | None:

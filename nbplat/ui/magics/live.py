@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
@@ -23,6 +23,9 @@ class Live(Protocol):
     def show(self, result: Result) -> None:
         """Draw it, unless something was drawn a moment ago."""
 
+    def write(self, name: str, content: Any) -> None:
+        """Print what a remote cell printed or displayed; it stays."""
+
     def finish(self, result: Result) -> Result:
         """Draw the last state; returns what the magic returns."""
 
@@ -31,7 +34,11 @@ class Live(Protocol):
 def live_output(shell: Any) -> Iterator[Live]:
     """The right drawing for a shell: a display that is updated in kernels, one line of stderr in a terminal."""
     if getattr(shell, "kernel", None) is not None:
-        yield NotebookLive(shell)
+        notebook = NotebookLive(shell)
+        try:
+            yield notebook
+        finally:
+            notebook.close()
         return
     terminal = TerminalLive()
     try:
@@ -51,20 +58,37 @@ class NotebookLive:
         self._clock = clock or SystemClock()
         self._handle: Any = None
         self._drawn_s = 0.0
+        self._undrawn: Result | None = None
 
     def show(self, result: Result) -> None:
         now_s = self._clock.monotonic_s()
         if self._handle is None:
             self._handle = _display(result, display_id=True)
         elif now_s - self._drawn_s < LEAST_SECONDS:
+            self._undrawn = result
             return
         else:
             self._handle.update(result.bundle(), raw=True)
-        self._drawn_s = now_s
+        self._drawn_s, self._undrawn = now_s, None
+
+    def write(self, name: str, content: Any) -> None:
+        if name == "display":
+            _display_bundle(content)
+            return
+        stream = sys.stderr if name == "stderr" else sys.stdout
+        stream.write(content)
+        stream.flush()
+
+    def close(self) -> None:
+        """Draw a last state that came too soon after the one before it."""
+        last, self._undrawn = self._undrawn, None
+        if self._handle is not None and last is not None:
+            self._handle.update(last.bundle(), raw=True)
 
     def finish(self, result: Result) -> Result:
-        if self._handle is None:
+        if self._handle is None or result.beside:
             return result
+        self._undrawn = None
         self._handle.update(result.bundle(), raw=True)
         values = {f.name: getattr(result, f.name) for f in fields(Result)}
         return ShownResult(**values, shell=self._shell, shown_at=self._shell.execution_count)
@@ -96,12 +120,23 @@ class TerminalLive:
     def show(self, result: Result) -> None:
         self.line.show(result)
 
+    def write(self, name: str, content: Any) -> None:
+        if name == "display":
+            self.line.clear()
+            _display_bundle(content)
+        else:
+            self.line.write(name, content)
+
     def finish(self, result: Result) -> Result:
         return result
 
 
 def _display(result: Result, **options: Any) -> Any:
+    return _display_bundle(result.bundle(), **options)
+
+
+def _display_bundle(bundle: Mapping[str, Any], **options: Any) -> Any:
     from IPython import display
 
     draw: Any = display.display  # IPython gives it no types
-    return draw(result.bundle(), raw=True, **options)
+    return draw(dict(bundle), raw=True, **options)

@@ -63,6 +63,7 @@ class NounMagic:
                 body=cell,
                 namespace=variables,
                 show=live.show,
+                write=live.write,
                 handlers=self._handlers,
             )
             return live.finish(self._deliver(result, options))

@@ -6,12 +6,27 @@ from nbplat.ui.nouns.environment import ENVIRONMENT
 from nbplat.ui.nouns.job import JOB
 from nbplat.ui.nouns.platform import DEMO, JARS, PLATFORM, SERVICE
 from nbplat.ui.nouns.sequence import SEQUENCE
+from nbplat.ui.nouns.session import KERNEL, SESSION, SPARK, SQL
 from nbplat.ui.nouns.training import TRAINING
 from nbplat.ui.options import Noun, Verb
 
 __all__ = ["NOUNS", "PLATFORM", "find_noun", "find_verb"]
 
-NOUNS: tuple[Noun, ...] = (BACKFILL, SEQUENCE, TRAINING, ENVIRONMENT, JOB, SERVICE, DEMO, JARS, PLATFORM)
+NOUNS: tuple[Noun, ...] = (
+    BACKFILL,
+    SEQUENCE,
+    TRAINING,
+    ENVIRONMENT,
+    SESSION,
+    SPARK,
+    SQL,
+    KERNEL,
+    JOB,
+    SERVICE,
+    DEMO,
+    JARS,
+    PLATFORM,
+)
 """In the order help texts show them. PLATFORM's verbs are commands by themselves: ``nbplat status``."""
 
 

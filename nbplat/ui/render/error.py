@@ -27,6 +27,8 @@ def error_lines(error: NbplatError, *, colour: bool = False) -> list[str]:
     lines = [f"{error.code}: {error.message}{place}{more}"]
     if error.fix:
         lines.append(f"fix: {error.fix}")
+    # A remote cell's error is told as the cell told it.
+    lines = list(getattr(error, "told", ())) or lines
     if not colour:
         return lines
     return [f"{_RED}{_BOLD}{lines[0]}{_OFF}", *(f"{_RED}{line}{_OFF}" for line in lines[1:])]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from nbplat.terms import counted
+
 __all__ = ["bytes_text", "count_text", "duration_text", "share_text"]
 
 _UNITS = ("kB", "MB", "GB", "TB", "PB")
@@ -23,7 +25,7 @@ def count_text(count: int, noun: str = "") -> str:
     """``1,234,567``, or with a noun ``1 row`` and ``2 rows``."""
     if not noun:
         return f"{count:,}"
-    return f"{count:,} {noun}" if abs(count) == 1 else f"{count:,} {noun}s"
+    return counted(count, noun)
 
 
 def duration_text(seconds: float) -> str:

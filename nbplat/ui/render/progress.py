@@ -7,7 +7,7 @@ import html
 from nbplat.terms import Progress
 from nbplat.ui.render.figures import duration_text
 
-__all__ = ["progress_html", "progress_text"]
+__all__ = ["bar_html", "progress_html", "progress_text"]
 
 
 def progress_text(title: str, state: str, progress: Progress, *, elapsed_s: float | None = None) -> str:
@@ -36,14 +36,17 @@ def progress_html(title: str, state: str, progress: Progress, *, elapsed_s: floa
     text = html.escape(progress_text(title, state, progress, elapsed_s=elapsed_s))
     if not progress.total:
         return f"<div>{text}</div>"
-    percent = _percent(progress)
-    bar = (
+    return f"<div>{text}{bar_html(title, _percent(progress))}</div>"
+
+
+def bar_html(title: str, percent: int) -> str:
+    """A bar; `title` names it for those who hear it."""
+    return (
         f'<div role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{percent}" '
         f'aria-label="{html.escape(title, quote=True)}" style="width:min(100%,420px);height:6px;margin-top:4px;'
         'border:1px solid currentColor;border-radius:4px;background:transparent;overflow:hidden">'
         f'<div style="width:{percent}%;height:100%;background:currentColor;opacity:.6"></div></div>'
     )
-    return f"<div>{text}{bar}</div>"
 
 
 def _percent(progress: Progress) -> int:

@@ -22,6 +22,7 @@ class Result:
         job: The job's record for `JOB_MIME`; None when there is no job.
         value: What ``--out`` binds and the Python functions return; None binds the result itself.
         more: Further parts of the display by MIME type, such as a widget.
+        beside: Shown below the progress, whose last state stays; otherwise it takes the progress' place.
         data: JSON for ``--json``; None gives the text as a JSON string.
     """
 
@@ -31,6 +32,7 @@ class Result:
     value: Any = None
     data: Any = None
     more: Mapping[str, Any] = field(default_factory=dict)
+    beside: bool = False
 
     def json(self) -> str:
         """`data` as indented JSON; what JSON cannot hold is written as text."""

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import shutil
-from typing import TextIO
+import sys
+from typing import Any, TextIO
 
 from nbplat.clock import Clock, SystemClock
 from nbplat.ui.render.result import Result
@@ -39,6 +40,14 @@ class TerminalLine:
         else:
             self._stream.write(f"{text}\n")
         self._stream.flush()
+
+    def write(self, name: str, content: Any) -> None:
+        """Print text to ``stdout`` or ``stderr``, or the text of a ``display`` bundle, above the line."""
+        self.clear()
+        self._drawn_s = None
+        stream = sys.stderr if name == "stderr" else sys.stdout
+        stream.write(f"{content.get('text/plain', '')}\n" if name == "display" else content)
+        stream.flush()
 
     def clear(self) -> None:
         """Leave an empty line behind on a terminal."""

@@ -144,6 +144,7 @@ def _head(preview: SequencePreview, strips: int) -> dict[str, Any]:
                 "kind": strip.kind,
                 "entity": strip.entity,
                 "as_of": strip.as_of_us / 1e6,
+                "timeless": strip.timeless,
                 "tokens": len(strip.tokens),
                 "omitted": [list(each) for each in strip.omitted],
                 "selected": dict(strip.counts).get("selected", 0),

@@ -52,6 +52,8 @@ const iso = (seconds) => {
   return Number.isNaN(moment.getTime()) ? `${seconds} s` : moment.toISOString().replace(/\.000Z$/, "Z");
 };
 
+const instantText = (strip) => (strip.timeless ? "end" : iso(strip.as_of));
+
 function ageText(seconds) {
   if (seconds < 0) return `-${ageText(-seconds)}`;
   const units = [["d", 86400], ["h", 3600], ["m", 60], ["s", 1]];
@@ -85,7 +87,7 @@ function told(data, token) {
   lines.push([why.key === "selected" ? "in" : "out", why.text]);
   const flags = FLAGS.filter((_, bit) => token.future & (1 << bit));
   if (flags.length) lines.push(["LEAK", `from the example's present or future: ${flags.join(", ")}`]);
-  return { title: `${strip.entity} as of ${iso(strip.as_of)}`, lines };
+  return { title: `${strip.entity} as of ${instantText(strip)}`, lines };
 }
 
 const text = (values, code) => (values[code] === null || values[code] === undefined ? "null" : values[code]);
@@ -128,7 +130,7 @@ function leakPanel({ head }) {
 }
 
 function hiddenTable(data, all) {
-  const rows = all.map((strip) => [strip.entity, strip.kind, iso(strip.as_of), whole(strip.selected), whole(strip.leaks),
+  const rows = all.map((strip) => [strip.entity, strip.kind, instantText(strip), whole(strip.selected), whole(strip.leaks),
     strip.counts.map(([why, count]) => `${whole(count)} ${why}`).join(", ")]);
   return make("div", { class: "hidden" }, table(["user", "history", "as of", "tokens", "tokens from the future", "events"], rows,
     `Strips of ${data.head.name}`));
@@ -277,7 +279,7 @@ function drawLabel(pen, row, middle, ink) {
   pen.fillText(fit(pen, row.strip.entity, 84), 4, middle);
   pen.globalAlpha = 0.72;
   pen.font = "11px system-ui, sans-serif";
-  pen.fillText(iso(row.strip.as_of).slice(0, 10), 94, middle);
+  pen.fillText(instantText(row.strip).slice(0, 10), 94, middle);
   pen.globalAlpha = 1;
   pen.textAlign = "right";
   pen.fillText(whole(row.strip.selected), LABEL - 44, middle);

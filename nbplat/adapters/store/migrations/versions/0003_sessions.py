@@ -40,6 +40,7 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("code", sa.Text, nullable=False),
         sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("options", sa.Text, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
         sa.Column("output", sa.Text),
         sa.Column("progress", sa.Float, nullable=False),

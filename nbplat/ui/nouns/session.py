@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from nbplat.ui.options import JSON, NAME, OUT, TAIL, WAIT, YES, Noun, Option, Verb
+
+__all__ = ["KERNEL", "SESSION", "SPARK", "SQL"]
+
+_SESSION = Option(
+    "session",
+    help="name or id; left out, this notebook's session, or the only one that lives",
+    metavar="SESSION",
+)
+_NAMED = Option("session", help="name or id", required=True, metavar="SESSION")
+_ROWS = Option(
+    "rows",
+    ("--rows", "-n"),
+    "int",
+    "rows taken at most; a note says when there are more",
+    default=1000,
+    metavar="N",
+    at_least=1,
+)
+_QUIET = Option("quiet", ("--quiet", "-q"), "flag", "do not show the rows")
+
+_START = (
+    Option(
+        "kind", ("--kind",), help="language of statements that name none", default="pyspark", choices=("pyspark", "sql")
+    ),
+    Option("conf", ("--conf",), "pair", "a Spark setting", metavar="KEY=VALUE"),
+    Option(
+        "env",
+        ("--env",),
+        help="the built environment that driver and executors run in; left out, the service's own Python",
+        metavar="NAME",
+    ),
+    Option("driver_memory", ("--driver-memory",), help="memory of the driver, e.g. 2g", metavar="SIZE"),
+    Option("driver_cores", ("--driver-cores",), "int", "cores of the driver", metavar="N", at_least=1),
+    Option("executor_memory", ("--executor-memory",), help="memory of an executor, e.g. 4g", metavar="SIZE"),
+    Option("executor_cores", ("--executor-cores",), "int", "cores of an executor", metavar="N", at_least=1),
+    Option("num_executors", ("--num-executors",), "int", "executors", metavar="N", at_least=1),
+    Option("queue", ("--queue",), help="queue of the cluster", metavar="QUEUE"),
+    Option("jars", ("--jar",), help="a jar for driver and executors", repeatable=True, metavar="URI"),
+    Option("py_files", ("--py-file",), help="a module, zip or egg for Python", repeatable=True, metavar="URI"),
+    Option("files", ("--spark-file",), help="a file for each executor's folder", repeatable=True, metavar="URI"),
+    Option("archives", ("--archive",), help="an archive unpacked on each executor", repeatable=True, metavar="URI"),
+)
+
+_SPARK_EXAMPLE = """%%spark
+events = spark.table("retail.events")
+events.groupBy("country").count().show(5)"""
+
+_SQL_EXAMPLE = """%%sql -o top -n 20
+SELECT country, count(*) AS n FROM retail.events GROUP BY country ORDER BY n DESC"""
+
+SESSION = Noun(
+    "session",
+    "Spark sessions that outlive the notebook",
+    line_verb="info",
+    magic=True,
+    verbs=(
+        Verb(
+            "start",
+            "Start a session; in a notebook its cells go there from now on",
+            (*_START, WAIT, NAME, OUT, JSON),
+            (Option("session", help="its name; left out, one after the notebook", metavar="NAME"),),
+            example="%session start etl --driver-memory 4g --conf spark.sql.shuffle.partitions=64",
+        ),
+        Verb(
+            "attach",
+            "Send this notebook's cells to a living session; in a shell, follow what runs there",
+            (OUT, JSON),
+            (_NAMED,),
+        ),
+        Verb("list", "List sessions", (JSON,)),
+        Verb("info", "Show a session, its statements, and each Spark setting with who said it", (JSON,), (_SESSION,)),
+        Verb("logs", "Show the log of a session's driver", (TAIL, JSON), (_SESSION,)),
+        Verb("stop", "End a session with everything that it started", (YES, JSON), (_SESSION,)),
+        Verb(
+            "run",
+            "Run Python in a session and show what it prints",
+            (WAIT, OUT, JSON),
+            (_SESSION,),
+            body="python",
+            example="nbplat session run etl --python job.py",
+        ),
+        Verb(
+            "sql",
+            "Run a query in a session and show its first rows",
+            (_ROWS, _QUIET, WAIT, OUT, JSON),
+            (_SESSION,),
+            body="sql",
+            example="nbplat session sql etl --sql query.sql -n 20",
+        ),
+        Verb(
+            "follow",
+            "Show what a statement printed, and follow it until it ends",
+            (
+                Option(
+                    "statement", ("--statement",), "int", "its number; left out, the newest", metavar="N", at_least=0
+                ),
+                OUT,
+                JSON,
+            ),
+            (_SESSION,),
+        ),
+        Verb(
+            "url",
+            "Print the address for Livy clients, and where their password is",
+            (Option("show_token", ("--show-token",), "flag", "print the password as well"), JSON),
+        ),
+    ),
+)
+
+SPARK = Noun(
+    "spark",
+    "Cells that run in a Spark session",
+    cell_verb="run",
+    magic=True,
+    verbs=(
+        Verb(
+            "run",
+            "Run this cell's Python in this notebook's Spark session, which is started when there is none",
+            (WAIT, NAME, OUT, JSON),
+            (_SESSION,),
+            body="python",
+            example=_SPARK_EXAMPLE,
+            surfaces=("magic",),
+        ),
+    ),
+)
+
+SQL = Noun(
+    "sql",
+    "Queries that run in a Spark session",
+    cell_verb="run",
+    magic=True,
+    verbs=(
+        Verb(
+            "run",
+            "Run this cell's query in this notebook's Spark session, which is started when there is none",
+            (_ROWS, _QUIET, WAIT, NAME, OUT, JSON),
+            (_SESSION,),
+            body="sql",
+            example=_SQL_EXAMPLE,
+            surfaces=("magic",),
+        ),
+    ),
+)
+
+KERNEL = Noun(
+    "kernel",
+    "Jupyter kernels whose cells run in sessions",
+    verbs=(
+        Verb(
+            "install",
+            "Set up stock sparkmagic for this service: its config.json and its PySpark kernel",
+            (
+                Option("sparkmagic", ("--sparkmagic",), "flag", "for sparkmagic"),
+                Option(
+                    "folder",
+                    ("--folder",),
+                    "path",
+                    "folder of config.json; left out, sparkmagic's own",
+                    metavar="FOLDER",
+                ),
+                Option("force", ("--force",), "flag", "replace settings that name another service; a copy is kept"),
+                JSON,
+            ),
+            example="nbplat kernel install --sparkmagic",
+            surfaces=("cli",),
+        ),
+    ),
+)

@@ -1,0 +1,102 @@
+"""Which session a notebook's cells go to: one a kernel and service, remembered until the kernel ends."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nbplat.errors import Conflict, NotFound, RequestError, did_you_mean
+from nbplat.ui.session_desk import SessionDesk, ended_error
+
+__all__ = ["attach", "chosen", "current", "forget", "notebook_name", "start_named"]
+
+# By the service's place; the id, since a name may be taken by another session later.
+_current: dict[str, int] = {}
+_TRIES = 50
+
+
+def attach(desk: SessionDesk, session: Mapping[str, Any]) -> None:
+    """Send the cells of this kernel to a session from now on."""
+    _current[desk.place] = int(session["id"])
+
+
+def forget(desk: SessionDesk, session_id: int) -> None:
+    """Send no cells to a session that was stopped."""
+    if _current.get(desk.place) == session_id:
+        del _current[desk.place]
+
+
+def current(desk: SessionDesk) -> dict[str, Any] | None:
+    """The session that cells of this kernel go to; None when there is none, or it was deleted.
+
+    Raises:
+        NbplatError: it has ended by itself; with the reason. The next look finds none.
+    """
+    number = _current.get(desk.place)
+    if number is None:
+        return None
+    try:
+        session = desk.show(number)
+    except NotFound:
+        del _current[desk.place]
+        return None
+    if session["ended"]:
+        del _current[desk.place]
+        raise ended_error(session)
+    return session
+
+
+def chosen(desk: SessionDesk, key: str | None) -> dict[str, Any]:
+    """The session that a line names, else the kernel's, else the only one that lives.
+
+    Raises:
+        NotFound: there is no such session.
+        RequestError: ``session.which``: several live and none is named.
+    """
+    if key:
+        return _named(desk, key)
+    if (session := current(desk)) is not None:
+        return session
+    living = [each for each in desk.every() if not each["ended"]]
+    if len(living) == 1:
+        return desk.show(living[0]["id"])
+    if not living:
+        raise NotFound("session.none", "no session lives", fix="start one: %session start NAME")
+    names = ", ".join(each["name"] or str(each["id"]) for each in living[:8])
+    raise RequestError("session.which", f"{len(living)} sessions live: {names}", fix="name one of them")
+
+
+def _named(desk: SessionDesk, key: str) -> dict[str, Any]:
+    try:
+        return desk.show(key)
+    except NotFound as exc:
+        known = [each["name"] for each in desk.every() if each["name"]]
+        near = did_you_mean(key, known)
+        raise NotFound(
+            exc.code,
+            f"there is no session {key!r}",
+            fix=(f"{near}, " if near else "") + f"or start it: %session start {key}",
+            where=key,
+        ) from None
+
+
+def start_named(desk: SessionDesk, name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Start a session under a name of our choice: where it is taken, ``name-2`` and so on."""
+    for number in range(1, _TRIES):
+        try:
+            return desk.start({**fields, "name": name if number == 1 else f"{name}-{number}"})
+        except Conflict as exc:
+            if exc.code != "session.name" or number == _TRIES - 1:
+                raise
+    raise AssertionError  # the loop ends by one of the two above
+
+
+def notebook_name(environ: Mapping[str, str] | None = None) -> str:
+    """A session's name after the notebook's file, as Jupyter tells it to its kernels; else after the working folder."""
+    told = (environ if environ is not None else os.environ).get("JPY_SESSION_NAME", "")
+    stem = Path(told).stem if told.endswith(".ipynb") else Path.cwd().name
+    name = re.sub(r"[^\w.@-]+", "-", stem).strip("-.")[:80]
+    return name if re.search(r"[^\W\d]", name) else f"session-{name}".rstrip("-")
