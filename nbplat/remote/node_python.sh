@@ -47,11 +47,18 @@ lock_shared() {
   fi
 }
 
+# Not when the environment became ready while we waited: whoever made it runs on under its shared lock, for hours.
 lock_alone() {
   if have flock; then
     exec 9>>"$lock"
-    flock -n 9 || { say "another start is unpacking $nb_name; waiting for it"; flock 9; }
-    return
+    waited=
+    until flock -n 9; do
+      if is_ready; then return 1; fi
+      [ -n "$waited" ] || say "another start is unpacking $nb_name; waiting for it"
+      waited=1
+      sleep 1
+    done
+    return 0
   fi
   until mkdir "$lock.d" 2>/dev/null; do
     holder=$(cat "$lock.d/pid" 2>/dev/null)
@@ -228,9 +235,10 @@ find_cache
 if [ -r "$lock" ] && [ -d "$home" ]; then lock_shared; fi
 until is_ready; do
   make_cache
-  lock_alone
-  is_ready || (fill) || { status=$?; unlock; exit $status; }
-  unlock
+  if lock_alone; then
+    is_ready || (fill) || { status=$?; unlock; exit $status; }
+    unlock
+  fi
   lock_shared
 done
 { true >"$cache/$nb_home.used"; } 2>/dev/null || :

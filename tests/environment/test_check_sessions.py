@@ -122,7 +122,12 @@ def test_a_session_that_cannot_run_is_refused_before_it_is_kept(
 
 def test_livys_clients_are_told_in_livys_words(platform: Platform, sessions: Sessions) -> None:
     """A name that nobody built is a rejected request, with what builds it, and no session is kept."""
-    app = make_livy(sessions, lambda fields, owner: draft(platform, fields["kind"], **fields["conf"]))
+    app = make_livy(
+        sessions,
+        lambda fields, owner: draft(platform, fields["kind"], **fields["conf"]),
+        platform.open_batches(),
+        lambda fields, owner: platform.batch_draft(fields, owner, "http://127.0.0.1:1", "token"),
+    )
     client = AsgiClient(app, base_url="http://gateway")
     answer = client.post("/sessions", json={"kind": "pyspark", "conf": {"spark.nbplat.environment": "frued"}})
     assert 400 == answer.status_code

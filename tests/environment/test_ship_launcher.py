@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -153,6 +154,25 @@ def test_many_starts_at_once_unpack_once(node: Node, packed_seven: PackedEnviron
 
     assert {f"{node.cache / packed_seven.home} 7.7.7\n"} == {out for out, _ in ended}
     assert 1 == sum(err.count("unpacked marker-7") for _, err in ended), ended
+
+
+def test_a_start_that_waited_does_not_wait_for_the_end_of_what_runs(
+    plain: Node, packed_seven: PackedEnvironment
+) -> None:
+    """A start that waits for another one's unpacking goes on when that is done, though its Python runs on."""
+    launcher = plain.put(text_of(packed_seven))
+    told = plain.tell(launcher)
+    home = plain.cache / packed_seven.home
+    away = home.rename(home.with_name("away"))
+    with (plain.cache / f"{packed_seven.home}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        waiting = plain.start(launcher, "-c", _TELL)
+        assert waiting.stderr is not None
+        assert "waiting for it" in waiting.stderr.readline()
+        away.rename(home)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        out, err = waiting.communicate(timeout=30)
+    assert (0, told) == (waiting.returncode, out), err
 
 
 @pytest.mark.parametrize("moment", ["unpacking", "relocating"])
