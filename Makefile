@@ -3,6 +3,8 @@ VENV := .venv
 BIN  := $(VENV)/bin
 PY   := $(BIN)/python
 UV   := .tools/bin/uv
+# Modules are dealt to as many processes as there are cores, four at most: each may start Spark and Ray of its own.
+DEALT := -n logical --maxprocesses 4 --dist loadfile
 SLOW := cluster or jvm or ray or postgres or kernel or process or s3 or thorough
 
 .DEFAULT_GOAL := help
@@ -24,11 +26,11 @@ demo:      ## the main job on real data, headless, with a summary (needs Python 
 test:      ## lint, then every test
 	@sh scripts/system-packages.sh test
 	@$(MAKE) --no-print-directory lint
-	$(PY) -m pytest -m "not cluster"
+	$(PY) -m pytest $(DEALT) --durations 25 -m "not cluster"
 
 test-fast: ## the inner loop: no Java, PostgreSQL, S3, kernels or killed processes; about 3 minutes
 	@sh scripts/install.sh test
-	$(PY) -m pytest -m "not ($(SLOW))"
+	$(PY) -m pytest $(DEALT) -m "not ($(SLOW))"
 
 test-cluster: ## environments on YARN, Spark Connect and Kubernetes' submission; fetches what they need once
 	@sh scripts/system-packages.sh test
