@@ -441,12 +441,15 @@ class Platform:
 
     @property
     def _session_limits(self) -> Limits:
+        from nbplat.session.caps import Caps
         from nbplat.session.life import Limits
 
+        config = self.config
         return Limits(
             idle_s=self.config.session_idle_seconds,
             park_s=self.config.session_park_seconds,
             keep_s=self.config.session_keep_seconds,
+            caps=Caps(config.session_most, config.session_most_each, config.session_most_starting),
         )
 
     @property

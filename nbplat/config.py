@@ -60,6 +60,42 @@ class Config:
     service_allow_plain: bool = _setting(
         False, "allow a bind other than loopback without TLS", key="service.allow_plain"
     )
+    service_user: str = _setting(
+        "", "your name at service.url: sent with the token as password; empty sends the token alone", key="service.user"
+    )
+    service_auth: str = _setting(
+        "token",
+        "ways to log in: token, basic, jupyterhub, oidc, kerberos, with ',' between; the token always does",
+        key="service.auth",
+    )
+    service_admins: str = _setting(
+        "", "names that may see and do everything, @GROUP for a group, with ',' between", key="service.admins"
+    )
+    service_users_file: str = _setting(
+        "", "basic: file of names and hashed passwords (nbplat service user)", key="service.users_file"
+    )
+    service_hub_api_url: str = _setting("", "jupyterhub: http://HUB:8081/hub/api", key="service.hub_api_url")
+    service_oidc_introspection_url: str = _setting(
+        "", "oidc: the provider's introspection endpoint (RFC 7662)", key="service.oidc_introspection_url"
+    )
+    service_oidc_client_id: str = _setting("", "oidc: this service's own name there", key="service.oidc_client_id")
+    service_oidc_client_secret: str = _setting(
+        "", "oidc: file:PATH or env:NAME of its secret", key="service.oidc_client_secret"
+    )
+    service_oidc_name_claim: str = _setting(
+        "username", "oidc: the claim that names the user", key="service.oidc_name_claim"
+    )
+    service_oidc_audience: str = _setting("", "oidc: audience that a token must have", key="service.oidc_audience")
+    service_auth_scope: str = _setting("", "jupyterhub, oidc: scope that a token must have", key="service.auth_scope")
+    service_auth_cache_seconds: float = _setting(
+        60.0, "how long a login that was looked up holds; 0 asks each time", key="service.auth_cache_seconds"
+    )
+    service_kerberos_service: str = _setting(
+        "", "kerberos: HTTP@this.host; empty: any key of the keytab", key="service.kerberos_service"
+    )
+    service_kerberos_realm: str = _setting(
+        "", "kerberos: realm whose users are named without it", key="service.kerberos_realm"
+    )
     store_url: str = _setting("", "job store; empty is SQLite in the state folder", key="store.url")
     catalog: str = _setting("", "pyiceberg catalog; empty is the embedded one", key="catalog.name")
     memory_bytes: int = _setting(2 << 30, "memory that one heavy step may use", key="limits.memory_bytes")
@@ -91,6 +127,22 @@ class Config:
     )
     session_keep_batch_seconds: float = _setting(
         86_400.0, "how long a batch that has ended is still listed", key="session.keep_batch_seconds"
+    )
+    session_most: int = _setting(0, "sessions that may live at a time; 0 sets no limit", key="session.most")
+    session_most_each: int = _setting(
+        0, "sessions of one owner that may live at a time; 0 sets no limit", key="session.most_each"
+    )
+    session_most_starting: int = _setting(
+        100, "sessions that may start at a time; 0 sets no limit", key="session.most_starting"
+    )
+    session_upload_bytes: int = _setting(
+        1 << 30, "size of all files uploaded to one session", key="session.upload_bytes"
+    )
+    session_impersonation: bool = _setting(
+        False, "whether proxyUser and doAs of Livy requests are heard", key="session.impersonation"
+    )
+    session_superusers: str = _setting(
+        "", "names that may start sessions for others besides admins, with ',' between", key="session.superusers"
     )
     session_csrf: bool = _setting(
         False, "Livy requests that change something must carry X-Requested-By", key="session.csrf"

@@ -24,6 +24,7 @@ def session_record(session: Session, *, conf: bool = False) -> dict[str, Any]:
         "name": session.name,
         "kind": session.kind,
         "owner": session.owner,
+        "access": {"view": [], "use": [], **session.request.get("access", {})},
         "state": session.state.value,
         "ended": session.state in ENDED,
         "app": dict(session.app),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nbplat.session.caps import Caps
 from nbplat.session.livy_request import duration_ms
 from nbplat.session.records import Session
 from nbplat.session.states import ENDED, SessionState
@@ -21,11 +22,13 @@ class Limits:
         idle_s: Ends a session that nobody uses, where its request has no ``idleTimeout``; 0: never.
         park_s: How long a session lives on after its client's heartbeat was lost.
         keep_s: How long one that has ended is still listed.
+        caps: How many there may be.
     """
 
     idle_s: float = 86_400.0
     park_s: float = 28_800.0
     keep_s: float = 600.0
+    caps: Caps = Caps()
 
 
 def is_parked(session: Session, now_ms: int) -> bool:

@@ -77,7 +77,9 @@ class LocalDrivers:
         write_private(folder / "spec.json", json.dumps(spec))
         interpreter = self._interpreter(session)
         command = [interpreter, "-I", "-c", _START, write_bundle(str(self._bundles)), str(folder)]
-        return {**start_kept(folder, _LOG, command), "socket": sock}
+        # Hadoop's own way to do all for another user, under this one's right to do so.
+        whose = {"HADOOP_PROXY_USER": session.proxy_user} if session.proxy_user else None
+        return {**start_kept(folder, _LOG, command, environ=whose), "socket": sock}
 
     def lives(self, driver: Mapping[str, Any]) -> bool:
         """Whether the process is there, and the very same one."""
