@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from nbplat.session.conf import Setting
     from nbplat.session.life import Limits
     from nbplat.session.ports import SessionStore
+    from nbplat.session.profiles import Profile, Profiles
     from nbplat.session.records import SessionDraft
     from nbplat.session.sessions import Sessions as LivySessions
     from nbplat.session_environments import SessionEnvironments
@@ -439,6 +440,14 @@ class Platform:
         )
         return Batches(self.batch_store, processes, self.clock, keep_s=self.config.session_keep_batch_seconds)
 
+    @functools.cached_property
+    def session_profiles(self) -> Profiles:
+        """The site's profiles of sessions; see `nbplat.session.profile_reading.read_profiles`."""
+        from nbplat.session.builtin_profiles import BUILTIN
+        from nbplat.session.profile_reading import read_profiles
+
+        return read_profiles(self.config.profile_tables(), self.config.session_profile, builtin=BUILTIN)
+
     @property
     def _session_limits(self) -> Limits:
         from nbplat.session.caps import Caps
@@ -469,7 +478,8 @@ class Platform:
         """
         from nbplat.session.records import SessionDraft
 
-        settings = self._conf_of(fields, service_url, token)
+        fitted = self.session_profiles.fit(fields)
+        settings = self._conf_of(fitted.profile, fitted.request, service_url, token)
         conf = self._session_environments.settled({key: setting.value for key, setting in settings.items()})
         return SessionDraft(
             kind=fields["kind"],
@@ -477,7 +487,8 @@ class Platform:
             owner=owner,
             proxy_user="",
             request={
-                **fields,
+                **fitted.request,
+                "conf": fields["conf"],
                 "origins": {key: settings[key].origin if key in settings else "environment" for key in conf},
             },
             conf=conf,
@@ -487,12 +498,12 @@ class Platform:
         """What a checked request of a batch comes to here; as `session_draft`."""
         from nbplat.session.batch import BatchDraft
 
-        conf = self._session_environments.settled(
-            {key: setting.value for key, setting in self._conf_of(fields, service_url, token).items()}
-        )
+        fitted = self.session_profiles.fit(fields)
+        settings = self._conf_of(fitted.profile, fitted.request, service_url, token)
+        conf = self._session_environments.settled({key: setting.value for key, setting in settings.items()})
         return BatchDraft(name=fields.get("name", ""), owner=owner, request=fields, conf=conf)
 
-    def _conf_of(self, fields: dict[str, Any], service_url: str, token: str) -> dict[str, Setting]:
+    def _conf_of(self, profile: Profile, fields: dict[str, Any], service_url: str, token: str) -> dict[str, Setting]:
         from nbplat.adapters.driver.processes import FOLDER
         from nbplat.adapters.spark.session_conf import default_conf
         from nbplat.session.conf import session_conf
@@ -501,7 +512,7 @@ class Platform:
             self.config, FOLDER, self.config.home / "sessions" / "log4j2.properties", service_url, token
         )
         forced = {"spark.master": defaults.pop("spark.master")}
-        return session_conf(defaults, self.config.spark_settings, fields, forced)
+        return session_conf(defaults, self.config.spark_settings, fields, forced, (profile.name, profile.conf))
 
     def fetch_jars(self, **options: Any) -> list[Path]:
         """Fetch and verify the Iceberg runtime; see `nbplat.adapters.spark.jars.fetch_jars`."""

@@ -22,6 +22,7 @@ __all__ = ["Config", "Setting", "load_config", "redact_url"]
 
 PROJECT_FILE = "nbplat.toml"
 SPARK_CONF = "spark.conf"
+PROFILES = "profiles"
 
 _SECRET = re.compile(r"(?i)secret|password|token|access[._]?key")
 
@@ -128,6 +129,13 @@ class Config:
     session_keep_batch_seconds: float = _setting(
         86_400.0, "how long a batch that has ended is still listed", key="session.keep_batch_seconds"
     )
+    session_profile: str = _setting("default", "profile of sessions whose request names none", key="session.profile")
+    session_profiles_file: str = _setting(
+        "", "TOML file of [profiles.NAME] tables, besides those of this file", key="session.profiles_file"
+    )
+    profiles: str = _setting(
+        "", "profiles of sessions: [profiles.NAME] tables in the file, a JSON object in the variable", key="profiles"
+    )
     session_most: int = _setting(0, "sessions that may live at a time; 0 sets no limit", key="session.most")
     session_most_each: int = _setting(
         0, "sessions of one owner that may live at a time; 0 sets no limit", key="session.most_each"
@@ -150,6 +158,9 @@ class Config:
     ray_address: str = _setting("", "a running Ray cluster; empty starts one on this machine", key="ray.address")
     env_archives: str = _setting(
         "", "place that clusters read archives of environments from: s3://bucket/envs", key="env.archives"
+    )
+    env_pull_hosts: str = _setting(
+        "", "hosts that a team's service pulls archives from by http(s), with ',' between", key="env.pull_hosts"
     )
     env_channels_file: str = _setting(
         "", "TOML file of channels: their addresses, mirrors, logins by reference", key="env.channels_file"
@@ -186,6 +197,31 @@ class Config:
     def spark_settings(self) -> dict[str, str]:
         """`spark.conf` as Spark's settings by name."""
         return dict(json.loads(self.spark_conf)) if self.spark_conf else {}
+
+    def profile_tables(self) -> dict[str, Any]:
+        """The site's profiles of sessions by name, as they were written; those of ``session.profiles_file`` win.
+
+        Raises:
+            RequestError: the file cannot be read, or holds something else.
+        """
+        found = dict(json.loads(self.profiles)) if self.profiles else {}
+        if not self.session_profiles_file:
+            return found
+        path = Path(self.session_profiles_file).expanduser()
+        try:
+            data = _read_toml(path)
+        except OSError as exc:
+            raise RequestError(
+                "config.value",
+                f"session.profiles_file cannot be read: {exc.strerror}",
+                fix="set it to a TOML file",
+                where=str(path),
+            ) from exc
+        if set(data) - {PROFILES} or not isinstance(data.get(PROFILES, {}), Mapping):
+            raise RequestError(
+                "config.value", f"{path} holds more than profiles", fix="write [profiles.NAME] tables", where=str(path)
+            )
+        return {**found, **json.loads(json.dumps(data.get(PROFILES, {}), default=str))}
 
     @property
     def sqlite_store(self) -> bool:
@@ -233,6 +269,10 @@ def load_config(
                 "config.key", f"{source} sets {key!r}, which is no setting", fix=did_you_mean(key, known), where=source
             )
         f = known[key]
+        if key == PROFILES:
+            values[f.name] = json.dumps(_table_of(raw, source), sort_keys=True, default=str)
+            sources[f.name] = source
+            return
         values[f.name] = _spark_conf(raw, source) if key == SPARK_CONF else _convert(raw, f.type, key, source)
         sources[f.name] = source
 
@@ -242,7 +282,12 @@ def load_config(
         user_file = Path(platformdirs.user_config_dir("nbplat", appauthor=False)) / PROJECT_FILE
     for path in (user_file, _project_file(cwd or Path.cwd())):
         if path is not None and path.is_file():
-            for key, raw in _flat(_read_toml(path)).items():
+            data = _read_toml(path)
+            if PROFILES in data:
+                # A profile of the nearer file stands in the place of the other's.
+                before = json.loads(values.get(PROFILES) or "{}")
+                take(PROFILES, before | _table_of(data.pop(PROFILES), str(path)), str(path))
+            for key, raw in _flat(data).items():
                 take(key, raw, str(path))
     for key in known:
         if (raw := environ.get(_variable(key))) is not None:
@@ -273,7 +318,27 @@ def redact_url(text: str) -> str:
 def _shown(name: str, value: Any) -> Any:
     if name == "spark_conf" and value:
         return json.dumps({key: "***" if _SECRET.search(key) else text for key, text in json.loads(value).items()})
+    if name == "service_oidc_client_secret" and not str(value).startswith(("file:", "env:")) and value:
+        return "***"  # no reference: somebody wrote the secret itself
+    if name == PROFILES and value:
+        return ", ".join(sorted(json.loads(value)))
     return redact_url(value) if isinstance(value, str) else value
+
+
+def _table_of(raw: Any, source: str) -> dict[str, Any]:
+    """Profiles as a table of tables."""
+    try:
+        given = json.loads(raw or "{}") if isinstance(raw, str) else raw
+        if not isinstance(given, Mapping) or not all(isinstance(each, Mapping) for each in given.values()):
+            raise ValueError
+    except ValueError:
+        raise RequestError(
+            "config.value",
+            f"{PROFILES} is no table of profiles",
+            fix='write [profiles.NAME] tables in nbplat.toml, or {"NAME": {"driver_memory": "4g"}}',
+            where=source,
+        ) from None
+    return dict(given)
 
 
 def _spark_conf(raw: Any, source: str) -> str:

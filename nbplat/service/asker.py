@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from nbplat.session.access import Need, Owned, Principal, may
 
-__all__ = ["Asking", "Refused", "asking", "asking_as", "checked", "sees_all", "visible"]
+__all__ = ["Asking", "Refused", "asker", "asking", "asking_as", "checked", "sees_all", "visible"]
 
 _READS = ("GET", "HEAD", "OPTIONS")
 Found = TypeVar("Found", bound=Owned)
@@ -48,6 +48,11 @@ class Refused(Exception):
 def asking() -> Asking | None:
     """The request that is answered now; None where no gate has looked at it."""
     return _ASKING.get()
+
+
+def asker() -> Principal:
+    """Who asks; an admin without a name where no gate has looked."""
+    return (_ASKING.get() or _NOBODY_ELSE).principal
 
 
 @contextmanager

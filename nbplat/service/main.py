@@ -93,6 +93,7 @@ def _serve(config: Config, factory: str, on_ready: Callable[[dict[str, Any]], No
 
     from nbplat.service.address import bind, check_exposure, choose
     from nbplat.service.app import make_app
+    from nbplat.service.asker import asker
     from nbplat.service.auth import is_loopback
     from nbplat.service.callers import Callers
     from nbplat.service.kept_listener import HandedOver, kept_listener
@@ -135,10 +136,14 @@ def _serve(config: Config, factory: str, on_ready: Callable[[dict[str, Any]], No
         batches.recover()
         sessions.watch(batches.look)
 
+        profiles = platform.session_profiles
+
         def draft(fields: dict[str, Any], owner: str) -> SessionDraft:
+            profiles.admit(fields, asker())
             return platform.session_draft(fields, owner, info["url"], catalog_token(token))
 
         def batch_draft(fields: dict[str, Any], owner: str) -> BatchDraft:
+            profiles.admit(fields, asker())
             return platform.batch_draft(fields, owner, info["url"], catalog_token(token))
 
         app = make_app(
@@ -147,7 +152,7 @@ def _serve(config: Config, factory: str, on_ready: Callable[[dict[str, Any]], No
             loopback=loopback,
             worker=supervisor.status,
             stopping=lambda: server.should_exit,
-            sessions=session_routes.router(sessions, draft, batches.refusal),
+            sessions=session_routes.router(sessions, draft, batches.refusal, profiles),
             livy=make_livy(
                 sessions,
                 draft,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nbplat.errors import RequestError, did_you_mean
-from nbplat.session.livy_request import KINDS, refused_conf
+from nbplat.session.livy_request import KINDS, LivyRefusal, duration_ms, refused_conf
 
 __all__ = ["ENVIRONMENT", "FIELDS", "check_name", "read_start"]
 
@@ -38,7 +38,8 @@ def read_start(data: Mapping[str, Any]) -> dict[str, Any]:
     """Check a request and give it in Livy's names, as `nbplat.session.livy_request.read_session_request` does.
 
     Args:
-        data: `FIELDS`, ``kind``, ``conf``, ``master``, ``environment``, each in its type; None and missing are alike.
+        data: `FIELDS`, ``kind``, ``conf``, ``master``, ``environment``, ``profile``, ``ttl``, ``idle_timeout``, each in
+            its type; None and missing are alike.
 
     Raises:
         RequestError: ``session.master``, ``session.environment``, ``session.kind``, ``session.name``,
@@ -58,6 +59,11 @@ def read_start(data: Mapping[str, Any]) -> dict[str, Any]:
     for ours, livys in FIELDS.items():
         if data.get(ours) not in (None, "", []):
             found[livys] = data[ours]
+    if data.get("profile"):
+        found["profile"] = data["profile"]
+    for ours, livys in (("ttl", "ttl"), ("idle_timeout", "idleTimeout")):
+        if data.get(ours):
+            found[livys] = _duration(ours, data[ours])
     if "name" in found:
         check_name(found["name"])
     for ours in ("driver_memory", "executor_memory"):
@@ -104,6 +110,14 @@ def _conf(conf: Mapping[str, str], environment: str) -> dict[str, str]:
             where="environment",
         )
     return {**conf, ENVIRONMENT: environment}
+
+
+def _duration(field: str, text: str) -> str:
+    try:
+        duration_ms(text)
+    except LivyRefusal:
+        raise _wrong(field, text, "write 90s, 10m or 8h") from None
+    return text
 
 
 def _wrong(field: str, value: Any, mend: str) -> RequestError:

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from nbplat.errors import NotFound
 from nbplat.service.finding import found_session
 from nbplat.service.livy.reading import accepts, body_of, statement_number
-from nbplat.service.livy.upload import MAX_UPLOAD_BYTES, take_file
+from nbplat.service.livy.upload import take_file
 from nbplat.session.jobs import JOB_KIND, job_json
 from nbplat.session.livy_request import refused
 from nbplat.session.records import Session, Statement
@@ -85,7 +85,7 @@ class JobRoutes:
             folder = await run_in_threadpool(self._sessions.folder, session.id)
             uploads = Path(folder) / "uploads"
             room = self._upload_bytes - await run_in_threadpool(_size_of, uploads)
-            uri = str(await take_file(request, ("jar", "file"), uploads, most=min(room, MAX_UPLOAD_BYTES)))
+            uri = str(await take_file(request, ("jar", "file"), uploads, room_bytes=room))
         else:
             uri = self._uri(await body_of(request))
             if why := await run_in_threadpool(self._refusal, uri):

@@ -11,13 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from nbplat.errors import RequestError
-from nbplat.service.asker import asking
+from nbplat.service.asker import asker
 from nbplat.service.finding import native_session, sessions_page
 from nbplat.service.routes import statements
 from nbplat.service.routes.polling import MAX_WAIT_S
-from nbplat.service.session_records import session_record
+from nbplat.service.session_records import profile_record, session_record
 from nbplat.session.access import Need, read_access
 from nbplat.session.files import bad_file
+from nbplat.session.profiles import Profiles
 from nbplat.session.records import SessionDraft
 from nbplat.session.session_request import read_start
 from nbplat.session.sessions import Sessions
@@ -50,6 +51,9 @@ class SessionStart(BaseModel):
     archives: list[str] = Field(default_factory=list)
     master: str | None = Field(default=None, description="refused: where sessions run is the platform's word")
     environment: str | None = Field(default=None, description="name of a built environment")
+    profile: str | None = Field(default=None, description="one of /api/v1/session-profiles; None: the site's default")
+    ttl: str | None = Field(default=None, description="how old it may become, as 8h")
+    idle_timeout: str | None = Field(default=None, description="how long it may be unused, as 30m")
 
 
 class Access(BaseModel):
@@ -77,13 +81,16 @@ def router(
     sessions: Sessions,
     draft: Callable[[dict[str, Any], str], SessionDraft],
     refusal: Callable[[str], str | None] = lambda _: None,
+    profiles: Profiles | None = None,
 ) -> APIRouter:
     """The routes under ``/api/v1/sessions``.
 
     Args:
         draft: Makes a draft of a checked request and its owner.
         refusal: Why a file must not be taken; None: it may.
+        profiles: The site's; None: there are none.
     """
+    every = APIRouter()
     routes = APIRouter(prefix="/api/v1/sessions", tags=["sessions"])
 
     def found(key: str) -> int:
@@ -109,8 +116,7 @@ def router(
                 fix="take a file of your own, or one below session.batch_roots",
                 where=found.where,
             )
-        now = asking()
-        return session_record(sessions.start(draft(fields, now.principal.name if now else "")), conf=True)
+        return session_record(sessions.start(draft(fields, asker().name)), conf=True)
 
     @routes.get("/{key}")
     def show(key: str) -> dict[str, Any]:
@@ -165,8 +171,16 @@ def router(
         """What the name at the cursor is; answered beside a running statement."""
         return _live(sessions, found(key)).inspect(found(key), request.code, request.at())
 
+    @every.get("/api/v1/session-profiles", tags=["sessions"])
+    def list_profiles() -> dict[str, Any]:
+        """The profiles that the asker may use: what each sets, and what a request may change of it."""
+        known = profiles.for_user(asker()) if profiles is not None else []
+        default = profiles.default if profiles is not None else ""
+        return {"default": default, "profiles": [profile_record(profile) for profile in known]}
+
     routes.include_router(statements.router(sessions, found))
-    return routes
+    every.include_router(routes)
+    return every
 
 
 def find(sessions: Sessions, key: str, need: Need | None = None) -> int:
