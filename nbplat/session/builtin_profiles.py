@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["BUILTIN"]
+from nbplat.session.small_jobs import small_job_conf
 
-# What a job of megabytes wants: few tasks, no code generation that takes longer than the query, plans in memory.
-_SMALL = {
-    "spark.sql.shuffle.partitions": "4",
-    "spark.default.parallelism": "4",
-    "spark.sql.adaptive.coalescePartitions.initialPartitionNum": "4",
-    "spark.sql.autoBroadcastJoinThreshold": "64m",
-    "spark.ui.showConsoleProgress": "false",
-}
+__all__ = ["builtin_profiles"]
 
-BUILTIN: Mapping[str, Mapping[str, Any]] = {
-    "default": {"about": "Spark's own settings and the site's"},
-    "small": {"about": "quick answers on small data: few tasks, broadcast joins", "conf": _SMALL},
-}
+
+def builtin_profiles(cores: int) -> dict[str, dict[str, Any]]:
+    """As `nbplat.session.profile_reading.read_profiles` takes them.
+
+    Args:
+        cores: Of a small job's executors.
+    """
+    small = {key: setting.value for key, setting in small_job_conf(cores).items()}
+    return {
+        "default": {"about": "Spark's own settings and the site's"},
+        "small": {"about": "quick answers on little data: few tasks, a JVM that starts sooner", "conf": small},
+    }

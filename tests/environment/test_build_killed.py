@@ -91,7 +91,8 @@ def _start(channel: SmallChannel, root: Path, point: str, reached: Path) -> subp
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
-    os.kill(process.pid, signal.SIGKILL)
+    """Kill it if it has not ended by itself, and take what it said to its end."""
+    process.kill()
     process.communicate(timeout=20)
 
 

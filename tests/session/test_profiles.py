@@ -16,7 +16,7 @@ from nbplat.config import Config, load_config
 from nbplat.errors import Forbidden, RequestError
 from nbplat.service.discovery import environ_of
 from nbplat.session.access import Principal
-from nbplat.session.builtin_profiles import BUILTIN
+from nbplat.session.builtin_profiles import builtin_profiles
 from nbplat.session.livy_request import read_session_request
 from nbplat.session.profile_reading import read_profiles
 from nbplat.session.profile_rules import Rule, read_rule
@@ -63,7 +63,7 @@ def config_of(folder: Path, text: str = ETL, **options: str) -> Config:
 
 @pytest.fixture
 def profiles(tmp_path: Path) -> Profiles:
-    return read_profiles(config_of(tmp_path).profile_tables(), "etl", builtin=BUILTIN)
+    return read_profiles(config_of(tmp_path).profile_tables(), "etl", builtin=builtin_profiles(2))
 
 
 def native(**data: Any) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def test_livy_clients_name_a_profile_in_their_conf(tmp_path: Path) -> None:
     draft = platform.session_draft(asked, "ann", "http://127.0.0.1:1", "t")
     assert {"nbplat.profile": "small", "spark.x": "1"} == draft.request["conf"]
     assert "nbplat.profile" not in draft.conf
-    assert "profile small" == draft.request["origins"]["spark.sql.autoBroadcastJoinThreshold"]
+    assert "profile small" == draft.request["origins"]["spark.locality.wait"]
     batch = platform.batch_draft({"file": "/x", "conf": {}}, "ann", "http://127.0.0.1:1", "t")
     assert "etl" == batch.conf["spark.yarn.queue"]
     platform.close()
@@ -192,14 +192,14 @@ def test_a_profile_is_for_its_users(profiles: Profiles) -> None:
 def test_a_profile_that_is_not_understood_stops_the_start(table: Any, where: str) -> None:
     """With its place; a profile whose own value breaks its own rule as well."""
     with pytest.raises(RequestError) as caught:
-        read_profiles({"x": table}, "default", builtin=BUILTIN)
+        read_profiles({"x": table}, "default", builtin=builtin_profiles(2))
     assert ("profile.declaration", where) == (caught.value.code, caught.value.where)
 
 
 def test_the_default_must_be_there(tmp_path: Path) -> None:
     """A default that is none stops the start."""
     with pytest.raises(RequestError, match=r"session\.profile names 'smll'") as caught:
-        read_profiles({}, "smll", builtin=BUILTIN)
+        read_profiles({}, "smll", builtin=builtin_profiles(2))
     assert "did you mean small?" == caught.value.fix
 
 

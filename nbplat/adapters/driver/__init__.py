@@ -2,5 +2,6 @@
 
 from nbplat.adapters.driver.batches import LocalBatches
 from nbplat.adapters.driver.processes import LocalDrivers
+from nbplat.adapters.driver.warm import WarmPool
 
-__all__ = ["LocalBatches", "LocalDrivers"]
+__all__ = ["LocalBatches", "LocalDrivers", "WarmPool"]
