@@ -23,6 +23,8 @@ FIELDS = {
     "py_files": "pyFiles",
     "files": "files",
     "archives": "archives",
+    "ttl": "ttl",
+    "idle_timeout": "idleTimeout",
 }
 """Our names of the fields that have one in Livy, and Livy's."""
 
@@ -38,8 +40,8 @@ def read_start(data: Mapping[str, Any]) -> dict[str, Any]:
     """Check a request and give it in Livy's names, as `nbplat.session.livy_request.read_session_request` does.
 
     Args:
-        data: `FIELDS`, ``kind``, ``conf``, ``master``, ``environment``, ``profile``, ``ttl``, ``idle_timeout``, each in
-            its type; None and missing are alike.
+        data: `FIELDS`, ``kind``, ``conf``, ``master``, ``environment``, ``profile``, each in its type; None and missing
+            are alike.
 
     Raises:
         RequestError: ``session.master``, ``session.environment``, ``session.kind``, ``session.name``,
@@ -61,14 +63,14 @@ def read_start(data: Mapping[str, Any]) -> dict[str, Any]:
             found[livys] = data[ours]
     if data.get("profile"):
         found["profile"] = data["profile"]
-    for ours, livys in (("ttl", "ttl"), ("idle_timeout", "idleTimeout")):
-        if data.get(ours):
-            found[livys] = _duration(ours, data[ours])
     if "name" in found:
         check_name(found["name"])
     for ours in ("driver_memory", "executor_memory"):
         if FIELDS[ours] in found and not _MEMORY.fullmatch(str(found[FIELDS[ours]]).strip()):
             raise _wrong(ours, found[FIELDS[ours]], "write 2g or 800m")
+    for ours in ("ttl", "idle_timeout"):
+        if FIELDS[ours] in found:
+            _check_duration(ours, str(found[FIELDS[ours]]))
     return found
 
 
@@ -112,12 +114,13 @@ def _conf(conf: Mapping[str, str], environment: str) -> dict[str, str]:
     return {**conf, ENVIRONMENT: environment}
 
 
-def _duration(field: str, text: str) -> str:
+def _check_duration(field: str, text: str) -> None:
     try:
-        duration_ms(text)
+        if duration_ms(text) > 0:
+            return
     except LivyRefusal:
-        raise _wrong(field, text, "write 90s, 10m or 8h") from None
-    return text
+        pass
+    raise _wrong(field, text, "write 90s, 30m, 8h or 2d")
 
 
 def _wrong(field: str, value: Any, mend: str) -> RequestError:

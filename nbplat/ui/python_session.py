@@ -37,9 +37,9 @@ def session(
     files: Sequence[str] = (),
     archives: Sequence[str] = (),
     env: str | None = None,
-    profile: str | None = None,
     ttl: str | None = None,
-    idle_timeout: str | None = None,
+    idle: str | None = None,
+    profile: str | None = None,
     desk: SessionDesk | None = None,
 ) -> Session:
     """A Spark session that outlives this process: the living one of that name, or a new one.
@@ -53,9 +53,9 @@ def session(
         conf: Spark settings; they and the options below are for a session that is started.
         driver_memory, executor_memory: As ``2g``.
         env: Name of a built environment that driver and executors run in; None is the service's own Python.
+        ttl: The session ends at this age, as ``8h``, whatever it does.
+        idle: It ends when nobody has used it for so long, as ``30m``; None is the service's own limit.
         profile: Settings that the site keeps under a name; None is its default.
-        ttl: How old it may become, as ``8h``; None is the profile's, else for ever.
-        idle_timeout: How long it may be unused, as ``30m``; None is the profile's, else the site's.
         desk: Where sessions are kept; None asks the service, which is started on demand.
 
     Raises:
@@ -90,9 +90,9 @@ def session(
                 "files": list(files),
                 "archives": list(archives),
                 "environment": env,
-                "profile": profile,
                 "ttl": ttl,
-                "idle_timeout": idle_timeout,
+                "idle_timeout": idle,
+                "profile": profile,
             }
         )
     opened = Session(desk, record, started=started)

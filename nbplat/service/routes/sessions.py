@@ -49,11 +49,11 @@ class SessionStart(BaseModel):
     py_files: list[str] = Field(default_factory=list)
     files: list[str] = Field(default_factory=list)
     archives: list[str] = Field(default_factory=list)
+    ttl: str | None = Field(default=None, description="age at which it ends: 8h")
+    idle_timeout: str | None = Field(default=None, description="ends it when nobody has used it for so long: 30m")
     master: str | None = Field(default=None, description="refused: where sessions run is the platform's word")
     environment: str | None = Field(default=None, description="name of a built environment")
     profile: str | None = Field(default=None, description="one of /api/v1/session-profiles; None: the site's default")
-    ttl: str | None = Field(default=None, description="how old it may become, as 8h")
-    idle_timeout: str | None = Field(default=None, description="how long it may be unused, as 30m")
 
 
 class Access(BaseModel):

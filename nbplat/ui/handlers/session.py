@@ -22,7 +22,7 @@ __all__ = [
 
 _FIELDS = (
     "kind", "conf", "driver_memory", "driver_cores", "executor_memory", "executor_cores", "num_executors", "queue",
-    "jars", "py_files", "files", "archives", "profile", "ttl", "idle_timeout",
+    "jars", "py_files", "files", "archives", "profile",
 )  # fmt: skip
 _CODE_CHARS = 60
 
@@ -31,7 +31,7 @@ def start(call: Call) -> Result:
     """Start a session, wait until it is ready, and send this notebook's cells there."""
     options, desk = call.options, open_session_desk()
     fields = {name: getattr(options, name) for name in _FIELDS}
-    fields["environment"] = options.env
+    fields |= {"environment": options.env, "ttl": options.ttl, "idle_timeout": options.idle}
     fields |= {name: list(value) for name, value in fields.items() if isinstance(value, tuple)}
     name = options.session or options.name
     began_s = time.monotonic()
