@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from nbplat.session.batches import Batches
     from nbplat.session.conf import Setting
     from nbplat.session.life import Limits
+    from nbplat.session.masters import Master
     from nbplat.session.ports import SessionStore
     from nbplat.session.records import SessionDraft
     from nbplat.session.sessions import Sessions as LivySessions
@@ -466,8 +467,9 @@ class Platform:
         """
         from nbplat.session.records import SessionDraft
 
-        settings = self._conf_of(fields, service_url, token)
-        conf = self._session_environments.settled({key: setting.value for key, setting in settings.items()})
+        master = self._session_master
+        settings = self._conf_of(fields, service_url, token, master)
+        conf = self._session_environments.settled({key: setting.value for key, setting in settings.items()}, master)
         return SessionDraft(
             kind=fields["kind"],
             name=fields.get("name", ""),
@@ -489,15 +491,27 @@ class Platform:
         )
         return BatchDraft(name=fields.get("name", ""), owner=owner, request=fields, conf=conf)
 
-    def _conf_of(self, fields: dict[str, Any], service_url: str, token: str) -> dict[str, Setting]:
+    @property
+    def _session_master(self) -> Master:
+        """Where sessions run; raises SetupError for a setting that is none."""
+        from nbplat.session.masters import master_of
+
+        return master_of(self.config.session_master or self.config.spark_master, self.config.session_deploy_mode)
+
+    def _conf_of(
+        self, fields: dict[str, Any], service_url: str, token: str, master: Master | None = None
+    ) -> dict[str, Setting]:
         from nbplat.adapters.driver.processes import FOLDER
         from nbplat.adapters.spark.session_conf import default_conf
         from nbplat.session.conf import session_conf
+        from nbplat.session.masters import CLUSTER, DEPLOY_MODE, MASTER
 
         defaults = default_conf(
-            self.config, FOLDER, self.config.home / "sessions" / "log4j2.properties", service_url, token
+            self.config, FOLDER, self.config.home / "sessions" / "log4j2.properties", service_url, token, master
         )
-        forced = {"spark.master": defaults.pop("spark.master")}
+        forced = {MASTER: defaults.pop(MASTER)}
+        if master is not None and master.cluster:
+            forced[DEPLOY_MODE] = CLUSTER
         return session_conf(defaults, self.config.spark_settings, fields, forced)
 
     def fetch_jars(self, **options: Any) -> list[Path]:

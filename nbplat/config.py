@@ -92,6 +92,28 @@ class Config:
     session_keep_batch_seconds: float = _setting(
         86_400.0, "how long a batch that has ended is still listed", key="session.keep_batch_seconds"
     )
+    session_master: str = _setting(
+        "",
+        "where sessions run: as spark.master, or sc://HOST, or livy+https://HOST; empty is spark.master",
+        key="session.master",
+    )
+    session_deploy_mode: str = _setting(
+        "client", "client runs drivers on the service's host, cluster on YARN or Kubernetes", key="session.deploy_mode"
+    )
+    session_dial_host: str = _setting(
+        "",
+        "address of this host by which drivers on a cluster reach the service; empty finds one",
+        key="session.dial_host",
+    )
+    session_dial_port: int = _setting(
+        0, "port for drivers on a cluster; 0 chooses one and keeps it", key="session.dial_port"
+    )
+    session_livy_user: str = _setting(
+        "nbplat", "user name at the Livy server behind session.master", key="session.livy_user"
+    )
+    session_livy_password: str = _setting(
+        "", "its password, by reference: file:PATH or env:NAME", key="session.livy_password"
+    )
     session_csrf: bool = _setting(
         False, "Livy requests that change something must carry X-Requested-By", key="session.csrf"
     )
