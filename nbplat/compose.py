@@ -414,19 +414,26 @@ class Platform:
         Args:
             sockets: A short folder of ours alone.
         """
-        from nbplat.adapters.driver import LocalDrivers
+        from nbplat.adapters.driver import CLUSTER_PLACE, ClusterDrivers, Hub, LocalDrivers, PlacedDrivers
+        from nbplat.session.masters import driver_place
         from nbplat.session.sessions import Sessions as LivySessions
 
-        home = self.config.home
+        config, home = self.config, self.config.home
         python = self._session_environments.interpreter
         drivers = LocalDrivers(
             home / "sessions",
             sockets,
             home / "remote",
             lambda session: python(session.conf),
-            self.config.session_alone_seconds,
+            config.session_alone_seconds,
         )
-        return LivySessions(self.session_store, drivers, clock=self.clock, limits=self._session_limits)
+
+        def on_cluster() -> ClusterDrivers:
+            hub = Hub(home / "run", home / "sessions", config.session_dial_host, config.session_dial_port)
+            return ClusterDrivers(home / "sessions", hub, config.session_alone_seconds)
+
+        placed = PlacedDrivers(drivers, {CLUSTER_PLACE: on_cluster}, lambda session: driver_place(session.conf))
+        return LivySessions(self.session_store, placed, clock=self.clock, limits=self._session_limits)
 
     def open_batches(self) -> Batches:
         """The batches of this service; see `nbplat.session.batches.Batches`."""

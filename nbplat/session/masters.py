@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nbplat.errors import SetupError, did_you_mean
 
-__all__ = ["CLUSTER", "DEPLOY_MODE", "MASTER", "Master", "master_of"]
+__all__ = ["CLUSTER", "DEPLOY_MODE", "MASTER", "Master", "driver_place", "master_of"]
 
 MASTER = "spark.master"
 DEPLOY_MODE = "spark.submit.deployMode"
@@ -21,8 +22,10 @@ _KINDS = (
     ("livy+http://", "livy"),
     ("livy+https://", "livy"),
 )
-_FORMS = ("local[*]", "local-cluster[2,1,1024]", "spark://HOST:7077", "yarn", "k8s://https://HOST:6443")
-_FORMS += ("sc://HOST:15002", "livy+https://HOST:8998")
+_FORMS = (
+    "local[*], local-cluster[2,1,1024], spark://HOST:7077, yarn, k8s://https://HOST:6443, sc://HOST:15002, "
+    "livy+https://HOST:8998"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ def master_of(url: str, deploy_mode: str = "client") -> Master:
         raise SetupError(
             "session.master",
             f"sessions cannot run on {url!r}",
-            fix=f"set session.master or spark.master to one of: {', '.join(_FORMS)}",
+            fix=f"set session.master or spark.master to one of: {_FORMS}",
         )
     cluster = deploy_mode == CLUSTER
     if cluster and kind not in ("yarn", "k8s"):
@@ -82,3 +85,10 @@ def master_of(url: str, deploy_mode: str = "client") -> Master:
             fix="set session.deploy_mode to cluster",
         )
     return Master(url.removeprefix("livy+") if kind == "livy" else url, kind, cluster)
+
+
+def driver_place(conf: Mapping[str, str]) -> str:
+    """Where the driver of a session with this conf runs: ``cluster``, ``livy``, or empty for this machine."""
+    if conf.get(DEPLOY_MODE) == CLUSTER:
+        return CLUSTER
+    return "livy" if conf.get(MASTER, "").startswith(("http://", "https://")) else ""

@@ -216,6 +216,7 @@ class Sessions:
             self._live.clear()
         for live in living:
             live.close()
+        self._drivers.close()
 
     def _launch(self, session: Session) -> Session:
         try:

@@ -112,6 +112,9 @@ class LocalDrivers:
         shutil.rmtree(driver["folder"], ignore_errors=True)
         Path(driver["socket"]).unlink(missing_ok=True)
 
+    def close(self) -> None:
+        """Nothing is held open."""
+
 
 if TYPE_CHECKING:
     _KEEPS_THE_PORT: type[Drivers] = LocalDrivers

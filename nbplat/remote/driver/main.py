@@ -16,13 +16,16 @@ from nbplat.remote import PROTOCOL
 from .cell_error import error_output
 from .complete import complete, inspect_at, within
 from .control import Control
+from .dial import Dialer
 from .display import install_display
 from .event_log import EventLog
+from .hosts import host_of
 from .jobs import JobContext, add_to_session, run_job
+from .log_tail import LogTail, container_logs
 from .output import Capture
 from .progress import Watch
+from .put_file import put_file
 from .python_cell import PythonCells
-from .spark_host import SparkHost
 from .sql_cell import run_sql
 from .statements import Statement, Statements
 
@@ -31,6 +34,8 @@ __all__ = ["Driver", "main"]
 _ASK_S = 0.4
 _ALONE_S = 86_400.0
 _LOOK_S = 30.0
+# How long one that has ended keeps what no service has taken yet.
+_LINGER_S = 600.0
 _OUTPUT_CHARS = 8 << 20
 _SQL_ROWS = 1000
 
@@ -42,13 +47,13 @@ class Driver:
         folder: Of the session: holds ``events/``; made when missing.
         spec: ``kind`` (``pyspark``, ``sql`` or ``python``, which has no Spark), ``socket`` (path), ``token``,
             ``conf`` (Spark's settings, text to text) and ``alone_s`` (after so many seconds without a service, and
-            with nothing to run, it ends itself).
+            with nothing to run, it ends itself). On a cluster ``dial`` in place of ``socket``: see `Dialer`.
     """
 
     def __init__(self, folder: str, spec: dict[str, Any]) -> None:
         self._spec = spec
         self._log = EventLog(str(Path(folder) / "events"))
-        self._spark = SparkHost(self._say)
+        self._spark = host_of(spec, self._say, lambda number, found: self._log.append("progress", id=number, **found))
         self._module = types.ModuleType("__main__")
         self._names: dict[str, Any] = self._module.__dict__
         self._statements = Statements(
@@ -60,10 +65,12 @@ class Driver:
         self._job_context: JobContext | None = None
         self._state = "starting"
         self._running = 0
+        self._stored = threading.Event()
 
     def run(self) -> int:
         """Live until asked to stop; 0 for an end in order, 1 when Spark did not start."""
-        control = Control(self._spec["socket"], self._spec["token"], self._log, self._about, self._handlers())
+        control = Control(self._spec.get("socket", ""), self._spec["token"], self._log, self._about, self._handlers())
+        dialer, tail = self._dialled(control)
         threading.Thread(target=self._end_when_alone, args=(control,), name="alone", daemon=True).start()
         try:
             # Functions of cells are pickled with the module they were defined in, by value only when it is this one.
@@ -77,8 +84,20 @@ class Driver:
             return 0
         finally:
             self._spark.close()
+            tail.close()
             self._log.append("ended")
+            if dialer is not None:
+                # Its log is gone with it: a service that was restarted just now is waited for.
+                self._stored.wait(_LINGER_S)
+                dialer.close()
             control.close()
+
+    def _dialled(self, control: Control) -> tuple[Dialer | None, LogTail]:
+        """On a cluster: what calls the service, and what tells the container's log."""
+        if "dial" not in self._spec:
+            return None, LogTail((), print)
+        tail = LogTail(container_logs(dict(os.environ)), lambda lines: self._log.append("log", lines=lines))
+        return Dialer(self._spec["dial"], control, self._say), tail
 
     def _end_when_alone(self, control: Control) -> None:
         limit_s = float(self._spec.get("alone_s", _ALONE_S))
@@ -111,6 +130,8 @@ class Driver:
                 _ASK_S, lambda: inspect_at(self._names, head["code"], head["cursor"]), {"found": False}
             ),
             "add": self._ask_add,
+            "put": lambda head, _: {"path": put_file(str(head["name"]), str(head["data"]))},
+            "stored": self._ask_stored,
             "forget": self._ask_forget,
             "stop": self._ask_stop,
         }
@@ -125,6 +146,11 @@ class Driver:
 
     def _ask_add(self, head: dict[str, Any], _: bytes) -> dict[str, Any]:
         add_to_session(self._spark.session, str(head["kind"]), str(head["uri"]))
+        return {}
+
+    def _ask_stored(self, *_: Any) -> dict[str, Any]:
+        """The service has everything up to our end."""
+        self._stored.set()
         return {}
 
     def _ask_forget(self, head: dict[str, Any], _: bytes) -> dict[str, Any]:

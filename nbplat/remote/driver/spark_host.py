@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .master_setup import prepare_master
 from .progress import group_of
 
 __all__ = ["SparkHost"]
@@ -43,6 +44,7 @@ class SparkHost:
     def launch(self, conf: dict[str, str]) -> None:
         """Start the JVM with those settings of `conf` that it reads at its start."""
         _take_spark(conf.get("spark.nbplat.environment.pyspark", ""))
+        prepare_master(conf)
         from pyspark import SparkConf
         from pyspark.java_gateway import launch_gateway
 
@@ -132,7 +134,7 @@ class _OldContext:
 def _choose_python(conf: dict[str, str]) -> None:
     """The workers' Python: that of the session's environment, else what a user's shell pins, else our own."""
     ours = {"PYSPARK_PYTHON": conf.get("spark.pyspark.python", sys.executable), "PYSPARK_DRIVER_PYTHON": sys.executable}
-    if "spark.nbplat.environment" in conf:
+    if "spark.nbplat.environment" in conf or "spark.pyspark.python" in conf:
         os.environ.update(ours)
     for name, value in ours.items():
         os.environ.setdefault(name, value)
