@@ -455,6 +455,9 @@ class Platform:
             idle_s=self.config.session_idle_seconds,
             park_s=self.config.session_park_seconds,
             keep_s=self.config.session_keep_seconds,
+            result_bytes=self.config.session_result_bytes,
+            kept_result_bytes=self.config.session_kept_result_bytes,
+            frame_bytes=self.config.frame_bytes,
         )
 
     @property

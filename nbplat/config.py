@@ -69,7 +69,9 @@ class Config:
     python_seconds: float = _setting(
         3600.0, "how long one call of a Python body may take; 0 is for ever", key="limits.python_seconds"
     )
-    frame_bytes: int = _setting(256 << 20, "size of a DataFrame that a body may read", key="limits.frame_bytes")
+    frame_bytes: int = _setting(
+        256 << 20, "size of a DataFrame that a body may read, or that is sent to a session", key="limits.frame_bytes"
+    )
     spark_master: str = _setting("local[*]", "where the spark engine runs", key="spark.master")
     spark_conf: str = _setting(
         "", "Spark's own settings: a table in the file, a JSON object in the variable", key="spark.conf"
@@ -85,6 +87,12 @@ class Config:
     )
     session_alone_seconds: float = _setting(
         86_400.0, "a driver that no service spoke to for so long ends itself", key="session.alone_seconds"
+    )
+    session_result_bytes: int = _setting(
+        1 << 30, "size of the rows of one statement, as Arrow", key="session.result_bytes"
+    )
+    session_kept_result_bytes: int = _setting(
+        4 << 30, "size of the rows that a session keeps; the oldest make room", key="session.kept_result_bytes"
     )
     session_batch_roots: str = _setting(
         "", "folders whose files may be run as batches whoever owns them, with ':' between", key="session.batch_roots"

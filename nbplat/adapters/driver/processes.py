@@ -21,6 +21,7 @@ from nbplat.adapters.driver.kept import (
 )
 from nbplat.adapters.driver.line import Line
 from nbplat.remote.bundle import write_bundle
+from nbplat.remote.driver.arrow_pages import page_path
 from nbplat.remote.driver.event_log import read_events
 
 if TYPE_CHECKING:
@@ -98,6 +99,17 @@ class LocalDrivers:
     def ending(self, driver: Mapping[str, Any]) -> Ending:
         """How one that has ended came to its end."""
         return ending_of(driver, _LOG)
+
+    def page(self, driver: Mapping[str, Any], statement_id: int, page: int) -> Path | None:
+        """The file of a page of a statement's rows."""
+        path = page_path(driver["folder"], statement_id, page)
+        return path if path.is_file() else None
+
+    def new_frame(self, driver: Mapping[str, Any]) -> Path:
+        """A new file in the driver's folder."""
+        folder = Path(driver["folder"], "frames")
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder / secrets.token_hex(8)
 
     def kill(self, driver: Mapping[str, Any]) -> None:
         """End the whole process group."""

@@ -19,6 +19,7 @@ from .control import Control
 from .dial import Dialer
 from .display import install_display
 from .event_log import EventLog
+from .frames_in import receive_frame
 from .hosts import host_of
 from .jobs import JobContext, add_to_session, run_job
 from .log_tail import LogTail, container_logs
@@ -26,6 +27,7 @@ from .output import Capture
 from .progress import Watch
 from .put_file import put_file
 from .python_cell import PythonCells
+from .rows import limits_of, write_rows
 from .sql_cell import run_sql
 from .statements import Statement, Statements
 
@@ -52,6 +54,7 @@ class Driver:
 
     def __init__(self, folder: str, spec: dict[str, Any]) -> None:
         self._spec = spec
+        self._folder = folder
         self._log = EventLog(str(Path(folder) / "events"))
         self._spark = host_of(spec, self._say, lambda number, found: self._log.append("progress", id=number, **found))
         self._module = types.ModuleType("__main__")
@@ -60,7 +63,13 @@ class Driver:
             self._log, before=self._begin, after=self._end, cancel=lambda found: self._spark.cancel(found)
         )
         self._cells = PythonCells(self._names)
-        self._statements.runners = {"python": self._run_python, "sql": self._run_sql, "job": self._run_job}
+        self._statements.runners = {
+            "python": self._run_python,
+            "sql": self._run_sql,
+            "job": self._run_job,
+            "take": self._run_take,
+            "put": self._run_put,
+        }
         self._watch = Watch(self._spark.tracker, lambda number, found: self._log.append("progress", id=number, **found))
         self._job_context: JobContext | None = None
         self._state = "starting"
@@ -184,6 +193,9 @@ class Driver:
 
     def _run_sql(self, statement: Statement, _: Capture) -> dict[str, Any]:
         body = statement.body
+        if body.get("arrow"):
+            frame = self._spark.session.sql(body["code"])
+            return write_rows(frame, self._folder, statement.id, limits_of(body))
         rows = int(body.get("rows", _SQL_ROWS))
         return run_sql(self._spark.session, body["code"], rows, exact=bool(body.get("exact")))
 
@@ -191,6 +203,17 @@ class Driver:
         if self._job_context is None:
             self._job_context = JobContext(self._spark.session)
         return run_job(self._job_context, statement.body["code"])
+
+    def _run_take(self, statement: Statement, _: Capture) -> dict[str, Any]:
+        name = statement.body["code"].strip()
+        if name not in self._names:
+            raise NameError(f"name {name!r} is not defined")
+        return write_rows(self._names[name], self._folder, statement.id, limits_of(statement.body))
+
+    def _run_put(self, statement: Statement, _: Capture) -> dict[str, Any]:
+        body = statement.body
+        file = str(Path(self._folder) / "frames" / body["file"])
+        return receive_frame(self._spark.session, self._names, body["code"], file, view=bool(body.get("view")))
 
     def _say(self, text: str) -> None:
         print(text, file=sys.__stderr__, flush=True)
