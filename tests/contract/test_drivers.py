@@ -6,9 +6,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from nbplat.session.records import Session
+from nbplat.session.results import rows_described
 from nbplat.session.states import SessionState
 from tests.fixtures.backends import Backend, Stage, killed_service
 from tests.fixtures.waiting import wait_until
@@ -98,6 +100,20 @@ def test_an_uploaded_file_reaches_the_driver(stage: Stage, adopted: Session) -> 
     place.write_text("WORD = 'sent'\n")
     stage.sessions.add(adopted.id, "pyfile", str(place))
     assert "'sent'" == stage.value(adopted, "import contract_module\ncontract_module.WORD")
+
+
+def test_rows_go_both_ways_as_arrow(stage: Stage, adopted: Session) -> None:
+    """A DataFrame of the notebook comes back equal, by pages that are files of the service's host."""
+    table = pa.table({"name": ["it's", '\\ "', None], "n": [1, 2, 3]})
+    file = stage.sessions.new_frame(adopted.id)
+    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    stage.ended(stage.sessions.put(adopted.id, "sent", file))
+    back = stage.ended(stage.sessions.query(adopted.id, "sent", "take"))
+    rows = rows_described(back.output, adopted.id, back.id)
+    assert 3 == rows["rows"]
+    with pa.OSFile(str(stage.sessions.page(adopted.id, back.id, 0))) as source:
+        assert table.to_pydict() == pa.ipc.open_stream(source).read_all().to_pydict()
 
 
 def test_a_driver_that_died_says_how(stage: Stage) -> None:

@@ -32,6 +32,7 @@ from nbplat.adapters.driver.processes import FOLDER
 from nbplat.adapters.driver.properties import properties_text
 from nbplat.errors import RemoteError
 from nbplat.remote.bundle import bundle_bytes
+from nbplat.remote.driver.arrow_pages import page_path
 from nbplat.remote.driver.cluster_main import SPEC
 from nbplat.session.ports import Ending
 
@@ -214,6 +215,17 @@ class ClusterDrivers:
         if standing is None:
             return Ending(_submitted(driver), lines)
         return Ending(standing.code, [*lines, standing.said])
+
+    def page(self, driver: Mapping[str, Any], statement_id: int, page: int) -> Path | None:
+        """The file of a page of a statement's rows, which its line has fetched."""
+        path = page_path(driver["folder"], statement_id, page)
+        return path if path.is_file() else None
+
+    def new_frame(self, driver: Mapping[str, Any]) -> Path:
+        """A new file in the session's folder, which its line sends."""
+        folder = Path(driver["folder"], "frames")
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder / secrets.token_hex(8)
 
     def kill(self, driver: Mapping[str, Any]) -> None:
         """End submission and application."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbplat.errors import SetupError
@@ -50,6 +51,14 @@ class PlacedDrivers:
     def ending(self, driver: Mapping[str, Any]) -> Ending:
         """See the port."""
         return self._of(driver).ending(driver)
+
+    def page(self, driver: Mapping[str, Any], statement_id: int, page: int) -> Path | None:
+        """See the port."""
+        return self._of(driver).page(driver, statement_id, page)
+
+    def new_frame(self, driver: Mapping[str, Any]) -> Path:
+        """See the port."""
+        return self._of(driver).new_frame(driver)
 
     def kill(self, driver: Mapping[str, Any]) -> None:
         """See the port."""

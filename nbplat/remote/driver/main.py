@@ -25,7 +25,7 @@ from .jobs import JobContext, add_to_session, run_job
 from .log_tail import LogTail, container_logs
 from .output import Capture
 from .progress import Watch
-from .put_file import put_file
+from .put_file import page_piece, put_file
 from .python_cell import PythonCells
 from .rows import limits_of, write_rows
 from .sql_cell import run_sql
@@ -38,6 +38,8 @@ _ALONE_S = 86_400.0
 _LOOK_S = 30.0
 # How long one that has ended keeps what no service has taken yet.
 _LINGER_S = 600.0
+# What a service that shares no disk may write into.
+_FOLDERS = ("uploads", "frames")
 _OUTPUT_CHARS = 8 << 20
 _SQL_ROWS = 1000
 
@@ -139,7 +141,8 @@ class Driver:
                 _ASK_S, lambda: inspect_at(self._names, head["code"], head["cursor"]), {"found": False}
             ),
             "add": self._ask_add,
-            "put": lambda head, _: {"path": put_file(str(head["name"]), str(head["data"]))},
+            "put": self._ask_put,
+            "page": lambda head, _: page_piece(self._folder, int(head["id"]), int(head["page"]), int(head["at"])),
             "stored": self._ask_stored,
             "forget": self._ask_forget,
             "stop": self._ask_stop,
@@ -156,6 +159,13 @@ class Driver:
     def _ask_add(self, head: dict[str, Any], _: bytes) -> dict[str, Any]:
         add_to_session(self._spark.session, str(head["kind"]), str(head["uri"]))
         return {}
+
+    def _ask_put(self, head: dict[str, Any], _: bytes) -> dict[str, Any]:
+        kind = str(head["folder"])
+        if kind not in _FOLDERS:
+            raise ValueError(f"there is no folder {kind!r}")
+        place = Path(self._folder) / kind
+        return {"path": put_file(place, str(head["name"]), int(head["at"]), str(head["data"]))}
 
     def _ask_stored(self, *_: Any) -> dict[str, Any]:
         """The service has everything up to our end."""
