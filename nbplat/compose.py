@@ -25,6 +25,7 @@ from nbplat.terms import EnvironmentRef, Files, content_hash, file_location
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
+    from nbplat.adapters.driver import WarmPool
     from nbplat.adapters.interpreter.bodies import ChildBodies
     from nbplat.adapters.interpreter.models import ModelPlace
     from nbplat.backfill.expire_run import Expirer
@@ -430,12 +431,15 @@ class Platform:
 
         config, home = self.config, self.config.home
         python = self._session_environments.interpreter
+        pool = self._warm_pool(sockets)
         drivers = LocalDrivers(
             home / "sessions",
             sockets,
             home / "remote",
             lambda session: python(session.conf),
             config.session_alone_seconds,
+            pool,
+            self._class_archives,
         )
 
         def on_cluster() -> ClusterDrivers:
@@ -449,7 +453,32 @@ class Platform:
 
         others: dict[str, Callable[[], Drivers]] = {CLUSTER_PLACE: on_cluster, UPSTREAM_PLACE: upstream}
         placed = PlacedDrivers(drivers, others, lambda session: driver_place(session.conf))
-        return LivySessions(self.session_store, placed, clock=self.clock, limits=self._session_limits)
+        return LivySessions(
+            self.session_store, placed, clock=self.clock, limits=self._session_limits, on_close=pool.close
+        )
+
+    def _warm_pool(self, sockets: Path) -> WarmPool:
+        """The warm drivers of this service, those of the one before among them."""
+        from nbplat.adapters.driver import WarmPool
+        from nbplat.session.states import SessionState
+        from nbplat.session.warm import WarmLimits
+
+        store, config = self.session_store, self.config
+        pool = WarmPool(
+            config.home / "sessions",
+            sockets,
+            config.home / "remote",
+            WarmLimits(config.session_warm_count, config.session_warm_seconds, config.session_warm_free_bytes),
+            clock=self.clock,
+            busy=lambda: bool(store.sessions(limit=1, states=[SessionState.STARTING])[0]),
+            archives=self._class_archives,
+        )
+        pool.start({str(one.driver.get("folder", "")) for one in store.sessions(limit=1_000_000)[1]})
+        return pool
+
+    @property
+    def _class_archives(self) -> Path | None:
+        return self.config.home / "class-archives" if self.config.session_class_archive else None
 
     def open_batches(self) -> Batches:
         """The batches of this service; see `nbplat.session.batches.Batches`."""

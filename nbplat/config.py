@@ -94,6 +94,18 @@ class Config:
     session_kept_result_bytes: int = _setting(
         4 << 30, "size of the rows that a session keeps; the oldest make room", key="session.kept_result_bytes"
     )
+    session_warm_count: int = _setting(
+        1, "drivers kept warm for the kinds of sessions that were asked for; 0 is none", key="session.warm_count"
+    )
+    session_warm_seconds: float = _setting(
+        1800.0, "how long one is kept, and how long a kind of session is remembered", key="session.warm_seconds"
+    )
+    session_warm_free_bytes: int = _setting(
+        4 << 30, "none is warmed up with less memory free", key="session.warm_free_bytes"
+    )
+    session_class_archive: bool = _setting(
+        True, "write Spark's classes down once, so that JVMs start faster (about 180 MB)", key="session.class_archive"
+    )
     session_batch_roots: str = _setting(
         "", "folders whose files may be run as batches whoever owns them, with ':' between", key="session.batch_roots"
     )

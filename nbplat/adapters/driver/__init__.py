@@ -7,6 +7,7 @@ from nbplat.adapters.driver.placed import PlacedDrivers
 from nbplat.adapters.driver.processes import LocalDrivers
 from nbplat.adapters.driver.upstream import UPSTREAM_PLACE, UpstreamDrivers
 from nbplat.adapters.driver.upstream_http import LivyHttp
+from nbplat.adapters.driver.warm import WarmPool
 
 __all__ = [
     "CLUSTER_PLACE",
@@ -18,4 +19,5 @@ __all__ = [
     "LocalDrivers",
     "PlacedDrivers",
     "UpstreamDrivers",
+    "WarmPool",
 ]

@@ -15,11 +15,11 @@ __all__ = ["ClusterHost", "host_of"]
 class ClusterHost(SparkHost):
     """The Spark of a driver that a cluster started: the JVM and its settings are there already."""
 
-    def launch(self, conf: dict[str, str]) -> None:
+    def launch(self, conf: dict[str, str], archives: str = "", write: bool = False) -> None:
         """Connect to the JVM that started this process."""
         self._gateway = cluster_gateway()
 
-    def close(self) -> None:
+    def close(self, limit_s: float = 0.0) -> None:
         """Stop the context; the JVM ends when this process does."""
         self.release()
 
