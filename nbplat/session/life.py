@@ -21,11 +21,17 @@ class Limits:
         idle_s: Ends a session that nobody uses, where its request has no ``idleTimeout``; 0: never.
         park_s: How long a session lives on after its client's heartbeat was lost.
         keep_s: How long one that has ended is still listed.
+        result_bytes: Of the rows of one statement, as Arrow.
+        kept_result_bytes: Of the rows that a session keeps; those of older statements make room.
+        frame_bytes: Of one DataFrame that is sent to a session.
     """
 
     idle_s: float = 86_400.0
     park_s: float = 28_800.0
     keep_s: float = 600.0
+    result_bytes: int = 1 << 30
+    kept_result_bytes: int = 4 << 30
+    frame_bytes: int = 256 << 20
 
 
 def is_parked(session: Session, now_ms: int) -> bool:

@@ -12,13 +12,14 @@ from nbplat.session.changes import changes_of
 from nbplat.session.endings import death_reason, lost_output
 from nbplat.session.jobs import JOB_KIND
 from nbplat.session.ports import Driver, Drivers, SessionStore
+from nbplat.session.results import PUT_KIND, TAKE_KIND
 from nbplat.session.states import ENDED, SessionState, StatementState
 
 __all__ = ["LiveSession"]
 
 _log = logging.getLogger("nbplat.session")
 
-_RUNNERS = {"sql": "sql", JOB_KIND: "job"}
+_RUNNERS = {"sql": "sql", JOB_KIND: "job", TAKE_KIND: "take", PUT_KIND: "put"}
 _AGAIN_S = 0.05
 _SLOWER_S = 1.0
 _FORGET_EVERY = 2000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from nbplat.session.changes import Changes
@@ -136,6 +137,12 @@ class Drivers(Protocol):
     def ending(self, driver: Mapping[str, Any]) -> Ending:
         """How one that has ended came to its end."""
 
+    def page(self, driver: Mapping[str, Any], statement_id: int, page: int) -> Path | None:
+        """The file of a page of a statement's rows, an Arrow IPC stream; None when it is not there."""
+
+    def new_frame(self, driver: Mapping[str, Any]) -> Path:
+        """A file that is not there yet, for a DataFrame that the driver is sent; its name is all that it is told."""
+
     def kill(self, driver: Mapping[str, Any]) -> None:
         """End its whole process group at once; nothing happens when it is gone."""
 
@@ -144,3 +151,6 @@ class Drivers(Protocol):
 
     def remove(self, driver: Mapping[str, Any]) -> None:
         """Delete its folder."""
+
+    def close(self) -> None:
+        """Let go of what a service holds open for them; drivers live on."""

@@ -7,15 +7,17 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from nbplat.clock import Clock, SystemClock
-from nbplat.errors import NbplatError, NotFound, RemoteError, RequestError
+from nbplat.errors import Conflict, NbplatError, NotFound, RemoteError, RequestError
 from nbplat.session.keys import holds, number_of
 from nbplat.session.life import Limits, over_ttl, unused_reason
 from nbplat.session.live import LiveSession
 from nbplat.session.ports import Drivers, SessionStore
 from nbplat.session.records import Session, SessionDraft, Statement
+from nbplat.session.results import PUT_KIND, page_gone
 from nbplat.session.states import ENDED, SessionState
 from nbplat.session.wakes import Wakes
 
@@ -130,6 +132,66 @@ class Sessions:
                 live.send_open()
         return statement
 
+    def query(
+        self, session_id: int, code: str, kind: str, *, rows: int | None = None, size_bytes: int | None = None
+    ) -> Statement:
+        """Have a query (``sql``) run, or a DataFrame of the session (``take``) fetched, and keep its rows as Arrow.
+
+        Args:
+            code: The query, or the DataFrame's name.
+            rows: At most so many; None: as many as there are.
+            size_bytes: The result ends when it has reached so many bytes; None, and at most: what the site allows.
+
+        Raises:
+            As `submit`.
+        """
+        limits = self.limits
+        options = {
+            "arrow": True,
+            "rows": rows,
+            "bytes": min(size_bytes or limits.result_bytes, limits.result_bytes),
+            "keep_bytes": limits.kept_result_bytes,
+        }
+        return self.submit(
+            session_id, code, kind, {name: value for name, value in options.items() if value is not None}
+        )
+
+    def page(self, session_id: int, statement_id: int, page: int) -> Path:
+        """The file of a page of a statement's rows, an Arrow IPC stream.
+
+        Raises:
+            NotFound: no such session, or no such page (any more).
+        """
+        found = self._drivers.page(self.store.session(session_id).driver, statement_id, page)
+        if found is None:
+            raise page_gone(session_id, statement_id, page)
+        return found
+
+    def new_frame(self, session_id: int) -> Path:
+        """A file that a DataFrame for a session is written to, before `put`.
+
+        Raises:
+            Conflict: the session has ended.
+            RemoteError: its driver has not been started yet.
+        """
+        session = self.store.session(session_id)
+        if session.state in ENDED:
+            raise session_ended(session)
+        if "folder" not in session.driver:
+            raise RemoteError("session.driver", f"session {session_id} is not ready yet", fix="wait until it is idle")
+        return self._drivers.new_frame(session.driver)
+
+    def put(self, session_id: int, name: str, file: Path, *, view: bool = False) -> Statement:
+        """Bind the DataFrame of a file of `new_frame` to a name, in its turn among the statements.
+
+        Args:
+            view: Also make it a temporary view, for SQL.
+
+        Raises:
+            As `submit`.
+        """
+        return self.submit(session_id, name, PUT_KIND, {"file": file.name, "view": view})
+
     def cancel(self, session_id: int, statement_id: int) -> Statement:
         """Ask for the end of a statement; it is ``cancelled`` only when its code has really ended.
 
@@ -224,6 +286,7 @@ class Sessions:
             self._live.clear()
         for live in living:
             live.close()
+        self._drivers.close()
         self._on_close()
 
     def _launch(self, session: Session) -> Session:
@@ -304,6 +367,16 @@ class Sessions:
             state = self.store.session(session_id).state
             raise RemoteError("session.driver", f"session {session_id} is {state}", fix="start another session")
         return live
+
+
+def session_ended(session: Session) -> Conflict:
+    """A session that has ended takes nothing."""
+    return Conflict(
+        "session.ended",
+        f"session {session.id} is {session.state}",
+        fix="start another: %session start",
+        where=str(session.id),
+    )
 
 
 def _check_text(what: str, text: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbplat.config import Config, load_config
 from nbplat.errors import NotFound, RemoteError, from_record
@@ -13,6 +13,9 @@ from nbplat.ui.render.result import Result
 from nbplat.ui.render.statement import statement_line, title_of
 from nbplat.ui.statement_end import Cancelled, StatementFailed
 from nbplat.ui.statement_stream import StatementStream
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["SessionDesk", "open_session_desk"]
 
@@ -97,6 +100,24 @@ class SessionDesk:
     def submit(self, key: str | int, code: str, kind: str | None = None, **options: Any) -> dict[str, Any]:
         """Have a statement run; returns its record at once."""
         return dict(self.client.post(f"{_PATH}/{key}/statements", {"code": code, "kind": kind, **options}))
+
+    def page(self, statement: Mapping[str, Any], page: int) -> bytes:
+        """One page of a statement's rows, an Arrow IPC stream. Raises NotFound."""
+        return self.client.get_bytes(f"{_PATH}/{statement['session']}/statements/{statement['id']}/rows/{page}")
+
+    def send(self, key: str | int, name: str, table: pa.Table, *, view: bool = False) -> dict[str, Any]:
+        """Have a session bind a frame to a name; returns the statement that does it, at once.
+
+        Raises:
+            RequestError: the name is none, the frame is too large, or a type or value that Spark lacks. Nothing has
+                been sent then.
+        """
+        from nbplat.session.frame_types import check_frame_name, spark_table
+        from nbplat.ui.session_rows import stream_of
+
+        check_frame_name(name)
+        body = stream_of(name, spark_table(name, table), self.config.frame_bytes)
+        return dict(self.client.post_bytes(f"{_PATH}/{key}/frames", body, name=name, view=view))
 
     def statement(self, key: str | int, number: int) -> dict[str, Any]:
         """A statement's record. Raises NotFound."""

@@ -16,13 +16,18 @@ from nbplat.remote import PROTOCOL
 from .cell_error import error_output
 from .complete import complete, inspect_at, within
 from .control import Control
+from .dial import Dialer
 from .display import install_display
 from .event_log import EventLog
+from .frames_in import receive_frame
+from .hosts import host_of
 from .jobs import JobContext, add_to_session, run_job
+from .log_tail import LogTail, container_logs
 from .output import Capture
 from .progress import Watch
+from .put_file import page_piece, put_file
 from .python_cell import PythonCells
-from .spark_host import SparkHost
+from .rows import limits_of, write_rows
 from .sql_cell import run_sql
 from .statements import Statement, Statements
 from .warm_up import Claim, Outside, exercise, warm_conf
@@ -33,6 +38,10 @@ _ASK_S = 0.4
 _ALONE_S = 86_400.0
 _WARM_ALONE_S = 60.0
 _LOOK_S = 30.0
+# How long one that has ended keeps what no service has taken yet.
+_LINGER_S = 600.0
+# What a service that shares no disk may write into.
+_FOLDERS = ("uploads", "frames")
 _OUTPUT_CHARS = 8 << 20
 _SQL_ROWS = 1000
 
@@ -45,8 +54,8 @@ class Driver:
         spec: ``kind`` (``pyspark``, ``sql`` or ``python``, which has no Spark), ``socket`` (path), ``token``,
             ``conf`` (Spark's settings, text to text), ``alone_s`` (after so many seconds without a service, and
             with nothing to run, it ends itself) and ``archives`` (folder of class-data archives; empty uses none).
-            With ``warm`` true there is no session yet: ``conf`` holds what the JVM is started with, and the rest
-            comes with the request that claims this driver.
+            On a cluster ``dial`` in place of ``socket``: see `Dialer`. With ``warm`` true there is no session yet:
+            ``conf`` holds what the JVM is started with, and the rest comes with the request that claims this driver.
     """
 
     def __init__(self, folder: str, spec: dict[str, Any]) -> None:
@@ -54,22 +63,30 @@ class Driver:
         self._spec = spec
         self._claim = Claim() if spec.get("warm") else None
         self._log = EventLog(str(Path(folder) / "events"))
-        self._spark = SparkHost(self._say)
+        self._spark = host_of(spec, self._say, lambda number, found: self._log.append("progress", id=number, **found))
         self._module = types.ModuleType("__main__")
         self._names: dict[str, Any] = self._module.__dict__
         self._statements = Statements(
             self._log, before=self._begin, after=self._end, cancel=lambda found: self._spark.cancel(found)
         )
         self._cells = PythonCells(self._names)
-        self._statements.runners = {"python": self._run_python, "sql": self._run_sql, "job": self._run_job}
+        self._statements.runners = {
+            "python": self._run_python,
+            "sql": self._run_sql,
+            "job": self._run_job,
+            "take": self._run_take,
+            "put": self._run_put,
+        }
         self._watch = Watch(self._spark.tracker, lambda number, found: self._log.append("progress", id=number, **found))
         self._job_context: JobContext | None = None
         self._state = "starting"
         self._running = 0
+        self._stored = threading.Event()
 
     def run(self) -> int:
         """Live until asked to stop; 0 for an end in order, 1 when Spark did not start."""
-        control = Control(self._spec["socket"], self._spec["token"], self._log, self._about, self._handlers())
+        control = Control(self._spec.get("socket", ""), self._spec["token"], self._log, self._about, self._handlers())
+        dialer, tail = self._dialled(control)
         threading.Thread(target=self._end_when_alone, args=(control,), name="alone", daemon=True).start()
         try:
             # Functions of cells are pickled with the module they were defined in, by value only when it is this one.
@@ -85,8 +102,20 @@ class Driver:
             return 0
         finally:
             self._spark.close()
+            tail.close()
             self._log.append("ended")
+            if dialer is not None:
+                # Its log is gone with it: a service that was restarted just now is waited for.
+                self._stored.wait(_LINGER_S)
+                dialer.close()
             control.close()
+
+    def _dialled(self, control: Control) -> tuple[Dialer | None, LogTail]:
+        """On a cluster: what calls the service, and what tells the container's log."""
+        if "dial" not in self._spec:
+            return None, LogTail((), print)
+        tail = LogTail(container_logs(dict(os.environ)), lambda lines: self._log.append("log", lines=lines))
+        return Dialer(self._spec["dial"], control, self._say), tail
 
     def _end_when_alone(self, control: Control) -> None:
         while self._claim is not None and self._claim.waits:
@@ -134,15 +163,14 @@ class Driver:
 
     def _launch(self) -> None:
         self._spark.launch(self._spec["conf"], self._spec.get("archives", ""))
-        archive = self._spark.archive
-        self._log.append("launched", jvm=self._spark.jvm_pid, archive=None if archive is None else archive.path.stem)
+        self._log.append("launched", jvm=self._spark.jvm_pid, archive=self._spark.archive_name)
 
     def _start_spark(self) -> bool:
         try:
-            if self._spark.jvm_pid is None:
+            if self._claim is None:
                 self._launch()
             else:
-                self._spark.take_python(self._spec["conf"])
+                self._spark.prepare(self._spec["conf"])
             found = self._spark.claim(self._spec["conf"])
         except Exception as exc:  # noqa: BLE001 - whatever a JVM or a master says, the service must learn it
             self._log.append("failed", error=error_output(exc))
@@ -161,6 +189,9 @@ class Driver:
                 _ASK_S, lambda: inspect_at(self._names, head["code"], head["cursor"]), {"found": False}
             ),
             "add": self._ask_add,
+            "put": self._ask_put,
+            "page": lambda head, _: page_piece(self._folder, int(head["id"]), int(head["page"]), int(head["at"])),
+            "stored": self._ask_stored,
             "forget": self._ask_forget,
             "claim": self._ask_claim,
             "stop": self._ask_stop,
@@ -176,6 +207,18 @@ class Driver:
 
     def _ask_add(self, head: dict[str, Any], _: bytes) -> dict[str, Any]:
         add_to_session(self._spark.session, str(head["kind"]), str(head["uri"]))
+        return {}
+
+    def _ask_put(self, head: dict[str, Any], _: bytes) -> dict[str, Any]:
+        kind = str(head["folder"])
+        if kind not in _FOLDERS:
+            raise ValueError(f"there is no folder {kind!r}")
+        place = Path(self._folder) / kind
+        return {"path": put_file(place, str(head["name"]), int(head["at"]), str(head["data"]))}
+
+    def _ask_stored(self, *_: Any) -> dict[str, Any]:
+        """The service has everything up to our end."""
+        self._stored.set()
         return {}
 
     def _ask_forget(self, head: dict[str, Any], _: bytes) -> dict[str, Any]:
@@ -217,6 +260,9 @@ class Driver:
 
     def _run_sql(self, statement: Statement, _: Capture) -> dict[str, Any]:
         body = statement.body
+        if body.get("arrow"):
+            frame = self._spark.session.sql(body["code"])
+            return write_rows(frame, self._folder, statement.id, limits_of(body))
         rows = int(body.get("rows", _SQL_ROWS))
         return run_sql(self._spark.session, body["code"], rows, exact=bool(body.get("exact")))
 
@@ -224,6 +270,17 @@ class Driver:
         if self._job_context is None:
             self._job_context = JobContext(self._spark.session)
         return run_job(self._job_context, statement.body["code"])
+
+    def _run_take(self, statement: Statement, _: Capture) -> dict[str, Any]:
+        name = statement.body["code"].strip()
+        if name not in self._names:
+            raise NameError(f"name {name!r} is not defined")
+        return write_rows(self._names[name], self._folder, statement.id, limits_of(statement.body))
+
+    def _run_put(self, statement: Statement, _: Capture) -> dict[str, Any]:
+        body = statement.body
+        file = str(Path(self._folder) / "frames" / body["file"])
+        return receive_frame(self._spark.session, self._names, body["code"], file, view=bool(body.get("view")))
 
     def _say(self, text: str) -> None:
         print(text, file=sys.__stderr__, flush=True)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from nbplat.errors import RequestError
-from nbplat.service.routes import statements
+from nbplat.service.routes import session_frames, statements
 from nbplat.service.routes.polling import MAX_WAIT_S
 from nbplat.service.session_records import session_record
 from nbplat.session.records import SessionDraft
@@ -134,6 +134,7 @@ def router(sessions: Sessions, draft: Callable[[dict[str, Any], str], SessionDra
         return _live(sessions, found(key)).inspect(found(key), request.code, request.at())
 
     routes.include_router(statements.router(sessions, found))
+    routes.include_router(session_frames.router(sessions, found))
     return routes
 
 

@@ -15,6 +15,7 @@ from nbplat.ui.render.result import Result
 from nbplat.ui.render.statement import title_of
 from nbplat.ui.render.table import table_html, table_text
 from nbplat.ui.session_desk import SessionDesk, open_session_desk
+from nbplat.ui.session_rows import frame_of, has_rows, rows_left_out, rows_of
 
 __all__ = ["CellResult", "follow_statement", "run_python", "run_query", "spark", "sql"]
 
@@ -57,20 +58,19 @@ def run_python(call: Call, desk: SessionDesk, session: Mapping[str, Any]) -> Res
 def run_query(call: Call, desk: SessionDesk, session: Mapping[str, Any]) -> Result:
     """Run the body as SQL."""
     rows = call.options.rows
-    # One more tells whether there are more.
-    statement = desk.submit(session["id"], (call.body or "").strip().rstrip(";"), "sql", rows=rows + 1, exact=True)
+    statement = desk.submit(session["id"], (call.body or "").strip().rstrip(";"), "sql", rows=rows, arrow=True)
     if not call.options.wait:
         return _left(desk, session, statement)
     done = desk.follow(statement, _title(session, statement), show=call.show, write=call.write)
-    return _rows_result(done, rows, quiet=call.options.quiet)
+    return _rows_result(desk, done, quiet=call.options.quiet, records=call.options.json)
 
 
 def follow_statement(call: Call, desk: SessionDesk, session: Mapping[str, Any], statement: Mapping[str, Any]) -> Result:
     """Show a statement until it ends, and give its value."""
     done = desk.follow(statement, _title(session, statement), show=call.show, write=call.write)
     data = dict(done["output"]["data"])
-    if "exact" in data.get("application/json", {}):
-        return _rows_result(done, len(data["application/json"]["data"]), quiet=False)
+    if has_rows(done["output"]):
+        return _rows_result(desk, done, quiet=False, records=call.options.json)
     text = str(data.get("text/plain", ""))
     return CellResult(text, value=data.get("application/json", text), data=done, beside=True, own=data)
 
@@ -110,20 +110,17 @@ def _left(desk: SessionDesk, session: Mapping[str, Any], statement: Mapping[str,
     return Result(text, value=handle, data=dict(statement), beside=True)
 
 
-def _rows_result(done: Mapping[str, Any], rows: int, *, quiet: bool) -> Result:
-    from nbplat.ui.session_rows import JSON_ROWS, frame_of, rows_of
-
-    if JSON_ROWS not in done["output"]["data"]:
+def _rows_result(desk: SessionDesk, done: Mapping[str, Any], *, quiet: bool, records: bool) -> Result:
+    if not has_rows(done["output"]):
         raise NotFound("session.rows", "the statement gave no rows", fix="run a query")
-    table = rows_of(done["output"])
-    more = table.num_rows > rows
-    table = table.slice(0, rows)
+    table = rows_of(done["output"], lambda page: desk.page(done, page))
+    cut = rows_left_out(done["output"])
     frame = frame_of(table)
     if not table.num_columns:
         return CellResult("done", value=frame, data=dict(done), beside=True, own={"text/plain": "done"})
     note = count_text(table.num_rows, "row")
-    if more:
-        note = f"the first {note}, there are more (-n)"
+    if cut is not None:
+        note = f"the first {note}, there are more ({'-n' if cut == 'rows' else 'session.result_bytes'})"
     if table.num_rows > _SHOWN_ROWS:
         note += f"; {_SHOWN_ROWS} shown"
     names = table.column_names
@@ -131,8 +128,10 @@ def _rows_result(done: Mapping[str, Any], rows: int, *, quiet: bool) -> Result:
     text = f"{table_text(names, cells)}\n{note}"
     page = f"{table_html(names, cells)}<div>{note}</div>"
     own = {} if quiet else {"text/plain": text, "text/html": page}
-    records = {"columns": names, "rows": table.to_pylist(), "more": more}
-    return CellResult("" if quiet else text, page, value=frame, data=records, beside=True, own=own)
+    data: dict[str, Any] = {"columns": names, "count": table.num_rows, "more": cut is not None}
+    if records:
+        data["rows"] = table.to_pylist()
+    return CellResult("" if quiet else text, page, value=frame, data=data, beside=True, own=own)
 
 
 def _cell(value: Any) -> Any:
