@@ -24,6 +24,7 @@ from nbplat.terms import EnvironmentRef, Files, content_hash, file_location
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
+    from nbplat.adapters.driver import WarmPool
     from nbplat.adapters.interpreter.bodies import ChildBodies
     from nbplat.adapters.interpreter.models import ModelPlace
     from nbplat.backfill.expire_run import Expirer
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from nbplat.session.batches import Batches
     from nbplat.session.conf import Setting
     from nbplat.session.life import Limits
+    from nbplat.session.masters import Master
     from nbplat.session.ports import SessionStore
     from nbplat.session.records import SessionDraft
     from nbplat.session.sessions import Sessions as LivySessions
@@ -413,19 +415,54 @@ class Platform:
         Args:
             sockets: A short folder of ours alone.
         """
-        from nbplat.adapters.driver import LocalDrivers
+        from nbplat.adapters.driver import CLUSTER_PLACE, ClusterDrivers, Hub, LocalDrivers, PlacedDrivers
+        from nbplat.session.masters import driver_place
         from nbplat.session.sessions import Sessions as LivySessions
 
-        home = self.config.home
+        config, home = self.config, self.config.home
         python = self._session_environments.interpreter
+        pool = self._warm_pool(sockets)
         drivers = LocalDrivers(
             home / "sessions",
             sockets,
             home / "remote",
             lambda session: python(session.conf),
-            self.config.session_alone_seconds,
+            config.session_alone_seconds,
+            pool,
+            self._class_archives,
         )
-        return LivySessions(self.session_store, drivers, clock=self.clock, limits=self._session_limits)
+
+        def on_cluster() -> ClusterDrivers:
+            hub = Hub(home / "run", home / "sessions", config.session_dial_host, config.session_dial_port)
+            return ClusterDrivers(home / "sessions", hub, config.session_alone_seconds)
+
+        placed = PlacedDrivers(drivers, {CLUSTER_PLACE: on_cluster}, lambda session: driver_place(session.conf))
+        return LivySessions(
+            self.session_store, placed, clock=self.clock, limits=self._session_limits, on_close=pool.close
+        )
+
+    def _warm_pool(self, sockets: Path) -> WarmPool:
+        """The warm drivers of this service, those of the one before among them."""
+        from nbplat.adapters.driver import WarmPool
+        from nbplat.session.states import SessionState
+        from nbplat.session.warm import WarmLimits
+
+        store, config = self.session_store, self.config
+        pool = WarmPool(
+            config.home / "sessions",
+            sockets,
+            config.home / "remote",
+            WarmLimits(config.session_warm_count, config.session_warm_seconds, config.session_warm_free_bytes),
+            clock=self.clock,
+            busy=lambda: bool(store.sessions(limit=1, states=[SessionState.STARTING])[0]),
+            archives=self._class_archives,
+        )
+        pool.start({str(one.driver.get("folder", "")) for one in store.sessions(limit=1_000_000)[1]})
+        return pool
+
+    @property
+    def _class_archives(self) -> Path | None:
+        return self.config.home / "class-archives" if self.config.session_class_archive else None
 
     def open_batches(self) -> Batches:
         """The batches of this service; see `nbplat.session.batches.Batches`."""
@@ -469,8 +506,9 @@ class Platform:
         """
         from nbplat.session.records import SessionDraft
 
-        settings = self._conf_of(fields, service_url, token)
-        conf = self._session_environments.settled({key: setting.value for key, setting in settings.items()})
+        master = self._session_master
+        settings = self._conf_of(fields, service_url, token, master)
+        conf = self._session_environments.settled({key: setting.value for key, setting in settings.items()}, master)
         return SessionDraft(
             kind=fields["kind"],
             name=fields.get("name", ""),
@@ -492,15 +530,27 @@ class Platform:
         )
         return BatchDraft(name=fields.get("name", ""), owner=owner, request=fields, conf=conf)
 
-    def _conf_of(self, fields: dict[str, Any], service_url: str, token: str) -> dict[str, Setting]:
+    @property
+    def _session_master(self) -> Master:
+        """Where sessions run; raises SetupError for a setting that is none."""
+        from nbplat.session.masters import master_of
+
+        return master_of(self.config.session_master or self.config.spark_master, self.config.session_deploy_mode)
+
+    def _conf_of(
+        self, fields: dict[str, Any], service_url: str, token: str, master: Master | None = None
+    ) -> dict[str, Setting]:
         from nbplat.adapters.driver.processes import FOLDER
         from nbplat.adapters.spark.session_conf import default_conf
         from nbplat.session.conf import session_conf
+        from nbplat.session.masters import CLUSTER, DEPLOY_MODE, MASTER
 
         defaults = default_conf(
-            self.config, FOLDER, self.config.home / "sessions" / "log4j2.properties", service_url, token
+            self.config, FOLDER, self.config.home / "sessions" / "log4j2.properties", service_url, token, master
         )
-        forced = {"spark.master": defaults.pop("spark.master")}
+        forced = {MASTER: defaults.pop(MASTER)}
+        if master is not None and master.cluster:
+            forced[DEPLOY_MODE] = CLUSTER
         return session_conf(defaults, self.config.spark_settings, fields, forced)
 
     def fetch_jars(self, **options: Any) -> list[Path]:

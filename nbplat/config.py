@@ -88,6 +88,18 @@ class Config:
     session_alone_seconds: float = _setting(
         86_400.0, "a driver that no service spoke to for so long ends itself", key="session.alone_seconds"
     )
+    session_warm_count: int = _setting(
+        1, "drivers kept warm for the kinds of sessions that were asked for; 0 is none", key="session.warm_count"
+    )
+    session_warm_seconds: float = _setting(
+        1800.0, "how long one is kept, and how long a kind of session is remembered", key="session.warm_seconds"
+    )
+    session_warm_free_bytes: int = _setting(
+        4 << 30, "none is warmed up with less memory free", key="session.warm_free_bytes"
+    )
+    session_class_archive: bool = _setting(
+        True, "write Spark's classes down once, so that JVMs start faster (about 180 MB)", key="session.class_archive"
+    )
     session_result_bytes: int = _setting(
         1 << 30, "size of the rows of one statement, as Arrow", key="session.result_bytes"
     )
@@ -99,6 +111,28 @@ class Config:
     )
     session_keep_batch_seconds: float = _setting(
         86_400.0, "how long a batch that has ended is still listed", key="session.keep_batch_seconds"
+    )
+    session_master: str = _setting(
+        "",
+        "where sessions run: as spark.master, or sc://HOST, or livy+https://HOST; empty is spark.master",
+        key="session.master",
+    )
+    session_deploy_mode: str = _setting(
+        "client", "client runs drivers on the service's host, cluster on YARN or Kubernetes", key="session.deploy_mode"
+    )
+    session_dial_host: str = _setting(
+        "",
+        "address of this host by which drivers on a cluster reach the service; empty finds one",
+        key="session.dial_host",
+    )
+    session_dial_port: int = _setting(
+        0, "port for drivers on a cluster; 0 chooses one and keeps it", key="session.dial_port"
+    )
+    session_livy_user: str = _setting(
+        "nbplat", "user name at the Livy server behind session.master", key="session.livy_user"
+    )
+    session_livy_password: str = _setting(
+        "", "its password, by reference: file:PATH or env:NAME", key="session.livy_password"
     )
     session_csrf: bool = _setting(
         False, "Livy requests that change something must carry X-Requested-By", key="session.csrf"

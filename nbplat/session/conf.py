@@ -21,6 +21,11 @@ _FIELDS = {
 }
 
 
+# Of two equal options of Java the later one counts, of two classes the earlier one.
+_LATER_COUNTS = frozenset(("spark.driver.extraJavaOptions", "spark.executor.extraJavaOptions"))
+_EARLIER_COUNTS = frozenset(("spark.driver.extraClassPath", "spark.executor.extraClassPath"))
+
+
 class Setting(NamedTuple):
     """A value and its origin: ``default``, ``site``, ``profile NAME``, ``request`` or ``request field NAME``."""
 
@@ -31,7 +36,7 @@ class Setting(NamedTuple):
 def session_conf(
     defaults: Mapping[str, str], site: Mapping[str, str], request: Mapping[str, Any], forced: Mapping[str, str]
 ) -> dict[str, Setting]:
-    """Spark's settings of a session; later wins.
+    """Spark's settings of a session; later wins, but Java options and class paths are joined: ours are needed as well.
 
     Args:
         defaults: What we choose.
@@ -40,12 +45,25 @@ def session_conf(
         forced: What nobody may change: where it runs, the catalog's token.
     """
     found = {key: Setting(value, "default") for key, value in defaults.items()}
-    found.update((key, Setting(value, "site")) for key, value in site.items())
+    found.update(_joined(found, {key: Setting(value, "site") for key, value in site.items()}))
     for field, key in _FIELDS.items():
         if request.get(field):
             value = request[field]
             text = ",".join(value) if isinstance(value, list) else str(value)
             found[key] = Setting(text, f"request field {field}")
-    found.update((key, Setting(value, "request")) for key, value in request.get("conf", {}).items())
+    asked = {key: Setting(value, "request") for key, value in request.get("conf", {}).items()}
+    found.update(_joined(found, asked))
     found.update((key, Setting(value, "platform")) for key, value in forced.items())
+    return found
+
+
+def _joined(before: Mapping[str, Setting], after: Mapping[str, Setting]) -> dict[str, Setting]:
+    """The settings of `after`, those that are lists together with what was there before."""
+    found = dict(after)
+    for key in after.keys() & before.keys():
+        old, new = before[key].value, after[key]
+        if key in _LATER_COUNTS:
+            found[key] = Setting(f"{old} {new.value}".strip(), new.origin)
+        elif key in _EARLIER_COUNTS:
+            found[key] = Setting(":".join(filter(None, (new.value, old))), new.origin)
     return found

@@ -10,7 +10,14 @@ from nbplat.session.ports import Ending
 
 __all__ = ["batch_reason", "death_reason", "lost_output"]
 
-_MEMORY = ("java.lang.OutOfMemoryError", "MemoryError", "Cannot allocate memory", "oom-kill", "Out of memory")
+_MEMORY = (
+    "java.lang.OutOfMemoryError",
+    "MemoryError",
+    "Cannot allocate memory",
+    "oom-kill",
+    "Out of memory",
+    "running beyond physical memory",
+)
 _SHOWN_LINES = 12
 
 

@@ -151,3 +151,6 @@ class Drivers(Protocol):
 
     def remove(self, driver: Mapping[str, Any]) -> None:
         """Delete its folder."""
+
+    def close(self) -> None:
+        """Let go of what a service holds open for them; drivers live on."""

@@ -38,10 +38,17 @@ class Sessions:
         store: Where sessions are kept.
         drivers: Where their drivers run.
         clock: The store's.
+        on_close: Called when the service lets go of its drivers.
     """
 
     def __init__(
-        self, store: SessionStore, drivers: Drivers, *, clock: Clock | None = None, limits: Limits | None = None
+        self,
+        store: SessionStore,
+        drivers: Drivers,
+        *,
+        clock: Clock | None = None,
+        limits: Limits | None = None,
+        on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self.store = store
         self.clock = clock or SystemClock()
@@ -51,6 +58,7 @@ class Sessions:
         self._closing = threading.Event()
         self.wakes = Wakes()
         self._drivers = drivers
+        self._on_close = on_close
         self._lock = threading.Lock()
         self._live: dict[int, LiveSession] = {}
         self._touched: dict[int, float] = {}
@@ -278,6 +286,8 @@ class Sessions:
             self._live.clear()
         for live in living:
             live.close()
+        self._drivers.close()
+        self._on_close()
 
     def _launch(self, session: Session) -> Session:
         try:

@@ -31,7 +31,12 @@ WHERE = "import sys, nbplat_marker\n(sys.prefix, nbplat_marker.__version__)"
 
 @pytest.fixture
 def platform(tmp_path: Path) -> Iterator[Platform]:
-    options = {"home": str(tmp_path / "home"), "limits.threads": 1}
+    options = {
+        "home": str(tmp_path / "home"),
+        "limits.threads": 1,
+        "session.warm_count": 0,
+        "session.class_archive": False,
+    }
     made = open_platform(load_config(options, environ={}, cwd=tmp_path, user_file=tmp_path / "none"))
     yield made
     made.close()

@@ -16,23 +16,32 @@ from nbplat.remote import PROTOCOL
 from .cell_error import error_output
 from .complete import complete, inspect_at, within
 from .control import Control
+from .dial import Dialer
 from .display import install_display
 from .event_log import EventLog
 from .frames_in import receive_frame
+from .hosts import host_of
 from .jobs import JobContext, add_to_session, run_job
+from .log_tail import LogTail, container_logs
 from .output import Capture
 from .progress import Watch
+from .put_file import page_piece, put_file
 from .python_cell import PythonCells
 from .rows import limits_of, write_rows
-from .spark_host import SparkHost
 from .sql_cell import run_sql
 from .statements import Statement, Statements
+from .warm_up import Claim, Outside, exercise, warm_conf
 
 __all__ = ["Driver", "main"]
 
 _ASK_S = 0.4
 _ALONE_S = 86_400.0
+_WARM_ALONE_S = 60.0
 _LOOK_S = 30.0
+# How long one that has ended keeps what no service has taken yet.
+_LINGER_S = 600.0
+# What a service that shares no disk may write into.
+_FOLDERS = ("uploads", "frames")
 _OUTPUT_CHARS = 8 << 20
 _SQL_ROWS = 1000
 
@@ -43,15 +52,18 @@ class Driver:
     Args:
         folder: Of the session: holds ``events/``; made when missing.
         spec: ``kind`` (``pyspark``, ``sql`` or ``python``, which has no Spark), ``socket`` (path), ``token``,
-            ``conf`` (Spark's settings, text to text) and ``alone_s`` (after so many seconds without a service, and
-            with nothing to run, it ends itself).
+            ``conf`` (Spark's settings, text to text), ``alone_s`` (after so many seconds without a service, and
+            with nothing to run, it ends itself) and ``archives`` (folder of class-data archives; empty uses none).
+            On a cluster ``dial`` in place of ``socket``: see `Dialer`. With ``warm`` true there is no session yet:
+            ``conf`` holds what the JVM is started with, and the rest comes with the request that claims this driver.
     """
 
     def __init__(self, folder: str, spec: dict[str, Any]) -> None:
-        self._spec = spec
         self._folder = folder
+        self._spec = spec
+        self._claim = Claim() if spec.get("warm") else None
         self._log = EventLog(str(Path(folder) / "events"))
-        self._spark = SparkHost(self._say)
+        self._spark = host_of(spec, self._say, lambda number, found: self._log.append("progress", id=number, **found))
         self._module = types.ModuleType("__main__")
         self._names: dict[str, Any] = self._module.__dict__
         self._statements = Statements(
@@ -69,14 +81,18 @@ class Driver:
         self._job_context: JobContext | None = None
         self._state = "starting"
         self._running = 0
+        self._stored = threading.Event()
 
     def run(self) -> int:
         """Live until asked to stop; 0 for an end in order, 1 when Spark did not start."""
-        control = Control(self._spec["socket"], self._spec["token"], self._log, self._about, self._handlers())
+        control = Control(self._spec.get("socket", ""), self._spec["token"], self._log, self._about, self._handlers())
+        dialer, tail = self._dialled(control)
         threading.Thread(target=self._end_when_alone, args=(control,), name="alone", daemon=True).start()
         try:
             # Functions of cells are pickled with the module they were defined in, by value only when it is this one.
             sys.modules["__main__"] = self._module
+            if self._claim is not None and not self._claimed(self._claim):
+                return 0
             if self._spec["kind"] != "python" and not self._start_spark():
                 return 1
             self._names.update(self._spark.names(), display=install_display(self._show))
@@ -86,10 +102,27 @@ class Driver:
             return 0
         finally:
             self._spark.close()
+            tail.close()
             self._log.append("ended")
+            if dialer is not None:
+                # Its log is gone with it: a service that was restarted just now is waited for.
+                self._stored.wait(_LINGER_S)
+                dialer.close()
             control.close()
 
+    def _dialled(self, control: Control) -> tuple[Dialer | None, LogTail]:
+        """On a cluster: what calls the service, and what tells the container's log."""
+        if "dial" not in self._spec:
+            return None, LogTail((), print)
+        tail = LogTail(container_logs(dict(os.environ)), lambda lines: self._log.append("log", lines=lines))
+        return Dialer(self._spec["dial"], control, self._say), tail
+
     def _end_when_alone(self, control: Control) -> None:
+        while self._claim is not None and self._claim.waits:
+            warm_s = float(self._spec.get("warm_alone_s", _WARM_ALONE_S))
+            time.sleep(min(_LOOK_S, warm_s / 4))
+            if control.alone_s > warm_s and self._claim.give_up():
+                return
         limit_s = float(self._spec.get("alone_s", _ALONE_S))
         while True:
             time.sleep(min(_LOOK_S, limit_s / 4))
@@ -98,10 +131,46 @@ class Driver:
                 self._statements.stop()
                 return
 
+    def _claimed(self, claim: Claim) -> bool:
+        """Warm up and wait for a session; False when none came."""
+        outside = Outside()
+        try:
+            if self._spec["kind"] != "python":
+                self._launch()
+                self._warm_up(claim)
+            if claim.waits:
+                self._log.append("warm", jvm=self._spark.jvm_pid)
+        except Exception as exc:  # noqa: BLE001 - whoever claimed it meanwhile must learn it, and nobody else may
+            claim.give_up()
+            self._log.append("failed", error=error_output(exc))
+            return False
+        asked = claim.wait()
+        outside.restore()
+        if asked is None:
+            return False
+        self._spec = {**self._spec, **asked}
+        return True
+
+    def _warm_up(self, claim: Claim) -> None:
+        """Load Spark's classes; a session that comes meanwhile waits for no more than what has begun."""
+        if not claim.waits:
+            return
+        self._spark.claim(warm_conf(self._spec["conf"], self._folder))
+        if claim.waits:
+            exercise(self._spark.session, self._folder)
+        self._spark.release()
+        self._spark.forget()
+
+    def _launch(self) -> None:
+        self._spark.launch(self._spec["conf"], self._spec.get("archives", ""))
+        self._log.append("launched", jvm=self._spark.jvm_pid, archive=self._spark.archive_name)
+
     def _start_spark(self) -> bool:
         try:
-            self._spark.launch(self._spec["conf"])
-            self._log.append("launched", jvm=self._spark.jvm_pid)
+            if self._claim is None:
+                self._launch()
+            else:
+                self._spark.prepare(self._spec["conf"])
             found = self._spark.claim(self._spec["conf"])
         except Exception as exc:  # noqa: BLE001 - whatever a JVM or a master says, the service must learn it
             self._log.append("failed", error=error_output(exc))
@@ -120,7 +189,11 @@ class Driver:
                 _ASK_S, lambda: inspect_at(self._names, head["code"], head["cursor"]), {"found": False}
             ),
             "add": self._ask_add,
+            "put": self._ask_put,
+            "page": lambda head, _: page_piece(self._folder, int(head["id"]), int(head["page"]), int(head["at"])),
+            "stored": self._ask_stored,
             "forget": self._ask_forget,
+            "claim": self._ask_claim,
             "stop": self._ask_stop,
         }
 
@@ -136,11 +209,31 @@ class Driver:
         add_to_session(self._spark.session, str(head["kind"]), str(head["uri"]))
         return {}
 
+    def _ask_put(self, head: dict[str, Any], _: bytes) -> dict[str, Any]:
+        kind = str(head["folder"])
+        if kind not in _FOLDERS:
+            raise ValueError(f"there is no folder {kind!r}")
+        place = Path(self._folder) / kind
+        return {"path": put_file(place, str(head["name"]), int(head["at"]), str(head["data"]))}
+
+    def _ask_stored(self, *_: Any) -> dict[str, Any]:
+        """The service has everything up to our end."""
+        self._stored.set()
+        return {}
+
     def _ask_forget(self, head: dict[str, Any], _: bytes) -> dict[str, Any]:
         self._log.forget(int(head["up_to"]))
         return {}
 
+    def _ask_claim(self, head: dict[str, Any], _: bytes) -> dict[str, Any]:
+        if self._claim is None:
+            raise ValueError("it has a session of its own")
+        asked = {"kind": str(head["kind"]), "conf": dict(head["conf"]), "alone_s": float(head["alone_s"])}
+        return {"claimed": self._claim.take(asked)}
+
     def _ask_stop(self, *_: Any) -> dict[str, Any]:
+        if self._claim is not None and self._claim.give_up():
+            return {}
         self._statements.stop()
         return {}
 
