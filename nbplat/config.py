@@ -106,6 +106,15 @@ class Config:
     session_kept_result_bytes: int = _setting(
         4 << 30, "size of the rows that a session keeps; the oldest make room", key="session.kept_result_bytes"
     )
+    session_output_chars: int = _setting(
+        8 << 20, "characters that a statement may print; of more the two ends are kept", key="session.output_chars"
+    )
+    session_keep_statements: int = _setting(
+        1000, "statements that a session keeps; the oldest that have ended are forgotten", key="session.keep_statements"
+    )
+    session_max_processes: int = _setting(
+        1000, "processes that a session may have while a statement runs; 0 sets no limit", key="session.max_processes"
+    )
     session_batch_roots: str = _setting(
         "", "folders whose files may be run as batches whoever owns them, with ':' between", key="session.batch_roots"
     )

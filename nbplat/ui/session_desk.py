@@ -200,9 +200,6 @@ class SessionDesk:
             elif event.name == "display":
                 write("display", event.data["data"])
             elif event.name == "done":
-                dropped = (event.data["output"] or {}).get("dropped")
-                if dropped:
-                    write("stderr", f"… {dropped:,} more characters were printed\n")
                 if drawn:
                     show(statement_line(title, event.data, progress, time.monotonic() - began_s))
                 return event.data
