@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -280,7 +281,10 @@ def test_completion_and_inspection_answer_beside_a_running_statement(http: AsgiC
     ended(http, post(http, session, "def greeting(name):\n    'Say hello.'"))
     where = post(http, session, "import time\ntime.sleep(30)")
     wait_until(lambda: http.get(where).json()["state"] == "running", what="it runs")
+    began = time.monotonic()
     found = http.post(f"{PATH}/shared/complete", json={"code": "greet", "cursor": 99}).json()
+    # Half a second is the promise; how long it takes on a quiet machine says the benchmark.
+    assert time.monotonic() - began < 3.0
     assert {"matches": ["greeting"], "start": 0, "end": 5} == found
     told = http.post(f"{PATH}/shared/inspect", json={"code": "greeting("}).json()
     assert told["found"]

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -130,6 +131,19 @@ def test_a_session_that_was_started_here_ends_with_its_block(service: ServiceCli
     with nb.session("etl"):
         pass
     assert "idle" == etl.state
+
+
+def test_two_notebooks_share_a_session(etl: Session) -> None:
+    """Each sees the names of both and the output of its own cells; cells take turns, whoever sends them."""
+    other = nb.session("etl", attach=True)
+    first = etl.submit("import time\nshared = ['one']\nprint('from one')\ntime.sleep(0.5)\nshared")
+    second = other.submit("shared.append('two')\nprint('from two')\nshared")
+    with ThreadPoolExecutor() as both:
+        ran = list(both.map(lambda statement: statement.wait(quiet=True), (first, second)))
+    assert [("from one\n", "['one']"), ("from two\n", "['one', 'two']")] == [(one.stdout, one.text) for one in ran]
+    with pytest.raises(StatementFailed, match="division"):
+        other.run("1 / 0")
+    assert "['one', 'two']" == etl.run("shared").text
 
 
 def test_a_failed_cell_raises_with_its_own_traceback(etl: Session) -> None:
