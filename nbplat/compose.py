@@ -503,6 +503,9 @@ class Platform:
             result_bytes=self.config.session_result_bytes,
             kept_result_bytes=self.config.session_kept_result_bytes,
             frame_bytes=self.config.frame_bytes,
+            output_chars=self.config.session_output_chars,
+            keep_statements=self.config.session_keep_statements,
+            max_processes=self.config.session_max_processes,
         )
 
     @property

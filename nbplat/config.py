@@ -88,12 +88,6 @@ class Config:
     session_alone_seconds: float = _setting(
         86_400.0, "a driver that no service spoke to for so long ends itself", key="session.alone_seconds"
     )
-    session_result_bytes: int = _setting(
-        1 << 30, "size of the rows of one statement, as Arrow", key="session.result_bytes"
-    )
-    session_kept_result_bytes: int = _setting(
-        4 << 30, "size of the rows that a session keeps; the oldest make room", key="session.kept_result_bytes"
-    )
     session_warm_count: int = _setting(
         1, "drivers kept warm for the kinds of sessions that were asked for; 0 is none", key="session.warm_count"
     )
@@ -105,6 +99,21 @@ class Config:
     )
     session_class_archive: bool = _setting(
         True, "write Spark's classes down once, so that JVMs start faster (about 180 MB)", key="session.class_archive"
+    )
+    session_result_bytes: int = _setting(
+        1 << 30, "size of the rows of one statement, as Arrow", key="session.result_bytes"
+    )
+    session_kept_result_bytes: int = _setting(
+        4 << 30, "size of the rows that a session keeps; the oldest make room", key="session.kept_result_bytes"
+    )
+    session_output_chars: int = _setting(
+        8 << 20, "characters that a statement may print; of more the two ends are kept", key="session.output_chars"
+    )
+    session_keep_statements: int = _setting(
+        1000, "statements that a session keeps; the oldest that have ended are forgotten", key="session.keep_statements"
+    )
+    session_max_processes: int = _setting(
+        1000, "processes that a session may have while a statement runs; 0 sets no limit", key="session.max_processes"
     )
     session_batch_roots: str = _setting(
         "", "folders whose files may be run as batches whoever owns them, with ':' between", key="session.batch_roots"

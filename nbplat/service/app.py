@@ -11,6 +11,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nbplat.service.auth import Gate
+from nbplat.service.body_cap import BodyCap
 from nbplat.service.discovery import version
 from nbplat.service.platform import Platform
 from nbplat.service.replies import answer_errors
@@ -57,6 +58,7 @@ def make_app(
     if livy is not None:
         # Last: what no route of ours takes is Livy's, with its own codes.
         app.mount("/", livy)
+    app.add_middleware(BodyCap)
     app.add_middleware(Gate, token=token, loopback=loopback, self_guarded=(iceberg.PATH,))
     app.add_middleware(_AccessLog)
     return app

@@ -125,6 +125,7 @@ class Sessions:
         """
         _check_text("the code", code)
         statement = self.store.add_statement(session_id, code, kind, options)
+        self._forget_old(session_id, statement.id)
         self.touch(session_id)
         if (live := self._live.get(session_id)) is not None:
             # A line that just broke is opened again, and sends it then.
@@ -300,7 +301,9 @@ class Sessions:
         return started
 
     def _follow(self, session_id: int) -> None:
-        live = LiveSession(session_id, self.store, self._drivers, changed=self._worked, ended=self._drop)
+        live = LiveSession(
+            session_id, self.store, self._drivers, limits=self.limits, changed=self._worked, ended=self._drop
+        )
         with self._lock:
             self._live[session_id] = live
         live.start()
@@ -308,6 +311,14 @@ class Sessions:
     def _worked(self, session_id: int) -> None:
         self._worked_ms[session_id] = self.clock.now_ms()
         self.wakes.changed(session_id)
+
+    def _forget_old(self, session_id: int, newest: int) -> None:
+        """Now and then: a statement that is over the limit for a while costs nothing."""
+        keep = self.limits.keep_statements
+        if newest < keep or newest % max(1, keep // 10):
+            return
+        if gone := self.store.forget_statements(session_id, keep):
+            self._drivers.drop_rows(self.store.session(session_id).driver, gone)
 
     def _drop(self, session_id: int) -> None:
         with self._lock:

@@ -37,6 +37,8 @@ HANDLERS: Mapping[tuple[str, str], str] = {
     ("training", "run"): "nbplat.ui.handlers.training:run",
     ("training", "plan"): "nbplat.ui.handlers.training:run",
     **_at("session", "start", "attach", "info", "logs", "stop", "run", "sql", "follow", "url"),
+    **_at("session", "send", module="session_cell"),
+    **_at("session", "ui", module="session_ui"),
     ("session", "list"): "nbplat.ui.handlers.session:list_sessions",
     ("spark", "run"): "nbplat.ui.handlers.session_cell:spark",
     ("sql", "run"): "nbplat.ui.handlers.session_cell:sql",

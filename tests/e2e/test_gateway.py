@@ -24,6 +24,9 @@ from tests.fixtures.waiting import wait_until
 
 pytestmark = [pytest.mark.jvm, pytest.mark.kernel, pytest.mark.timeout(600)]
 
+# `make chaos` sets it: twenty kills in each test that kills.
+KILLS = min(20, int(os.environ.get("NBPLAT_CHAOS_ROUNDS", "3")))
+
 # Two of these live at once; the defaults are for a machine of their own.
 _SETTINGS = {"limits.memory_bytes": 1_400_000_000, "limits.threads": 2}
 
@@ -234,7 +237,7 @@ spark.table('retail.kept_copy').count() + kept"""
     code = f"gate = {str(gate)!r}\n{code}"
     before = gateway.product.address()
     where = gateway.post(session, code)
-    for _ in range(3):
+    for _ in range(KILLS):
         time.sleep(0.7)
         _killed(gateway)
         # Its callers wait at the socket that the worker keeps; nobody is refused.
@@ -249,17 +252,18 @@ spark.table('retail.kept_copy').count() + kept"""
 def test_commits_go_through_while_the_service_is_killed(gateway: Gateway, session: int) -> None:
     """Every append of a running cell is made exactly once, whenever the service dies."""
     code = """spark.range(0).writeTo('retail.appended').createOrReplace()
-for n in range(15):
+for n in range({count}):
     spark.range(n, n + 1).writeTo('retail.appended').append()
 sorted(row.id for row in spark.table('retail.appended').collect())"""
-    where = gateway.post(session, code)
-    for _ in range(3):
+    count = 5 * KILLS
+    where = gateway.post(session, code.format(count=count))
+    for _ in range(KILLS):
         time.sleep(0.9)
         _killed(gateway)
         assert 200 == gateway.call("GET", "/version").status_code
     output = gateway.ended(where)["output"]
     assert "ok" == output["status"], output["traceback"]
-    assert str(list(range(15))) == output["data"]["text/plain"]
+    assert str(list(range(count))) == output["data"]["text/plain"]
 
 
 def test_deleting_a_session_ends_its_jvm(gateway: Gateway) -> None:

@@ -32,7 +32,7 @@ from nbplat.adapters.driver.processes import FOLDER
 from nbplat.adapters.driver.properties import properties_text
 from nbplat.errors import RemoteError
 from nbplat.remote.bundle import bundle_bytes
-from nbplat.remote.driver.arrow_pages import page_path
+from nbplat.remote.driver.arrow_pages import page_path, results_of
 from nbplat.remote.driver.cluster_main import SPEC
 from nbplat.session.ports import Ending
 
@@ -229,6 +229,11 @@ class ClusterDrivers:
         """The file of a page of a statement's rows, which its line has fetched."""
         path = page_path(driver["folder"], statement_id, page)
         return path if path.is_file() else None
+
+    def drop_rows(self, driver: Mapping[str, Any], statement_ids: Sequence[int]) -> None:
+        """Delete the rows that statements left."""
+        for statement in statement_ids:
+            shutil.rmtree(results_of(driver["folder"], statement), ignore_errors=True)
 
     def new_frame(self, driver: Mapping[str, Any]) -> Path:
         """A new file in the session's folder, which its line sends."""

@@ -6,7 +6,7 @@ import json
 import secrets
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from nbplat.adapters.driver.kept import (
     write_private,
 )
 from nbplat.adapters.driver.line import Line
-from nbplat.remote.driver.arrow_pages import page_path
+from nbplat.remote.driver.arrow_pages import page_path, results_of
 from nbplat.remote.driver.event_log import read_events
 
 if TYPE_CHECKING:
@@ -109,6 +109,11 @@ class LocalDrivers:
         """The file of a page of a statement's rows."""
         path = page_path(driver["folder"], statement_id, page)
         return path if path.is_file() else None
+
+    def drop_rows(self, driver: Mapping[str, Any], statement_ids: Sequence[int]) -> None:
+        """Delete the rows that statements left."""
+        for statement in statement_ids:
+            shutil.rmtree(results_of(driver["folder"], statement), ignore_errors=True)
 
     def new_frame(self, driver: Mapping[str, Any]) -> Path:
         """A new file in the driver's folder."""

@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +101,9 @@ class UpstreamDrivers:
     def page(self, driver: Mapping[str, Any], statement_id: int, page: int) -> Path | None:
         """None: rows come as Livy's JSON."""
         return None
+
+    def drop_rows(self, driver: Mapping[str, Any], statement_ids: Sequence[int]) -> None:
+        """Nothing: there are none."""
 
     def new_frame(self, driver: Mapping[str, Any]) -> Path:
         """Refused: Livy takes no DataFrames."""

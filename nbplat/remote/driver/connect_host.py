@@ -32,7 +32,7 @@ class ConnectHost:
         self.session: Any = None
         self.archive: Any = None
 
-    def launch(self, conf: dict[str, str], archives: str = "") -> None:
+    def launch(self, conf: dict[str, str], archives: str = "", write: bool = False) -> None:
         """Nothing starts here."""
 
     def take_python(self, conf: dict[str, str]) -> None:
@@ -96,6 +96,8 @@ class ConnectHost:
     def tracker(self) -> Any:
         """None: the server tells by itself."""
         return None
+
+    archive_name = None
 
     @property
     def jvm_pid(self) -> int | None:

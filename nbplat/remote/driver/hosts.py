@@ -19,7 +19,7 @@ class ClusterHost(SparkHost):
         """Connect to the JVM that started this process."""
         self._gateway = cluster_gateway()
 
-    def close(self, limit_s: float = 0.0) -> None:
+    def close(self, limit_s: float = 10.0) -> None:
         """Stop the context; the JVM ends when this process does."""
         self.release()
 

@@ -6,26 +6,47 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["arrow_schema", "spark_batches"]
+__all__ = ["arrow_schema", "in_arrow_types", "spark_batches"]
 
 _GROW = 4
 _MOST_ROWS = (1 << 31) - 2
 
 
 def arrow_schema(frame: Any) -> Any:
-    """The Arrow schema of a DataFrame, instants in UTC; None where Arrow lacks one of its types, or cannot be had."""
+    """The Arrow schema of a DataFrame, instants in UTC; None where Arrow cannot be had."""
     try:
         from pyspark.sql.pandas.types import to_arrow_schema
 
         large = frame.sparkSession._jconf.arrowUseLargeVarTypes()  # noqa: SLF001 - what pyspark's own toArrow reads
-        return to_arrow_schema(frame.schema, prefers_large_types=large)
-    except (ImportError, TypeError, AttributeError):
+    except (ImportError, AttributeError):
         return None
-    except Exception as exc:
-        # pyspark's own class, which an older one lacks.
-        if "UNSUPPORTED_DATA_TYPE" in str(exc):
-            return None
-        raise
+    return to_arrow_schema(frame.schema, prefers_large_types=large)
+
+
+def in_arrow_types(frame: Any) -> Any:
+    """A DataFrame whose columns of a type that Arrow lacks, such as intervals of months, are text."""
+    texts = {place for place, field in enumerate(frame.schema.fields) if not _has_arrow(field.dataType)}
+    if not texts:
+        return frame
+    # By place: two columns may have one name.
+    numbered = frame.toDF(*(f"c{place}" for place in range(len(frame.columns))))
+    columns = [
+        numbered[name].cast("string") if n in texts else numbered[name] for n, name in enumerate(numbered.columns)
+    ]
+    return numbered.select(*columns).toDF(*frame.columns)
+
+
+def _has_arrow(kind: Any) -> bool:
+    try:
+        from pyspark.errors import PySparkTypeError
+        from pyspark.sql.pandas.types import to_arrow_type
+    except ImportError:
+        return True
+    try:
+        to_arrow_type(kind)
+    except PySparkTypeError:
+        return False
+    return True
 
 
 def spark_batches(frame: Any, rows: int, page_bytes: int) -> Iterator[bytes]:
@@ -68,7 +89,7 @@ def _limited(frame: Any, rows: int) -> Any:
     if rows > _MOST_ROWS:
         return dataset
     sql = frame.sparkSession.sparkContext._jvm.org.apache.spark.sql  # noqa: SLF001
-    most = sql.catalyst.expressions.Literal.apply(rows + 1)
+    most = sql.catalyst.expressions.Literal(rows + 1, sql.types.DataTypes.IntegerType)
     plan = sql.catalyst.plans.logical.LocalLimit(most, dataset.logicalPlan())
     return sql.classic.Dataset.ofRows(dataset.sparkSession(), plan)
 

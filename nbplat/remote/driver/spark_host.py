@@ -71,8 +71,9 @@ class SparkHost:
                 found.discard()
         self._gateway = _gateway_with(launch, "")
 
-    def take_python(self, conf: dict[str, str]) -> None:
-        """Choose the workers' Python again: what was chosen at the JVM's start is in the variables of this process."""
+    def prepare(self, conf: dict[str, str]) -> None:
+        """Set this process's variables for a session; what the JVM's start needed is there no more."""
+        prepare_master(conf)
         _choose_python(conf)
 
     def claim(self, conf: dict[str, str]) -> dict[str, Any]:
@@ -142,6 +143,16 @@ class SparkHost:
     def tracker(self) -> Any:
         """Spark's StatusTracker; None without a session."""
         return None if self.session is None else self.session.sparkContext.statusTracker()
+
+    @property
+    def archive_name(self) -> str | None:
+        """Which class-data archive the JVM uses; None: none."""
+        return None if self.archive is None else self.archive.path.stem
+
+    @property
+    def process(self) -> Any:
+        """The JVM's process, a `subprocess.Popen`; None where it is none of ours."""
+        return getattr(self._gateway, "proc", None)
 
     @property
     def jvm_pid(self) -> int | None:

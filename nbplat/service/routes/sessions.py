@@ -45,6 +45,8 @@ class SessionStart(BaseModel):
     py_files: list[str] = Field(default_factory=list)
     files: list[str] = Field(default_factory=list)
     archives: list[str] = Field(default_factory=list)
+    ttl: str | None = Field(default=None, description="age at which it ends: 8h")
+    idle_timeout: str | None = Field(default=None, description="ends it when nobody has used it for so long: 30m")
     master: str | None = Field(default=None, description="refused: where sessions run is the platform's word")
     environment: str | None = Field(default=None, description="name of a built environment")
 

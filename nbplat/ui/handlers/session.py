@@ -29,7 +29,7 @@ def start(call: Call) -> Result:
     """Start a session, wait until it is ready, and send this notebook's cells there."""
     options, desk = call.options, open_session_desk()
     fields = {name: getattr(options, name) for name in _FIELDS}
-    fields["environment"] = options.env
+    fields |= {"environment": options.env, "ttl": options.ttl, "idle_timeout": options.idle}
     fields |= {name: list(value) for name, value in fields.items() if isinstance(value, tuple)}
     name = options.session or options.name
     began_s = time.monotonic()
@@ -98,6 +98,8 @@ def info(call: Call) -> Result:
         ("state", session["state"]),
         ("kind", session["kind"]),
         ("started", iso(session["created_ms"])),
+        ("ends at age", session["ttl"]),
+        ("ends unused after", session["idle_timeout"]),
         ("spark", app.get("version")),
         ("master", app.get("master")),
         ("application", app.get("app_id")),

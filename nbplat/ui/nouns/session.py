@@ -19,6 +19,16 @@ _ROWS = Option(
     metavar="N",
     at_least=1,
 )
+_IN = Option(
+    "frames",
+    ("--in", "-i"),
+    help="send this DataFrame of the notebook to the session first, under its name",
+    repeatable=True,
+    metavar="VAR",
+)
+_FETCHED = Option(
+    "rows", ("--rows", "-n"), "int", "rows of --out taken at most; left out, all", metavar="N", at_least=1
+)
 _QUIET = Option("quiet", ("--quiet", "-q"), "flag", "do not show the rows")
 
 _START = (
@@ -37,6 +47,13 @@ _START = (
     Option("executor_memory", ("--executor-memory",), help="memory of an executor, e.g. 4g", metavar="SIZE"),
     Option("executor_cores", ("--executor-cores",), "int", "cores of an executor", metavar="N", at_least=1),
     Option("num_executors", ("--num-executors",), "int", "executors", metavar="N", at_least=1),
+    Option("ttl", ("--ttl",), help="age at which it ends, whatever it does, e.g. 8h", metavar="TIME"),
+    Option(
+        "idle",
+        ("--idle",),
+        help="ends it when nobody has used it for so long, e.g. 30m; left out, the service's limit",
+        metavar="TIME",
+    ),
     Option("queue", ("--queue",), help="queue of the cluster", metavar="QUEUE"),
     Option("jars", ("--jar",), help="a jar for driver and executors", repeatable=True, metavar="URI"),
     Option("py_files", ("--py-file",), help="a module, zip or egg for Python", repeatable=True, metavar="URI"),
@@ -103,6 +120,19 @@ SESSION = Noun(
             (_SESSION,),
         ),
         Verb(
+            "send",
+            "Send a DataFrame of the notebook to a session, every value as it is",
+            (
+                Option("called", ("--as",), help="its name there; left out, its name here", metavar="NAME"),
+                Option("view", ("--view",), "flag", "also make it a temporary view, for SQL"),
+                JSON,
+            ),
+            (Option("frame", help="the DataFrame's variable", required=True, metavar="VAR"), _SESSION),
+            example="%session send labels --view",
+            surfaces=("magic",),
+        ),
+        Verb("ui", "Print the address of a session's Spark UI, and whether it can be reached", (JSON,), (_SESSION,)),
+        Verb(
             "url",
             "Print the address for Livy clients, and where their password is",
             (Option("show_token", ("--show-token",), "flag", "print the password as well"), JSON),
@@ -119,7 +149,7 @@ SPARK = Noun(
         Verb(
             "run",
             "Run this cell's Python in this notebook's Spark session, which is started when there is none",
-            (WAIT, NAME, OUT, JSON),
+            (_IN, _FETCHED, WAIT, NAME, OUT, JSON),
             (_SESSION,),
             body="python",
             example=_SPARK_EXAMPLE,
