@@ -1,8 +1,9 @@
-"""The contract of drivers on YARN, in client and in cluster mode, and on a Spark Connect server (`make test-cluster`)."""
+"""The contract of drivers on YARN, client and cluster mode, and of a Spark Connect server (`make test-cluster`)."""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,16 +12,18 @@ import pytest
 
 from tests.contract.driver_contract import SparkContract, staged
 from tests.fixtures.backends import Backend, Stage
+from tests.fixtures.spark_connect import ConnectServer, connect_server, with_grpc
 from tests.fixtures.standalone import SparkCluster
 from tests.fixtures.yarn import yarn
 
-__all__ = ["yarn"]
+__all__ = ["connect_server", "yarn"]
 
 pytestmark = [pytest.mark.cluster, pytest.mark.jvm, pytest.mark.process]
 
 BACKENDS = [
     Backend("yarn-client", options={"session.master": "yarn"}),
     Backend("yarn-cluster", options={"session.master": "yarn", "session.deploy_mode": "cluster"}),
+    Backend("connect"),
 ]
 
 
@@ -28,28 +31,28 @@ BACKENDS = [
 def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A service that took over from one that was killed while a statement ran; its session is `adopted`."""
     backend: Backend = request.param
+    if backend.name == "connect":
+        server: ConnectServer = request.getfixturevalue("connect_server")
+        interpreter = with_grpc(tmp_path_factory.mktemp("client"))
+        yield from staged(
+            replace(backend, options={"session.master": server.remote}, interpreter=interpreter), tmp_path_factory
+        )
+        return
     cluster: SparkCluster = request.getfixturevalue("yarn")
-    conf = {key: value for key, value in cluster.conf.items() if key != "spark.master"}
-    if backend.options.get("session.deploy_mode") == "cluster":
-        # Those are of the driver's own node.
-        conf = {key: value for key, value in conf.items() if key not in ("spark.driver.host", "spark.log.level")}
-    options: dict[str, Any] = {
-        **backend.options,
-        "session.dial_host": "127.0.0.1",
-        "spark.conf": json.dumps(conf | {"spark.pyspark.python": _python()}),
-    }
-    variables = {**cluster.env, "SPARK_LOCAL_IP": "127.0.0.1"}
     with pytest.MonkeyPatch.context() as patch:
+        variables = {**cluster.env, "SPARK_LOCAL_IP": "127.0.0.1"}
         for name, value in variables.items():
             patch.setenv(name, value)
-        yield from staged(replace(backend, options=options, env=variables), tmp_path_factory)
+        yield from staged(replace(backend, options=_on_yarn(backend, cluster), env=variables), tmp_path_factory)
+
+
+def _on_yarn(backend: Backend, cluster: SparkCluster) -> dict[str, Any]:
+    # They say where the driver listens, and that of a cluster's driver is its own node's word.
+    ours = ("spark.master", *(("spark.driver.host",) if "session.deploy_mode" in backend.options else ()))
+    conf = {key: value for key, value in cluster.conf.items() if key not in ours}
+    conf["spark.pyspark.python"] = sys.executable
+    return {**backend.options, "session.dial_host": "127.0.0.1", "spark.conf": json.dumps(conf)}
 
 
 class TestDrivers(SparkContract):
-    """A driver beside the service with executors in containers, and one in the application master."""
-
-
-def _python() -> str:
-    import sys
-
-    return sys.executable
+    """A driver beside the service with executors elsewhere, and one in the application master."""

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from .connect_batches import is_connect
+
 __all__ = ["arrow_schema", "in_arrow_types", "spark_batches"]
 
 _GROW = 4
@@ -17,6 +19,8 @@ def arrow_schema(frame: Any) -> Any:
     try:
         from pyspark.sql.pandas.types import to_arrow_schema
 
+        if is_connect(frame):
+            return to_arrow_schema(frame.schema)
         large = frame.sparkSession._jconf.arrowUseLargeVarTypes()  # noqa: SLF001 - what pyspark's own toArrow reads
     except (ImportError, AttributeError):
         return None
