@@ -126,7 +126,9 @@ class DriverContract:
         file = stage.sessions.new_frame(adopted.id)
         with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table)
-        stage.ended(stage.sessions.put(adopted.id, "sent", file))
+        bound = stage.ended(stage.sessions.put(adopted.id, "sent", file)).output
+        assert bound is not None
+        assert "ok" == bound["status"], bound
         back = stage.ended(stage.sessions.query(adopted.id, "sent", "take"))
         rows = rows_described(back.output, adopted.id, back.id)
         assert 3 == rows["rows"]

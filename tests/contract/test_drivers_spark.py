@@ -19,7 +19,11 @@ pytestmark = [pytest.mark.jvm, pytest.mark.process]
 _SMALL = {"spark.executor.memory": "512m", "spark.default.parallelism": "2", "spark.sql.shuffle.partitions": "2"}
 BACKENDS = [
     Backend("local", options={"spark.master": "local[2]"}),
-    Backend("local-cluster", options={"spark.master": "local-cluster[1,2,512]", "spark.conf": json.dumps(_SMALL)}),
+    # Two minutes that teach little beside a standalone cluster: with the others of `make test-cluster`.
+    pytest.param(
+        Backend("local-cluster", options={"spark.master": "local-cluster[1,2,512]", "spark.conf": json.dumps(_SMALL)}),
+        marks=pytest.mark.cluster,
+    ),
     Backend("standalone"),
 ]
 

@@ -47,6 +47,11 @@ def _spark_frame(session: Any, schema: Any, file: str) -> Any:
 
     # Named: times without a zone stay so, whatever spark.sql.timestampType says.
     kinds = from_arrow_schema(schema, prefer_timestamp_ntz=True)
+    if type(session).__module__.startswith("pyspark.sql.connect."):
+        import pyarrow as pa
+
+        # The file goes away, and the server reads none of ours.
+        return session.createDataFrame(pa.ipc.open_stream(pa.OSFile(file)).read_all(), schema=kinds)
     sql = session.sparkContext._jvm.PythonSQLUtils  # noqa: SLF001 - what createDataFrame calls
     batches = sql.readArrowStreamFromFile(file)
     return DataFrame(sql.toDataFrame(batches, kinds.json(), session._jsparkSession), session)  # noqa: SLF001
