@@ -447,9 +447,9 @@ class Platform:
             return ClusterDrivers(home / "sessions", hub, config.session_alone_seconds)
 
         def upstream() -> UpstreamDrivers:
-            http = LivyHttp(self._session_master.url, config.session_livy_user, config.session_livy_password)
+            user, password = config.session_livy_user, config.session_livy_password
             site = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:8]
-            return UpstreamDrivers(home / "sessions", http, site)
+            return UpstreamDrivers(home / "sessions", lambda url: LivyHttp(url, user, password), site)
 
         others: dict[str, Callable[[], Drivers]] = {CLUSTER_PLACE: on_cluster, UPSTREAM_PLACE: upstream}
         placed = PlacedDrivers(drivers, others, lambda session: driver_place(session.conf))

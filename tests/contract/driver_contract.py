@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pyarrow as pa
 import pytest
 
@@ -40,7 +43,18 @@ def staged(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             assert not drivers.lives(driver)
             wait_until(lambda place=Path(driver["folder"]): not place.exists(), limit_s=60, what="its folder goes")
         made.close()
+        # A JVM's workers and executors among them; folders that are gone count by their old name.
+        wait_until(lambda: not _working_in(folder), limit_s=20, what="every process ends")
         shutil.rmtree(sockets, ignore_errors=True)
+
+
+def _working_in(folder: Path) -> list[int]:
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if str(folder) in process.cwd() and process.pid != os.getpid():
+                found.append(process.pid)
+    return found
 
 
 class DriverContract:

@@ -18,6 +18,8 @@ from nbplat.errors import SetupError
 from nbplat.remote.driver.dial import Dialer, tls_call
 from nbplat.remote.driver.tls_pipe import plain_end
 from nbplat.remote.wire import pack, unpack
+from tests.fixtures.drivers import python_session
+from tests.fixtures.toy_cluster import ToyCluster
 from tests.fixtures.waiting import wait_until
 
 
@@ -181,6 +183,28 @@ def test_everything_comes_through_both_ways_at_once(hub: Hub, tmp_path: Path) ->
     there.close()
     assert b"" == here.recv(1)
     here.close()
+
+
+@pytest.mark.process
+def test_a_driver_that_no_service_speaks_to_ends_itself(tmp_path: Path) -> None:
+    """Nothing holds a cluster's container for ever."""
+    hub = Hub(tmp_path / "run", tmp_path / "sessions", "127.0.0.1")
+    drivers = ToyCluster(tmp_path / "sessions", hub, alone_s=0.4)
+    conf = {"spark.master": "yarn", "spark.submit.deployMode": "cluster"}
+    driver = drivers.start(python_session(3, conf=conf))
+    pid = wait_until(lambda: _text(tmp_path / "sessions" / "container-3" / "pid"), what="the driver starts")
+    # It has no service from the beginning: it is let in, and nobody asks for its line.
+    wait_until(lambda: not Path(f"/proc/{pid}").exists() or _is_zombie(int(pid)), what="the driver ends")
+    drivers.kill(driver)
+    drivers.close()
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+def _is_zombie(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 _REPORT = """Application Report :

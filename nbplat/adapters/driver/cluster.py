@@ -305,11 +305,11 @@ class ClusterDrivers:
         manager, spec = self._manager(driver)
         answer = self._run(driver, spec, manager.kill(application))
         standing = manager.standing(self._run(driver, spec, manager.status(application)))
-        if standing is not None and not standing.ended:
+        if standing is None or not standing.ended:
             raise RemoteError(
                 "session.driver",
                 f"the cluster does not end {application}: {answer.strip()[-300:]}",
-                fix="end it by hand, then stop the session again",
+                fix="stop the session again when the cluster answers, or end the application there",
             )
 
     def _end_earlier(self, folder: Path) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,22 +39,23 @@ class UpstreamDrivers:
 
     Args:
         folder: Holds a folder a session; made when missing.
-        http: Reaches that server.
+        reach: Makes what reaches a server, of its address.
         site: Tells our sessions from those of others there: the same after every restart, and nobody else's.
     """
 
-    def __init__(self, folder: Path, http: LivyHttp, site: str) -> None:
+    def __init__(self, folder: Path, reach: Callable[[str], LivyHttp], site: str) -> None:
         self._folder = folder
-        self._http = http
+        self._reach = reach
         self._site = site
         self._lock = threading.Lock()
-        # The state there, and when it was asked for, by monotonic time.
+        # By our number: the state there, and when it was asked for, by monotonic time.
         self._seen: dict[int, tuple[float, str]] = {}
 
     def start(self, session: Session) -> dict[str, Any]:
         """Start one there; see `nbplat.session.ports.Drivers`."""
-        folder = self._folder / str(session.id)
+        folder, url = self._folder / str(session.id), session.conf["spark.master"]
         fresh_folder(folder)
+        http = self._reach(url)
         name = f"nbplat-{self._site}-{session.id}"
         body: dict[str, Any] = {
             "kind": session.kind,
@@ -64,16 +65,17 @@ class UpstreamDrivers:
         if session.proxy_user:
             body["proxyUser"] = session.proxy_user
         try:
-            found = self._named(name) or self._http.post("/sessions", body)
+            found = self._named(http, name) or http.post("/sessions", body)
         except LivyAnswer as exc:
             raise SetupError(
                 "session.upstream",
                 f"the Livy server starts no session: {exc.status} {exc.text.strip()}",
                 fix="mend the request, or ask who runs that server",
-                where=self._http.url,
+                where=url,
             ) from None
         # The number stands for a process id: what finds it again.
-        return {"place": UPSTREAM_PLACE, "pid": int(found["id"]), "folder": str(folder), "session": session.id}
+        number = int(found["id"])
+        return {"place": UPSTREAM_PLACE, "pid": number, "folder": str(folder), "session": session.id, "url": url}
 
     def lives(self, driver: Mapping[str, Any]) -> bool:
         """Whether the server has it and it has not ended; while the server is away nothing has."""
@@ -85,7 +87,7 @@ class UpstreamDrivers:
         """A line once the session is ready."""
         if self._state(driver) not in _READY:
             return None
-        return UpstreamLine(self._http, int(driver["pid"]), Path(driver["folder"]), after)
+        return UpstreamLine(self._reach(driver["url"]), int(driver["pid"]), Path(driver["folder"]), after)
 
     def left_behind(self, driver: Mapping[str, Any], after: int) -> list[dict[str, Any]]:
         """What its line had written down."""
@@ -111,7 +113,7 @@ class UpstreamDrivers:
             "session.upstream",
             "sessions on another Livy server take no DataFrames from here",
             fix="write it to storage that the cluster reads, and read it there",
-            where=self._http.url,
+            where=driver["url"],
         )
 
     def kill(self, driver: Mapping[str, Any]) -> None:
@@ -121,49 +123,53 @@ class UpstreamDrivers:
         with contextlib.suppress(LivyAnswer, RemoteError):
             self._keep_log(driver)
         try:
-            self._http.call("DELETE", f"/sessions/{driver['pid']}")
+            self._reach(driver["url"]).call("DELETE", f"/sessions/{driver['pid']}")
         except LivyAnswer as exc:
             if exc.status != 404:
                 raise RemoteError(
                     "session.upstream",
                     f"the Livy server does not end the session: {exc.status} {exc.text.strip()}",
                     fix="stop it again, or there",
-                    where=self._http.url,
+                    where=driver["url"],
                 ) from None
         with self._lock:
-            self._seen[driver["pid"]] = (float("inf"), "dead")
+            self._seen[driver["session"]] = (float("inf"), "dead")
 
     def log(self, driver: Mapping[str, Any], *, after: int = 0, limit: int = 1000) -> tuple[int, list[str]]:
         """Lines of its log there, or what was kept of it."""
         if not driver:
             return 0, []
         with contextlib.suppress(LivyAnswer, RemoteError):
-            found = self._http.get(f"/sessions/{driver['pid']}/log?from={after}&size={min(limit, 1_000_000)}")
+            found = self._reach(driver["url"]).get(
+                f"/sessions/{driver['pid']}/log?from={after}&size={min(limit, 1_000_000)}"
+            )
             return int(found["total"]), [str(line) for line in found["log"]]
         return log_of(driver, _LOG, after=after, limit=limit)
 
     def remove(self, driver: Mapping[str, Any]) -> None:
         """Delete the folder."""
         shutil.rmtree(driver["folder"], ignore_errors=True)
+        with self._lock:
+            self._seen.pop(driver["session"], None)
 
     def close(self) -> None:
         """Nothing is held open."""
 
-    def _named(self, name: str) -> dict[str, Any] | None:
+    def _named(self, http: LivyHttp, name: str) -> dict[str, Any] | None:
         """One that an earlier try of the same start has made."""
         with contextlib.suppress(LivyAnswer):
-            found: dict[str, Any] = self._http.get(f"/sessions/{name}")
+            found: dict[str, Any] = http.get(f"/sessions/{name}")
             return found if found.get("name") == name and found["state"] not in _GONE else None
         return None
 
     def _state(self, driver: Mapping[str, Any]) -> str:
-        number = int(driver["pid"])
+        number = int(driver["session"])
         with self._lock:
             asked, state = self._seen.get(number, (0.0, ""))
         if time.monotonic() - asked < _SEEN_S and state:
             return state
         try:
-            state = str(self._http.get(f"/sessions/{number}/state")["state"])
+            state = str(self._reach(driver["url"]).get(f"/sessions/{driver['pid']}/state")["state"])
         except LivyAnswer as exc:
             state = "dead" if exc.status == 404 else state or "away"
         except RemoteError:
@@ -179,7 +185,7 @@ class UpstreamDrivers:
     def _keep_log(self, driver: Mapping[str, Any]) -> None:
         file = Path(driver["folder"], _LOG)
         if not file.exists() and file.parent.is_dir():
-            found = self._http.get(f"/sessions/{driver['pid']}/log?from=0&size=10000")
+            found = self._reach(driver["url"]).get(f"/sessions/{driver['pid']}/log?from=0&size=10000")
             file.write_text("".join(f"{line}\n" for line in found["log"]))
 
 
