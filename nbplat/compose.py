@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from nbplat.session.life import Limits
     from nbplat.session.masters import Master
     from nbplat.session.ports import Drivers, SessionStore
+    from nbplat.session.profiles import Profile, Profiles
     from nbplat.session.records import SessionDraft
     from nbplat.session.sessions import Sessions as LivySessions
     from nbplat.session_environments import SessionEnvironments
@@ -492,10 +493,21 @@ class Platform:
         )
         return Batches(self.batch_store, processes, self.clock, keep_s=self.config.session_keep_batch_seconds)
 
+    @functools.cached_property
+    def session_profiles(self) -> Profiles:
+        """The site's profiles of sessions; see `nbplat.session.profile_reading.read_profiles`."""
+        from nbplat.session.builtin_profiles import builtin_profiles
+        from nbplat.session.profile_reading import read_profiles
+
+        builtin = builtin_profiles(self.config.threads or os.cpu_count() or 1)
+        return read_profiles(self.config.profile_tables(), self.config.session_profile, builtin=builtin)
+
     @property
     def _session_limits(self) -> Limits:
+        from nbplat.session.caps import Caps
         from nbplat.session.life import Limits
 
+        config = self.config
         return Limits(
             idle_s=self.config.session_idle_seconds,
             park_s=self.config.session_park_seconds,
@@ -506,6 +518,7 @@ class Platform:
             output_chars=self.config.session_output_chars,
             keep_statements=self.config.session_keep_statements,
             max_processes=self.config.session_max_processes,
+            caps=Caps(config.session_most, config.session_most_each, config.session_most_starting),
         )
 
     @property
@@ -525,8 +538,9 @@ class Platform:
         """
         from nbplat.session.records import SessionDraft
 
+        fitted = self.session_profiles.fit(fields)
         master = self._session_master
-        settings = self._conf_of(fields, service_url, token, master)
+        settings = self._conf_of(fitted.profile, fitted.request, service_url, token, master)
         conf = self._session_environments.settled({key: setting.value for key, setting in settings.items()}, master)
         return SessionDraft(
             kind=fields["kind"],
@@ -534,7 +548,8 @@ class Platform:
             owner=owner,
             proxy_user="",
             request={
-                **fields,
+                **fitted.request,
+                "conf": fields["conf"],
                 "origins": {key: settings[key].origin if key in settings else "environment" for key in conf},
             },
             conf=conf,
@@ -544,9 +559,9 @@ class Platform:
         """What a checked request of a batch comes to here; as `session_draft`."""
         from nbplat.session.batch import BatchDraft
 
-        conf = self._session_environments.settled(
-            {key: setting.value for key, setting in self._conf_of(fields, service_url, token).items()}
-        )
+        fitted = self.session_profiles.fit(fields)
+        settings = self._conf_of(fitted.profile, fitted.request, service_url, token)
+        conf = self._session_environments.settled({key: setting.value for key, setting in settings.items()})
         return BatchDraft(name=fields.get("name", ""), owner=owner, request=fields, conf=conf)
 
     @property
@@ -557,7 +572,7 @@ class Platform:
         return master_of(self.config.session_master or self.config.spark_master, self.config.session_deploy_mode)
 
     def _conf_of(
-        self, fields: dict[str, Any], service_url: str, token: str, master: Master | None = None
+        self, profile: Profile, fields: dict[str, Any], service_url: str, token: str, master: Master | None = None
     ) -> dict[str, Setting]:
         from nbplat.adapters.driver.processes import FOLDER
         from nbplat.adapters.spark.session_conf import default_conf
@@ -570,7 +585,7 @@ class Platform:
         forced = {MASTER: defaults.pop(MASTER)}
         if master is not None and master.cluster:
             forced[DEPLOY_MODE] = CLUSTER
-        return session_conf(defaults, self.config.spark_settings, fields, forced)
+        return session_conf(defaults, self.config.spark_settings, fields, forced, (profile.name, profile.conf))
 
     def fetch_jars(self, **options: Any) -> list[Path]:
         """Fetch and verify the Iceberg runtime; see `nbplat.adapters.spark.jars.fetch_jars`."""

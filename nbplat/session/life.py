@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nbplat.session.caps import Caps
 from nbplat.session.livy_request import duration_ms
 from nbplat.session.records import Session
 from nbplat.session.states import ENDED, SessionState
@@ -27,6 +28,7 @@ class Limits:
         output_chars: That one statement prints; of more its beginning and its end are kept.
         keep_statements: Of a session; the oldest of those that have ended are forgotten.
         max_processes: That a session may have while a statement runs; 0 sets no limit.
+        caps: How many there may be.
     """
 
     idle_s: float = 86_400.0
@@ -38,6 +40,7 @@ class Limits:
     output_chars: int = 8 << 20
     keep_statements: int = 1000
     max_processes: int = 1000
+    caps: Caps = Caps()
 
 
 def is_parked(session: Session, now_ms: int) -> bool:

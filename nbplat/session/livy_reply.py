@@ -58,7 +58,7 @@ def batch_json(batch: Batch, log: Sequence[str]) -> dict[str, Any]:
         "id": batch.id,
         "name": batch.name or None,
         "owner": batch.owner or None,
-        "proxyUser": None,
+        "proxyUser": batch.proxy_user or None,
         "state": state,
         "appId": found[-1] if found else None,
         "appInfo": {"driverLogUrl": None, "sparkUiUrl": None, "executorLogUrls": None},

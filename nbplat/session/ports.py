@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from nbplat.session.caps import Caps
 from nbplat.session.changes import Changes
 from nbplat.session.records import Chunk, Session, SessionDraft, Statement
 from nbplat.session.states import SessionState
@@ -17,8 +18,12 @@ __all__ = ["Driver", "Drivers", "Ending", "SessionStore"]
 class SessionStore(Protocol):
     """Sessions, statements and what they printed; every method is one transaction."""
 
-    def add_session(self, draft: SessionDraft) -> Session:
-        """Keep a new session, ``not_started``. Raises Conflict when a session that lives has the name."""
+    def add_session(self, draft: SessionDraft, caps: Caps | None = None) -> Session:
+        """Keep a new session, ``not_started``.
+
+        Raises:
+            Conflict: a session that lives has the name, or as `Caps.check`.
+        """
 
     def session(self, session_id: int) -> Session:
         """Read one. Raises NotFound."""
@@ -39,6 +44,9 @@ class SessionStore(Protocol):
 
         A reason that is given is kept; None leaves what is there.
         """
+
+    def let_in(self, session_id: int, access: Mapping[str, Sequence[str]]) -> Session:
+        """Keep who besides its owner may see or use it, in its request's ``access``. Raises NotFound."""
 
     def touch(self, session_id: int) -> None:
         """Note that somebody asked for it now."""

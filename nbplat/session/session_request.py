@@ -40,7 +40,8 @@ def read_start(data: Mapping[str, Any]) -> dict[str, Any]:
     """Check a request and give it in Livy's names, as `nbplat.session.livy_request.read_session_request` does.
 
     Args:
-        data: `FIELDS`, ``kind``, ``conf``, ``master``, ``environment``, each in its type; None and missing are alike.
+        data: `FIELDS`, ``kind``, ``conf``, ``master``, ``environment``, ``profile``, each in its type; None and missing
+            are alike.
 
     Raises:
         RequestError: ``session.master``, ``session.environment``, ``session.kind``, ``session.name``,
@@ -60,6 +61,8 @@ def read_start(data: Mapping[str, Any]) -> dict[str, Any]:
     for ours, livys in FIELDS.items():
         if data.get(ours) not in (None, "", []):
             found[livys] = data[ours]
+    if data.get("profile"):
+        found["profile"] = data["profile"]
     if "name" in found:
         check_name(found["name"])
     for ours in ("driver_memory", "executor_memory"):

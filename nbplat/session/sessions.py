@@ -82,11 +82,11 @@ class Sessions:
             The session, ``starting``, or ``error`` when its process could not be started.
 
         Raises:
-            Conflict: a living session has the name.
+            Conflict: a living session has the name, or there are as many as there may be.
             RequestError: ``session.text``: the name holds a character that cannot be kept.
         """
         _check_text("the name", draft.name)
-        return self._launch(self.store.add_session(draft))
+        return self._launch(self.store.add_session(draft, self.limits.caps))
 
     def find(self, key: str) -> Session:
         """A session by id or, when `key` is not all digits, by name; counts as a sign of life of its user.
@@ -94,12 +94,16 @@ class Sessions:
         Raises:
             NotFound: there is none.
         """
+        session = self.named(key)
+        self.touch(session.id)
+        return session
+
+    def named(self, key: str) -> Session:
+        """As `find`, without a sign of life. Raises NotFound."""
         if not holds(key):
             raise NotFound("session.unknown", "no session has such a name", fix="list the sessions", where="?")
         number = number_of(key)
-        session = self.store.session_named(key) if number is None else self.store.session(number)
-        self.touch(session.id)
-        return session
+        return self.store.session_named(key) if number is None else self.store.session(number)
 
     def touch(self, session_id: int) -> None:
         """Note that somebody asked for it; written down every few seconds only."""

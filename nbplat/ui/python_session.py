@@ -39,6 +39,7 @@ def session(
     env: str | None = None,
     ttl: str | None = None,
     idle: str | None = None,
+    profile: str | None = None,
     desk: SessionDesk | None = None,
 ) -> Session:
     """A Spark session that outlives this process: the living one of that name, or a new one.
@@ -54,6 +55,7 @@ def session(
         env: Name of a built environment that driver and executors run in; None is the service's own Python.
         ttl: The session ends at this age, as ``8h``, whatever it does.
         idle: It ends when nobody has used it for so long, as ``30m``; None is the service's own limit.
+        profile: Settings that the site keeps under a name; None is its default.
         desk: Where sessions are kept; None asks the service, which is started on demand.
 
     Raises:
@@ -90,6 +92,7 @@ def session(
                 "environment": env,
                 "ttl": ttl,
                 "idle_timeout": idle,
+                "profile": profile,
             }
         )
     opened = Session(desk, record, started=started)
@@ -203,6 +206,10 @@ class Session:
     def logs(self, *, tail: int = 100) -> str:
         """The last lines of the driver's log."""
         return "\n".join(self._desk.log(self.id, tail=tail))
+
+    def share(self, *, view: Sequence[str] = (), use: Sequence[str] = ()) -> None:
+        """Let others look at it, or use it; replaces what was said before. ``*`` is everybody."""
+        self._desk.share(self.id, view=view, use=use)
 
     def stop(self) -> None:
         """End it, with everything that it started. Nothing happens when it is gone."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nbplat.config import Config, load_config
@@ -89,6 +89,15 @@ class SessionDesk:
     def stop(self, key: str | int) -> int:
         """End a session and forget it; returns its id."""
         return int(self.client.delete(f"{_PATH}/{key}")["deleted"])
+
+    def profiles(self) -> dict[str, Any]:
+        """The site's profiles that the asker may use, and which is the ``default``."""
+        return dict(self.client.get("/api/v1/session-profiles"))
+
+    def share(self, key: str | int, *, view: Sequence[str], use: Sequence[str]) -> dict[str, Any]:
+        """Say who besides its owner may look at a session, or use it; returns its record."""
+        access = {"view": list(view), "use": list(use)}
+        return dict(self.client.request("PUT", f"{_PATH}/{key}/access", query={}, body=access))
 
     def log(self, key: str | int, *, tail: int = 100) -> list[str]:
         """The last lines of the driver's log."""

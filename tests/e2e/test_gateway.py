@@ -7,17 +7,22 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import nbformat
+import pyarrow as pa
 import pytest
 from nbclient import NotebookClient
 
+import nbplat as nb
 from nbplat.adapters.spark.jars import fetch_jars
 from nbplat.service.discovery import service_lock
 from nbplat.service.lock import holder_of
+from nbplat.ui.session_desk import SessionDesk
+from nbplat.ui.session_rows import rows_of
 from tests.fixtures.product import Product, product_folder
 from tests.fixtures.spark import JARS
 from tests.fixtures.waiting import wait_until
@@ -220,6 +225,39 @@ def test_a_notebook_runs_cells_in_a_session(gateway: Gateway, session: int) -> N
         cells["interrupt"].outputs[-1].ename, "was cancelled" in cells["interrupt"].outputs[-1].evalue,
     )  # fmt: skip
     assert {"text/plain": "2"} == cells["after"].outputs[-1].data
+
+
+def test_frames_and_rows_travel_as_arrow(gateway: Gateway, session: int) -> None:
+    """A frame of a notebook is a DataFrame and a view there; rows come back, also after a kill of the service."""
+    desk = SessionDesk(gateway.product.client(), gateway.product.config)
+    opened = nb.session(session, attach=True, desk=desk)
+    sent = pa.table({"q": ["it's", 'a \\ "b"', None], "n": [1, None, 2**60], "l": [[1], [], None]})
+    opened.send(sent, "sent", view=True)
+    assert "DataFrame[q: string, n: bigint, l: array<bigint>]" == opened.run("sent").text
+    back = opened.sql("SELECT * FROM sent", arrow=True)
+    assert sent.to_pylist() == back.to_pylist()
+    assert sent.to_pylist() == opened.take("sent", arrow=True).to_pylist()
+    rows = desk.submit(session, "SELECT id FROM range(0, 300000, 1, 4)", "sql", arrow=True)
+    done = wait_until(lambda: (one := desk.statement(session, rows["id"]))["ended"] and one, what="it ends")
+    _killed(gateway)
+    assert list(range(300_000)) == rows_of(done["output"], partial(desk.page, done))["id"].to_pylist()
+    with pytest.warns(UserWarning, match="the first 7 rows"):
+        assert list(range(7)) == list(opened.sql("SELECT id FROM range(1000000000000)", rows=7)["id"])
+
+
+def test_a_killed_jvm_is_told_as_that(gateway: Gateway) -> None:
+    """The session is dead with the signal and what it means, the cell too, and the service goes on."""
+    number = gateway.start(name="doomed")
+    gateway.idle(number)
+    output = gateway.run(
+        number, "import os, signal\nos.kill(sc._gateway.proc.pid, signal.SIGKILL)\nspark.range(5).count()"
+    )
+    assert ("SessionDied", "the session's JVM ended of SIGKILL: it ran out of memory") == (
+        output["ename"],
+        output["evalue"],
+    )
+    assert "dead" == gateway.call("GET", f"/sessions/{number}").json()["state"]
+    gateway.call("DELETE", f"/sessions/{number}")
 
 
 def test_a_killed_service_loses_neither_session_nor_output(gateway: Gateway, session: int) -> None:

@@ -44,7 +44,7 @@ def test_a_session_is_created_and_shown_with_every_field(http: AsgiClient) -> No
         "name": "fields",
         "driverMemory": "1g",
         "executorCores": 2,
-        "pyFiles": ["a.py"],
+        "pyFiles": ["hdfs:///a.py"],
         "conf": {"spark.x": "1", "spark.hadoop.fs.s3a.secret.key": "hush"},
         "heartbeatTimeoutInSecond": 60,
         "ttl": "1h",

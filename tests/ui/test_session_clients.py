@@ -365,6 +365,23 @@ def test_lines_of_a_session(attached: StrictShell, etl: Session) -> None:
     assert etl._desk.client.token in attached.run("%session url --show-token").value.text
 
 
+def test_profiles_are_listed_and_sessions_shared(
+    attached: StrictShell, etl: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the site offers, and who was let in, from lines, a shell and Python."""
+    shown = attached.run("%session profiles")
+    assert "small" in str(shown.value)
+    assert "default (default)" in str(shown.value)
+    assert "seen by * and used by bob" in str(attached.run("%session share --use bob --view '*'").value)
+    assert ["bob"] == etl.info()["access"]["use"]
+    assert "used by" not in str(attached.run("%session share").value)
+    etl.share(view=["cy"])
+    assert "view by" in str(attached.run("%session info").value)
+    assert 0 == main(["session", "profiles", "--json"])
+    assert {"default", "small"} == {each["name"] for each in json.loads(capsys.readouterr().out)["profiles"]}
+    etl.share()
+
+
 @pytest.mark.parametrize(
     ("line", "error", "said"),
     [

@@ -68,7 +68,9 @@ class LocalDrivers:
         interpreter = self._interpreter(session)
         if self._warm is not None:
             self._warm.abandon(session.id)
-            if (claimed := self._warm.claim(session, interpreter, self._alone_s)) is not None:
+            # For another user it needs a process of its own: a warm one is ours.
+            claimed = None if session.proxy_user else self._warm.claim(session, interpreter, self._alone_s)
+            if claimed is not None:
                 return claimed
         folder = self._folder / str(session.id)
         fresh_folder(folder)
@@ -83,7 +85,9 @@ class LocalDrivers:
         }
         write_private(folder / "spec.json", json.dumps(spec))
         command = driver_command(interpreter, self._bundles, folder)
-        return {**start_kept(folder, DRIVER_LOG, command), "socket": sock}
+        # Hadoop's own way to do all for another user, under this one's right to do so.
+        whose = {"HADOOP_PROXY_USER": session.proxy_user} if session.proxy_user else None
+        return {**start_kept(folder, DRIVER_LOG, command, environ=whose), "socket": sock}
 
     def lives(self, driver: Mapping[str, Any]) -> bool:
         """Whether the process is there, and the very same one."""
