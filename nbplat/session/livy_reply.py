@@ -98,7 +98,11 @@ def _output(statement: Statement, chunks: Sequence[Chunk]) -> dict[str, Any] | N
         printed = _printed(chunks, "stdout") + _printed(chunks, "stderr")
         lines = ([printed] if printed else []) + list(output["traceback"])
         return {**head, "ename": output["ename"], "evalue": output["evalue"], "traceback": lines}
-    return {**head, "data": _data(dict(output["data"]), chunks, int(output.get("dropped", 0)))}
+    data = _data(dict(output["data"]), chunks, int(output.get("dropped", 0)))
+    if statement.kind == "spark" and data.get("text/plain"):
+        # Scala's interpreter ends every line, and Livy leaves that.
+        data["text/plain"] += "\n"
+    return {**head, "data": data}
 
 
 def _data(data: dict[str, Any], chunks: Sequence[Chunk], dropped: int) -> dict[str, Any]:

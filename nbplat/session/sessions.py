@@ -209,9 +209,14 @@ class Sessions:
         live = self._live.get(session_id)
         return set() if live is None else set(live.stubborn)
 
-    def complete(self, session_id: int, code: str, cursor: int) -> dict[str, Any]:
-        """What may follow at the cursor. Raises RemoteError while there is no driver to ask."""
-        return self._ask(session_id, "complete", code=code, cursor=cursor)
+    def complete(self, session_id: int, code: str, cursor: int, kind: str = "") -> dict[str, Any]:
+        """What may follow at the cursor. Raises RemoteError while there is no driver to ask.
+
+        Args:
+            kind: Language of the code; empty: the session's.
+        """
+        runner = "scala" if (kind or self.store.session(session_id).kind) == "spark" else "python"
+        return self._ask(session_id, "complete", code=code, cursor=cursor, runner=runner)
 
     def inspect(self, session_id: int, code: str, cursor: int) -> dict[str, Any]:
         """What the name at the cursor is. Raises RemoteError while there is no driver to ask."""

@@ -94,6 +94,7 @@ class ConnectHost:
         return None
 
     archive_name = None
+    gateway = None
 
     @property
     def jvm_pid(self) -> int | None:

@@ -23,7 +23,11 @@ _QUIET = Option("quiet", ("--quiet", "-q"), "flag", "do not show the rows")
 
 _START = (
     Option(
-        "kind", ("--kind",), help="language of statements that name none", default="pyspark", choices=("pyspark", "sql")
+        "kind",
+        ("--kind",),
+        help="language of statements that name none",
+        default="pyspark",
+        choices=("pyspark", "sql", "spark"),
     ),
     Option("conf", ("--conf",), "pair", "a Spark setting", metavar="KEY=VALUE"),
     Option(
