@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from nbplat.clock import Clock
     from nbplat.session.records import Session
 
-__all__ = ["WarmPool", "warm_folders"]
+__all__ = ["WarmPool", "warm_folders", "warm_here"]
 
 _log = logging.getLogger("nbplat.session")
 
@@ -161,6 +161,11 @@ class WarmPool:
             return
         if now.start is not None:
             self._warm_up(now.start)
+
+    def counts(self) -> dict[str, int]:
+        """Gauges: drivers that are ``ready``, and those ``warming``."""
+        ready = sum(one["ready"] for one in self.report())
+        return {"ready": ready, "warming": len(self.report()) - ready}
 
     def report(self) -> list[dict[str, Any]]:
         """Each driver that is here: ``key``, ``ready``, ``pid`` and ``age_s``."""
@@ -312,6 +317,25 @@ class WarmPool:
             self._kept[folder.name] = _Warm(key, recipe, driver, now_s)
 
 
+def warm_here(folder: Path) -> list[int]:
+    """Memory of each driver that nobody has claimed, with its JVM, bytes; whichever service keeps them."""
+    found = []
+    for each in warm_folders(folder):
+        driver = _read(each / "warm.json").get("driver")
+        if driver and not (each / "claimed").exists() and kept_lives(driver):
+            found.append(_memory(int(driver["pid"])))
+    return found
+
+
+def _memory(group: int) -> int:
+    total = 0
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, ProcessLookupError):
+            if os.getpgid(process.pid) == group:
+                total += process.memory_info().rss
+    return total
+
+
 def warm_folders(folder: Path) -> list[Path]:
     """Folders of warm drivers, of those that a session has claimed, and of archives that are being written."""
     return sorted(folder.glob(f"{_PREFIX}*"))
@@ -332,7 +356,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _end(folder: Path, driver: dict[str, Any] | None = None) -> None:
-    if driver is not None:
+    driver = driver or _read(folder / "warm.json").get("driver")
+    if driver:
         kill_kept(driver)
         Path(driver["socket"]).unlink(missing_ok=True)
     # By its command as well: a service may have died before it wrote down which process this is.

@@ -107,6 +107,20 @@ SESSION = Noun(
             (_SESSION,),
         ),
         Verb(
+            "warm",
+            "Write Spark's classes down for the JVMs of sessions on this machine, and say what that gains",
+            (
+                Option(
+                    "env",
+                    ("--env",),
+                    help="of sessions in this built environment; left out, the service's own Python",
+                    metavar="NAME",
+                ),
+                JSON,
+            ),
+            example="nbplat session warm",
+        ),
+        Verb(
             "url",
             "Print the address for Livy clients, and where their password is",
             (Option("show_token", ("--show-token",), "flag", "print the password as well"), JSON),
