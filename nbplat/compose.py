@@ -438,7 +438,12 @@ class Platform:
 
         placed = PlacedDrivers(drivers, {CLUSTER_PLACE: on_cluster}, lambda session: driver_place(session.conf))
         return LivySessions(
-            self.session_store, placed, clock=self.clock, limits=self._session_limits, on_close=pool.close
+            self.session_store,
+            placed,
+            clock=self.clock,
+            limits=self._session_limits,
+            on_close=pool.close,
+            warm=pool.counts,
         )
 
     def _warm_pool(self, sockets: Path) -> WarmPool:

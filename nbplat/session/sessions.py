@@ -39,6 +39,7 @@ class Sessions:
         drivers: Where their drivers run.
         clock: The store's.
         on_close: Called when the service lets go of its drivers.
+        warm: Tells how many drivers are kept warm, by how far they are.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Sessions:
         clock: Clock | None = None,
         limits: Limits | None = None,
         on_close: Callable[[], None] = lambda: None,
+        warm: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self.store = store
         self.clock = clock or SystemClock()
@@ -59,6 +61,7 @@ class Sessions:
         self.wakes = Wakes()
         self._drivers = drivers
         self._on_close = on_close
+        self.warm = warm
         self._lock = threading.Lock()
         self._live: dict[int, LiveSession] = {}
         self._touched: dict[int, float] = {}
