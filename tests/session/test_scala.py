@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from nbplat.remote.driver.scala_cell import error_of, local_path
+from nbplat.session.livy_reply import statement_json
+from nbplat.session.records import Chunk, Statement
+from nbplat.session.states import StatementState
 from tests.fixtures.drivers import Talk, drivers_of, python_session
 from tests.fixtures.waiting import wait_until
 
@@ -184,3 +187,13 @@ def test_jars_of_this_machine_have_a_path() -> None:
     """A jar by path, file: or local: is on the interpreter's class path; one elsewhere is not."""
     assert ["/a.jar"] * 4 == [local_path(uri) for uri in ("/a.jar", "file:/a.jar", "file:///a.jar", "local:/a.jar")]
     assert ["", ""] == [local_path(uri) for uri in ("hdfs://h/a.jar", "a.jar")]
+
+
+def test_scalas_text_keeps_its_last_line_end() -> None:
+    """A Livy client gets the interpreter's text as it is, and Python's without the end of its last line."""
+    fields = {"session_id": 1, "id": 0, "code": "x", "options": {}, "state": StatementState.AVAILABLE, "progress": 1.0}
+    output = {"status": "ok", "data": {"text/plain": "val x: Int = 5\n"}}
+    for kind, expected in (("spark", "hi\nval x: Int = 5\n"), ("pyspark", "hi\nval x: Int = 5")):
+        statement = Statement(kind=kind, output=output, detail={}, started_ms=1, completed_ms=2, **fields)  # type: ignore[arg-type]
+        shown = statement_json(statement, [Chunk(1, "stdout", "hi\n")])
+        assert expected == shown["output"]["data"]["text/plain"]

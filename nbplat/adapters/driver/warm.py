@@ -35,6 +35,7 @@ _log = logging.getLogger("nbplat.session")
 _PREFIX = "warm-"
 _LOOK_S = 1.0
 _CLAIM_S = 3.0
+_JOIN_S = 5.0
 # After the last session that asked: it runs its first cells now.
 _AFTER_S = 2.0
 # A driver that is not warm by then never will be.
@@ -99,6 +100,7 @@ class WarmPool:
         # Kinds that did not get warm; tried again when their use is forgotten.
         self._hopeless: set[str] = set()
         self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="warm drivers", daemon=True)
 
     def start(self, known: Collection[str] = ()) -> None:
         """Find the drivers of an earlier service, and keep them warm from now on, until `close`.
@@ -110,7 +112,7 @@ class WarmPool:
             if str(folder) not in known:
                 self._adopt(folder)
         if self._limits.count > 0 or self._writer is not None:
-            threading.Thread(target=self._run, name="warm drivers", daemon=True).start()
+            self._thread.start()
 
     def claim(self, session: Session, interpreter: str, alone_s: float) -> dict[str, Any] | None:
         """A driver for a session, as `nbplat.session.ports.Drivers.start` returns it; None: start one.
@@ -183,6 +185,9 @@ class WarmPool:
     def close(self) -> None:
         """End every driver that no session has, and what is being written."""
         self._closing.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            # What it starts just now would be left behind.
+            self._thread.join(_JOIN_S)
         for name, _ in self._all():
             self._drop(name)
         if self._writer is not None:
@@ -194,7 +199,6 @@ class WarmPool:
                 self.look()
             except Exception:  # noqa: BLE001 - logged; the next look may go better
                 _log.exception("warm drivers")
-        self.close()
 
     def _waits(self, unused_s: dict[str, float]) -> bool:
         return any(age < _AFTER_S for age in unused_s.values()) or self._busy()
