@@ -39,6 +39,7 @@ HANDLERS: Mapping[tuple[str, str], str] = {
     **_at("session", "start", "attach", "info", "logs", "stop", "run", "sql", "follow", "url", "profiles", "share"),
     **_at("session", "send", module="session_cell"),
     **_at("session", "ui", module="session_ui"),
+    **_at("session", "warm", module="session_warm"),
     ("session", "list"): "nbplat.ui.handlers.session:list_sessions",
     ("spark", "run"): "nbplat.ui.handlers.session_cell:spark",
     ("sql", "run"): "nbplat.ui.handlers.session_cell:sql",
