@@ -106,7 +106,9 @@ class Config:
     python_seconds: float = _setting(
         3600.0, "how long one call of a Python body may take; 0 is for ever", key="limits.python_seconds"
     )
-    frame_bytes: int = _setting(256 << 20, "size of a DataFrame that a body may read", key="limits.frame_bytes")
+    frame_bytes: int = _setting(
+        256 << 20, "size of a DataFrame that a body may read, or that is sent to a session", key="limits.frame_bytes"
+    )
     spark_master: str = _setting("local[*]", "where the spark engine runs", key="spark.master")
     spark_conf: str = _setting(
         "", "Spark's own settings: a table in the file, a JSON object in the variable", key="spark.conf"
@@ -135,11 +137,48 @@ class Config:
     session_class_archive: bool = _setting(
         True, "write Spark's classes down once, so that JVMs start faster (about 180 MB)", key="session.class_archive"
     )
+    session_result_bytes: int = _setting(
+        1 << 30, "size of the rows of one statement, as Arrow", key="session.result_bytes"
+    )
+    session_kept_result_bytes: int = _setting(
+        4 << 30, "size of the rows that a session keeps; the oldest make room", key="session.kept_result_bytes"
+    )
+    session_output_chars: int = _setting(
+        8 << 20, "characters that a statement may print; of more the two ends are kept", key="session.output_chars"
+    )
+    session_keep_statements: int = _setting(
+        1000, "statements that a session keeps; the oldest that have ended are forgotten", key="session.keep_statements"
+    )
+    session_max_processes: int = _setting(
+        1000, "processes that a session may have while a statement runs; 0 sets no limit", key="session.max_processes"
+    )
     session_batch_roots: str = _setting(
         "", "folders whose files may be run as batches whoever owns them, with ':' between", key="session.batch_roots"
     )
     session_keep_batch_seconds: float = _setting(
         86_400.0, "how long a batch that has ended is still listed", key="session.keep_batch_seconds"
+    )
+    session_master: str = _setting(
+        "",
+        "where sessions run: as spark.master, or sc://HOST, or livy+https://HOST; empty is spark.master",
+        key="session.master",
+    )
+    session_deploy_mode: str = _setting(
+        "client", "client runs drivers on the service's host, cluster on YARN or Kubernetes", key="session.deploy_mode"
+    )
+    session_dial_host: str = _setting(
+        "",
+        "address of this host by which drivers on a cluster reach the service; empty finds one",
+        key="session.dial_host",
+    )
+    session_dial_port: int = _setting(
+        0, "port for drivers on a cluster; 0 chooses one and keeps it", key="session.dial_port"
+    )
+    session_livy_user: str = _setting(
+        "nbplat", "user name at the Livy server behind session.master", key="session.livy_user"
+    )
+    session_livy_password: str = _setting(
+        "", "its password, by reference: file:PATH or env:NAME", key="session.livy_password"
     )
     session_profile: str = _setting("default", "profile of sessions whose request names none", key="session.profile")
     session_profiles_file: str = _setting(

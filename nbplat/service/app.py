@@ -11,6 +11,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nbplat.service.auth import Gate
+from nbplat.service.body_cap import BodyCap
 from nbplat.service.callers import Callers
 from nbplat.service.discovery import version
 from nbplat.service.platform import Platform
@@ -60,6 +61,7 @@ def make_app(
     if livy is not None:
         # Last: what no route of ours takes is Livy's, with its own codes.
         app.mount("/", livy)
+    app.add_middleware(BodyCap)
     callers = callers or Callers(token)
     app.state.callers = callers
     app.add_middleware(Gate, callers=callers, loopback=loopback, self_guarded=(iceberg.PATH,))

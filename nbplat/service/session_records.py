@@ -33,6 +33,8 @@ def session_record(session: Session, *, conf: bool = False) -> dict[str, Any]:
         "created_ms": session.created_ms,
         "seen_ms": session.seen_ms,
         "ended_ms": session.ended_ms,
+        "ttl": session.request.get("ttl"),
+        "idle_timeout": session.request.get("idleTimeout"),
         "error": session.reason,
     }
     if conf:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from nbplat.clock import Clock, SystemClock
@@ -17,6 +18,7 @@ from nbplat.session.life import Limits, over_ttl, unused_reason
 from nbplat.session.live import LiveSession
 from nbplat.session.ports import Drivers, SessionStore
 from nbplat.session.records import Session, SessionDraft, Statement
+from nbplat.session.results import PUT_KIND, page_gone
 from nbplat.session.states import ENDED, SessionState
 from nbplat.session.tenure import Tenure
 from nbplat.session.wakes import Wakes
@@ -39,6 +41,7 @@ class Sessions:
         drivers: Where their drivers run.
         clock: The store's.
         on_close: Called when the service lets go of its drivers.
+        warm: Tells how many drivers are kept warm, by how far they are.
         tenure: Where other services may share the store; None: this one has it for itself.
     """
 
@@ -50,6 +53,7 @@ class Sessions:
         clock: Clock | None = None,
         limits: Limits | None = None,
         on_close: Callable[[], None] = lambda: None,
+        warm: Callable[[], Mapping[str, int]] = dict,
         tenure: Tenure | None = None,
     ) -> None:
         self.store = store
@@ -61,6 +65,7 @@ class Sessions:
         self.wakes = Wakes()
         self._drivers = drivers
         self._on_close = on_close
+        self.warm = warm
         self._tenure = tenure
         self._lost = False
         self._lock = threading.Lock()
@@ -114,6 +119,13 @@ class Sessions:
             )
 
     def _adopt(self, session: Session) -> None:
+        try:
+            self._recover(session)
+        except NbplatError as exc:
+            # A cluster or a server that is away must not keep the others from their service.
+            _log.warning("session %d: %s", session.id, exc)
+
+    def _recover(self, session: Session) -> None:
         if session.state is SessionState.SHUTTING_DOWN and session.reason is None:
             self._end(session)
         elif session.state is SessionState.SHUTTING_DOWN:
@@ -177,12 +189,73 @@ class Sessions:
         _check_text("the code", code)
         self._check_reach(session_id)
         statement = self.store.add_statement(session_id, code, kind, options)
+        self._forget_old(session_id, statement.id)
         self.touch(session_id)
         if (live := self._live.get(session_id)) is not None:
             # A line that just broke is opened again, and sends it then.
             with contextlib.suppress(RemoteError):
                 live.send_open()
         return statement
+
+    def query(
+        self, session_id: int, code: str, kind: str, *, rows: int | None = None, size_bytes: int | None = None
+    ) -> Statement:
+        """Have a query (``sql``) run, or a DataFrame of the session (``take``) fetched, and keep its rows as Arrow.
+
+        Args:
+            code: The query, or the DataFrame's name.
+            rows: At most so many; None: as many as there are.
+            size_bytes: The result ends when it has reached so many bytes; None, and at most: what the site allows.
+
+        Raises:
+            As `submit`.
+        """
+        limits = self.limits
+        options = {
+            "arrow": True,
+            "rows": rows,
+            "bytes": min(size_bytes or limits.result_bytes, limits.result_bytes),
+            "keep_bytes": limits.kept_result_bytes,
+        }
+        return self.submit(
+            session_id, code, kind, {name: value for name, value in options.items() if value is not None}
+        )
+
+    def page(self, session_id: int, statement_id: int, page: int) -> Path:
+        """The file of a page of a statement's rows, an Arrow IPC stream.
+
+        Raises:
+            NotFound: no such session, or no such page (any more).
+        """
+        found = self._drivers.page(self.store.session(session_id).driver, statement_id, page)
+        if found is None:
+            raise page_gone(session_id, statement_id, page)
+        return found
+
+    def new_frame(self, session_id: int) -> Path:
+        """A file that a DataFrame for a session is written to, before `put`.
+
+        Raises:
+            Conflict: the session has ended.
+            RemoteError: its driver has not been started yet.
+        """
+        session = self.store.session(session_id)
+        if session.state in ENDED:
+            raise session_ended(session)
+        if "folder" not in session.driver:
+            raise RemoteError("session.driver", f"session {session_id} is not ready yet", fix="wait until it is idle")
+        return self._drivers.new_frame(session.driver)
+
+    def put(self, session_id: int, name: str, file: Path, *, view: bool = False) -> Statement:
+        """Bind the DataFrame of a file of `new_frame` to a name, in its turn among the statements.
+
+        Args:
+            view: Also make it a temporary view, for SQL.
+
+        Raises:
+            As `submit`.
+        """
+        return self.submit(session_id, name, PUT_KIND, {"file": file.name, "view": view})
 
     def cancel(self, session_id: int, statement_id: int) -> Statement:
         """Ask for the end of a statement; it is ``cancelled`` only when its code has really ended.
@@ -202,9 +275,14 @@ class Sessions:
         live = self._live.get(session_id)
         return set() if live is None else set(live.stubborn)
 
-    def complete(self, session_id: int, code: str, cursor: int) -> dict[str, Any]:
-        """What may follow at the cursor. Raises RemoteError while there is no driver to ask."""
-        return self._ask(session_id, "complete", code=code, cursor=cursor)
+    def complete(self, session_id: int, code: str, cursor: int, kind: str = "") -> dict[str, Any]:
+        """What may follow at the cursor. Raises RemoteError while there is no driver to ask.
+
+        Args:
+            kind: Language of the code; empty: the session's.
+        """
+        runner = "scala" if (kind or self.store.session(session_id).kind) == "spark" else "python"
+        return self._ask(session_id, "complete", code=code, cursor=cursor, runner=runner)
 
     def inspect(self, session_id: int, code: str, cursor: int) -> dict[str, Any]:
         """What the name at the cursor is. Raises RemoteError while there is no driver to ask."""
@@ -281,6 +359,7 @@ class Sessions:
         self._let_go()
         if self._tenure is not None:
             self._tenure.let_go()
+        self._drivers.close()
         self._on_close()
 
     def _let_go(self) -> None:
@@ -306,7 +385,9 @@ class Sessions:
         return started
 
     def _follow(self, session_id: int) -> None:
-        live = LiveSession(session_id, self.store, self._drivers, changed=self._worked, ended=self._drop)
+        live = LiveSession(
+            session_id, self.store, self._drivers, limits=self.limits, changed=self._worked, ended=self._drop
+        )
         with self._lock:
             self._live[session_id] = live
         live.start()
@@ -314,6 +395,14 @@ class Sessions:
     def _worked(self, session_id: int) -> None:
         self._worked_ms[session_id] = self.clock.now_ms()
         self.wakes.changed(session_id)
+
+    def _forget_old(self, session_id: int, newest: int) -> None:
+        """Now and then: a statement that is over the limit for a while costs nothing."""
+        keep = self.limits.keep_statements
+        if newest < keep or newest % max(1, keep // 10):
+            return
+        if gone := self.store.forget_statements(session_id, keep):
+            self._drivers.drop_rows(self.store.session(session_id).driver, gone)
 
     def _drop(self, session_id: int) -> None:
         with self._lock:
@@ -375,6 +464,16 @@ class Sessions:
             state = session.state
             raise RemoteError("session.driver", f"session {session_id} is {state}", fix="start another session")
         return live
+
+
+def session_ended(session: Session) -> Conflict:
+    """A session that has ended takes nothing."""
+    return Conflict(
+        "session.ended",
+        f"session {session.id} is {session.state}",
+        fix="start another: %session start",
+        where=str(session.id),
+    )
 
 
 def _check_text(what: str, text: str) -> None:

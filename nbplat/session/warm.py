@@ -15,6 +15,8 @@ __all__ = ["Kept", "Recipe", "Steps", "WarmLimits", "key_of", "recipe_of", "step
 # What a driver's process takes over at its start, beside what its JVM does.
 _PROCESS = ("spark.pyspark.python", "spark.pyspark.driver.python")
 _PROCESS_PREFIX = "spark.nbplat.environment"
+# Whose driver needs more than a JVM: links to another Spark, a server elsewhere.
+_OTHER_MASTERS = ("local-cluster", "sc://", "yarn", "k8s:", "http")
 # A JVM settles who it is with its first look at a file system; settings that come later say nothing to it any more.
 _BARRED = ("spark.kerberos.", "spark.yarn.principal", "spark.yarn.keytab", "spark.hadoop.hadoop.security.")
 # Costs nothing to know early, and is no part of the key.
@@ -73,11 +75,15 @@ def recipe_of(interpreter: str, conf: Mapping[str, str]) -> Recipe | None:
     Args:
         conf: All of the session's settings.
     """
-    if any(key.startswith(_BARRED) for key in conf):
+    master = conf.get("spark.master", "local")
+    if any(key.startswith(_BARRED) for key in conf) or master.startswith(_OTHER_MASTERS):
         return None
     fixed = {
         key: value for key, value in conf.items() if key in LAUNCH or key in _PROCESS or key.startswith(_PROCESS_PREFIX)
     }
+    if master.startswith("local"):
+        # The process is told to keep to the loopback, whatever the number of threads.
+        fixed["spark.master"] = "local"
     return Recipe(interpreter, fixed, {key: conf[key] for key in _HINTS if key in conf})
 
 

@@ -45,11 +45,18 @@ def test_a_session_with_an_identity_of_its_own_gets_a_fresh_jvm() -> None:
     assert recipe_of("python", {"spark.hadoop.hadoop.security.authentication": "kerberos"}) is None
 
 
+def test_masters_whose_drivers_need_more_are_started_for_their_session() -> None:
+    """Sessions of local and standalone masters may be served warm, those of other masters not; the two are apart."""
+    for master in ("local-cluster[2,1,1024]", "yarn", "sc://host:15002"):
+        assert recipe_of("python", {"spark.master": master}) is None
+    assert key(spark__master="spark://host:7077") != key(spark__master="local[2]")
+
+
 def test_a_recipe_holds_nothing_of_its_session() -> None:
     """The settings of a context, secrets among them, are not kept with a warm driver."""
     recipe = recipe_of("python", {"spark.sql.catalog.nb.token": "secret", "spark.driver.memory": "1g"})
     assert recipe is not None
-    assert {"spark.driver.memory": "1g"} == recipe.conf
+    assert {"spark.driver.memory": "1g", "spark.master": "local"} == recipe.conf
     assert {} == recipe.hints
 
 

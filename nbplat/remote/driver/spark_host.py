@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .class_archive import JAVA_OPTIONS, Archive, archive_for
+from .master_setup import prepare_master
 from .progress import group_of
 
 __all__ = ["LAUNCH", "SparkHost", "spark_home"]
@@ -50,6 +51,7 @@ class SparkHost:
             write: Have the JVM write that archive at its end instead.
         """
         _take_spark(conf.get("spark.nbplat.environment.pyspark", ""))
+        prepare_master(conf)
         _choose_python(conf)
         launch = {key: value for key, value in conf.items() if key in LAUNCH}
         found = archive_for(archives, launch, spark_home()) if archives else None
@@ -69,8 +71,9 @@ class SparkHost:
                 found.discard()
         self._gateway = _gateway_with(launch, "")
 
-    def take_python(self, conf: dict[str, str]) -> None:
-        """Choose the workers' Python again: what was chosen at the JVM's start is in the variables of this process."""
+    def prepare(self, conf: dict[str, str]) -> None:
+        """Set this process's variables for a session; what the JVM's start needed is there no more."""
+        prepare_master(conf)
         _choose_python(conf)
 
     def claim(self, conf: dict[str, str]) -> dict[str, Any]:
@@ -142,6 +145,21 @@ class SparkHost:
         return None if self.session is None else self.session.sparkContext.statusTracker()
 
     @property
+    def gateway(self) -> Any:
+        """py4j's; None without a JVM."""
+        return self._gateway
+
+    @property
+    def archive_name(self) -> str | None:
+        """Which class-data archive the JVM uses; None: none."""
+        return None if self.archive is None else self.archive.path.stem
+
+    @property
+    def process(self) -> Any:
+        """The JVM's process, a `subprocess.Popen`; None where it is none of ours."""
+        return getattr(self._gateway, "proc", None)
+
+    @property
     def jvm_pid(self) -> int | None:
         """Process id of the JVM."""
         return None if self._gateway is None else int(self._gateway.proc.pid)
@@ -190,7 +208,7 @@ class _OldContext:
 def _choose_python(conf: dict[str, str]) -> None:
     """The workers' Python: that of the session's environment, else what a user's shell pins, else our own."""
     ours = {"PYSPARK_PYTHON": conf.get("spark.pyspark.python", sys.executable), "PYSPARK_DRIVER_PYTHON": sys.executable}
-    if "spark.nbplat.environment" in conf:
+    if "spark.nbplat.environment" in conf or "spark.pyspark.python" in conf:
         os.environ.update(ours)
     for name, value in ours.items():
         os.environ.setdefault(name, value)

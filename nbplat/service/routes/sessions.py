@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from nbplat.errors import RequestError
 from nbplat.service.asker import asker
 from nbplat.service.finding import native_session, sessions_page
-from nbplat.service.routes import statements
+from nbplat.service.routes import session_frames, statements
 from nbplat.service.routes.polling import MAX_WAIT_S
 from nbplat.service.session_records import profile_record, session_record
 from nbplat.session.access import Need, read_access
@@ -179,6 +179,7 @@ def router(
         return {"default": default, "profiles": [profile_record(profile) for profile in known]}
 
     routes.include_router(statements.router(sessions, found))
+    routes.include_router(session_frames.router(sessions, found))
     every.include_router(routes)
     return every
 

@@ -130,6 +130,8 @@ def info(call: Call) -> Result:
         ("owner", session["owner"]),
         *((f"{level} by", ", ".join(names)) for level, names in session["access"].items() if names),
         ("started", iso(session["created_ms"])),
+        ("ends at age", session["ttl"]),
+        ("ends unused after", session["idle_timeout"]),
         ("spark", app.get("version")),
         ("master", app.get("master")),
         ("application", app.get("app_id")),

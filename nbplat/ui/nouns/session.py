@@ -19,11 +19,25 @@ _ROWS = Option(
     metavar="N",
     at_least=1,
 )
+_IN = Option(
+    "frames",
+    ("--in", "-i"),
+    help="send this DataFrame of the notebook to the session first, under its name",
+    repeatable=True,
+    metavar="VAR",
+)
+_FETCHED = Option(
+    "rows", ("--rows", "-n"), "int", "rows of --out taken at most; left out, all", metavar="N", at_least=1
+)
 _QUIET = Option("quiet", ("--quiet", "-q"), "flag", "do not show the rows")
 
 _START = (
     Option(
-        "kind", ("--kind",), help="language of statements that name none", default="pyspark", choices=("pyspark", "sql")
+        "kind",
+        ("--kind",),
+        help="language of statements that name none",
+        default="pyspark",
+        choices=("pyspark", "sql", "spark"),
     ),
     Option("conf", ("--conf",), "pair", "a Spark setting", metavar="KEY=VALUE"),
     Option(
@@ -128,6 +142,33 @@ SESSION = Noun(
             (_SESSION,),
         ),
         Verb(
+            "send",
+            "Send a DataFrame of the notebook to a session, every value as it is",
+            (
+                Option("called", ("--as",), help="its name there; left out, its name here", metavar="NAME"),
+                Option("view", ("--view",), "flag", "also make it a temporary view, for SQL"),
+                JSON,
+            ),
+            (Option("frame", help="the DataFrame's variable", required=True, metavar="VAR"), _SESSION),
+            example="%session send labels --view",
+            surfaces=("magic",),
+        ),
+        Verb("ui", "Print the address of a session's Spark UI, and whether it can be reached", (JSON,), (_SESSION,)),
+        Verb(
+            "warm",
+            "Write Spark's classes down for the JVMs of sessions on this machine, and say what that gains",
+            (
+                Option(
+                    "env",
+                    ("--env",),
+                    help="of sessions in this built environment; left out, the service's own Python",
+                    metavar="NAME",
+                ),
+                JSON,
+            ),
+            example="nbplat session warm",
+        ),
+        Verb(
             "url",
             "Print the address for Livy clients, and where their password is",
             (Option("show_token", ("--show-token",), "flag", "print the password as well"), JSON),
@@ -144,7 +185,7 @@ SPARK = Noun(
         Verb(
             "run",
             "Run this cell's Python in this notebook's Spark session, which is started when there is none",
-            (WAIT, NAME, OUT, JSON),
+            (_IN, _FETCHED, WAIT, NAME, OUT, JSON),
             (_SESSION,),
             body="python",
             example=_SPARK_EXAMPLE,
