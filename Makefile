@@ -30,7 +30,7 @@ test-fast: ## the inner loop: no Java, PostgreSQL, S3, kernels or killed process
 	@sh scripts/install.sh test
 	$(PY) -m pytest -m "not ($(SLOW))"
 
-test-cluster: ## environments on YARN, Spark Connect and Kubernetes' submission; fetches what they need once
+test-cluster: ## environments and sessions on YARN, Spark Connect and Kubernetes' submission; fetches what they need once
 	@sh scripts/system-packages.sh test
 	@sh scripts/install.sh test
 	$(PY) -m pytest -q -m cluster

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import getpass
+import hashlib
 import logging
 import os
 import platform
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from nbplat.session.conf import Setting
     from nbplat.session.life import Limits
     from nbplat.session.masters import Master
-    from nbplat.session.ports import SessionStore
+    from nbplat.session.ports import Drivers, SessionStore
     from nbplat.session.profiles import Profile, Profiles
     from nbplat.session.records import SessionDraft
     from nbplat.session.sessions import Sessions as LivySessions
@@ -416,7 +417,16 @@ class Platform:
         Args:
             sockets: A short folder of ours alone.
         """
-        from nbplat.adapters.driver import CLUSTER_PLACE, ClusterDrivers, Hub, LocalDrivers, PlacedDrivers
+        from nbplat.adapters.driver import (
+            CLUSTER_PLACE,
+            UPSTREAM_PLACE,
+            ClusterDrivers,
+            Hub,
+            LivyHttp,
+            LocalDrivers,
+            PlacedDrivers,
+            UpstreamDrivers,
+        )
         from nbplat.session.masters import driver_place
         from nbplat.session.sessions import Sessions as LivySessions
 
@@ -437,7 +447,13 @@ class Platform:
             hub = Hub(home / "run", home / "sessions", config.session_dial_host, config.session_dial_port)
             return ClusterDrivers(home / "sessions", hub, config.session_alone_seconds)
 
-        placed = PlacedDrivers(drivers, {CLUSTER_PLACE: on_cluster}, lambda session: driver_place(session.conf))
+        def upstream() -> UpstreamDrivers:
+            user, password = config.session_livy_user, config.session_livy_password
+            site = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:8]
+            return UpstreamDrivers(home / "sessions", lambda url: LivyHttp(url, user, password), site)
+
+        others: dict[str, Callable[[], Drivers]] = {CLUSTER_PLACE: on_cluster, UPSTREAM_PLACE: upstream}
+        placed = PlacedDrivers(drivers, others, lambda session: driver_place(session.conf))
         return LivySessions(
             self.session_store, placed, clock=self.clock, limits=self._session_limits, on_close=pool.close
         )

@@ -69,15 +69,11 @@ class Sessions:
         """Find the drivers of an earlier service again; to be called once, before anything else."""
         _, sessions = self.store.sessions(limit=1_000_000, states=_LIVE)
         for session in sessions:
-            if session.state is SessionState.SHUTTING_DOWN and session.reason is None:
-                self._end(session)
-            elif session.state is SessionState.SHUTTING_DOWN:
-                self._drivers.kill(session.driver)
-                self._follow(session.id)
-            elif "pid" not in session.driver:
-                self._launch(session)
-            else:
-                self._follow(session.id)
+            try:
+                self._recover(session)
+            except NbplatError as exc:
+                # A cluster or a server that is away must not keep the others from their service.
+                _log.warning("session %d: %s", session.id, exc)
 
     def start(self, draft: SessionDraft) -> Session:
         """Keep a session and start its driver.
@@ -294,6 +290,17 @@ class Sessions:
             live.close()
         self._drivers.close()
         self._on_close()
+
+    def _recover(self, session: Session) -> None:
+        if session.state is SessionState.SHUTTING_DOWN and session.reason is None:
+            self._end(session)
+        elif session.state is SessionState.SHUTTING_DOWN:
+            self._drivers.kill(session.driver)
+            self._follow(session.id)
+        elif "pid" not in session.driver:
+            self._launch(session)
+        else:
+            self._follow(session.id)
 
     def _launch(self, session: Session) -> Session:
         try:

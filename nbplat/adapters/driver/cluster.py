@@ -53,7 +53,7 @@ _CONF = "spark.conf"
 _MAIN = "nbplat_driver.py"
 _STANDING = "standing.json"
 _PYSPARK = "spark.nbplat.environment.pyspark"
-# A driver that lost its line calls again within seconds; only then the cluster's manager is asked, by a whole JVM.
+# A driver that lost its line calls again within seconds; asking the cluster's manager takes a whole JVM.
 _QUIET_S = 15.0
 _ASK_AGAIN_S = 30.0
 _ASK_LIMIT_S = 90.0
@@ -102,13 +102,22 @@ class ClusterDrivers:
         hub: Where they call.
         alone_s: A driver that no service spoke to for so long ends itself.
         python: Has pyspark, for spark-submit.
+        quiet_s: Without a line for so long the cluster's manager is asked what became of a driver.
     """
 
-    def __init__(self, folder: Path, hub: Hub, alone_s: float = 86_400.0, python: str = sys.executable) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        hub: Hub,
+        alone_s: float = 86_400.0,
+        python: str = sys.executable,
+        quiet_s: float = _QUIET_S,
+    ) -> None:
         self._folder = folder
         self._hub = hub
         self._alone_s = alone_s
         self._python = python
+        self._quiet_s = quiet_s
         self._changing = threading.Lock()
         self._asking: set[int] = set()
         # Sessions whose end is being made sure of, and whether their folder is to go then.
@@ -178,7 +187,7 @@ class ClusterDrivers:
         number = driver["session"]
         now = time.monotonic()
         with self._changing:
-            quiet = now - self._heard.setdefault(number, now) > _QUIET_S
+            quiet = now - self._heard.setdefault(number, now) > self._quiet_s
             due = now - self._asked.get(number, -_ASK_AGAIN_S) >= _ASK_AGAIN_S
             if not (quiet and due) or number in self._asking:
                 return True
@@ -296,11 +305,11 @@ class ClusterDrivers:
         manager, spec = self._manager(driver)
         answer = self._run(driver, spec, manager.kill(application))
         standing = manager.standing(self._run(driver, spec, manager.status(application)))
-        if standing is not None and not standing.ended:
+        if standing is None or not standing.ended:
             raise RemoteError(
                 "session.driver",
                 f"the cluster does not end {application}: {answer.strip()[-300:]}",
-                fix="end it by hand, then stop the session again",
+                fix="stop the session again when the cluster answers, or end the application there",
             )
 
     def _end_earlier(self, folder: Path) -> None:

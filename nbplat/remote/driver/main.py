@@ -90,6 +90,7 @@ class Driver:
         self._job_context: JobContext | None = None
         self._state = "starting"
         self._stored = threading.Event()
+        self._is_alone = False
         self._shown = Shown(lambda _: None)
         self._guard = ProcessGuard(self._spared, self._too_many)
         self._jvm: Any = None
@@ -120,8 +121,8 @@ class Driver:
             tail.close()
             self._log.append("ended")
             if dialer is not None:
-                # Its log is gone with it: a service that was restarted just now is waited for.
-                self._stored.wait(_LINGER_S)
+                # Its log is gone with it: a service that was restarted just now is waited for, a lost one is not.
+                self._stored.wait(0.0 if self._is_alone else _LINGER_S)
                 dialer.close()
             control.close()
 
@@ -147,6 +148,7 @@ class Driver:
         while True:
             time.sleep(min(_LOOK_S, limit_s / 4))
             if control.alone_s > limit_s and self._state == "idle" and self._statements.state == "idle":
+                self._is_alone = True
                 self._log.append("alone", seconds=limit_s)
                 self._statements.stop()
                 return
