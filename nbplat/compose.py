@@ -455,7 +455,12 @@ class Platform:
         others: dict[str, Callable[[], Drivers]] = {CLUSTER_PLACE: on_cluster, UPSTREAM_PLACE: upstream}
         placed = PlacedDrivers(drivers, others, lambda session: driver_place(session.conf))
         return LivySessions(
-            self.session_store, placed, clock=self.clock, limits=self._session_limits, on_close=pool.close
+            self.session_store,
+            placed,
+            clock=self.clock,
+            limits=self._session_limits,
+            on_close=pool.close,
+            warm=pool.counts,
         )
 
     def _warm_pool(self, sockets: Path) -> WarmPool:
@@ -587,6 +592,50 @@ class Platform:
             forced[DEPLOY_MODE] = CLUSTER
         return session_conf(defaults, self.config.spark_settings, fields, forced, (profile.name, profile.conf))
 
+    def write_class_archive(self, environment: str = "") -> dict[str, Any]:
+        """Write the class-data archive of sessions here, and measure what it gains.
+
+        Args:
+            environment: The built environment that the sessions run in; empty: the service's own Python.
+
+        Returns:
+            See `nbplat.remote.driver.write_archive.write_archive`.
+
+        Raises:
+            SetupError: ``session.class_archive``: it could not be written.
+        """
+        from nbplat.adapters.driver.archives import ArchiveWriter
+        from nbplat.session.warm import recipe_of
+        from nbplat.session_environments import SETTING
+
+        home = self.config.home
+        fields = {"conf": {SETTING: environment}} if environment else {}
+        master = self._session_master
+        fitted = self.session_profiles.fit(fields)
+        settings = self._conf_of(fitted.profile, fitted.request, "http://127.0.0.1:1", "none", master)
+        conf = self._session_environments.settled({key: setting.value for key, setting in settings.items()}, master)
+        recipe = recipe_of(self._session_environments.interpreter(conf), conf)
+        if recipe is None:
+            about = {"failed": f"drivers of {conf.get('spark.master')} start in a way of their own"}
+        else:
+            about = ArchiveWriter(home / "sessions", home / "remote", home / "class-archives").write(recipe)
+        if about["failed"]:
+            raise SetupError(
+                "session.class_archive", f"no class archive was written: {about['failed']}", fix="look at nbplat doctor"
+            )
+        return about
+
+    def kept_warm(self) -> str:
+        """What is here that makes sessions start sooner, for people."""
+        from nbplat.adapters.driver.warm import warm_here
+
+        archives = [path.stat().st_size for path in (self.config.home / "class-archives").glob("*.jsa")]
+        drivers = warm_here(self.config.home / "sessions")
+        return (
+            f"{len(drivers)} warm drivers with {sum(drivers) / 1e6:.0f} MB of memory, "
+            f"{len(archives)} class archives with {sum(archives) / 1e6:.0f} MB on disk"
+        )
+
     def fetch_jars(self, **options: Any) -> list[Path]:
         """Fetch and verify the Iceberg runtime; see `nbplat.adapters.spark.jars.fetch_jars`."""
         from nbplat.adapters.spark.jars import fetch_jars
@@ -601,6 +650,7 @@ class Platform:
             ("pyspark", check_pyspark),
             ("java", check_java),
             ("iceberg jar", lambda: iceberg_jar(self.config)),
+            ("kept warm", lambda: f"ok, {self.kept_warm()}"),
         ]
 
     def environment_checks(self) -> list[tuple[str, Callable[[], Any]]]:

@@ -20,7 +20,7 @@ __all__ = ["LiveSession"]
 
 _log = logging.getLogger("nbplat.session")
 
-_RUNNERS = {"sql": "sql", JOB_KIND: "job", TAKE_KIND: "take", PUT_KIND: "put"}
+_RUNNERS = {"sql": "sql", "spark": "scala", JOB_KIND: "job", TAKE_KIND: "take", PUT_KIND: "put"}
 _AGAIN_S = 0.05
 _SLOWER_S = 1.0
 _FORGET_EVERY = 2000

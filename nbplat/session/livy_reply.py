@@ -98,7 +98,11 @@ def _output(statement: Statement, chunks: Sequence[Chunk]) -> dict[str, Any] | N
         printed = _printed(chunks, "stdout") + _printed(chunks, "stderr")
         lines = ([printed] if printed else []) + list(output["traceback"])
         return {**head, "ename": output["ename"], "evalue": output["evalue"], "traceback": lines}
-    return {**head, "data": _data(dict(output["data"]), chunks)}
+    data = _data(dict(output["data"]), chunks)
+    if statement.kind == "spark" and data.get("text/plain"):
+        # Scala's interpreter ends every line, and Livy leaves that.
+        data["text/plain"] += "\n"
+    return {**head, "data": data}
 
 
 def _data(data: dict[str, Any], chunks: Sequence[Chunk]) -> dict[str, Any]:

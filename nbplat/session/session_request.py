@@ -31,7 +31,7 @@ FIELDS = {
 ENVIRONMENT = "spark.nbplat.environment"
 """Setting that names the declared environment which the session runs in."""
 
-_RUNS = ("pyspark", "sql")
+_RUNS = ("pyspark", "sql", "spark", "shared")
 _NAME = re.compile(r"[^\W\d_][\w .@-]{0,99}\Z|\d[\w .@-]*[^\d\s][\w .@-]*\Z")
 _MEMORY = re.compile(r"\d+\s*[kmgt]?b?\Z", re.IGNORECASE)
 

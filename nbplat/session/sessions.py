@@ -39,6 +39,7 @@ class Sessions:
         drivers: Where their drivers run.
         clock: The store's.
         on_close: Called when the service lets go of its drivers.
+        warm: Tells how many drivers are kept warm, by how far they are.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Sessions:
         clock: Clock | None = None,
         limits: Limits | None = None,
         on_close: Callable[[], None] = lambda: None,
+        warm: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self.store = store
         self.clock = clock or SystemClock()
@@ -59,6 +61,7 @@ class Sessions:
         self.wakes = Wakes()
         self._drivers = drivers
         self._on_close = on_close
+        self.warm = warm
         self._lock = threading.Lock()
         self._live: dict[int, LiveSession] = {}
         self._touched: dict[int, float] = {}
@@ -211,9 +214,14 @@ class Sessions:
         live = self._live.get(session_id)
         return set() if live is None else set(live.stubborn)
 
-    def complete(self, session_id: int, code: str, cursor: int) -> dict[str, Any]:
-        """What may follow at the cursor. Raises RemoteError while there is no driver to ask."""
-        return self._ask(session_id, "complete", code=code, cursor=cursor)
+    def complete(self, session_id: int, code: str, cursor: int, kind: str = "") -> dict[str, Any]:
+        """What may follow at the cursor. Raises RemoteError while there is no driver to ask.
+
+        Args:
+            kind: Language of the code; empty: the session's.
+        """
+        runner = "scala" if (kind or self.store.session(session_id).kind) == "spark" else "python"
+        return self._ask(session_id, "complete", code=code, cursor=cursor, runner=runner)
 
     def inspect(self, session_id: int, code: str, cursor: int) -> dict[str, Any]:
         """What the name at the cursor is. Raises RemoteError while there is no driver to ask."""

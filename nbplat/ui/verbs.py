@@ -36,6 +36,7 @@ HANDLERS: Mapping[tuple[str, str], str] = {
     ("sequence", "list"): "nbplat.ui.handlers.sequence:list_definitions",
     ("training", "run"): "nbplat.ui.handlers.training:run",
     ("training", "plan"): "nbplat.ui.handlers.training:run",
+    **_at("session", "warm", module="session_warm"),
     **_at("session", "start", "attach", "info", "logs", "stop", "run", "sql", "follow", "url", "profiles", "share"),
     **_at("session", "send", module="session_cell"),
     **_at("session", "ui", module="session_ui"),

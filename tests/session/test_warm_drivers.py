@@ -143,7 +143,7 @@ def test_a_claim_that_was_not_written_down_leaves_no_driver(open_pool: Open, tmp
     open_pool().start(known={lost["folder"]})
     assert drivers.lives(lost)
     pool.abandon(2)
-    assert not kept.lives(lost)
+    wait_until(lambda: not kept.lives(lost), what="it has ended")
     assert [] == warm_folders(tmp_path / "sessions")
 
 

@@ -98,7 +98,9 @@ class ArchiveWriter:
         fresh_folder(folder)
         conf = in_folder({**recipe.hints, **recipe.conf}, folder)
         write_private(folder / "spec.json", json.dumps({"conf": conf, "archives": str(self._archives), **more}))
-        return start_kept(folder, _LOG, archive_command(recipe.interpreter, self._bundles, folder))
+        # Somebody waits for what is measured.
+        command = archive_command(recipe.interpreter, self._bundles, folder, aside=not more)
+        return start_kept(folder, _LOG, command)
 
 
 def _result(process: dict[str, Any]) -> dict[str, Any]:

@@ -21,10 +21,15 @@ def driver_command(interpreter: str, bundles: Path, folder: Path) -> list[str]:
     return [interpreter, "-I", "-c", _START.format("main"), write_bundle(str(bundles)), str(folder)]
 
 
-def archive_command(interpreter: str, bundles: Path, folder: Path) -> list[str]:
-    """Writes a class-data archive as ``spec.json`` says, giving way to everybody else."""
+def archive_command(interpreter: str, bundles: Path, folder: Path, *, aside: bool = True) -> list[str]:
+    """Writes a class-data archive as ``spec.json`` says.
+
+    Args:
+        aside: Whether it gives way to everybody else.
+    """
     start = _START.format("write_archive")
-    return ["nice", "-n", "10", interpreter, "-I", "-c", start, write_bundle(str(bundles)), str(folder)]
+    command = [interpreter, "-I", "-c", start, write_bundle(str(bundles)), str(folder)]
+    return ["nice", "-n", "10", *command] if aside else command
 
 
 def in_folder(conf: dict[str, str], folder: Path) -> dict[str, str]:

@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from nbplat.clock import Clock
     from nbplat.session.records import Session
 
-__all__ = ["WarmPool", "warm_folders"]
+__all__ = ["WarmPool", "warm_folders", "warm_here"]
 
 _log = logging.getLogger("nbplat.session")
 
 _PREFIX = "warm-"
 _LOOK_S = 1.0
 _CLAIM_S = 3.0
+_JOIN_S = 5.0
 # After the last session that asked: it runs its first cells now.
 _AFTER_S = 2.0
 # A driver that is not warm by then never will be.
@@ -99,6 +100,7 @@ class WarmPool:
         # Kinds that did not get warm; tried again when their use is forgotten.
         self._hopeless: set[str] = set()
         self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="warm drivers", daemon=True)
 
     def start(self, known: Collection[str] = ()) -> None:
         """Find the drivers of an earlier service, and keep them warm from now on, until `close`.
@@ -110,7 +112,7 @@ class WarmPool:
             if str(folder) not in known:
                 self._adopt(folder)
         if self._limits.count > 0 or self._writer is not None:
-            threading.Thread(target=self._run, name="warm drivers", daemon=True).start()
+            self._thread.start()
 
     def claim(self, session: Session, interpreter: str, alone_s: float) -> dict[str, Any] | None:
         """A driver for a session, as `nbplat.session.ports.Drivers.start` returns it; None: start one.
@@ -162,6 +164,11 @@ class WarmPool:
         if now.start is not None:
             self._warm_up(now.start)
 
+    def counts(self) -> dict[str, int]:
+        """Gauges: drivers that are ``ready``, and those ``warming``."""
+        ready = sum(one["ready"] for one in self.report())
+        return {"ready": ready, "warming": len(self.report()) - ready}
+
     def report(self) -> list[dict[str, Any]]:
         """Each driver that is here: ``key``, ``ready``, ``pid`` and ``age_s``."""
         now_s = self._clock.monotonic_s()
@@ -178,6 +185,9 @@ class WarmPool:
     def close(self) -> None:
         """End every driver that no session has, and what is being written."""
         self._closing.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            # What it starts just now would be left behind.
+            self._thread.join(_JOIN_S)
         for name, _ in self._all():
             self._drop(name)
         if self._writer is not None:
@@ -189,7 +199,6 @@ class WarmPool:
                 self.look()
             except Exception:  # noqa: BLE001 - logged; the next look may go better
                 _log.exception("warm drivers")
-        self.close()
 
     def _waits(self, unused_s: dict[str, float]) -> bool:
         return any(age < _AFTER_S for age in unused_s.values()) or self._busy()
@@ -312,6 +321,25 @@ class WarmPool:
             self._kept[folder.name] = _Warm(key, recipe, driver, now_s)
 
 
+def warm_here(folder: Path) -> list[int]:
+    """Memory of each driver that nobody has claimed, with its JVM, bytes; whichever service keeps them."""
+    found = []
+    for each in warm_folders(folder):
+        driver = _read(each / "warm.json").get("driver")
+        if driver and not (each / "claimed").exists() and kept_lives(driver):
+            found.append(_memory(int(driver["pid"])))
+    return found
+
+
+def _memory(group: int) -> int:
+    total = 0
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, ProcessLookupError):
+            if os.getpgid(process.pid) == group:
+                total += process.memory_info().rss
+    return total
+
+
 def warm_folders(folder: Path) -> list[Path]:
     """Folders of warm drivers, of those that a session has claimed, and of archives that are being written."""
     return sorted(folder.glob(f"{_PREFIX}*"))
@@ -332,7 +360,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _end(folder: Path, driver: dict[str, Any] | None = None) -> None:
-    if driver is not None:
+    driver = driver or _read(folder / "warm.json").get("driver")
+    if driver:
         kill_kept(driver)
         Path(driver["socket"]).unlink(missing_ok=True)
     # By its command as well: a service may have died before it wrote down which process this is.

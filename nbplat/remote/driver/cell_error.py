@@ -6,11 +6,24 @@ import traceback
 from types import TracebackType
 from typing import Any
 
-__all__ = ["error_class", "error_output"]
+__all__ = ["CellError", "error_class", "error_output"]
 
 _HIDDEN = ("/pyspark/", "/py4j/", "pyspark.zip", "py4j-", "/nbplat/remote/driver/")
 _EVALUE_CHARS = 20_000
 _LINES = 400
+
+
+class CellError(Exception):
+    """An error that another interpreter has told of.
+
+    Args:
+        lines: The traceback, with their ends.
+        condition: Spark's own name of it; empty for other errors.
+    """
+
+    def __init__(self, name: str, value: str, lines: list[str], condition: str = "") -> None:
+        super().__init__(value)
+        self.output = {"ename": name, "evalue": value, "traceback": lines, "error_class": condition}
 
 
 def error_output(exc: BaseException) -> dict[str, Any]:
@@ -20,6 +33,8 @@ def error_output(exc: BaseException) -> dict[str, Any]:
         ``ename``, ``evalue``, ``traceback`` (lines with their ends, the last one repeats name and value) and
         ``error_class``, Spark's own name of the condition (``TABLE_OR_VIEW_NOT_FOUND``); empty for other errors.
     """
+    if isinstance(exc, CellError):
+        return dict(exc.output)
     text = _message(exc)
     shown = traceback.TracebackException(type(exc), exc, _from_cell(exc.__traceback__), compact=True)
     for part in _chain(shown):

@@ -98,6 +98,7 @@ class ConnectHost:
         return None
 
     archive_name = None
+    gateway = None
 
     @property
     def jvm_pid(self) -> int | None:

@@ -8,6 +8,8 @@ import sys
 import threading
 import time
 import types
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from .progress import Watch
 from .put_file import page_piece, put_file
 from .python_cell import PythonCells
 from .rows import limits_of, write_rows
+from .scala_cell import CLASS_FOLDER, ScalaCells, class_folder, local_path
 from .sql_cell import run_sql
 from .statements import Statement, Statements
 from .warm_up import Claim, Outside, exercise, warm_conf
@@ -82,12 +85,14 @@ class Driver:
         self._statements.runners = {
             "python": self._run_python,
             "sql": self._run_sql,
+            "scala": self._run_scala,
             "job": self._run_job,
             "take": self._run_take,
             "put": self._run_put,
         }
         self._watch = Watch(self._spark.tracker, lambda number, found: self._log.append("progress", id=number, **found))
         self._job_context: JobContext | None = None
+        self._scala: ScalaCells | None = None
         self._state = "starting"
         self._stored = threading.Event()
         self._is_alone = False
@@ -194,7 +199,7 @@ class Driver:
                 self._launch()
             else:
                 self._spark.prepare(self._spec["conf"])
-            found = self._spark.claim(self._spec["conf"])
+            found = self._spark.claim(self._with_scala(self._spec["conf"]))
         except Exception as exc:  # noqa: BLE001 - whatever a JVM or a master says, the service must learn it
             self._log.append("failed", error=error_output(exc))
             return False
@@ -236,13 +241,24 @@ class Driver:
             f"the session had {count:,} processes, over session.max_processes ({limit:,}): they were ended",
         )
 
+    def _with_scala(self, conf: dict[str, str]) -> dict[str, str]:
+        """Make ready for Scala where a session may want it: executors are told at once where its classes are."""
+        kind = self._spec["kind"]
+        if kind not in ("spark", "shared") or self._spark.gateway is None:
+            return conf
+        self._spec["conf"] = conf = {CLASS_FOLDER: class_folder(self._folder), **conf}
+        if kind == "spark":
+            self._scala = self._new_scala()
+        return conf
+
+    def _new_scala(self) -> ScalaCells:
+        return ScalaCells(self._spark.gateway, self._spec["conf"], self._folder, self._spark.begin)
+
     def _handlers(self) -> dict[str, Any]:
         return {
             "run": self._ask_run,
             "cancel": lambda head, _: {"is": self._statements.cancel(int(head["id"]))},
-            "complete": lambda head, _: within(
-                _ASK_S, lambda: complete(self._names, head["code"], head["cursor"]), {"matches": []}
-            ),
+            "complete": self._ask_complete,
             "inspect": lambda head, _: within(
                 _ASK_S, lambda: inspect_at(self._names, head["code"], head["cursor"]), {"found": False}
             ),
@@ -267,8 +283,21 @@ class Driver:
             raise ValueError(f"nothing runs {statement.runner!r}")
         return {"fresh": self._statements.accept(statement)}
 
+    def _ask_complete(self, head: dict[str, Any], _: bytes) -> dict[str, Any]:
+        scala = self._scala
+        ask: Callable[[str, int], dict[str, Any]] = partial(complete, self._names)
+        if head.get("runner") == "scala":
+            if scala is None:
+                return {"matches": []}
+            ask = scala.complete
+        found: dict[str, Any] = within(_ASK_S, lambda: ask(head["code"], head["cursor"]), {"matches": []})
+        return found
+
     def _ask_add(self, head: dict[str, Any], _: bytes) -> dict[str, Any]:
-        add_to_session(self._spark.session, str(head["kind"]), str(head["uri"]))
+        kind, uri = str(head["kind"]), str(head["uri"])
+        add_to_session(self._spark.session, kind, uri)
+        if kind == "jar" and self._scala is not None and (path := local_path(uri)):
+            self._scala.add_jar(path)
         return {}
 
     def _ask_put(self, head: dict[str, Any], _: bytes) -> dict[str, Any]:
@@ -332,6 +361,13 @@ class Driver:
             return write_rows(frame, self._folder, statement.id, limits_of(body))
         rows = int(body.get("rows", _SQL_ROWS))
         return fitting(run_sql(self._spark.session, body["code"], rows, exact=bool(body.get("exact"))))
+
+    def _run_scala(self, statement: Statement, capture: Capture) -> dict[str, Any]:
+        if self._spark.gateway is None:
+            raise NotImplementedError("Scala needs a driver with a JVM; this session has none")
+        if self._scala is None:
+            self._scala = self._new_scala()
+        return fitting(self._scala.run(statement.id, statement.body["code"], capture.write))
 
     def _run_job(self, statement: Statement, _: Capture) -> dict[str, Any]:
         if self._job_context is None:

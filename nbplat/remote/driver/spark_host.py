@@ -145,6 +145,11 @@ class SparkHost:
         return None if self.session is None else self.session.sparkContext.statusTracker()
 
     @property
+    def gateway(self) -> Any:
+        """py4j's; None without a JVM."""
+        return self._gateway
+
+    @property
     def archive_name(self) -> str | None:
         """Which class-data archive the JVM uses; None: none."""
         return None if self.archive is None else self.archive.path.stem

@@ -17,7 +17,7 @@ from nbplat.service.livy.owner import Impersonation, owner_of, proxy_user_of
 from nbplat.service.livy.reading import accepts, body_of, log_range, page_of, wait_s
 from nbplat.session.access import Need
 from nbplat.session.livy_reply import session_json
-from nbplat.session.livy_request import read_session_request
+from nbplat.session.livy_request import KINDS, read_session_request
 from nbplat.session.records import Session, SessionDraft
 from nbplat.session.sessions import Sessions
 from nbplat.session.states import SessionState
@@ -124,7 +124,8 @@ class SessionRoutes:
         code = str(body.get("code") or "")
         cursor = body.get("cursor")
         at = cursor if isinstance(cursor, int) else len(code)
-        found = await run_in_threadpool(self._sessions.complete, session.id, code, at)
+        kind = KINDS.get(str(body.get("kind")), "")
+        found = await run_in_threadpool(self._sessions.complete, session.id, code, at, kind)
         return JSONResponse({"candidates": found["matches"]})
 
     async def _found(self, request: Request, need: Need | None = None) -> Session:

@@ -23,7 +23,7 @@ from nbplat.session.states import FINAL
 __all__ = ["StatementRoutes"]
 
 _CHUNKS = 1_000_000
-_RUNS = ("pyspark", "sql")
+_RUNS = ("pyspark", "sql", "spark")
 
 
 class StatementRoutes:

@@ -33,7 +33,7 @@ _NUMBER_MAX = (1 << 60) - 1
 
 
 class StatementStart(BaseModel):
-    """A statement: `code` as Python or SQL, or with `take` the name of a DataFrame of the session.
+    """A statement: `code` as Python, SQL or Scala (``spark``), or with `take` the name of a DataFrame of the session.
 
     `rows`: at most so many. `exact`: rows of SQL as JSON that keeps their types. `arrow` (and `take`): rows as pages of
     Arrow, asked for with ``/rows``; `bytes`: the result ends when it has reached so many.
@@ -42,7 +42,7 @@ class StatementStart(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     code: str = Field(max_length=_CODE_CHARS)
-    kind: Literal["pyspark", "sql", "take"] | None = None
+    kind: Literal["pyspark", "sql", "spark", "take"] | None = None
     rows: Annotated[int, Field(ge=0, le=1 << 40)] | None = None
     exact: bool = False
     arrow: bool = False
@@ -86,7 +86,7 @@ def router(sessions: Sessions, found: Callable[[str], int]) -> APIRouter:
     def run(key: str, request: StatementStart) -> dict[str, Any]:
         """Keep a statement; it runs after those before it."""
         session = sessions.store.session(found(key))
-        kind = request.kind or ("sql" if session.kind == "sql" else "pyspark")
+        kind = request.kind or (session.kind if session.kind in ("sql", "spark") else "pyspark")
         if kind == TAKE_KIND or (kind == "sql" and request.arrow):
             asked = sessions.query(session.id, request.code, kind, rows=request.rows, size_bytes=request.bytes)
             return record(asked)

@@ -33,7 +33,11 @@ _QUIET = Option("quiet", ("--quiet", "-q"), "flag", "do not show the rows")
 
 _START = (
     Option(
-        "kind", ("--kind",), help="language of statements that name none", default="pyspark", choices=("pyspark", "sql")
+        "kind",
+        ("--kind",),
+        help="language of statements that name none",
+        default="pyspark",
+        choices=("pyspark", "sql", "spark"),
     ),
     Option("conf", ("--conf",), "pair", "a Spark setting", metavar="KEY=VALUE"),
     Option(
@@ -150,6 +154,20 @@ SESSION = Noun(
             surfaces=("magic",),
         ),
         Verb("ui", "Print the address of a session's Spark UI, and whether it can be reached", (JSON,), (_SESSION,)),
+        Verb(
+            "warm",
+            "Write Spark's classes down for the JVMs of sessions on this machine, and say what that gains",
+            (
+                Option(
+                    "env",
+                    ("--env",),
+                    help="of sessions in this built environment; left out, the service's own Python",
+                    metavar="NAME",
+                ),
+                JSON,
+            ),
+            example="nbplat session warm",
+        ),
         Verb(
             "url",
             "Print the address for Livy clients, and where their password is",
