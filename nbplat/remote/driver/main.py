@@ -149,8 +149,9 @@ class Driver:
             time.sleep(min(_LOOK_S, warm_s / 4))
             if control.alone_s > warm_s and self._claim.give_up():
                 return
-        limit_s = float(self._spec.get("alone_s", _ALONE_S))
         while True:
+            # A claim brings its own.
+            limit_s = float(self._spec.get("alone_s", _ALONE_S))
             time.sleep(min(_LOOK_S, limit_s / 4))
             if control.alone_s > limit_s and self._state == "idle" and self._statements.state == "idle":
                 self._is_alone = True
