@@ -8,7 +8,7 @@ SLOW := cluster or jvm or ray or postgres or kernel or process or s3 or thorough
 .DEFAULT_GOAL := help
 # The targets share one virtual environment and one machine; they are steps, not a graph to run at once.
 .NOTPARALLEL:
-.PHONY: help setup demo test test-fast test-cluster chaos lint bench bench-start bench-promote bench-backfill bench-spark bench-service bench-sequence bench-environment bench-gateway lab docs notebooks envs lock jars
+.PHONY: help setup demo test test-fast test-cluster test-airflow chaos lint bench bench-start bench-promote bench-backfill bench-spark bench-service bench-sequence bench-environment bench-gateway lab docs notebooks envs lock jars
 
 help:      ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,12 @@ test-cluster: ## environments and sessions on YARN, Spark Connect and Kubernetes
 	@sh scripts/system-packages.sh test
 	@sh scripts/install.sh test
 	$(PY) -m pytest -q -m cluster
+
+test-airflow: ## Airflow's Livy operator against a real service; makes build/airflow once (about 210 MB)
+	@sh scripts/system-packages.sh test
+	@sh scripts/install.sh test
+	@sh scripts/airflow.sh
+	$(PY) -m pytest -q tests/e2e/test_airflow.py
 
 chaos:     ## kill -9 of worker, service and step at random moments of 100 backfills, 100 sequences, 11 sessions (an hour)
 	@sh scripts/install.sh test

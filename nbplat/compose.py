@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from nbplat.session.profiles import Profile, Profiles
     from nbplat.session.records import SessionDraft
     from nbplat.session.sessions import Sessions as LivySessions
+    from nbplat.session.tenure import Tenure
     from nbplat.session_environments import SessionEnvironments
     from nbplat.training.ports import ModelKit, SequenceColumns, TrainingSource
     from nbplat.worker_environments import WorkerEnvironments
@@ -461,6 +462,7 @@ class Platform:
             limits=self._session_limits,
             on_close=pool.close,
             warm=pool.counts,
+            tenure=self._tenure,
         )
 
     def _warm_pool(self, sockets: Path) -> WarmPool:
@@ -496,7 +498,9 @@ class Platform:
         processes = LocalBatches(
             self.config.home / "batches", roots, lambda batch, conf: spark_submit(batch, conf, python(batch.conf))
         )
-        return Batches(self.batch_store, processes, self.clock, keep_s=self.config.session_keep_batch_seconds)
+        return Batches(
+            self.batch_store, processes, self.clock, keep_s=self.config.session_keep_batch_seconds, tenure=self._tenure
+        )
 
     @functools.cached_property
     def session_profiles(self) -> Profiles:
@@ -506,6 +510,13 @@ class Platform:
 
         builtin = builtin_profiles(self.config.threads or os.cpu_count() or 1)
         return read_profiles(self.config.profile_tables(), self.config.session_profile, builtin=builtin)
+
+    @functools.cached_property
+    def _tenure(self) -> Tenure:
+        from nbplat.session.tenure import Tenure
+
+        host = platform.node()
+        return Tenure(self.store, f"{host}:{self.config.home}", host, ttl_s=self.config.lease_seconds)
 
     @property
     def _session_limits(self) -> Limits:
@@ -609,7 +620,7 @@ class Platform:
         from nbplat.session_environments import SETTING
 
         home = self.config.home
-        fields = {"conf": {SETTING: environment}} if environment else {}
+        fields: dict[str, Any] = {"conf": {SETTING: environment} if environment else {}}
         master = self._session_master
         fitted = self.session_profiles.fit(fields)
         settings = self._conf_of(fitted.profile, fitted.request, "http://127.0.0.1:1", "none", master)

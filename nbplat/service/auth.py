@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nbplat.errors import NbplatError, RequestError
 from nbplat.service.asker import asking_as
 from nbplat.service.callers import Callers, read_header
 from nbplat.service.replies import error_reply
+from nbplat.session.access import Principal
 
 __all__ = ["OPEN_PATHS", "Gate", "is_loopback", "sent_tokens"]
 
 OPEN_PATHS = frozenset({"/api/v1/health"})
+_LOGINS = 4
 
 
 def is_loopback(host: str) -> bool:
@@ -48,6 +51,8 @@ class Gate:
     def __init__(self, app: ASGIApp, *, callers: Callers, loopback: bool, self_guarded: Collection[str]) -> None:
         self._app = app
         self._callers = callers
+        # Of their own: logins that take long must not hold up those who are known.
+        self._threads = ThreadPoolExecutor(_LOGINS, thread_name_prefix="login") if callers.team else None
         self._loopback = loopback
         self._self_guarded = self_guarded
 
@@ -66,7 +71,7 @@ class Gate:
             try:
                 principal = self._callers.at_once(authorization)
                 if principal is None and self._callers.team:
-                    principal = await run_in_threadpool(self._callers.asked, authorization)
+                    principal = await self._asked(authorization)
             except NbplatError as exc:
                 reply = error_reply(exc, status=503)
             else:
@@ -80,6 +85,9 @@ class Gate:
             await reply(scope, receive, send)
         else:
             await send({"type": "websocket.close", "code": 1008})
+
+    async def _asked(self, authorization: str) -> Principal | None:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._callers.asked, authorization)
 
     def _open(self, path: str) -> bool:
         return path in OPEN_PATHS or any(path == p or path.startswith(p + "/") for p in self._self_guarded)

@@ -45,8 +45,8 @@ class SessionStore(Protocol):
         A reason that is given is kept; None leaves what is there.
         """
 
-    def let_in(self, session_id: int, access: Mapping[str, Sequence[str]]) -> Session:
-        """Keep who besides its owner may see or use it, in its request's ``access``. Raises NotFound."""
+    def amend(self, session_id: int, values: Mapping[str, Any]) -> Session:
+        """Put values into its request, in the place of those of the same names. Raises NotFound."""
 
     def touch(self, session_id: int) -> None:
         """Note that somebody asked for it now."""

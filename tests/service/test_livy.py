@@ -241,6 +241,7 @@ def test_completion_answers(http: AsgiClient, session: int) -> None:
     run(http, session, "amounts = [1]")
     reply = http.post(f"/sessions/{session}/completion", json={"code": "amo", "kind": "pyspark", "cursor": 3})
     assert {"candidates": ["amounts"]} == reply.json()
+    assert reply.json() == http.post(f"/sessions/{session}/completion", json={"code": "amo"}).json()
 
 
 def test_delete_and_interrupt_end_the_session(http: AsgiClient) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fastapi import FastAPI
 
@@ -295,6 +298,34 @@ def test_a_stranger_learns_nothing(people: People) -> None:
         reply = nobody.get(path)
         assert (401, "service.login") == (reply.status_code, reply.json()["code"])
         assert ['Basic realm="nbplat"', "Test"] == reply.headers.get_list("www-authenticate")
+
+
+def test_logins_that_take_long_hold_nobody_up(livy_app: LivyApp) -> None:
+    """Any number of strangers wait for their own answers; who is known gets theirs at once."""
+    let_go = threading.Event()
+
+    class Slow(ByName):
+        def principal(self, sent: Sent) -> Principal | None:
+            let_go.wait(20)
+            return None
+
+    app = make_livy(livy_app.sessions, session_draft, livy_app.batches, batch_draft)
+    gate = Gate(app, callers=Callers("token", [Slow()]), loopback=True, self_guarded=())
+
+    async def ask() -> list[int]:
+        client = httpx.AsyncClient(transport=httpx.ASGITransport(gate), base_url="http://127.0.0.1:1")
+        async with client:
+            strangers = [
+                asyncio.create_task(client.get("/sessions", headers={"Authorization": f"Bearer s{number}"}))
+                for number in range(60)
+            ]
+            await asyncio.sleep(0)
+            known = await asyncio.wait_for(client.get("/sessions", headers={"Authorization": "Bearer token"}), 10)
+            assert not any(task.done() for task in strangers)
+            let_go.set()
+            return [known.status_code, *(reply.status_code for reply in await asyncio.gather(*strangers))]
+
+    assert [200] + [401] * 60 == asyncio.run(ask())
 
 
 def test_a_login_that_fails_is_no_refusal(livy_app: LivyApp) -> None:

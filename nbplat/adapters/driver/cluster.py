@@ -143,6 +143,7 @@ class ClusterDrivers:
             "master": master,
             "pod": f"{session.conf.get('spark.kubernetes.namespace', 'default')}:{pod}",
             "pyspark": session.conf.get(_PYSPARK, ""),
+            "user": session.proxy_user,
         }
         told = {
             "kind": session.kind,
@@ -168,7 +169,8 @@ class ClusterDrivers:
             main, more = _by_config_map(folder, variables)
             variables |= more
         write_private(folder / _CONF, properties_text(conf))
-        submit = ["spark-submit", "--load-spark-defaults", "--properties-file", str(folder / _CONF), main]
+        whose = ["--proxy-user", session.proxy_user] if session.proxy_user else []
+        submit = ["spark-submit", "--load-spark-defaults", *whose, "--properties-file", str(folder / _CONF), main]
         found = start_kept(folder, _SUBMIT_LOG, self._command(spec, submit), environ=variables)
         self._heard[session.id] = time.monotonic()
         return {**found, "place": CLUSTER_PLACE, "session": session.id}
@@ -373,7 +375,7 @@ class ClusterDrivers:
                 errors="replace",
                 timeout=_ASK_LIMIT_S,
                 check=False,
-                env={**os.environ, **self._variables(Path(driver["folder"]))},
+                env={**os.environ, **self._variables(Path(driver["folder"])), **_asking_for(spec)},
             )
         except (OSError, subprocess.TimeoutExpired) as exc:
             _log.warning("session %d: %s", driver["session"], exc)
@@ -383,6 +385,11 @@ class ClusterDrivers:
     def _variables(self, folder: Path) -> dict[str, str]:
         options = f"-Dlog4j2.configurationFile=file:{folder}/log4j2.properties -XX:TieredStopAtLevel=1"
         return {"SPARK_SUBMIT_OPTS": options, "SPARK_LAUNCHER_OPTS": "-XX:TieredStopAtLevel=1"}
+
+
+def _asking_for(spec: Mapping[str, Any]) -> dict[str, str]:
+    """Hadoop's own way to ask for another user, under this one's right to do so."""
+    return {"HADOOP_PROXY_USER": spec["user"]} if spec.get("user") else {}
 
 
 def _by_config_map(folder: Path, variables: Mapping[str, str]) -> tuple[str, dict[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -100,10 +100,10 @@ class Sessions:
             _move(write, read_session(write.connection, session_id), to, reason)
             return read_session(write.connection, session_id)
 
-    def let_in(self, session_id: int, access: Mapping[str, Sequence[str]]) -> Session:
+    def amend(self, session_id: int, values: Mapping[str, Any]) -> Session:
         with self._db.write() as write:
             session = read_session(write.connection, session_id)
-            _update(write, session_id, request=to_json({**session.request, "access": dict(access)}))
+            _update(write, session_id, request=to_json({**session.request, **values}))
             return read_session(write.connection, session_id)
 
     def touch(self, session_id: int) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .arrow_pages import PAGE_BYTES, PageWriter
-from .connect_batches import connect_batches, is_connect
 from .exact_rows import exact_json
 from .spark_batches import arrow_schema, in_arrow_types, spark_batches
 
@@ -64,11 +63,7 @@ def write_rows(value: Any, folder: str, statement: int, limits: Limits) -> dict[
         schema = arrow_schema(frame) if value.columns else None
         if schema is None:
             return _json(value, limits)
-        messages: Iterator[Any] = (
-            connect_batches(frame, schema, limits.rows)
-            if is_connect(frame)
-            else spark_batches(frame, limits.rows, limits.page_bytes)
-        )
+        messages: Iterator[Any] = spark_batches(frame, limits.rows, limits.page_bytes)
     else:
         schema = table.schema
         messages = (batch.serialize() for batch in table.to_batches(max_chunksize=_BATCH_ROWS))

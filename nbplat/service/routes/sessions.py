@@ -149,7 +149,7 @@ def router(
     def let_in(key: str, request: Access) -> dict[str, Any]:
         """Say who besides the owner may look at a session, or use it; replaces what was said before."""
         access = read_access(request.model_dump())
-        return session_record(sessions.store.let_in(find(sessions, key, Need.OWN), access))
+        return session_record(sessions.store.amend(find(sessions, key, Need.OWN), {"access": access}))
 
     @routes.get("/{key}/log")
     def log(
