@@ -42,16 +42,16 @@ def receive_frame(session: Any, names: dict[str, Any], name: str, file: str, *, 
 
 def _spark_frame(session: Any, schema: Any, file: str) -> Any:
     """As ``createDataFrame`` of an Arrow table, without its conversions: the frame is in Spark's types already."""
+    import pyarrow as pa
     from pyspark.sql import DataFrame
     from pyspark.sql.pandas.types import from_arrow_schema
 
     # Named: times without a zone stay so, whatever spark.sql.timestampType says.
     kinds = from_arrow_schema(schema, prefer_timestamp_ntz=True)
-    if type(session).__module__.startswith("pyspark.sql.connect."):
-        import pyarrow as pa
-
-        # The file goes away, and the server reads none of ours.
-        return session.createDataFrame(pa.ipc.open_stream(pa.OSFile(file)).read_all(), schema=kinds)
+    if not hasattr(session, "_jsparkSession"):
+        # Spark Connect: there is no JVM here.
+        with pa.OSFile(file) as source:
+            return session.createDataFrame(pa.ipc.open_stream(source).read_all(), schema=kinds)
     sql = session.sparkContext._jvm.PythonSQLUtils  # noqa: SLF001 - what createDataFrame calls
     batches = sql.readArrowStreamFromFile(file)
     return DataFrame(sql.toDataFrame(batches, kinds.json(), session._jsparkSession), session)  # noqa: SLF001

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .connect_batches import is_connect
-
 __all__ = ["arrow_schema", "in_arrow_types", "spark_batches"]
 
 _GROW = 4
@@ -19,11 +17,12 @@ def arrow_schema(frame: Any) -> Any:
     try:
         from pyspark.sql.pandas.types import to_arrow_schema
 
-        if is_connect(frame):
-            return to_arrow_schema(frame.schema)
-        large = frame.sparkSession._jconf.arrowUseLargeVarTypes()  # noqa: SLF001 - what pyspark's own toArrow reads
+        session = frame.sparkSession
     except (ImportError, AttributeError):
         return None
+    jvm_conf = getattr(session, "_jconf", None)
+    # What pyspark's own toArrow reads; Connect has no JVM, and its server sends the plain types.
+    large = jvm_conf is not None and jvm_conf.arrowUseLargeVarTypes()
     return to_arrow_schema(frame.schema, prefers_large_types=large)
 
 
@@ -63,6 +62,9 @@ def spark_batches(frame: Any, rows: int, page_bytes: int) -> Iterator[bytes]:
         rows: No partition gives more than so many and one; who takes them looks after the total.
         page_bytes: What one job brings to this process's JVM, as far as one partition is not larger.
     """
+    if not hasattr(frame, "_jdf"):
+        yield from _connect_batches(frame, rows)
+        return
     from pyspark.serializers import NoOpSerializer
     from pyspark.util import _load_from_socket
 
@@ -82,6 +84,16 @@ def spark_batches(frame: Any, rows: int, page_bytes: int) -> Iterator[bytes]:
             fits = page_bytes * end // taken if taken else count
             group = max(1, min(group * _GROW, fits))
             begin = end
+
+
+def _connect_batches(frame: Any, rows: int) -> Iterator[bytes]:
+    """As Spark Connect streams them, one after the other."""
+    schema = arrow_schema(frame)
+    cut = frame if rows > _MOST_ROWS else frame.limit(rows + 1)
+    client, plan = cut.sparkSession.client, cut._plan  # noqa: SLF001 - what its toPandas calls
+    for part in client.to_table_as_iterator(plan.to_proto(client), plan.observations):
+        if hasattr(part, "to_batches"):
+            yield from (batch.serialize() for batch in part.cast(schema).to_batches())
 
 
 def _limited(frame: Any, rows: int) -> Any:
