@@ -64,7 +64,7 @@ class SessionEnvironments:
             raise RequestError(
                 "env.target",
                 f"sessions run on another server ({master.url}), which knows no environment {name}",
-                fix=f"send its archive in the session's conf: nbplat env conf {name} --target livy --at URI",
+                fix=f"send its archive in the session's conf: nbplat env conf {name} --for livy --at URI",
             )
         ref, checker = self.find(name), self.checker()
         checker.as_driver(ref).refuse()

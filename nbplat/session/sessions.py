@@ -227,7 +227,8 @@ class Sessions:
         Raises:
             NotFound: no such session, or no such page (any more).
         """
-        found = self._drivers.page(self.store.session(session_id).driver, statement_id, page)
+        driver = self.store.session(session_id).driver
+        found = self._drivers.page(driver, statement_id, page) if driver else None
         if found is None:
             raise page_gone(session_id, statement_id, page)
         return found
@@ -401,8 +402,10 @@ class Sessions:
         keep = self.limits.keep_statements
         if newest < keep or newest % max(1, keep // 10):
             return
-        if gone := self.store.forget_statements(session_id, keep):
-            self._drivers.drop_rows(self.store.session(session_id).driver, gone)
+        gone = self.store.forget_statements(session_id, keep)
+        driver = self.store.session(session_id).driver
+        if gone and driver:
+            self._drivers.drop_rows(driver, gone)
 
     def _drop(self, session_id: int) -> None:
         with self._lock:

@@ -149,8 +149,9 @@ class Driver:
             time.sleep(min(_LOOK_S, warm_s / 4))
             if control.alone_s > warm_s and self._claim.give_up():
                 return
-        limit_s = float(self._spec.get("alone_s", _ALONE_S))
         while True:
+            # A claim brings its own.
+            limit_s = float(self._spec.get("alone_s", _ALONE_S))
             time.sleep(min(_LOOK_S, limit_s / 4))
             if control.alone_s > limit_s and self._state == "idle" and self._statements.state == "idle":
                 self._is_alone = True
@@ -367,7 +368,7 @@ class Driver:
             raise NotImplementedError("Scala needs a driver with a JVM; this session has none")
         if self._scala is None:
             self._scala = self._new_scala()
-        return self._scala.run(statement.id, statement.body["code"], capture.write)
+        return fitting(self._scala.run(statement.id, statement.body["code"], capture.write))
 
     def _run_job(self, statement: Statement, _: Capture) -> dict[str, Any]:
         if self._job_context is None:

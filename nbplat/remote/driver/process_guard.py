@@ -32,6 +32,7 @@ class ProcessGuard:
         self._over = over
         self._limit = 0
         self._changed = threading.Condition()
+        self._tidying = threading.Lock()
         self._pid = os.getpid()
         threading.Thread(target=self._run, name="processes", daemon=True).start()
 
@@ -42,8 +43,10 @@ class ProcessGuard:
             self._changed.notify_all()
 
     def end(self) -> None:
-        """Watch no more."""
+        """Watch no more; returns when those that are being ended are gone."""
         self.begin(0)
+        with self._tidying:
+            pass
 
     def _run(self) -> None:
         while True:
@@ -64,16 +67,17 @@ class ProcessGuard:
         found = processes_of_session()
         if len(found) <= limit:
             return
-        self._over(len(found), limit)
-        spared = self._spared() | {self._pid, os.getsid(0)}
-        # Again and again: a bomb goes on while it is put out. First stopped, so that none starts another.
-        for sent in (signal.SIGSTOP, signal.SIGKILL) * _ROUNDS:
-            left = processes_of_session() - spared
-            if not left:
-                return
-            for pid in left:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, sent)
+        with self._tidying:
+            self._over(len(found), limit)
+            spared = self._spared() | {self._pid, os.getsid(0)}
+            # Again and again: a bomb goes on while it is put out. First stopped, so that none starts another.
+            for sent in (signal.SIGSTOP, signal.SIGKILL) * _ROUNDS:
+                left = processes_of_session() - spared
+                if not left:
+                    return
+                for pid in left:
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.kill(pid, sent)
 
 
 def processes_of_session() -> set[int]:
