@@ -50,6 +50,11 @@ class Changes:
     chunks: dict[int, list[Chunk]] = field(default_factory=dict)
     stubborn: set[int] = field(default_factory=set)
 
+    @property
+    def nothing(self) -> bool:
+        """Whether the events changed nothing but their count."""
+        return self == Changes(last_seq=self.last_seq)
+
 
 def changes_of(events: Iterable[Mapping[str, Any]], after: int) -> Changes:
     """Gather what events change.

@@ -171,7 +171,9 @@ class LiveSession:
         self._store.apply(self.session_id, changes)
         self.stubborn |= changes.stubborn
         self.stubborn -= {number for number, change in changes.statements.items() if change.completed_ms}
-        self._changed(self.session_id)
+        if not changes.nothing:
+            # Lines of a log are no use of a session: one that is idle may still have them.
+            self._changed(self.session_id)
 
     def _bury(self) -> None:
         """Take what the driver left, and say how it ended."""

@@ -18,6 +18,7 @@ from nbplat.errors import SetupError
 from nbplat.remote.driver.dial import Dialer, tls_call
 from nbplat.remote.driver.tls_pipe import plain_end
 from nbplat.remote.wire import pack, unpack
+from nbplat.session.changes import changes_of
 from tests.fixtures.drivers import python_session
 from tests.fixtures.toy_cluster import ToyCluster
 from tests.fixtures.waiting import wait_until
@@ -205,6 +206,13 @@ def _text(path: Path) -> str:
 
 def _is_zombie(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_lines_of_a_log_are_no_use_of_a_session() -> None:
+    """They are counted, so that none is told twice, and wake nobody; what a statement does, does."""
+    logged = changes_of([{"seq": 8, "event": "log", "lines": ["INFO nothing new"]}], 7)
+    assert (8, True) == (logged.last_seq, logged.nothing)
+    assert not changes_of([{"seq": 8, "event": "state", "state": "idle"}], 7).nothing
 
 
 _REPORT = """Application Report :
