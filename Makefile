@@ -10,7 +10,7 @@ SLOW := cluster or jvm or ray or postgres or kernel or process or s3 or thorough
 .DEFAULT_GOAL := help
 # The targets share one virtual environment and one machine; they are steps, not a graph to run at once.
 .NOTPARALLEL:
-.PHONY: help setup demo test test-fast test-cluster chaos lint bench bench-start bench-promote bench-backfill bench-spark bench-service bench-sequence bench-environment lab docs notebooks envs lock jars
+.PHONY: help setup demo test test-fast test-cluster test-airflow chaos lint bench bench-start bench-promote bench-backfill bench-spark bench-service bench-sequence bench-environment bench-gateway lab docs notebooks envs lock jars
 
 help:      ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,14 +32,21 @@ test-fast: ## the inner loop: no Java, PostgreSQL, S3, kernels or killed process
 	@sh scripts/install.sh test
 	$(PY) -m pytest $(DEALT) -m "not ($(SLOW))"
 
-test-cluster: ## environments on YARN, Spark Connect and Kubernetes' submission; fetches what they need once
+test-cluster: ## environments and sessions on YARN, Spark Connect and Kubernetes' submission; fetches what they need once
 	@sh scripts/system-packages.sh test
 	@sh scripts/install.sh test
 	$(PY) -m pytest -q -m cluster
 
-chaos:     ## kill -9 of worker, service and step at random moments of 100 backfills and 100 sequences (about an hour)
+test-airflow: ## Airflow's Livy operator against a real service; makes build/airflow once (about 210 MB)
+	@sh scripts/system-packages.sh test
+	@sh scripts/install.sh test
+	@sh scripts/airflow.sh
+	$(PY) -m pytest -q tests/e2e/test_airflow.py
+
+chaos:     ## kill -9 of worker, service and step at random moments of 100 backfills, 100 sequences, 11 sessions (an hour)
 	@sh scripts/install.sh test
 	NBPLAT_CHAOS_ROUNDS=100 $(PY) -m pytest -q tests/e2e/test_chaos.py tests/e2e/test_sequence_chaos.py --timeout 600
+	NBPLAT_CHAOS_ROUNDS=20 $(PY) -m pytest -q tests/e2e/test_session_chaos.py tests/e2e/test_gateway.py -k kill --timeout 900
 
 lint:      ## ruff, mypy, import-linter, codespell, lock guard
 	@sh scripts/install.sh test
@@ -54,7 +61,7 @@ bench:     ## measure the promises into benchmarks/RESULTS.md (one area: make be
 	@sh scripts/install.sh test
 	$(PY) -m benchmarks
 
-bench-start bench-promote bench-backfill bench-spark bench-service bench-sequence bench-environment:
+bench-start bench-promote bench-backfill bench-spark bench-service bench-sequence bench-environment bench-gateway:
 	@sh scripts/install.sh test
 	$(PY) -m benchmarks $(@:bench-%=%)
 

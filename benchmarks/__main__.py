@@ -15,7 +15,7 @@ from importlib.metadata import version
 from benchmarks.measure import Figure, fresh_environ, report
 from benchmarks.results_page import FOLDER, MACHINE, PAGE, results_page
 
-AREAS = ("start", "promote", "backfill", "spark", "service", "sequence", "environment")
+AREAS = ("start", "promote", "backfill", "spark", "service", "sequence", "environment", "gateway")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import getpass
+import hashlib
 import logging
 import os
 import platform
@@ -24,6 +25,7 @@ from nbplat.terms import EnvironmentRef, Files, content_hash, file_location
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
+    from nbplat.adapters.driver import WarmPool
     from nbplat.adapters.interpreter.bodies import ChildBodies
     from nbplat.adapters.interpreter.models import ModelPlace
     from nbplat.backfill.expire_run import Expirer
@@ -43,9 +45,12 @@ if TYPE_CHECKING:
     from nbplat.session.batches import Batches
     from nbplat.session.conf import Setting
     from nbplat.session.life import Limits
-    from nbplat.session.ports import SessionStore
+    from nbplat.session.masters import Master
+    from nbplat.session.ports import Drivers, SessionStore
+    from nbplat.session.profiles import Profile, Profiles
     from nbplat.session.records import SessionDraft
     from nbplat.session.sessions import Sessions as LivySessions
+    from nbplat.session.tenure import Tenure
     from nbplat.session_environments import SessionEnvironments
     from nbplat.training.ports import ModelKit, SequenceColumns, TrainingSource
     from nbplat.worker_environments import WorkerEnvironments
@@ -413,19 +418,75 @@ class Platform:
         Args:
             sockets: A short folder of ours alone.
         """
-        from nbplat.adapters.driver import LocalDrivers
+        from nbplat.adapters.driver import (
+            CLUSTER_PLACE,
+            UPSTREAM_PLACE,
+            ClusterDrivers,
+            Hub,
+            LivyHttp,
+            LocalDrivers,
+            PlacedDrivers,
+            UpstreamDrivers,
+        )
+        from nbplat.session.masters import driver_place
         from nbplat.session.sessions import Sessions as LivySessions
 
-        home = self.config.home
+        config, home = self.config, self.config.home
         python = self._session_environments.interpreter
+        pool = self._warm_pool(sockets)
         drivers = LocalDrivers(
             home / "sessions",
             sockets,
             home / "remote",
             lambda session: python(session.conf),
-            self.config.session_alone_seconds,
+            config.session_alone_seconds,
+            pool,
+            self._class_archives,
         )
-        return LivySessions(self.session_store, drivers, clock=self.clock, limits=self._session_limits)
+
+        def on_cluster() -> ClusterDrivers:
+            hub = Hub(home / "run", home / "sessions", config.session_dial_host, config.session_dial_port)
+            return ClusterDrivers(home / "sessions", hub, config.session_alone_seconds)
+
+        def upstream() -> UpstreamDrivers:
+            user, password = config.session_livy_user, config.session_livy_password
+            site = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:8]
+            return UpstreamDrivers(home / "sessions", lambda url: LivyHttp(url, user, password), site)
+
+        others: dict[str, Callable[[], Drivers]] = {CLUSTER_PLACE: on_cluster, UPSTREAM_PLACE: upstream}
+        placed = PlacedDrivers(drivers, others, lambda session: driver_place(session.conf))
+        return LivySessions(
+            self.session_store,
+            placed,
+            clock=self.clock,
+            limits=self._session_limits,
+            on_close=pool.close,
+            warm=pool.counts,
+            tenure=self._tenure,
+        )
+
+    def _warm_pool(self, sockets: Path) -> WarmPool:
+        """The warm drivers of this service, those of the one before among them."""
+        from nbplat.adapters.driver import WarmPool
+        from nbplat.session.states import SessionState
+        from nbplat.session.warm import WarmLimits
+
+        store, config = self.session_store, self.config
+        pool = WarmPool(
+            config.home / "sessions",
+            sockets,
+            config.home / "remote",
+            WarmLimits(config.session_warm_count, config.session_warm_seconds, config.session_warm_free_bytes),
+            clock=self.clock,
+            busy=lambda: bool(store.sessions(limit=1, states=[SessionState.STARTING])[0]),
+            archives=self._class_archives,
+        )
+        pool.start({str(one.driver.get("folder", "")) for one in store.sessions(limit=1_000_000)[1]})
+        return pool
+
+    @property
+    def _class_archives(self) -> Path | None:
+        return self.config.home / "class-archives" if self.config.session_class_archive else None
 
     def open_batches(self) -> Batches:
         """The batches of this service; see `nbplat.session.batches.Batches`."""
@@ -437,16 +498,43 @@ class Platform:
         processes = LocalBatches(
             self.config.home / "batches", roots, lambda batch, conf: spark_submit(batch, conf, python(batch.conf))
         )
-        return Batches(self.batch_store, processes, self.clock, keep_s=self.config.session_keep_batch_seconds)
+        return Batches(
+            self.batch_store, processes, self.clock, keep_s=self.config.session_keep_batch_seconds, tenure=self._tenure
+        )
+
+    @functools.cached_property
+    def session_profiles(self) -> Profiles:
+        """The site's profiles of sessions; see `nbplat.session.profile_reading.read_profiles`."""
+        from nbplat.session.builtin_profiles import builtin_profiles
+        from nbplat.session.profile_reading import read_profiles
+
+        builtin = builtin_profiles(self.config.threads or os.cpu_count() or 1)
+        return read_profiles(self.config.profile_tables(), self.config.session_profile, builtin=builtin)
+
+    @functools.cached_property
+    def _tenure(self) -> Tenure:
+        from nbplat.session.tenure import Tenure
+
+        host = platform.node()
+        return Tenure(self.store, f"{host}:{self.config.home}", host, ttl_s=self.config.lease_seconds)
 
     @property
     def _session_limits(self) -> Limits:
+        from nbplat.session.caps import Caps
         from nbplat.session.life import Limits
 
+        config = self.config
         return Limits(
             idle_s=self.config.session_idle_seconds,
             park_s=self.config.session_park_seconds,
             keep_s=self.config.session_keep_seconds,
+            result_bytes=self.config.session_result_bytes,
+            kept_result_bytes=self.config.session_kept_result_bytes,
+            frame_bytes=self.config.frame_bytes,
+            output_chars=self.config.session_output_chars,
+            keep_statements=self.config.session_keep_statements,
+            max_processes=self.config.session_max_processes,
+            caps=Caps(config.session_most, config.session_most_each, config.session_most_starting),
         )
 
     @property
@@ -466,15 +554,18 @@ class Platform:
         """
         from nbplat.session.records import SessionDraft
 
-        settings = self._conf_of(fields, service_url, token)
-        conf = self._session_environments.settled({key: setting.value for key, setting in settings.items()})
+        fitted = self.session_profiles.fit(fields)
+        master = self._session_master
+        settings = self._conf_of(fitted.profile, fitted.request, service_url, token, master)
+        conf = self._session_environments.settled({key: setting.value for key, setting in settings.items()}, master)
         return SessionDraft(
             kind=fields["kind"],
             name=fields.get("name", ""),
             owner=owner,
             proxy_user="",
             request={
-                **fields,
+                **fitted.request,
+                "conf": fields["conf"],
                 "origins": {key: settings[key].origin if key in settings else "environment" for key in conf},
             },
             conf=conf,
@@ -484,21 +575,77 @@ class Platform:
         """What a checked request of a batch comes to here; as `session_draft`."""
         from nbplat.session.batch import BatchDraft
 
-        conf = self._session_environments.settled(
-            {key: setting.value for key, setting in self._conf_of(fields, service_url, token).items()}
-        )
+        fitted = self.session_profiles.fit(fields)
+        settings = self._conf_of(fitted.profile, fitted.request, service_url, token)
+        conf = self._session_environments.settled({key: setting.value for key, setting in settings.items()})
         return BatchDraft(name=fields.get("name", ""), owner=owner, request=fields, conf=conf)
 
-    def _conf_of(self, fields: dict[str, Any], service_url: str, token: str) -> dict[str, Setting]:
+    @property
+    def _session_master(self) -> Master:
+        """Where sessions run; raises SetupError for a setting that is none."""
+        from nbplat.session.masters import master_of
+
+        return master_of(self.config.session_master or self.config.spark_master, self.config.session_deploy_mode)
+
+    def _conf_of(
+        self, profile: Profile, fields: dict[str, Any], service_url: str, token: str, master: Master | None = None
+    ) -> dict[str, Setting]:
         from nbplat.adapters.driver.processes import FOLDER
         from nbplat.adapters.spark.session_conf import default_conf
         from nbplat.session.conf import session_conf
+        from nbplat.session.masters import CLUSTER, DEPLOY_MODE, MASTER
 
         defaults = default_conf(
-            self.config, FOLDER, self.config.home / "sessions" / "log4j2.properties", service_url, token
+            self.config, FOLDER, self.config.home / "sessions" / "log4j2.properties", service_url, token, master
         )
-        forced = {"spark.master": defaults.pop("spark.master")}
-        return session_conf(defaults, self.config.spark_settings, fields, forced)
+        forced = {MASTER: defaults.pop(MASTER)}
+        if master is not None and master.cluster:
+            forced[DEPLOY_MODE] = CLUSTER
+        return session_conf(defaults, self.config.spark_settings, fields, forced, (profile.name, profile.conf))
+
+    def write_class_archive(self, environment: str = "") -> dict[str, Any]:
+        """Write the class-data archive of sessions here, and measure what it gains.
+
+        Args:
+            environment: The built environment that the sessions run in; empty: the service's own Python.
+
+        Returns:
+            See `nbplat.remote.driver.write_archive.write_archive`.
+
+        Raises:
+            SetupError: ``session.class_archive``: it could not be written.
+        """
+        from nbplat.adapters.driver.archives import ArchiveWriter
+        from nbplat.session.warm import recipe_of
+        from nbplat.session_environments import SETTING
+
+        home = self.config.home
+        fields: dict[str, Any] = {"conf": {SETTING: environment} if environment else {}}
+        master = self._session_master
+        fitted = self.session_profiles.fit(fields)
+        settings = self._conf_of(fitted.profile, fitted.request, "http://127.0.0.1:1", "none", master)
+        conf = self._session_environments.settled({key: setting.value for key, setting in settings.items()}, master)
+        recipe = recipe_of(self._session_environments.interpreter(conf), conf)
+        if recipe is None:
+            about = {"failed": f"drivers of {conf.get('spark.master')} start in a way of their own"}
+        else:
+            about = ArchiveWriter(home / "sessions", home / "remote", home / "class-archives").write(recipe)
+        if about["failed"]:
+            raise SetupError(
+                "session.class_archive", f"no class archive was written: {about['failed']}", fix="look at nbplat doctor"
+            )
+        return about
+
+    def kept_warm(self) -> str:
+        """What is here that makes sessions start sooner, for people."""
+        from nbplat.adapters.driver.warm import warm_here
+
+        archives = [path.stat().st_size for path in (self.config.home / "class-archives").glob("*.jsa")]
+        drivers = warm_here(self.config.home / "sessions")
+        return (
+            f"{len(drivers)} warm drivers with {sum(drivers) / 1e6:.0f} MB of memory, "
+            f"{len(archives)} class archives with {sum(archives) / 1e6:.0f} MB on disk"
+        )
 
     def fetch_jars(self, **options: Any) -> list[Path]:
         """Fetch and verify the Iceberg runtime; see `nbplat.adapters.spark.jars.fetch_jars`."""
@@ -514,6 +661,7 @@ class Platform:
             ("pyspark", check_pyspark),
             ("java", check_java),
             ("iceberg jar", lambda: iceberg_jar(self.config)),
+            ("kept warm", lambda: f"ok, {self.kept_warm()}"),
         ]
 
     def environment_checks(self) -> list[tuple[str, Callable[[], Any]]]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbplat.config import Config
-from nbplat.errors import NotFound, SetupError
+from nbplat.errors import NotFound, RequestError, SetupError
+from nbplat.session.masters import Master, master_of
 from nbplat.terms import EnvironmentRef
 from nbplat.worker_environments import WorkerEnvironments
 
@@ -23,6 +24,8 @@ SETTING = "spark.nbplat.environment"
 
 _KEY = f"{SETTING}.key"
 _PYSPARK = f"{SETTING}.pyspark"
+# Read by a Spark Connect client's driver, which sends them.
+_ARTIFACTS = f"{SETTING}.artifacts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,27 +42,41 @@ class SessionEnvironments:
     checker: Callable[[], Checker]
     workers: WorkerEnvironments
 
-    def settled(self, conf: Mapping[str, str]) -> dict[str, str]:
+    def settled(self, conf: Mapping[str, str], master: Master | None = None) -> dict[str, str]:
         """A session's conf with the very build that its environment's name means now, and what its workers need.
+
+        Args:
+            master: Where it runs; None: ``spark.master``, with the driver here.
 
         Raises:
             NotFound: ``env.unknown``.
             SetupError: ``env.check``: a driver cannot run in it; as `WorkerEnvironments.settings`.
+            RequestError: ``env.target``: environments cannot be sent there.
         """
-        from nbplat.adapters.spark.session import is_local, joined_conf
+        from nbplat.adapters.spark.session import joined_conf
 
-        made = {key: value for key, value in conf.items() if key not in (_KEY, _PYSPARK)}
+        made = {key: value for key, value in conf.items() if key not in (_KEY, _PYSPARK, _ARTIFACTS)}
         name = made.get(SETTING, "")
         if not name:
             return made
+        master = master or master_of(self.config.spark_master)
+        if master.kind == "livy":
+            raise RequestError(
+                "env.target",
+                f"sessions run on another server ({master.url}), which knows no environment {name}",
+                fix=f"send its archive in the session's conf: nbplat env conf {name} --for livy --at URI",
+            )
         ref, checker = self.find(name), self.checker()
         checker.as_driver(ref).refuse()
         made |= {SETTING: ref.name, _KEY: ref.key}
         if not checker.side(ref).version_of("pyspark") and (home := _our_pyspark()):
             made[_PYSPARK] = home
-        if is_local(self.config.spark_master):
+        if master.local:
             return made
-        return joined_conf(made, self.workers.settings("spark", ref.record()).conf)
+        settings = self.workers.settings("spark", ref.record(), _target(master))
+        if settings.artifacts:
+            made[_ARTIFACTS] = ",".join(settings.artifacts)
+        return joined_conf(made, settings.conf)
 
     def interpreter(self, conf: Mapping[str, str]) -> str:
         """The Python of a session's driver; this one where the conf names no environment.
@@ -79,6 +96,12 @@ class SessionEnvironments:
                 f"the build {key[:12]} of the environment {name} is not on this machine any more",
                 fix=f"build it again from the same lock: nbplat env build {name}",
             ) from None
+
+
+def _target(master: Master) -> str:
+    if master.cluster:
+        return f"{master.kind}-cluster"
+    return {"yarn": "yarn-client", "connect": "connect"}.get(master.kind, "standalone")
 
 
 def _our_pyspark() -> str:

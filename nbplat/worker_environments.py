@@ -52,8 +52,11 @@ class WorkerEnvironments:
         self.checker().as_workers(ref, engine).refuse()
         self.settings(engine, environment)
 
-    def settings(self, engine: str, environment: Mapping[str, Any]) -> Settings:
+    def settings(self, engine: str, environment: Mapping[str, Any], target: str = "") -> Settings:
         """What makes an engine's workers run in it.
+
+        Args:
+            target: See `nbplat.environment.targets.TARGETS`; empty: what the engine runs on, with its driver here.
 
         Raises:
             SetupError, RequestError: as `check`.
@@ -78,7 +81,7 @@ class WorkerEnvironments:
                 fix=f"nbplat env push {ref.name} {place}{wanted}",
             )
         yarn = self.config.spark_master.startswith("yarn")
-        target = "ray" if engine == "ray" else "yarn-client" if yarn else "standalone"
+        target = target or ("ray" if engine == "ray" else "yarn-client" if yarn else "standalone")
         return conf(ref, target, self.store(), depot, way="archive", at=fit[0] if fit else "")
 
 

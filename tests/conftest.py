@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -42,6 +43,10 @@ __all__ = [
     "talk",
     "toy_client",
 ]
+
+# A test that starts one session wants no second driver beside it; those that do ask for it.
+os.environ["NBPLAT_SESSION_WARM_COUNT"] = "0"
+os.environ["NBPLAT_SESSION_CLASS_ARCHIVE"] = "false"
 
 # How long drawing takes depends on who else is on the machine; neither that nor an unlucky draw is a fault.
 settings.register_profile(

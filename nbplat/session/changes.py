@@ -50,6 +50,11 @@ class Changes:
     chunks: dict[int, list[Chunk]] = field(default_factory=dict)
     stubborn: set[int] = field(default_factory=set)
 
+    @property
+    def nothing(self) -> bool:
+        """Whether the events changed nothing but their count."""
+        return self == Changes(last_seq=self.last_seq)
+
 
 def changes_of(events: Iterable[Mapping[str, Any]], after: int) -> Changes:
     """Gather what events change.
@@ -81,6 +86,11 @@ def _spark(found: Changes, event: Mapping[str, Any]) -> None:
 
 def _launched(found: Changes, event: Mapping[str, Any]) -> None:
     found.app["jvm"] = event["jvm"]
+
+
+def _jvm(found: Changes, event: Mapping[str, Any]) -> None:
+    """Its driver ends with it; what came of both is said then."""
+    found.app["jvm_code"] = event["code"]
 
 
 def _failed(found: Changes, event: Mapping[str, Any]) -> None:
@@ -141,6 +151,7 @@ _APPLY = {
     "state": _state,
     "spark": _spark,
     "launched": _launched,
+    "jvm": _jvm,
     "failed": _failed,
     "alone": _alone,
     "started": _started,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nbplat.session.caps import Caps
 from nbplat.session.livy_request import duration_ms
 from nbplat.session.records import Session
 from nbplat.session.states import ENDED, SessionState
@@ -21,11 +22,25 @@ class Limits:
         idle_s: Ends a session that nobody uses, where its request has no ``idleTimeout``; 0: never.
         park_s: How long a session lives on after its client's heartbeat was lost.
         keep_s: How long one that has ended is still listed.
+        result_bytes: Of the rows of one statement, as Arrow.
+        kept_result_bytes: Of the rows that a session keeps; those of older statements make room.
+        frame_bytes: Of one DataFrame that is sent to a session.
+        output_chars: That one statement prints; of more its beginning and its end are kept.
+        keep_statements: Of a session; the oldest of those that have ended are forgotten.
+        max_processes: That a session may have while a statement runs; 0 sets no limit.
+        caps: How many there may be.
     """
 
     idle_s: float = 86_400.0
     park_s: float = 28_800.0
     keep_s: float = 600.0
+    result_bytes: int = 1 << 30
+    kept_result_bytes: int = 4 << 30
+    frame_bytes: int = 256 << 20
+    output_chars: int = 8 << 20
+    keep_statements: int = 1000
+    max_processes: int = 1000
+    caps: Caps = Caps()
 
 
 def is_parked(session: Session, now_ms: int) -> bool:

@@ -68,8 +68,8 @@ class Statement:
 
     Attributes:
         id: Counted from 0 in its session.
-        kind: ``pyspark`` or ``sql``.
-        options: What else its runner is told: ``rows`` (at most so many) and ``exact`` for ``sql``.
+        kind: ``pyspark``, ``sql``, ``job``, ``take`` or ``put``.
+        options: What else its runner is told: ``rows`` (at most so many) and ``exact`` or ``arrow`` for ``sql``.
         output: None until it has ended, and of one that was cancelled before it ran; else ``status`` (``ok``,
             ``error``), ``data`` by MIME type or ``ename``, ``evalue``, ``traceback`` and ``error_class``; ``dropped``
             characters of printed text over the limit.

@@ -6,6 +6,7 @@ and every CLI verb pays that; a request at a time over loopback needs no pool.
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import time
@@ -49,10 +50,14 @@ class ServiceClient:
         token: Sent as Bearer.
         config: Set for a service of this machine: then one that died is started again by the next call.
         factory: The platform factory a started service opens.
+        user: Sent with the token as password (Basic); empty sends the token as Bearer.
     """
 
-    def __init__(self, url: str, token: str, *, config: Config | None = None, factory: str = PLATFORM) -> None:
+    def __init__(
+        self, url: str, token: str, *, config: Config | None = None, factory: str = PLATFORM, user: str = ""
+    ) -> None:
         self.url = url.rstrip("/")
+        self._user = user
         self._token = token
         self._config = config
         self._factory = factory
@@ -74,6 +79,13 @@ class ServiceClient:
         """POST bytes as they are. Returns the JSON reply."""
         return self.request("POST", path, query=query, body=body, timeout_s=timeout_s)
 
+    def get_bytes(self, path: str, *, timeout_s: float = 600.0) -> bytes:
+        """GET a reply that is no JSON."""
+        status, reply = self._answered("GET", path, {}, None, timeout_s)
+        if status >= 400:
+            self._reply(status, reply)
+        return reply
+
     def delete(self, path: str, *, timeout_s: float = 60.0, **query: Any) -> Any:
         """DELETE. Returns the JSON reply."""
         return self.request("DELETE", path, query=query, timeout_s=timeout_s)
@@ -87,27 +99,31 @@ class ServiceClient:
             NbplatError: the service's own error, as its class.
             RemoteError: the service does not answer, or is no nbplat service.
         """
+        return self._reply(*self._answered(verb, path, query, body, timeout_s))
+
+    def _answered(
+        self, verb: str, path: str, query: Mapping[str, Any], body: Any, timeout_s: float
+    ) -> tuple[int, bytes]:
         if self._config is not None and holder_of(service_lock(self._config)) is None:
             # Known without a connection: what listens on a dead service's port must not be shown the token.
             self._restart()
         shown = {key: value for key, value in query.items() if value is not None}
         target = quote(path, safe="/@") + (f"?{urlencode(shown, doseq=True)}" if shown else "")
         try:
-            status, text = self._exchange(verb, target, body, timeout_s)
+            return self._exchange(verb, target, body, timeout_s)
         except ConnectionRefusedError:
             # It died after the look above, before it heard us: nothing was done, so any verb may be sent again.
             if self._config is None:
                 raise self._unreachable("it refuses the connection") from None
             self._restart()
-            status, text = self._again(verb, target, body, timeout_s)
+            return self._again(verb, target, body, timeout_s)
         except TimeoutError:
             raise self._unreachable(f"no answer within {timeout_s:g} s") from None
         except OSError as exc:
             if self._config is None or verb != "GET":
                 raise self._unreachable(f"the connection broke ({exc}); it may have been done all the same") from exc
             self._restart()
-            status, text = self._again(verb, target, body, timeout_s)
-        return self._reply(status, text)
+            return self._again(verb, target, body, timeout_s)
 
     def lines(self, path: str, *, timeout_s: float = 60.0, **query: Any) -> Iterator[str]:
         """GET a reply that is streamed; yields its lines as they come, without their ends.
@@ -129,7 +145,7 @@ class ServiceClient:
         try:
             reply = self._sent(connection, "GET", target, None, timeout_s)
             if reply.status >= 400:
-                self._reply(reply.status, reply.read().decode(errors="replace"))
+                self._reply(reply.status, reply.read())
             for line in reply:
                 yield line.decode(errors="replace").rstrip("\r\n")
         except (OSError, http.client.HTTPException) as exc:
@@ -154,19 +170,19 @@ class ServiceClient:
                     "job.slow", f"job {job_id} is still {job['state']}", fix="wait longer, or look at its log"
                 )
 
-    def _again(self, verb: str, target: str, body: Any, timeout_s: float) -> tuple[int, str]:
+    def _again(self, verb: str, target: str, body: Any, timeout_s: float) -> tuple[int, bytes]:
         try:
             return self._exchange(verb, target, body, timeout_s)
         except OSError as exc:
             raise self._unreachable(str(exc)) from exc
 
-    def _exchange(self, verb: str, target: str, body: Any, timeout_s: float) -> tuple[int, str]:
+    def _exchange(self, verb: str, target: str, body: Any, timeout_s: float) -> tuple[int, bytes]:
         import http.client
 
         connection = self._connection()
         try:
             reply = self._sent(connection, verb, target, body, timeout_s)
-            return reply.status, reply.read().decode(errors="replace")
+            return reply.status, reply.read()
         except http.client.HTTPException as exc:
             raise ConnectionResetError(f"{type(exc).__name__}: {exc}") from exc
         finally:
@@ -175,7 +191,7 @@ class ServiceClient:
     def _sent(
         self, connection: http.client.HTTPConnection, verb: str, target: str, body: Any, timeout_s: float
     ) -> http.client.HTTPResponse:
-        headers = {"Authorization": f"Bearer {self._token}", "Accept": "application/json"}
+        headers = {"Authorization": self._authorization(), "Accept": "application/json"}
         payload = None
         if body is not None:
             raw = isinstance(body, bytes)
@@ -187,6 +203,11 @@ class ServiceClient:
             connection.sock.settimeout(timeout_s)
         connection.request(verb, base + target, payload, headers)
         return connection.getresponse()
+
+    def _authorization(self) -> str:
+        if not self._user:
+            return f"Bearer {self._token}"
+        return "Basic " + base64.b64encode(f"{self._user}:{self._token}".encode()).decode()
 
     def _connection(self) -> http.client.HTTPConnection:
         import http.client
@@ -203,7 +224,7 @@ class ServiceClient:
             context.check_hostname = False
         return http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=_CONNECT_S, context=context)
 
-    def _reply(self, status: int, text: str) -> Any:
+    def _reply(self, status: int, text: bytes) -> Any:
         try:
             reply = json.loads(text) if text else None
         except ValueError:
@@ -232,7 +253,7 @@ def find_or_start(config: Config, *, factory: str = PLATFORM) -> ServiceClient:
         RemoteError: a team's service does not answer.
     """
     if config.service_url:
-        client = ServiceClient(config.service_url, _read_token(config))
+        client = ServiceClient(config.service_url, _read_token(config), user=config.service_user)
         _check_version(client.get("/api/v1/version")["version"], f"the service at {client.url}", "ask for an upgrade")
         return client
     note = holder_of(service_lock(config))

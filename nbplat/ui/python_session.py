@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -37,6 +37,9 @@ def session(
     files: Sequence[str] = (),
     archives: Sequence[str] = (),
     env: str | None = None,
+    ttl: str | None = None,
+    idle: str | None = None,
+    profile: str | None = None,
     desk: SessionDesk | None = None,
 ) -> Session:
     """A Spark session that outlives this process: the living one of that name, or a new one.
@@ -50,6 +53,9 @@ def session(
         conf: Spark settings; they and the options below are for a session that is started.
         driver_memory, executor_memory: As ``2g``.
         env: Name of a built environment that driver and executors run in; None is the service's own Python.
+        ttl: The session ends at this age, as ``8h``, whatever it does.
+        idle: It ends when nobody has used it for so long, as ``30m``; None is the service's own limit.
+        profile: Settings that the site keeps under a name; None is its default.
         desk: Where sessions are kept; None asks the service, which is started on demand.
 
     Raises:
@@ -84,6 +90,9 @@ def session(
                 "files": list(files),
                 "archives": list(archives),
                 "environment": env,
+                "ttl": ttl,
+                "idle_timeout": idle,
+                "profile": profile,
             }
         )
     opened = Session(desk, record, started=started)
@@ -129,30 +138,54 @@ class Session:
         return self._statement(self._desk.submit(self.id, code, kind))
 
     @overload
-    def sql(self, query: str, *, rows: int = ..., arrow: Literal[False] = ...) -> pd.DataFrame: ...
+    def sql(self, query: str, *, rows: int | None = ..., arrow: Literal[False] = ...) -> pd.DataFrame: ...
     @overload
-    def sql(self, query: str, *, rows: int = ..., arrow: Literal[True]) -> pa.Table: ...
-    def sql(self, query: str, *, rows: int = 1000, arrow: bool = False) -> pd.DataFrame | pa.Table:
+    def sql(self, query: str, *, rows: int | None = ..., arrow: Literal[True]) -> pa.Table: ...
+    def sql(self, query: str, *, rows: int | None = 1000, arrow: bool = False) -> pd.DataFrame | pa.Table:
         """Run a query and take its first rows, each value in Spark's own type.
 
         Args:
-            rows: At most so many; where there are more, a warning says so.
+            rows: At most so many, None as many as the service takes; where there are more, a warning says so.
             arrow: Return a `pyarrow.Table`; otherwise a DataFrame, where columns with nulls have nullable types.
 
         Raises:
             StatementFailed, Cancelled: as `run`.
         """
-        from nbplat.ui.session_rows import frame_of, rows_of
+        return self._rows(self._desk.submit(self.id, query, "sql", rows=rows, arrow=True), arrow=arrow)
 
-        found = self._desk.submit(self.id, query, "sql", rows=rows + 1, exact=True)
-        done = self._desk.follow(found, self._title(found["id"]), show=nowhere, write=to_screen)
-        table = rows_of(done["output"])
-        if table.num_rows > rows:
-            import warnings
+    def batches(self, query: str, *, rows: int | None = None) -> Iterator[pa.RecordBatch]:
+        """Run a query and take its rows a batch at a time, so that they never have to be in memory together.
 
-            warnings.warn(f"the first {rows:,} rows; there are more (rows=…)", stacklevel=2)
-            table = table.slice(0, rows)
-        return table if arrow else frame_of(table)
+        Raises:
+            StatementFailed, Cancelled: as `run`, at the first batch.
+        """
+        from nbplat.ui.session_rows import pages_of
+
+        done = self._done(self._desk.submit(self.id, query, "sql", rows=rows, arrow=True))
+        for page in pages_of(done["output"], lambda number: self._desk.page(done, number)):
+            yield from page.to_batches()
+
+    @overload
+    def take(self, name: str, *, rows: int | None = ..., arrow: Literal[False] = ...) -> pd.DataFrame: ...
+    @overload
+    def take(self, name: str, *, rows: int | None = ..., arrow: Literal[True]) -> pa.Table: ...
+    def take(self, name: str, *, rows: int | None = None, arrow: bool = False) -> pd.DataFrame | pa.Table:
+        """The rows of a DataFrame (of Spark, pandas, Polars) or Arrow table that the session calls `name`; as `sql`."""
+        return self._rows(self._desk.submit(self.id, name, "take", rows=rows), arrow=arrow)
+
+    def send(self, frame: Any, name: str, *, view: bool = False) -> None:
+        """Give the session a DataFrame of this process under a name, with every value as it is.
+
+        Args:
+            frame: A pandas or Polars DataFrame, or an Arrow table; `limits.frame_bytes` at most.
+            name: A Spark DataFrame there; in a session without Spark an Arrow table.
+            view: Also make it a temporary view, so that SQL finds it.
+
+        Raises:
+            RequestError: ``frame.…``: no frame, too large, or a type or value that Spark lacks; nothing is sent then.
+            StatementFailed, Cancelled: as `run`.
+        """
+        self._done(self._desk.send(self.id, name, self._desk.frame(name, frame), view=view))
 
     def statement(self, number: int) -> Statement:
         """A statement that was sent before, from here or elsewhere. Raises NotFound."""
@@ -174,12 +207,31 @@ class Session:
         """The last lines of the driver's log."""
         return "\n".join(self._desk.log(self.id, tail=tail))
 
+    def share(self, *, view: Sequence[str] = (), use: Sequence[str] = ()) -> None:
+        """Let others look at it, or use it; replaces what was said before. ``*`` is everybody."""
+        self._desk.share(self.id, view=view, use=use)
+
     def stop(self) -> None:
         """End it, with everything that it started. Nothing happens when it is gone."""
         try:
             self._desk.stop(self.id)
         except NotFound:
             return
+
+    def _done(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        return self._desk.follow(found, self._title(found["id"]), show=nowhere, write=to_screen)
+
+    def _rows(self, found: Mapping[str, Any], *, arrow: bool) -> pd.DataFrame | pa.Table:
+        from nbplat.ui.session_rows import frame_of, rows_left_out, rows_of
+
+        done = self._done(found)
+        table = rows_of(done["output"], lambda page: self._desk.page(done, page))
+        if (cut := rows_left_out(done["output"])) is not None:
+            import warnings
+
+            mend = "rows=…" if cut == "rows" else "session.result_bytes, or batches()"
+            warnings.warn(f"the first {table.num_rows:,} rows; there are more ({mend})", stacklevel=3)
+        return table if arrow else frame_of(table)
 
     def _statement(self, record: Mapping[str, Any]) -> Statement:
         return Statement(self._desk, record, self._title(record["id"]))

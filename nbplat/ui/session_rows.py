@@ -1,7 +1,4 @@
-"""Rows of a SQL statement as an Arrow table or a DataFrame, by Spark's own schema.
-
-The one seam between a statement's output and its rows: another way of transfer changes `rows_of` alone.
-"""
+"""Rows of a statement as an Arrow table or a DataFrame; frames of the notebook as what a session is sent."""
 
 from __future__ import annotations
 
@@ -9,30 +6,82 @@ import base64
 import datetime as dt
 import decimal
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+
+from nbplat.errors import RequestError
+from nbplat.session.results import ROWS
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["JSON_ROWS", "frame_of", "rows_of"]
+__all__ = ["JSON_ROWS", "frame_of", "has_rows", "pages_of", "rows_left_out", "rows_of", "stream_of"]
 
 JSON_ROWS = "application/json"
+_BATCH_ROWS = 10_000
 _DECIMAL = re.compile(r"decimal\((\d+), ?(-?\d+)\)")
 _TEXT = re.compile(r"(string|varchar|char)\b")
 
 
-def rows_of(output: Mapping[str, Any]) -> pa.Table:
-    """The rows that a statement of kind ``sql`` gave.
+def has_rows(output: Mapping[str, Any]) -> bool:
+    """Whether a statement gave rows that `rows_of` reads."""
+    return ROWS in output["data"] or "exact" in output["data"].get(JSON_ROWS, {})
+
+
+def rows_left_out(output: Mapping[str, Any]) -> str | None:
+    """What cut its rows, ``rows`` or ``bytes``; None when they are all there."""
+    found = output["data"].get(ROWS) or output["data"][JSON_ROWS]
+    return str(found.get("limited") or "rows") if found.get("more") else None
+
+
+def pages_of(output: Mapping[str, Any], page: Callable[[int], bytes]) -> Iterator[pa.Table]:
+    """The rows that a statement gave, page by page.
 
     Args:
-        output: Of the statement, asked for with ``exact``.
+        output: Of the statement.
+        page: Gives a page by its place: an Arrow IPC stream.
+    """
+    import pyarrow as pa
+
+    if ROWS not in output["data"]:
+        yield _json_rows(output)
+        return
+    for number in range(len(output["data"][ROWS]["pages"])):
+        yield pa.ipc.open_stream(page(number)).read_all()
+
+
+def rows_of(output: Mapping[str, Any], page: Callable[[int], bytes]) -> pa.Table:
+    """All rows that a statement gave; see `pages_of`.
 
     Returns:
         Columns in Spark's order and types; null and NaN are told apart, instants are UTC in microseconds. A statement
         without rows (DDL) gives a table without columns.
     """
+    import pyarrow as pa
+
+    return pa.concat_tables(pages_of(output, page))
+
+
+def stream_of(name: str, table: pa.Table, limit: int) -> bytes:
+    """A frame as an Arrow IPC stream. Raises RequestError ``frame.size`` when it takes more bytes than `limit`."""
+    import pyarrow as pa
+
+    if table.nbytes > limit:
+        raise RequestError(
+            "frame.size",
+            f"the frame {name!r} takes {table.nbytes:,} bytes, over {limit:,}",
+            fix="send less, write it to a table, or raise limits.frame_bytes",
+            where=name,
+        )
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        # Each batch becomes a partition.
+        stream.write_table(table, max_chunksize=_BATCH_ROWS)
+    return bytes(memoryview(sink.getvalue()))
+
+
+def _json_rows(output: Mapping[str, Any]) -> pa.Table:
     import pyarrow as pa
 
     found = output["data"][JSON_ROWS]

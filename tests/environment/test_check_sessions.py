@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 
 from nbplat.compose import Platform, open_platform
 from nbplat.config import load_config
+from nbplat.environment.settings import Settings
 from nbplat.errors import NbplatError
 from nbplat.service.livy import make_livy
+from nbplat.session.masters import master_of
 from nbplat.session.sessions import Sessions
 from nbplat.session.states import FINAL
 from nbplat.terms import EnvironmentRef
@@ -31,7 +34,12 @@ WHERE = "import sys, nbplat_marker\n(sys.prefix, nbplat_marker.__version__)"
 
 @pytest.fixture
 def platform(tmp_path: Path) -> Iterator[Platform]:
-    options = {"home": str(tmp_path / "home"), "limits.threads": 1}
+    options = {
+        "home": str(tmp_path / "home"),
+        "limits.threads": 1,
+        "session.warm_count": 0,
+        "session.class_archive": False,
+    }
     made = open_platform(load_config(options, environ={}, cwd=tmp_path, user_file=tmp_path / "none"))
     yield made
     made.close()
@@ -156,3 +164,34 @@ def test_spark_runs_its_workers_in_the_environment_of_the_session(
     )
     assert f"[('{ref.prefix}', '7.7.7')]" == value(sessions, session.id, code)
     assert f"'{ref.prefix}'" == value(sessions, session.id, "import sys\nsys.prefix")
+
+
+_TARGETS = [
+    ("yarn", "client", "yarn-client"),
+    ("yarn", "cluster", "yarn-cluster"),
+    ("k8s://https://a:6443", "cluster", "k8s-cluster"),
+    ("sc://a:15002", "client", "connect"),
+    ("spark://a:7077", "client", "standalone"),
+]
+
+
+def test_the_environment_goes_where_the_session_runs(platform: Platform, small_channel: SmallChannel) -> None:
+    """Each place is sent the archive in its own way; another Livy server knows none, and that is said first."""
+    built(platform, small_channel)
+    asked: list[str] = []
+
+    class Workers:
+        def settings(self, engine: str, environment: Any, target: str = "") -> Settings:
+            asked.append(target)
+            return Settings(target, "archive", conf={"spark.archives": "x#environment"}, artifacts=("x#environment",))
+
+    environments = replace(platform._session_environments, workers=Workers())  # type: ignore[arg-type]
+    for master, mode, _ in _TARGETS:
+        conf = environments.settled({"spark.nbplat.environment": "fraud"}, master_of(master, mode))
+        sent = (conf["spark.archives"], conf["spark.nbplat.environment.artifacts"])
+        assert ("x#environment", "x#environment") == sent
+    assert [target for _, _, target in _TARGETS] == asked
+    with pytest.raises(NbplatError) as caught:
+        environments.settled({"spark.nbplat.environment": "fraud"}, master_of("livy+http://a:8998"))
+    assert "env.target" == caught.value.code
+    assert "--for livy" in caught.value.fix

@@ -26,12 +26,16 @@ def local(instant: dt.datetime) -> dt.datetime:
     return instant.astimezone().replace(tzinfo=None)
 
 
+def _no_page(_: int) -> bytes:
+    raise AssertionError("rows as JSON have no pages")
+
+
 def travelled(kind: Any, values: list[Any]) -> pa.Table:
     """Values of one column through the driver's JSON, text included."""
     schema = types.StructType([types.StructField("c", kind)])
     data = [exact_json(types.Row("c")(value), schema) for value in values]
     output = {"data": {"application/json": {"schema": json.loads(schema.json()), "data": data, "exact": True}}}
-    return rows_of(json.loads(json.dumps(output)))
+    return rows_of(json.loads(json.dumps(output)), _no_page)
 
 
 def test_each_simple_type_comes_back_in_its_own() -> None:
@@ -88,8 +92,8 @@ def test_a_type_without_an_arrow_form_is_text() -> None:
 def test_a_statement_without_rows_gives_no_columns() -> None:
     """DDL has an empty schema; a query without rows keeps its columns."""
     nothing = {"data": {"application/json": {"schema": {"type": "struct", "fields": []}, "data": [], "exact": True}}}
-    assert (0, 0) == rows_of(nothing).shape
-    assert (0, 0) == frame_of(rows_of(nothing)).shape
+    assert (0, 0) == rows_of(nothing, _no_page).shape
+    assert (0, 0) == frame_of(rows_of(nothing, _no_page)).shape
     empty = travelled(types.LongType(), [])
     assert ((0, 1), ["int64"]) == (frame_of(empty).shape, [str(each) for each in frame_of(empty).dtypes])
 

@@ -20,6 +20,7 @@ from nbplat.adapters.driver.kept import (
     write_private,
 )
 from nbplat.adapters.driver.processes import FOLDER
+from nbplat.adapters.driver.properties import properties_text
 
 if TYPE_CHECKING:
     from nbplat.session.batch import Batch, BatchProcesses
@@ -51,7 +52,8 @@ def spark_submit(batch: Batch, conf: Path, interpreter: str = sys.executable) ->
     request = batch.request
     name = ["--name", request["name"]] if request.get("name") else []
     main = ["--class", request["className"]] if request.get("className") else []
-    submit = ["--properties-file", str(conf), *name, *main, request["file"], *request.get("args", [])]
+    whose = ["--proxy-user", batch.proxy_user] if batch.proxy_user else []
+    submit = ["--properties-file", str(conf), *name, *whose, *main, request["file"], *request.get("args", [])]
     return [interpreter, "-I", "-c", _FIND, batch.conf.get(_PYSPARK, ""), *submit]
 
 
@@ -94,8 +96,7 @@ class LocalBatches:
         folder = self._folder / str(batch.id)
         fresh_folder(folder)
         conf = {key: value.replace(FOLDER, str(folder)) for key, value in batch.conf.items()}
-        lines = [f"{_escaped_key(key)} {_escaped(value)}\n" for key, value in conf.items()]
-        write_private(folder / _CONF, "".join(lines))
+        write_private(folder / _CONF, properties_text(conf))
         return start_kept(folder, _LOG, self._command(batch, folder / _CONF))
 
     def lives(self, process: Mapping[str, Any]) -> bool:
@@ -117,20 +118,6 @@ class LocalBatches:
     def remove(self, process: Mapping[str, Any]) -> None:
         """Delete the folder."""
         shutil.rmtree(process["folder"], ignore_errors=True)
-
-
-def _escaped_key(key: str) -> str:
-    return "".join("\\" + char if char in " :=#!" else char for char in _escaped(key.strip()))
-
-
-def _escaped(value: str) -> str:
-    """A value as a Java properties file spells it, all ASCII."""
-    text = value.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
-    if text[:1] == " ":
-        text = "\\" + text
-    units = text.encode("utf-16-be")
-    codes = [int.from_bytes(units[at : at + 2], "big") for at in range(0, len(units), 2)]
-    return "".join(chr(code) if 32 <= code < 127 else f"\\u{code:04x}" for code in codes)
 
 
 if TYPE_CHECKING:

@@ -16,7 +16,16 @@ import psutil
 from nbplat.errors import SetupError
 from nbplat.session.ports import Ending
 
-__all__ = ["ending_of", "fresh_folder", "kept_lives", "kill_kept", "log_of", "start_kept", "write_private"]
+__all__ = [
+    "end_strays",
+    "ending_of",
+    "fresh_folder",
+    "kept_lives",
+    "kill_kept",
+    "log_of",
+    "start_kept",
+    "write_private",
+]
 
 # A shell waits for the process, whose parent may be gone when it ends: it writes the exit code down and ends whatever
 # is left in the group (a JVM, processes of cells), itself included.
@@ -30,7 +39,7 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 def fresh_folder(folder: Path) -> Path:
     """Make the folder of a process; what an earlier try of the same start left in it is ended and deleted."""
     if folder.exists():
-        _end_strays(folder)
+        end_strays(folder)
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700, parents=True)
     work = folder / "work"
@@ -128,7 +137,8 @@ def log_of(process: Mapping[str, Any], log: str, *, after: int = 0, limit: int =
     return len(lines), lines[start : start + limit]
 
 
-def _end_strays(folder: Path) -> None:
+def end_strays(folder: Path) -> None:
+    """End every process that was started for a folder, whatever is known of it."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, ProcessLookupError):
             command = process.cmdline()

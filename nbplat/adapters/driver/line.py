@@ -28,24 +28,26 @@ class Line:
     """An open connection. One thread reads; any thread may ask.
 
     Args:
-        path: Of the driver's socket.
+        path: Of the driver's socket, or what a connected one is called.
         after: Number of the newest event that is known already.
+        connected: A connection that the driver has made itself; None makes one.
 
     Raises:
         ConnectionError, FileNotFoundError: nothing listens there.
         RemoteError: ``session.driver``: it refuses the token or speaks another protocol.
     """
 
-    def __init__(self, path: str, token: str, after: int) -> None:
+    def __init__(self, path: str, token: str, after: int, connected: socket.socket | None = None) -> None:
         self._path = path
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket = connected or socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._writing = threading.Lock()
         self._refs = itertools.count(1)
         self._answers: dict[int, queue.Queue[dict[str, Any] | None]] = {}
         self._events: queue.Queue[list[dict[str, Any]] | None] = queue.Queue()
         try:
             self._socket.settimeout(_HELLO_S)
-            self._socket.connect(path)
+            if connected is None:
+                self._socket.connect(path)
             # A driver that refuses us may hang up before the last byte is sent; its answer is there all the same.
             with contextlib.suppress(BrokenPipeError):
                 self._send({"token": token, "after": after})

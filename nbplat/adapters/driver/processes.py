@@ -6,10 +6,11 @@ import json
 import secrets
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nbplat.adapters.driver.command import DRIVER_LOG, FOLDER, driver_command, in_folder
 from nbplat.adapters.driver.kept import (
     ending_of,
     fresh_folder,
@@ -20,20 +21,15 @@ from nbplat.adapters.driver.kept import (
     write_private,
 )
 from nbplat.adapters.driver.line import Line
-from nbplat.remote.bundle import write_bundle
+from nbplat.remote.driver.arrow_pages import page_path, results_of
 from nbplat.remote.driver.event_log import read_events
 
 if TYPE_CHECKING:
+    from nbplat.adapters.driver.warm import WarmPool
     from nbplat.session.ports import Drivers, Ending
     from nbplat.session.records import Session
 
 __all__ = ["FOLDER", "LocalDrivers"]
-
-FOLDER = "{session folder}"
-"""In a value of a session's conf: its own folder, which has a name only when its driver starts."""
-
-_START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from nbplat.remote.driver.main import main; sys.exit(main())"
-_LOG = "driver.log"
 
 
 class LocalDrivers:
@@ -45,6 +41,8 @@ class LocalDrivers:
         bundles: Where the code that a driver needs of us is kept.
         interpreter: The Python of a session.
         alone_s: A driver that no service spoke to for so long ends itself.
+        warm: Drivers that are there before a session asks; None: each is started for its session.
+        archives: Folder of class-data archives that drivers use; None: none.
     """
 
     def __init__(
@@ -54,30 +52,42 @@ class LocalDrivers:
         bundles: Path,
         interpreter: Callable[[Session], str] = lambda _: sys.executable,
         alone_s: float = 86_400.0,
+        warm: WarmPool | None = None,
+        archives: Path | None = None,
     ) -> None:
         self._folder = folder
         self._sockets = sockets
         self._bundles = bundles
         self._interpreter = interpreter
         self._alone_s = alone_s
+        self._warm = warm
+        self._archives = archives
 
     def start(self, session: Session) -> dict[str, Any]:
         """Start a driver; see `nbplat.session.ports.Drivers`."""
+        interpreter = self._interpreter(session)
+        if self._warm is not None:
+            self._warm.abandon(session.id)
+            # For another user it needs a process of its own: a warm one is ours.
+            claimed = None if session.proxy_user else self._warm.claim(session, interpreter, self._alone_s)
+            if claimed is not None:
+                return claimed
         folder = self._folder / str(session.id)
         fresh_folder(folder)
         sock = str(self._sockets / f"s{session.id}-{secrets.token_hex(4)}")
-        conf = {key: value.replace(FOLDER, str(folder)) for key, value in session.conf.items()}
         spec = {
             "kind": session.kind,
-            "conf": conf,
+            "conf": in_folder(dict(session.conf), folder),
             "socket": sock,
             "token": secrets.token_urlsafe(24),
             "alone_s": self._alone_s,
+            "archives": "" if self._archives is None else str(self._archives),
         }
         write_private(folder / "spec.json", json.dumps(spec))
-        interpreter = self._interpreter(session)
-        command = [interpreter, "-I", "-c", _START, write_bundle(str(self._bundles)), str(folder)]
-        return {**start_kept(folder, _LOG, command), "socket": sock}
+        command = driver_command(interpreter, self._bundles, folder)
+        # Hadoop's own way to do all for another user, under this one's right to do so.
+        whose = {"HADOOP_PROXY_USER": session.proxy_user} if session.proxy_user else None
+        return {**start_kept(folder, DRIVER_LOG, command, environ=whose), "socket": sock}
 
     def lives(self, driver: Mapping[str, Any]) -> bool:
         """Whether the process is there, and the very same one."""
@@ -97,7 +107,23 @@ class LocalDrivers:
 
     def ending(self, driver: Mapping[str, Any]) -> Ending:
         """How one that has ended came to its end."""
-        return ending_of(driver, _LOG)
+        return ending_of(driver, DRIVER_LOG)
+
+    def page(self, driver: Mapping[str, Any], statement_id: int, page: int) -> Path | None:
+        """The file of a page of a statement's rows."""
+        path = page_path(driver["folder"], statement_id, page)
+        return path if path.is_file() else None
+
+    def drop_rows(self, driver: Mapping[str, Any], statement_ids: Sequence[int]) -> None:
+        """Delete the rows that statements left."""
+        for statement in statement_ids:
+            shutil.rmtree(results_of(driver["folder"], statement), ignore_errors=True)
+
+    def new_frame(self, driver: Mapping[str, Any]) -> Path:
+        """A new file in the driver's folder."""
+        folder = Path(driver["folder"], "frames")
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder / secrets.token_hex(8)
 
     def kill(self, driver: Mapping[str, Any]) -> None:
         """End the whole process group."""
@@ -105,12 +131,15 @@ class LocalDrivers:
 
     def log(self, driver: Mapping[str, Any], *, after: int = 0, limit: int = 1000) -> tuple[int, list[str]]:
         """Lines of the driver's log."""
-        return log_of(driver, _LOG, after=after, limit=limit)
+        return log_of(driver, DRIVER_LOG, after=after, limit=limit)
 
     def remove(self, driver: Mapping[str, Any]) -> None:
         """Delete the folder and the socket."""
         shutil.rmtree(driver["folder"], ignore_errors=True)
         Path(driver["socket"]).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Nothing is held open."""
 
 
 if TYPE_CHECKING:

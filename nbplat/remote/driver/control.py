@@ -1,4 +1,4 @@
-"""Where a service reaches the driver: a Unix socket with a token; events out, requests in."""
+"""Where a service speaks to the driver: over a Unix socket or a line of ours, with a token; events out, requests in."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Control:
     one answer with that ``ref``.
 
     Args:
-        path: Of the socket; its folder must be ours alone.
+        path: Of the socket; its folder must be ours alone. Empty: nobody can connect, and `serve` is called.
         token: What a caller must know.
         about: What the driver says of itself.
         handlers: By what is asked; called on the connection's thread, so that an answer never waits for a cell.
@@ -55,11 +55,15 @@ class Control:
         self._alone_since: float | None = time.monotonic()
         self._counting = threading.Lock()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        if os.path.exists(path):  # noqa: PTH110 - plain strings here
-            os.unlink(path)  # noqa: PTH108
+        if path:
+            self._listen()
+
+    def _listen(self) -> None:
+        if os.path.exists(self._path):  # noqa: PTH110 - plain strings here
+            os.unlink(self._path)  # noqa: PTH108
         mask = os.umask(0o177)
         try:
-            self._listener.bind(path)
+            self._listener.bind(self._path)
         finally:
             os.umask(mask)
         self._listener.listen(8)
@@ -74,7 +78,7 @@ class Control:
     def close(self) -> None:
         """Take no more connections."""
         self._listener.close()
-        if os.path.exists(self._path):  # noqa: PTH110
+        if self._path and os.path.exists(self._path):  # noqa: PTH110
             os.unlink(self._path)  # noqa: PTH108
 
     def _accept(self) -> None:
@@ -83,9 +87,10 @@ class Control:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(connection,), name="service", daemon=True).start()
+            threading.Thread(target=self.serve, args=(connection,), name="service", daemon=True).start()
 
-    def _serve(self, connection: socket.socket) -> None:
+    def serve(self, connection: socket.socket) -> None:
+        """Serve one connection until it ends, and close it."""
         lock = threading.Lock()
 
         def send(head: dict[str, Any], payload: bytes = b"") -> None:

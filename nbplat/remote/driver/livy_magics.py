@@ -6,13 +6,14 @@ import ast
 import datetime as dt
 import decimal
 import json
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from .display import figure_png
 
-__all__ = ["Piece", "run_magic", "split_magics", "table_of"]
+__all__ = ["TABLE", "Piece", "run_magic", "split_lines", "split_magics", "table_of"]
 
-_TABLE = "application/vnd.livy.table.v1+json"
+TABLE = "application/vnd.livy.table.v1+json"
 
 
 class Piece(NamedTuple):
@@ -37,11 +38,20 @@ def split_magics(code: str) -> list[Piece]:
         pass
     else:
         return [Piece(code, False, 0)]
+    return split_lines(code, ())
+
+
+def split_lines(code: str, magics: Collection[str]) -> list[Piece]:
+    """Cut a cell of any language at its magic lines.
+
+    Args:
+        magics: The names that make a line magic; empty: every line that begins with ``%`` is.
+    """
     pieces: list[Piece] = []
     block: list[str] = []
     start = 0
     for number, line in enumerate(code.split("\n")):
-        if not line.startswith("%"):
+        if not line.startswith("%") or (magics and line[1:].strip().partition(" ")[0] not in magics):
             if not block:
                 start = number
             block.append(line)
@@ -76,7 +86,7 @@ def run_magic(line: str, names: dict[str, Any]) -> dict[str, Any]:
         # Here, where it is the cell's own error: nothing behind us could answer for it.
         return {"application/json": json.loads(json.dumps(value, allow_nan=False))}
     if magic == "table":
-        return {_TABLE: table_of(value)}
+        return {TABLE: table_of(value)}
     figure = value.gcf() if hasattr(value, "gcf") else value
     if not hasattr(figure, "savefig"):
         raise TypeError(f"%matplot takes matplotlib.pyplot or a figure, not {type(value).__name__}")

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .class_archive import JAVA_OPTIONS, Archive, archive_for
+from .master_setup import prepare_master
 from .progress import group_of
 
-__all__ = ["SparkHost"]
+__all__ = ["LAUNCH", "SparkHost", "spark_home"]
 
 # What a JVM reads once, at its start.
 LAUNCH = (
@@ -39,20 +41,40 @@ class SparkHost:
         self._say = say
         self._gateway: Any = None
         self.session: Any = None
+        self.archive: Archive | None = None
 
-    def launch(self, conf: dict[str, str]) -> None:
-        """Start the JVM with those settings of `conf` that it reads at its start."""
+    def launch(self, conf: dict[str, str], archives: str = "", write: bool = False) -> None:
+        """Start the JVM with those settings of `conf` that it reads at its start.
+
+        Args:
+            archives: Folder of class-data archives; the one that fits is used. Empty uses none.
+            write: Have the JVM write that archive at its end instead.
+        """
         _take_spark(conf.get("spark.nbplat.environment.pyspark", ""))
-        from pyspark import SparkConf
-        from pyspark.java_gateway import launch_gateway
-
+        prepare_master(conf)
         _choose_python(conf)
-        launch = SparkConf(loadDefaults=False)
-        for key, value in conf.items():
-            if key in LAUNCH:
-                launch.set(key, value)
-        start: Any = launch_gateway
-        self._gateway = start(launch)
+        launch = {key: value for key, value in conf.items() if key in LAUNCH}
+        found = archive_for(archives, launch, spark_home()) if archives else None
+        if write:
+            assert found is not None  # noqa: S101 - the writer has looked
+            self.archive = found
+            self._gateway = _gateway_with(launch, found.writing())
+            return
+        if found is not None and found.whole:
+            found.touch()
+            try:
+                self._gateway = _gateway_with(launch, found.reading())
+                self.archive = found
+                return
+            except Exception as exc:  # noqa: BLE001 - whatever it was, the archive may be to blame: once without
+                self._say(f"the JVM did not start with the class archive {found.path}: {exc}")
+                found.discard()
+        self._gateway = _gateway_with(launch, "")
+
+    def prepare(self, conf: dict[str, str]) -> None:
+        """Set this process's variables for a session; what the JVM's start needed is there no more."""
+        prepare_master(conf)
+        _choose_python(conf)
 
     def claim(self, conf: dict[str, str]) -> dict[str, Any]:
         """Make the context and the session.
@@ -84,14 +106,23 @@ class SparkHost:
         if session is not None:
             session.stop()
 
-    def close(self) -> None:
+    def forget(self) -> None:
+        """Have the JVM forget what it keeps beside the context, and give back memory, before another claim."""
+        jvm = self._gateway.jvm
+        # Kept by address and user, with the settings of whoever asked first.
+        jvm.org.apache.hadoop.fs.FileSystem.closeAll()
+        jvm.java.lang.System.gc()
+
+    def close(self, limit_s: float = 10.0) -> None:
         """Stop the context and end the JVM, which ends when its standard input does."""
         self.release()
         if self._gateway is not None:
             self._gateway.shutdown()
             process = self._gateway.proc
             process.stdin.close()
-            process.wait(10)
+            process.wait(limit_s)
+            self._gateway = None
+            _forget_gateway()
 
     def names(self) -> dict[str, Any]:
         """What a session's cells find: ``spark``, ``sc`` and, for old code, ``sqlContext``."""
@@ -114,9 +145,54 @@ class SparkHost:
         return None if self.session is None else self.session.sparkContext.statusTracker()
 
     @property
+    def gateway(self) -> Any:
+        """py4j's; None without a JVM."""
+        return self._gateway
+
+    @property
+    def archive_name(self) -> str | None:
+        """Which class-data archive the JVM uses; None: none."""
+        return None if self.archive is None else self.archive.path.stem
+
+    @property
+    def process(self) -> Any:
+        """The JVM's process, a `subprocess.Popen`; None where it is none of ours."""
+        return getattr(self._gateway, "proc", None)
+
+    @property
     def jvm_pid(self) -> int | None:
         """Process id of the JVM."""
         return None if self._gateway is None else int(self._gateway.proc.pid)
+
+
+def _gateway_with(launch: dict[str, str], options: str) -> Any:
+    from pyspark import SparkConf
+    from pyspark.java_gateway import launch_gateway
+
+    conf = SparkConf(loadDefaults=False)
+    for key, value in launch.items():
+        conf.set(key, value)
+    if options:
+        # Last: of two equal options the later one counts.
+        conf.set(JAVA_OPTIONS, f"{launch.get(JAVA_OPTIONS, '')} {options}".strip())
+    start: Any = launch_gateway
+    return start(conf)
+
+
+def _forget_gateway() -> None:
+    """Another host of this process must not be given a JVM that has ended: pyspark keeps it on its class."""
+    from pyspark import SparkContext
+
+    for name in ("_gateway", "_jvm"):
+        setattr(SparkContext, name, None)
+
+
+def spark_home() -> str:
+    """Folder of the Spark that this interpreter's pyspark starts."""
+    from pyspark import find_spark_home
+
+    find: Any = getattr(find_spark_home, "_find_spark_home")  # noqa: B009 - pyspark gives it no other name
+    return str(find())
 
 
 class _OldContext:
@@ -132,7 +208,7 @@ class _OldContext:
 def _choose_python(conf: dict[str, str]) -> None:
     """The workers' Python: that of the session's environment, else what a user's shell pins, else our own."""
     ours = {"PYSPARK_PYTHON": conf.get("spark.pyspark.python", sys.executable), "PYSPARK_DRIVER_PYTHON": sys.executable}
-    if "spark.nbplat.environment" in conf:
+    if "spark.nbplat.environment" in conf or "spark.pyspark.python" in conf:
         os.environ.update(ours)
     for name, value in ours.items():
         os.environ.setdefault(name, value)

@@ -14,7 +14,7 @@ _ALL = 1_000_000
 
 
 def metrics(sessions: Sessions, batches: Batches) -> dict[str, Any]:
-    """How many sessions and batches there are, by state, as gauges."""
+    """How many sessions and batches there are, by state, as gauges; and drivers kept warm."""
     gauges: dict[str, Any] = {}
     found = {
         "session": [one.state.value for one in sessions.store.sessions(limit=_ALL)[1]],
@@ -24,4 +24,6 @@ def metrics(sessions: Sessions, batches: Batches) -> dict[str, Any]:
         gauges[f"livy.{noun}.count"] = {"value": len(states)}
         for state, count in sorted(Counter(states).items()):
             gauges[f"livy.{noun}.{state}"] = {"value": count}
+    for state, count in sessions.warm().items():
+        gauges[f"nbplat.warm.{state}"] = {"value": count}
     return {"version": "4.0.0", "gauges": gauges, "counters": {}, "histograms": {}, "meters": {}, "timers": {}}

@@ -7,37 +7,46 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Query, Request
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi.responses import FileResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from nbplat.errors import NotFound
+from nbplat.errors import NotFound, RequestError
 from nbplat.service.routes.polling import MAX_WAIT_S
 from nbplat.service.session_records import piece_record, statement_record
 from nbplat.session.records import Chunk, Statement
+from nbplat.session.results import TAKE_KIND, rows_described
 from nbplat.session.sessions import Sessions
 from nbplat.session.states import FINAL
 
 __all__ = ["StatementStart", "router"]
 
+_ARROW = "application/vnd.apache.arrow.stream"
 _ROUND_S = 0.5
 _QUIET_S = 10.0
 _PIECES = 500
 _CODE_CHARS = 8 << 20
+_JSON_ROWS = 1_000_000
 _SEQ = Annotated[int, Query(ge=0, le=1 << 60)]
 _NUMBER_MAX = (1 << 60) - 1
 
 
 class StatementStart(BaseModel):
-    """A statement: `code` as Python or SQL; `rows` of SQL at most; `exact` for values that keep their types."""
+    """A statement: `code` as Python, SQL or Scala (``spark``), or with `take` the name of a DataFrame of the session.
+
+    `rows`: at most so many. `exact`: rows of SQL as JSON that keeps their types. `arrow` (and `take`): rows as pages of
+    Arrow, asked for with ``/rows``; `bytes`: the result ends when it has reached so many.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     code: str = Field(max_length=_CODE_CHARS)
-    kind: Literal["pyspark", "sql"] | None = None
-    rows: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    kind: Literal["pyspark", "sql", "spark", "take"] | None = None
+    rows: Annotated[int, Field(ge=0, le=1 << 40)] | None = None
     exact: bool = False
+    arrow: bool = False
+    bytes: Annotated[int, Field(ge=1, le=1 << 50)] | None = None
 
 
 def router(sessions: Sessions, found: Callable[[str], int]) -> APIRouter:
@@ -67,15 +76,27 @@ def router(sessions: Sessions, found: Callable[[str], int]) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         newest_first: bool = False,
     ) -> dict[str, Any]:
-        """Statements in order, or newest first."""
-        total, page = sessions.store.statements(found(key), skip=skip, limit=limit, newest_first=newest_first)
+        """Statements in order, or newest first; without the jobs of Livy's clients."""
+        total, page = sessions.store.statements(
+            found(key), skip=skip, limit=limit, newest_first=newest_first, jobs=False
+        )
         return {"total": total, "statements": [record(statement) for statement in page]}
 
     @routes.post("", status_code=201)
     def run(key: str, request: StatementStart) -> dict[str, Any]:
         """Keep a statement; it runs after those before it."""
         session = sessions.store.session(found(key))
-        kind = request.kind or ("sql" if session.kind == "sql" else "pyspark")
+        kind = request.kind or (session.kind if session.kind in ("sql", "spark") else "pyspark")
+        if kind == TAKE_KIND or (kind == "sql" and request.arrow):
+            asked = sessions.query(session.id, request.code, kind, rows=request.rows, size_bytes=request.bytes)
+            return record(asked)
+        if (request.rows or 0) > _JSON_ROWS:
+            raise RequestError(
+                "session.rows",
+                f"{request.rows:,} rows are too many for JSON, which takes {_JSON_ROWS:,}",
+                fix="ask for arrow",
+                where="rows",
+            )
         options = {"rows": request.rows, "exact": request.exact or None}
         given = {name: value for name, value in options.items() if value is not None}
         return record(sessions.submit(session.id, request.code, kind, given))
@@ -84,6 +105,22 @@ def router(sessions: Sessions, found: Callable[[str], int]) -> APIRouter:
     def show(key: str, number: int) -> dict[str, Any]:
         """One statement with its output, without what it printed."""
         return record(one(key, number))
+
+    @routes.get("/{number}/rows")
+    def rows(key: str, number: int) -> dict[str, Any]:
+        """What its rows come to: ``rows``, ``bytes``, ``pages`` (rows and bytes of each), ``more`` and ``limited``."""
+        statement = one(key, number)
+        return rows_described(statement.output, statement.session_id, statement.id)
+
+    @routes.get(
+        "/{number}/rows/{page}",
+        response_class=FileResponse,
+        responses={200: {"content": {_ARROW: {}}, "description": "an Arrow IPC stream; ranges of bytes are served"}},
+    )
+    def rows_page(key: str, number: int, page: Annotated[int, Path(ge=0, le=1 << 40)]) -> FileResponse:
+        """One page of its rows, by its place from 0; it is there as soon as it is written."""
+        statement = one(key, number)
+        return FileResponse(sessions.page(statement.session_id, statement.id, page), media_type=_ARROW)
 
     @routes.post("/{number}/cancel")
     def cancel(key: str, number: int) -> dict[str, Any]:

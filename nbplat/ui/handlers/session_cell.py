@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
-from nbplat.errors import NotFound
+from nbplat.errors import NotFound, did_you_mean
 from nbplat.ui import session_here as here
 from nbplat.ui.call import Call
 from nbplat.ui.python_session import Session
@@ -15,8 +16,10 @@ from nbplat.ui.render.result import Result
 from nbplat.ui.render.statement import title_of
 from nbplat.ui.render.table import table_html, table_text
 from nbplat.ui.session_desk import SessionDesk, open_session_desk
+from nbplat.ui.session_rows import frame_of, has_rows, rows_left_out, rows_of
+from nbplat.ui.statement_end import StatementFailed
 
-__all__ = ["CellResult", "follow_statement", "run_python", "run_query", "spark", "sql"]
+__all__ = ["CellResult", "follow_statement", "run_python", "run_query", "send", "spark", "sql"]
 
 _SHOWN_ROWS = 50
 _SHOWN_CHARS = 200
@@ -39,7 +42,24 @@ class CellResult(Result):
 def spark(call: Call) -> Result:
     """Run a cell's Python in the notebook's session."""
     desk = open_session_desk()
-    return run_python(call, desk, _session(call, desk))
+    options = call.options
+    # All of them before anything is started or sent.
+    bodies = {name: desk.frame(name, _local(call, name)) for name in options.frames}
+    session = _session(call, desk)
+    for name, body in bodies.items():
+        _followed(call, desk, session, desk.send(session["id"], name, body))
+    ran = run_python(call, desk, session)
+    return ran if options.out is None or not options.wait else _with_frame(call, desk, session, ran)
+
+
+def send(call: Call) -> Result:
+    """Send a DataFrame of the notebook to a session."""
+    options, desk = call.options, open_session_desk()
+    name = options.called or options.frame
+    body = desk.frame(name, _local(call, options.frame))
+    session = here.chosen(desk, options.session)
+    done = _followed(call, desk, session, desk.send(session["id"], name, body, view=options.view))
+    return Result(f"{done['output']['data']['text/plain']} in session {title_of(session)}", data=done)
 
 
 def sql(call: Call) -> Result:
@@ -57,22 +77,58 @@ def run_python(call: Call, desk: SessionDesk, session: Mapping[str, Any]) -> Res
 def run_query(call: Call, desk: SessionDesk, session: Mapping[str, Any]) -> Result:
     """Run the body as SQL."""
     rows = call.options.rows
-    # One more tells whether there are more.
-    statement = desk.submit(session["id"], (call.body or "").strip().rstrip(";"), "sql", rows=rows + 1, exact=True)
+    statement = desk.submit(session["id"], (call.body or "").strip().rstrip(";"), "sql", rows=rows, arrow=True)
     if not call.options.wait:
         return _left(desk, session, statement)
     done = desk.follow(statement, _title(session, statement), show=call.show, write=call.write)
-    return _rows_result(done, rows, quiet=call.options.quiet)
+    return _rows_result(desk, done, quiet=call.options.quiet, records=call.options.json)
 
 
 def follow_statement(call: Call, desk: SessionDesk, session: Mapping[str, Any], statement: Mapping[str, Any]) -> Result:
     """Show a statement until it ends, and give its value."""
     done = desk.follow(statement, _title(session, statement), show=call.show, write=call.write)
     data = dict(done["output"]["data"])
-    if "exact" in data.get("application/json", {}):
-        return _rows_result(done, len(data["application/json"]["data"]), quiet=False)
+    if has_rows(done["output"]):
+        return _rows_result(desk, done, quiet=False, records=call.options.json)
     text = str(data.get("text/plain", ""))
     return CellResult(text, value=data.get("application/json", text), data=done, beside=True, own=data)
+
+
+def _local(call: Call, name: str) -> Any:
+    if name not in call.namespace:
+        known = [each for each in call.namespace if not each.startswith("_")]
+        raise NotFound(
+            "frame.unknown", f"the notebook has no {name!r}", fix=did_you_mean(name, known) or "define it", where=name
+        )
+    return call.namespace[name]
+
+
+def _followed(
+    call: Call, desk: SessionDesk, session: Mapping[str, Any], statement: Mapping[str, Any]
+) -> dict[str, Any]:
+    return desk.follow(statement, _title(session, statement), show=call.show, write=call.write)
+
+
+def _with_frame(call: Call, desk: SessionDesk, session: Mapping[str, Any], ran: Result) -> Result:
+    """A cell's result with the DataFrame that `--out` names there, or that is the cell's own value, as its value.
+
+    Where there is none, the value is what it is without a DataFrame.
+    """
+    # The session's `_` is the cell's value, as at any prompt.
+    for name in (call.options.out, *(["_"] if ran.bundle() else [])):
+        statement = desk.submit(session["id"], name, "take", rows=call.options.rows)
+        try:
+            done = _followed(call, desk, session, statement)
+        except StatementFailed as exc:
+            if exc.ename in ("NameError", "TypeError"):
+                continue
+            raise
+        table = rows_of(done["output"], partial(desk.page, done))
+        if (cut := rows_left_out(done["output"])) is not None:
+            mend = "-n" if cut == "rows" else "session.result_bytes"
+            call.write("stderr", f"{call.options.out}: the first {table.num_rows:,} rows, there are more ({mend})\n")
+        return replace(ran, value=frame_of(table))
+    return ran
 
 
 def _session(call: Call, desk: SessionDesk) -> dict[str, Any]:
@@ -110,20 +166,17 @@ def _left(desk: SessionDesk, session: Mapping[str, Any], statement: Mapping[str,
     return Result(text, value=handle, data=dict(statement), beside=True)
 
 
-def _rows_result(done: Mapping[str, Any], rows: int, *, quiet: bool) -> Result:
-    from nbplat.ui.session_rows import JSON_ROWS, frame_of, rows_of
-
-    if JSON_ROWS not in done["output"]["data"]:
+def _rows_result(desk: SessionDesk, done: Mapping[str, Any], *, quiet: bool, records: bool) -> Result:
+    if not has_rows(done["output"]):
         raise NotFound("session.rows", "the statement gave no rows", fix="run a query")
-    table = rows_of(done["output"])
-    more = table.num_rows > rows
-    table = table.slice(0, rows)
+    table = rows_of(done["output"], lambda page: desk.page(done, page))
+    cut = rows_left_out(done["output"])
     frame = frame_of(table)
     if not table.num_columns:
         return CellResult("done", value=frame, data=dict(done), beside=True, own={"text/plain": "done"})
     note = count_text(table.num_rows, "row")
-    if more:
-        note = f"the first {note}, there are more (-n)"
+    if cut is not None:
+        note = f"the first {note}, there are more ({'-n' if cut == 'rows' else 'session.result_bytes'})"
     if table.num_rows > _SHOWN_ROWS:
         note += f"; {_SHOWN_ROWS} shown"
     names = table.column_names
@@ -131,8 +184,10 @@ def _rows_result(done: Mapping[str, Any], rows: int, *, quiet: bool) -> Result:
     text = f"{table_text(names, cells)}\n{note}"
     page = f"{table_html(names, cells)}<div>{note}</div>"
     own = {} if quiet else {"text/plain": text, "text/html": page}
-    records = {"columns": names, "rows": table.to_pylist(), "more": more}
-    return CellResult("" if quiet else text, page, value=frame, data=records, beside=True, own=own)
+    data: dict[str, Any] = {"columns": names, "count": table.num_rows, "more": cut is not None}
+    if records:
+        data["rows"] = table.to_pylist()
+    return CellResult("" if quiet else text, page, value=frame, data=data, beside=True, own=own)
 
 
 def _cell(value: Any) -> Any:
