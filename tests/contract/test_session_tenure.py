@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,12 @@ class Drivers:
 
     def remove(self, driver: Mapping[str, Any]) -> None:
         """There is no folder."""
+
+    def drop_rows(self, driver: Mapping[str, Any], statement_ids: Sequence[int]) -> None:
+        """There are none."""
+
+    def close(self) -> None:
+        """Nothing is open."""
 
     def log(self, driver: Mapping[str, Any], *, after: int = 0, limit: int = 1000) -> tuple[int, list[str]]:
         return 0, []
