@@ -72,6 +72,7 @@ def test_make_help_lists_every_command(root):
         "envs",
         "test",
         "test-cluster",
+        "test-airflow",
         "test-fast",
         "chaos",
         "lint",
