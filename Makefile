@@ -30,14 +30,15 @@ test-fast: ## the inner loop: no Java, PostgreSQL, S3, kernels or killed process
 	@sh scripts/install.sh test
 	$(PY) -m pytest -m "not ($(SLOW))"
 
-test-cluster: ## environments on YARN, Spark Connect and Kubernetes' submission; fetches what they need once
+test-cluster: ## environments and sessions on YARN, Spark Connect and Kubernetes' submission; fetches what they need once
 	@sh scripts/system-packages.sh test
 	@sh scripts/install.sh test
 	$(PY) -m pytest -q -m cluster
 
-chaos:     ## kill -9 of worker, service and step at random moments of 100 backfills and 100 sequences (about an hour)
+chaos:     ## kill -9 of worker, service and step at random moments of 100 backfills, 100 sequences, 11 sessions (an hour)
 	@sh scripts/install.sh test
 	NBPLAT_CHAOS_ROUNDS=100 $(PY) -m pytest -q tests/e2e/test_chaos.py tests/e2e/test_sequence_chaos.py --timeout 600
+	NBPLAT_CHAOS_ROUNDS=20 $(PY) -m pytest -q tests/e2e/test_session_chaos.py tests/e2e/test_gateway.py -k kill --timeout 900
 
 lint:      ## ruff, mypy, import-linter, codespell, lock guard
 	@sh scripts/install.sh test

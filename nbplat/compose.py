@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import getpass
+import hashlib
 import logging
 import os
 import platform
@@ -45,9 +46,11 @@ if TYPE_CHECKING:
     from nbplat.session.conf import Setting
     from nbplat.session.life import Limits
     from nbplat.session.masters import Master
-    from nbplat.session.ports import SessionStore
+    from nbplat.session.ports import Drivers, SessionStore
+    from nbplat.session.profiles import Profile, Profiles
     from nbplat.session.records import SessionDraft
     from nbplat.session.sessions import Sessions as LivySessions
+    from nbplat.session.tenure import Tenure
     from nbplat.session_environments import SessionEnvironments
     from nbplat.training.ports import ModelKit, SequenceColumns, TrainingSource
     from nbplat.worker_environments import WorkerEnvironments
@@ -415,7 +418,16 @@ class Platform:
         Args:
             sockets: A short folder of ours alone.
         """
-        from nbplat.adapters.driver import CLUSTER_PLACE, ClusterDrivers, Hub, LocalDrivers, PlacedDrivers
+        from nbplat.adapters.driver import (
+            CLUSTER_PLACE,
+            UPSTREAM_PLACE,
+            ClusterDrivers,
+            Hub,
+            LivyHttp,
+            LocalDrivers,
+            PlacedDrivers,
+            UpstreamDrivers,
+        )
         from nbplat.session.masters import driver_place
         from nbplat.session.sessions import Sessions as LivySessions
 
@@ -436,7 +448,13 @@ class Platform:
             hub = Hub(home / "run", home / "sessions", config.session_dial_host, config.session_dial_port)
             return ClusterDrivers(home / "sessions", hub, config.session_alone_seconds)
 
-        placed = PlacedDrivers(drivers, {CLUSTER_PLACE: on_cluster}, lambda session: driver_place(session.conf))
+        def upstream() -> UpstreamDrivers:
+            user, password = config.session_livy_user, config.session_livy_password
+            site = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:8]
+            return UpstreamDrivers(home / "sessions", lambda url: LivyHttp(url, user, password), site)
+
+        others: dict[str, Callable[[], Drivers]] = {CLUSTER_PLACE: on_cluster, UPSTREAM_PLACE: upstream}
+        placed = PlacedDrivers(drivers, others, lambda session: driver_place(session.conf))
         return LivySessions(
             self.session_store,
             placed,
@@ -444,6 +462,7 @@ class Platform:
             limits=self._session_limits,
             on_close=pool.close,
             warm=pool.counts,
+            tenure=self._tenure,
         )
 
     def _warm_pool(self, sockets: Path) -> WarmPool:
@@ -479,12 +498,32 @@ class Platform:
         processes = LocalBatches(
             self.config.home / "batches", roots, lambda batch, conf: spark_submit(batch, conf, python(batch.conf))
         )
-        return Batches(self.batch_store, processes, self.clock, keep_s=self.config.session_keep_batch_seconds)
+        return Batches(
+            self.batch_store, processes, self.clock, keep_s=self.config.session_keep_batch_seconds, tenure=self._tenure
+        )
+
+    @functools.cached_property
+    def session_profiles(self) -> Profiles:
+        """The site's profiles of sessions; see `nbplat.session.profile_reading.read_profiles`."""
+        from nbplat.session.builtin_profiles import builtin_profiles
+        from nbplat.session.profile_reading import read_profiles
+
+        builtin = builtin_profiles(self.config.threads or os.cpu_count() or 1)
+        return read_profiles(self.config.profile_tables(), self.config.session_profile, builtin=builtin)
+
+    @functools.cached_property
+    def _tenure(self) -> Tenure:
+        from nbplat.session.tenure import Tenure
+
+        host = platform.node()
+        return Tenure(self.store, f"{host}:{self.config.home}", host, ttl_s=self.config.lease_seconds)
 
     @property
     def _session_limits(self) -> Limits:
+        from nbplat.session.caps import Caps
         from nbplat.session.life import Limits
 
+        config = self.config
         return Limits(
             idle_s=self.config.session_idle_seconds,
             park_s=self.config.session_park_seconds,
@@ -492,6 +531,10 @@ class Platform:
             result_bytes=self.config.session_result_bytes,
             kept_result_bytes=self.config.session_kept_result_bytes,
             frame_bytes=self.config.frame_bytes,
+            output_chars=self.config.session_output_chars,
+            keep_statements=self.config.session_keep_statements,
+            max_processes=self.config.session_max_processes,
+            caps=Caps(config.session_most, config.session_most_each, config.session_most_starting),
         )
 
     @property
@@ -511,8 +554,9 @@ class Platform:
         """
         from nbplat.session.records import SessionDraft
 
+        fitted = self.session_profiles.fit(fields)
         master = self._session_master
-        settings = self._conf_of(fields, service_url, token, master)
+        settings = self._conf_of(fitted.profile, fitted.request, service_url, token, master)
         conf = self._session_environments.settled({key: setting.value for key, setting in settings.items()}, master)
         return SessionDraft(
             kind=fields["kind"],
@@ -520,7 +564,8 @@ class Platform:
             owner=owner,
             proxy_user="",
             request={
-                **fields,
+                **fitted.request,
+                "conf": fields["conf"],
                 "origins": {key: settings[key].origin if key in settings else "environment" for key in conf},
             },
             conf=conf,
@@ -530,9 +575,9 @@ class Platform:
         """What a checked request of a batch comes to here; as `session_draft`."""
         from nbplat.session.batch import BatchDraft
 
-        conf = self._session_environments.settled(
-            {key: setting.value for key, setting in self._conf_of(fields, service_url, token).items()}
-        )
+        fitted = self.session_profiles.fit(fields)
+        settings = self._conf_of(fitted.profile, fitted.request, service_url, token)
+        conf = self._session_environments.settled({key: setting.value for key, setting in settings.items()})
         return BatchDraft(name=fields.get("name", ""), owner=owner, request=fields, conf=conf)
 
     @property
@@ -543,7 +588,7 @@ class Platform:
         return master_of(self.config.session_master or self.config.spark_master, self.config.session_deploy_mode)
 
     def _conf_of(
-        self, fields: dict[str, Any], service_url: str, token: str, master: Master | None = None
+        self, profile: Profile, fields: dict[str, Any], service_url: str, token: str, master: Master | None = None
     ) -> dict[str, Setting]:
         from nbplat.adapters.driver.processes import FOLDER
         from nbplat.adapters.spark.session_conf import default_conf
@@ -556,7 +601,7 @@ class Platform:
         forced = {MASTER: defaults.pop(MASTER)}
         if master is not None and master.cluster:
             forced[DEPLOY_MODE] = CLUSTER
-        return session_conf(defaults, self.config.spark_settings, fields, forced)
+        return session_conf(defaults, self.config.spark_settings, fields, forced, (profile.name, profile.conf))
 
     def write_class_archive(self, environment: str = "") -> dict[str, Any]:
         """Write the class-data archive of sessions here, and measure what it gains.
@@ -575,9 +620,10 @@ class Platform:
         from nbplat.session_environments import SETTING
 
         home = self.config.home
-        fields = {"conf": {SETTING: environment}} if environment else {}
+        fields: dict[str, Any] = {"conf": {SETTING: environment} if environment else {}}
         master = self._session_master
-        settings = self._conf_of(fields, "http://127.0.0.1:1", "none", master)
+        fitted = self.session_profiles.fit(fields)
+        settings = self._conf_of(fitted.profile, fitted.request, "http://127.0.0.1:1", "none", master)
         conf = self._session_environments.settled({key: setting.value for key, setting in settings.items()}, master)
         recipe = recipe_of(self._session_environments.interpreter(conf), conf)
         if recipe is None:

@@ -22,6 +22,7 @@ __all__ = ["Config", "Setting", "load_config", "redact_url"]
 
 PROJECT_FILE = "nbplat.toml"
 SPARK_CONF = "spark.conf"
+PROFILES = "profiles"
 
 _SECRET = re.compile(r"(?i)secret|password|token|access[._]?key")
 
@@ -59,6 +60,42 @@ class Config:
     service_tls_key: str = _setting("", "TLS key file (PEM)", key="service.tls_key")
     service_allow_plain: bool = _setting(
         False, "allow a bind other than loopback without TLS", key="service.allow_plain"
+    )
+    service_user: str = _setting(
+        "", "your name at service.url: sent with the token as password; empty sends the token alone", key="service.user"
+    )
+    service_auth: str = _setting(
+        "token",
+        "ways to log in: token, basic, jupyterhub, oidc, kerberos, with ',' between; the token always does",
+        key="service.auth",
+    )
+    service_admins: str = _setting(
+        "", "names that may see and do everything, @GROUP for a group, with ',' between", key="service.admins"
+    )
+    service_users_file: str = _setting(
+        "", "basic: file of names and hashed passwords (nbplat service user)", key="service.users_file"
+    )
+    service_hub_api_url: str = _setting("", "jupyterhub: http://HUB:8081/hub/api", key="service.hub_api_url")
+    service_oidc_introspection_url: str = _setting(
+        "", "oidc: the provider's introspection endpoint (RFC 7662)", key="service.oidc_introspection_url"
+    )
+    service_oidc_client_id: str = _setting("", "oidc: this service's own name there", key="service.oidc_client_id")
+    service_oidc_client_secret: str = _setting(
+        "", "oidc: file:PATH or env:NAME of its secret", key="service.oidc_client_secret"
+    )
+    service_oidc_name_claim: str = _setting(
+        "username", "oidc: the claim that names the user", key="service.oidc_name_claim"
+    )
+    service_oidc_audience: str = _setting("", "oidc: audience that a token must have", key="service.oidc_audience")
+    service_auth_scope: str = _setting("", "jupyterhub, oidc: scope that a token must have", key="service.auth_scope")
+    service_auth_cache_seconds: float = _setting(
+        60.0, "how long a login that was looked up holds; 0 asks each time", key="service.auth_cache_seconds"
+    )
+    service_kerberos_service: str = _setting(
+        "", "kerberos: HTTP@this.host; empty: any key of the keytab", key="service.kerberos_service"
+    )
+    service_kerberos_realm: str = _setting(
+        "", "kerberos: realm whose users are named without it", key="service.kerberos_realm"
     )
     store_url: str = _setting("", "job store; empty is SQLite in the state folder", key="store.url")
     catalog: str = _setting("", "pyiceberg catalog; empty is the embedded one", key="catalog.name")
@@ -106,6 +143,15 @@ class Config:
     session_kept_result_bytes: int = _setting(
         4 << 30, "size of the rows that a session keeps; the oldest make room", key="session.kept_result_bytes"
     )
+    session_output_chars: int = _setting(
+        8 << 20, "characters that a statement may print; of more the two ends are kept", key="session.output_chars"
+    )
+    session_keep_statements: int = _setting(
+        1000, "statements that a session keeps; the oldest that have ended are forgotten", key="session.keep_statements"
+    )
+    session_max_processes: int = _setting(
+        1000, "processes that a session may have while a statement runs; 0 sets no limit", key="session.max_processes"
+    )
     session_batch_roots: str = _setting(
         "", "folders whose files may be run as batches whoever owns them, with ':' between", key="session.batch_roots"
     )
@@ -134,12 +180,38 @@ class Config:
     session_livy_password: str = _setting(
         "", "its password, by reference: file:PATH or env:NAME", key="session.livy_password"
     )
+    session_profile: str = _setting("default", "profile of sessions whose request names none", key="session.profile")
+    session_profiles_file: str = _setting(
+        "", "TOML file of [profiles.NAME] tables, besides those of this file", key="session.profiles_file"
+    )
+    profiles: str = _setting(
+        "", "profiles of sessions: [profiles.NAME] tables in the file, a JSON object in the variable", key="profiles"
+    )
+    session_most: int = _setting(0, "sessions that may live at a time; 0 sets no limit", key="session.most")
+    session_most_each: int = _setting(
+        0, "sessions of one owner that may live at a time; 0 sets no limit", key="session.most_each"
+    )
+    session_most_starting: int = _setting(
+        100, "sessions that may start at a time; 0 sets no limit", key="session.most_starting"
+    )
+    session_upload_bytes: int = _setting(
+        1 << 30, "size of all files uploaded to one session", key="session.upload_bytes"
+    )
+    session_impersonation: bool = _setting(
+        False, "whether proxyUser and doAs of Livy requests are heard", key="session.impersonation"
+    )
+    session_superusers: str = _setting(
+        "", "names that may start sessions for others besides admins, with ',' between", key="session.superusers"
+    )
     session_csrf: bool = _setting(
         False, "Livy requests that change something must carry X-Requested-By", key="session.csrf"
     )
     ray_address: str = _setting("", "a running Ray cluster; empty starts one on this machine", key="ray.address")
     env_archives: str = _setting(
         "", "place that clusters read archives of environments from: s3://bucket/envs", key="env.archives"
+    )
+    env_pull_hosts: str = _setting(
+        "", "hosts that a team's service pulls archives from by http(s), with ',' between", key="env.pull_hosts"
     )
     env_channels_file: str = _setting(
         "", "TOML file of channels: their addresses, mirrors, logins by reference", key="env.channels_file"
@@ -176,6 +248,31 @@ class Config:
     def spark_settings(self) -> dict[str, str]:
         """`spark.conf` as Spark's settings by name."""
         return dict(json.loads(self.spark_conf)) if self.spark_conf else {}
+
+    def profile_tables(self) -> dict[str, Any]:
+        """The site's profiles of sessions by name, as they were written; those of ``session.profiles_file`` win.
+
+        Raises:
+            RequestError: the file cannot be read, or holds something else.
+        """
+        found = dict(json.loads(self.profiles)) if self.profiles else {}
+        if not self.session_profiles_file:
+            return found
+        path = Path(self.session_profiles_file).expanduser()
+        try:
+            data = _read_toml(path)
+        except OSError as exc:
+            raise RequestError(
+                "config.value",
+                f"session.profiles_file cannot be read: {exc.strerror}",
+                fix="set it to a TOML file",
+                where=str(path),
+            ) from exc
+        if set(data) - {PROFILES} or not isinstance(data.get(PROFILES, {}), Mapping):
+            raise RequestError(
+                "config.value", f"{path} holds more than profiles", fix="write [profiles.NAME] tables", where=str(path)
+            )
+        return {**found, **json.loads(json.dumps(data.get(PROFILES, {}), default=str))}
 
     @property
     def sqlite_store(self) -> bool:
@@ -223,6 +320,10 @@ def load_config(
                 "config.key", f"{source} sets {key!r}, which is no setting", fix=did_you_mean(key, known), where=source
             )
         f = known[key]
+        if key == PROFILES:
+            values[f.name] = json.dumps(_table_of(raw, source), sort_keys=True, default=str)
+            sources[f.name] = source
+            return
         values[f.name] = _spark_conf(raw, source) if key == SPARK_CONF else _convert(raw, f.type, key, source)
         sources[f.name] = source
 
@@ -232,7 +333,12 @@ def load_config(
         user_file = Path(platformdirs.user_config_dir("nbplat", appauthor=False)) / PROJECT_FILE
     for path in (user_file, _project_file(cwd or Path.cwd())):
         if path is not None and path.is_file():
-            for key, raw in _flat(_read_toml(path)).items():
+            data = _read_toml(path)
+            if PROFILES in data:
+                # A profile of the nearer file stands in the place of the other's.
+                before = json.loads(values.get(PROFILES) or "{}")
+                take(PROFILES, before | _table_of(data.pop(PROFILES), str(path)), str(path))
+            for key, raw in _flat(data).items():
                 take(key, raw, str(path))
     for key in known:
         if (raw := environ.get(_variable(key))) is not None:
@@ -263,7 +369,27 @@ def redact_url(text: str) -> str:
 def _shown(name: str, value: Any) -> Any:
     if name == "spark_conf" and value:
         return json.dumps({key: "***" if _SECRET.search(key) else text for key, text in json.loads(value).items()})
+    if name == "service_oidc_client_secret" and not str(value).startswith(("file:", "env:")) and value:
+        return "***"  # no reference: somebody wrote the secret itself
+    if name == PROFILES and value:
+        return ", ".join(sorted(json.loads(value)))
     return redact_url(value) if isinstance(value, str) else value
+
+
+def _table_of(raw: Any, source: str) -> dict[str, Any]:
+    """Profiles as a table of tables."""
+    try:
+        given = json.loads(raw or "{}") if isinstance(raw, str) else raw
+        if not isinstance(given, Mapping) or not all(isinstance(each, Mapping) for each in given.values()):
+            raise ValueError
+    except ValueError:
+        raise RequestError(
+            "config.value",
+            f"{PROFILES} is no table of profiles",
+            fix='write [profiles.NAME] tables in nbplat.toml, or {"NAME": {"driver_memory": "4g"}}',
+            where=source,
+        ) from None
+    return dict(given)
 
 
 def _spark_conf(raw: Any, source: str) -> str:

@@ -3,6 +3,7 @@
     NbplatError
     ├── RequestError      the request is wrong: a name, an option, a body      exit 2   HTTP 400
     │   ├── NotFound      it names something that does not exist               exit 2   HTTP 404
+    │   ├── Forbidden     it is another's to do                                exit 2   HTTP 403
     │   └── Conflict      it clashes with something that exists or runs        exit 2   HTTP 409
     ├── DataError         the data breaks a rule the request relies on         exit 4   HTTP 422
     ├── SetupError        this machine or folder is not fit: disk, Java, port  exit 3   HTTP 424
@@ -24,6 +25,7 @@ from typing import Any, ClassVar
 __all__ = [
     "Conflict",
     "DataError",
+    "Forbidden",
     "InternalError",
     "NbplatError",
     "NotFound",
@@ -98,6 +100,12 @@ class NotFound(RequestError):
     http_status = 404
 
 
+class Forbidden(RequestError):
+    """The request is right, and another's to make."""
+
+    http_status = 403
+
+
 class Conflict(RequestError):
     """The request clashes with something that exists, runs or has moved meanwhile."""
 
@@ -133,7 +141,8 @@ class InternalError(NbplatError):
 
 
 _CLASSES = {
-    cls.__name__: cls for cls in (RequestError, NotFound, Conflict, DataError, SetupError, RemoteError, InternalError)
+    cls.__name__: cls
+    for cls in (RequestError, NotFound, Forbidden, Conflict, DataError, SetupError, RemoteError, InternalError)
 }
 
 

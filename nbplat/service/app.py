@@ -11,6 +11,8 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nbplat.service.auth import Gate
+from nbplat.service.body_cap import BodyCap
+from nbplat.service.callers import Callers
 from nbplat.service.discovery import version
 from nbplat.service.platform import Platform
 from nbplat.service.replies import answer_errors
@@ -30,11 +32,13 @@ def make_app(
     stopping: Callable[[], bool] = lambda: False,
     sessions: APIRouter | None = None,
     livy: ASGIApp | None = None,
+    callers: Callers | None = None,
 ) -> FastAPI:
     """Build the app.
 
     Args:
-        token: What every request but the health check must carry.
+        token: The service's own.
+        callers: Who may come in; None: whoever holds the token.
         loopback: Whether it is bound to loopback; then the Host header is checked too.
         worker: Tells the worker's state for ``/api/v1/status``.
         sessions: Routes of `nbplat.service.routes.sessions`.
@@ -57,7 +61,10 @@ def make_app(
     if livy is not None:
         # Last: what no route of ours takes is Livy's, with its own codes.
         app.mount("/", livy)
-    app.add_middleware(Gate, token=token, loopback=loopback, self_guarded=(iceberg.PATH,))
+    app.add_middleware(BodyCap)
+    callers = callers or Callers(token)
+    app.state.callers = callers
+    app.add_middleware(Gate, callers=callers, loopback=loopback, self_guarded=(iceberg.PATH,))
     app.add_middleware(_AccessLog)
     return app
 

@@ -1,17 +1,17 @@
-"""Who may talk to the service: whoever holds its token, and on loopback only under a loopback name."""
+"""Who may talk to the service: whoever proves who they are, and on loopback only under a loopback name."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hmac
 import ipaddress
 from collections.abc import Collection
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from nbplat.errors import RequestError
+from nbplat.errors import NbplatError, RequestError
+from nbplat.service.asker import asking_as
+from nbplat.service.callers import Callers, read_header
 from nbplat.service.replies import error_reply
 
 __all__ = ["OPEN_PATHS", "Gate", "is_loopback", "sent_tokens"]
@@ -31,30 +31,23 @@ def is_loopback(host: str) -> bool:
 
 def sent_tokens(authorization: str) -> list[str]:
     """The token in an Authorization header: Bearer, or the Basic password of any user name."""
-    scheme, _, value = authorization.partition(" ")
-    if scheme.lower() == "bearer":
-        return [value.strip()]
-    if scheme.lower() == "basic":
-        try:
-            return [base64.b64decode(value.strip(), validate=True).decode().partition(":")[2]]
-        except (binascii.Error, UnicodeDecodeError):
-            return []
-    return []
+    sent = read_header(authorization)
+    return [sent.secret] if sent is not None and sent.scheme in ("bearer", "basic") else []
 
 
 class Gate:
     """Checks every request before any route sees it, as plain ASGI: it covers mounted apps and streams too.
 
     Args:
-        token: The service's token.
+        callers: Says who sends a request; whoever it is, is what `nbplat.service.asker.asking` tells the routes.
         loopback: Whether the service is bound to loopback. Then a Host header with another name is
             refused: a web page could have its own name resolve to 127.0.0.1 (DNS rebinding).
         self_guarded: Path prefixes of mounted apps that check tokens themselves, in their own error shape.
     """
 
-    def __init__(self, app: ASGIApp, *, token: str, loopback: bool, self_guarded: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, *, callers: Callers, loopback: bool, self_guarded: Collection[str]) -> None:
         self._app = app
-        self._token = token
+        self._callers = callers
         self._loopback = loopback
         self._self_guarded = self_guarded
 
@@ -64,17 +57,24 @@ class Gate:
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         reply: Any = None
+        principal = None
         if self._loopback and not is_loopback(_host_name(headers.get("host", ""))):
             error = RequestError("service.host", "the Host header names another machine", fix="use 127.0.0.1")
             reply = error_reply(error, status=400)
-        elif not self._open(scope["path"]) and not self._known(headers.get("authorization", "")):
-            error = RequestError(
-                "service.token",
-                "the token is missing or wrong",
-                fix="send the token of run/service.json as Bearer, or as the Basic password of any user name",
-            )
-            reply = error_reply(error, status=401, headers={"WWW-Authenticate": 'Basic realm="nbplat"'})
-        if reply is None:
+        elif not self._open(scope["path"]):
+            authorization = headers.get("authorization", "")
+            try:
+                principal = self._callers.at_once(authorization)
+                if principal is None and self._callers.team:
+                    principal = await run_in_threadpool(self._callers.asked, authorization)
+            except NbplatError as exc:
+                reply = error_reply(exc, status=503)
+            else:
+                reply = None if principal is not None else self._unknown()
+        if principal is not None:
+            with asking_as(principal, scope.get("method", "")):
+                await self._app(scope, receive, send)
+        elif reply is None:
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
             await reply(scope, receive, send)
@@ -84,8 +84,23 @@ class Gate:
     def _open(self, path: str) -> bool:
         return path in OPEN_PATHS or any(path == p or path.startswith(p + "/") for p in self._self_guarded)
 
-    def _known(self, authorization: str) -> bool:
-        return any(hmac.compare_digest(sent.encode(), self._token.encode()) for sent in sent_tokens(authorization))
+    def _unknown(self) -> Any:
+        if self._callers.team:
+            error = RequestError(
+                "service.login",
+                "nobody here is known by what you sent, or you sent nothing",
+                fix="send your own token as Bearer or as the Basic password, or your name and password as Basic",
+            )
+        else:
+            error = RequestError(
+                "service.token",
+                "the token is missing or wrong",
+                fix="send the token of run/service.json as Bearer, or as the Basic password of any user name",
+            )
+        reply = error_reply(error, status=401)
+        for challenge in self._callers.challenges:
+            reply.headers.append("WWW-Authenticate", challenge)
+        return reply
 
 
 def _host_name(header: str) -> str:

@@ -38,7 +38,7 @@ STEP_VARIABLE = "NBPLAT_STEP_OF"
 """Marks every process of a step in its environment, so that strays are found after their parents died."""
 
 _ADDRESS = ("service_url", "service_token_file", "service_host", "service_port", "service_tls_cert", "service_tls_key")
-_CLIENT_ONLY = ("service.url", "service.token_file")
+_CLIENT_ONLY = ("service.url", "service.token_file", "service.user")
 
 
 def private_folder(path: Path) -> Path:
@@ -130,7 +130,9 @@ def environ_of(config: Config) -> dict[str, str]:
     for setting in config.settings():
         environ.pop(setting.variable, None)
         if setting.key not in _CLIENT_ONLY:
-            environ[setting.variable] = str(getattr(config, by_key[setting.key]))
+            # What stands in a table has no field of its own.
+            field = by_key.get(setting.key)
+            environ[setting.variable] = str(getattr(config, field) if field else setting.value)
     # pyiceberg looks for its file in the working folder, which is another one there.
     if Path(".pyiceberg.yaml").is_file():
         environ.setdefault("PYICEBERG_HOME", str(Path.cwd()))

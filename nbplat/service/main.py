@@ -93,9 +93,14 @@ def _serve(config: Config, factory: str, on_ready: Callable[[dict[str, Any]], No
 
     from nbplat.service.address import bind, check_exposure, choose
     from nbplat.service.app import make_app
+    from nbplat.service.asker import asker
     from nbplat.service.auth import is_loopback
+    from nbplat.service.callers import Callers
     from nbplat.service.kept_listener import HandedOver, kept_listener
     from nbplat.service.livy import make_livy
+    from nbplat.service.livy.owner import Impersonation
+    from nbplat.service.logins import logins_of
+    from nbplat.service.logins.choosing import names_in
     from nbplat.service.platform import platform_factory
     from nbplat.service.routes import sessions as session_routes
     from nbplat.service.routes.iceberg import catalog_token
@@ -104,6 +109,7 @@ def _serve(config: Config, factory: str, on_ready: Callable[[dict[str, Any]], No
 
     loopback = is_loopback(config.service_host)
     check_exposure(config, loopback=loopback)
+    logins = logins_of(config)
     port, token = choose(config)
     listener = kept_listener(config, port) or bind(config, port)
     platform = None
@@ -130,10 +136,14 @@ def _serve(config: Config, factory: str, on_ready: Callable[[dict[str, Any]], No
         batches.recover()
         sessions.watch(batches.look)
 
+        profiles = platform.session_profiles
+
         def draft(fields: dict[str, Any], owner: str) -> SessionDraft:
+            profiles.admit(fields, asker())
             return platform.session_draft(fields, owner, info["url"], catalog_token(token))
 
         def batch_draft(fields: dict[str, Any], owner: str) -> BatchDraft:
+            profiles.admit(fields, asker())
             return platform.batch_draft(fields, owner, info["url"], catalog_token(token))
 
         app = make_app(
@@ -142,8 +152,19 @@ def _serve(config: Config, factory: str, on_ready: Callable[[dict[str, Any]], No
             loopback=loopback,
             worker=supervisor.status,
             stopping=lambda: server.should_exit,
-            sessions=session_routes.router(sessions, draft),
-            livy=make_livy(sessions, draft, batches, batch_draft, csrf=config.session_csrf),
+            sessions=session_routes.router(sessions, draft, batches.refusal, profiles),
+            livy=make_livy(
+                sessions,
+                draft,
+                batches,
+                batch_draft,
+                csrf=config.session_csrf,
+                impersonation=Impersonation(
+                    config.session_impersonation, frozenset(names_in(config.session_superusers))
+                ),
+                upload_bytes=config.session_upload_bytes,
+            ),
+            callers=Callers(token, logins, keep_s=config.service_auth_cache_seconds),
         )
         server = Server(
             uvicorn.Config(

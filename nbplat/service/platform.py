@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nbplat.sequence.sequences import Sequences
     from nbplat.session.batch import BatchDraft
     from nbplat.session.batches import Batches
+    from nbplat.session.profiles import Profiles
     from nbplat.session.records import SessionDraft
     from nbplat.session.sessions import Sessions
 
@@ -61,6 +62,10 @@ class Platform(Protocol):
 
     def settle(self, job: Job) -> None:
         """Move the run of an ended job on, by its kind's table. Safe to repeat; nothing happens to a live job."""
+
+    @property
+    def session_profiles(self) -> Profiles:
+        """The site's profiles of sessions."""
 
     def open_sessions(self, sockets: Path) -> Sessions:
         """The sessions of this service; `sockets` is a short folder of ours alone."""

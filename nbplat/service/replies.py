@@ -43,8 +43,14 @@ def answer_errors(app: FastAPI) -> None:
         path = request.url.path
         if exc.status_code == 404:
             return error_reply(NotFound("route.unknown", f"there is no {path} here", fix="see /docs for what there is"))
-        if exc.status_code < 500:
+        if exc.status_code == 413:
             error: NbplatError = RequestError(
+                "request.size",
+                f"{request.method} {path}: {exc.detail}",
+                fix="put a long program into a file and import it; send data as a frame",
+            )
+        elif exc.status_code < 500:
+            error = RequestError(
                 "request.refused", f"{request.method} {path}: {exc.detail}", fix="see /docs for what there is"
             )
         else:

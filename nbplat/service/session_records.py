@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nbplat.session.livy_reply import redacted
+from nbplat.session.profiles import Profile
 from nbplat.session.records import Chunk, Session, Statement
 from nbplat.session.states import ENDED, FINAL
 
-__all__ = ["piece_record", "session_record", "statement_record"]
+__all__ = ["piece_record", "profile_record", "session_record", "statement_record"]
 
 
 def session_record(session: Session, *, conf: bool = False) -> dict[str, Any]:
@@ -24,12 +25,16 @@ def session_record(session: Session, *, conf: bool = False) -> dict[str, Any]:
         "name": session.name,
         "kind": session.kind,
         "owner": session.owner,
+        "profile": session.request.get("profile", ""),
+        "access": {"view": [], "use": [], **session.request.get("access", {})},
         "state": session.state.value,
         "ended": session.state in ENDED,
         "app": dict(session.app),
         "created_ms": session.created_ms,
         "seen_ms": session.seen_ms,
         "ended_ms": session.ended_ms,
+        "ttl": session.request.get("ttl"),
+        "idle_timeout": session.request.get("idleTimeout"),
         "error": session.reason,
     }
     if conf:
@@ -39,6 +44,12 @@ def session_record(session: Session, *, conf: bool = False) -> dict[str, Any]:
             {"key": key, "value": value, "origin": origins.get(key, "default")} for key, value in sorted(shown.items())
         ]
     return record
+
+
+def profile_record(profile: Profile) -> dict[str, Any]:
+    """A profile; values of secrets are left out."""
+    record = profile.record()
+    return {**record, "conf": redacted(record["conf"])}
 
 
 def statement_record(statement: Statement, stubborn: Iterable[int] = ()) -> dict[str, Any]:

@@ -65,6 +65,11 @@ class Batch:
     ended_ms: int | None
     reason: Mapping[str, Any] | None
 
+    @property
+    def proxy_user(self) -> str:
+        """Whom it was started for; empty where impersonation is off."""
+        return str(self.request.get("proxyUser", ""))
+
 
 class BatchStore(Protocol):
     """Keeps batches; every method is one transaction."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 from nbplat.clock import Clock
-from nbplat.errors import NbplatError, NotFound
-from nbplat.session.batch import Batch, BatchDraft, BatchProcesses, BatchState, BatchStore
+from nbplat.errors import Conflict, NbplatError, NotFound
+from nbplat.session.batch import BATCH_ENDED, Batch, BatchDraft, BatchProcesses, BatchState, BatchStore
 from nbplat.session.endings import batch_reason
 from nbplat.session.keys import holds, number_of
+from nbplat.session.tenure import Tenure
 
 __all__ = ["Batches"]
 
@@ -22,19 +24,31 @@ class Batches:
 
     Args:
         keep_s: How long a batch that has ended is listed.
+        tenure: Where other services may share the store; None: this one has it for itself.
     """
 
-    def __init__(self, store: BatchStore, processes: BatchProcesses, clock: Clock, *, keep_s: float = 86_400.0) -> None:
+    def __init__(
+        self,
+        store: BatchStore,
+        processes: BatchProcesses,
+        clock: Clock,
+        *,
+        keep_s: float = 86_400.0,
+        tenure: Tenure | None = None,
+    ) -> None:
         self._store = store
         self._processes = processes
         self._clock = clock
         self._keep_s = keep_s
+        self._tenure = tenure
         # Held while a start or an end is under way, so that none is looked at half done.
         self._lock = threading.RLock()
 
     def recover(self) -> None:
         """Go on where an earlier service ended; to be called once, before anything else."""
         for batch in self._store.batches(limit=1_000_000)[1]:
+            if not self._reaches(batch) or not (self._tenure is None or self._tenure.drives(batch)):
+                continue
             if batch.state is BatchState.SHUTTING_DOWN:
                 self.delete(batch.id)
             elif batch.state is BatchState.NOT_STARTED:
@@ -48,6 +62,8 @@ class Batches:
 
     def start(self, draft: BatchDraft) -> Batch:
         """Keep a batch and start its process. Raises Conflict: a living batch has the name."""
+        if self._tenure is not None:
+            draft = replace(draft, request={**draft.request, **self._tenure.marks()})
         with self._lock:
             return self._launch(self._store.add_batch(draft))
 
@@ -68,8 +84,21 @@ class Batches:
         return self._processes.log(batch.process, after=after, limit=limit)
 
     def delete(self, batch_id: int) -> None:
-        """End a batch with its whole process group and forget it. Raises NotFound."""
+        """End a batch with its whole process group and forget it.
+
+        Raises:
+            NotFound: there is none.
+            Conflict: ``batch.elsewhere``: it runs on another service's host.
+        """
         with self._lock:
+            found = self._store.batch(batch_id)
+            if found.state not in BATCH_ENDED and not self._reaches(found):
+                raise Conflict(
+                    "batch.elsewhere",
+                    f"batch {batch_id} runs on {found.request['host']}",
+                    fix="send it to the service there",
+                    where=str(batch_id),
+                )
             batch = self._store.move_batch(batch_id, BatchState.SHUTTING_DOWN)
             if batch.process:
                 self._processes.kill(batch.process)
@@ -84,6 +113,10 @@ class Batches:
             if seen.ended_ms is not None and now_ms - seen.ended_ms > self._keep_s * 1000:
                 self.delete(batch.id)
 
+    def _reaches(self, batch: Batch) -> bool:
+        """Whether its process is on this host: of another's nothing can be seen."""
+        return self._tenure is None or self._tenure.reaches(batch)
+
     def _launch(self, batch: Batch) -> Batch:
         try:
             process = self._processes.start(batch)
@@ -92,7 +125,7 @@ class Batches:
         return self._store.move_batch(batch.id, BatchState.RUNNING, process=process)
 
     def _seen(self, batch: Batch) -> Batch:
-        if batch.state is not BatchState.RUNNING or self._processes.lives(batch.process):
+        if batch.state is not BatchState.RUNNING or not self._reaches(batch) or self._processes.lives(batch.process):
             return batch
         ending = self._processes.ending(batch.process)
         if ending.code == 0:

@@ -83,6 +83,11 @@ def _launched(found: Changes, event: Mapping[str, Any]) -> None:
     found.app["jvm"] = event["jvm"]
 
 
+def _jvm(found: Changes, event: Mapping[str, Any]) -> None:
+    """Its driver ends with it; what came of both is said then."""
+    found.app["jvm_code"] = event["code"]
+
+
 def _failed(found: Changes, event: Mapping[str, Any]) -> None:
     found.state = SessionState.ERROR
     found.reason = event["error"]
@@ -141,6 +146,7 @@ _APPLY = {
     "state": _state,
     "spark": _spark,
     "launched": _launched,
+    "jvm": _jvm,
     "failed": _failed,
     "alone": _alone,
     "started": _started,

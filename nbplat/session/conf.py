@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["Setting", "session_conf"]
+__all__ = ["FIELD_SETTINGS", "Setting", "session_conf"]
 
-_FIELDS = {
+FIELD_SETTINGS = {
     "driverMemory": "spark.driver.memory",
     "driverCores": "spark.driver.cores",
     "executorMemory": "spark.executor.memory",
@@ -19,6 +19,7 @@ _FIELDS = {
     "files": "spark.files",
     "archives": "spark.archives",
 }
+"""Livy's fields, and the Spark setting that each is."""
 
 
 # Of two equal options of Java the later one counts, of two classes the earlier one.
@@ -34,7 +35,11 @@ class Setting(NamedTuple):
 
 
 def session_conf(
-    defaults: Mapping[str, str], site: Mapping[str, str], request: Mapping[str, Any], forced: Mapping[str, str]
+    defaults: Mapping[str, str],
+    site: Mapping[str, str],
+    request: Mapping[str, Any],
+    forced: Mapping[str, str],
+    profile: tuple[str, Mapping[str, str]] = ("", {}),
 ) -> dict[str, Setting]:
     """Spark's settings of a session; later wins, but Java options and class paths are joined: ours are needed as well.
 
@@ -43,10 +48,13 @@ def session_conf(
         site: The configuration's.
         request: As `read_session_request` gives it.
         forced: What nobody may change: where it runs, the catalog's token.
+        profile: Name and settings of the request's profile; over the site's, under the request's.
     """
     found = {key: Setting(value, "default") for key, value in defaults.items()}
     found.update(_joined(found, {key: Setting(value, "site") for key, value in site.items()}))
-    for field, key in _FIELDS.items():
+    mine = {key: Setting(value, f"profile {profile[0]}") for key, value in profile[1].items()}
+    found.update(_joined(found, mine))
+    for field, key in FIELD_SETTINGS.items():
         if request.get(field):
             value = request[field]
             text = ",".join(value) if isinstance(value, list) else str(value)

@@ -21,24 +21,28 @@ _MEMORY = (
 _SHOWN_LINES = 12
 
 
-def death_reason(ending: Ending) -> dict[str, Any]:
+def death_reason(ending: Ending, jvm_code: int | None = None) -> dict[str, Any]:
     """An error record of a driver that ended without being asked to.
+
+    Args:
+        jvm_code: Exit code of its JVM, when that ended first; negative: a signal.
 
     Returns:
         ``code`` (``session.died`` or ``session.memory``), ``message``, ``fix`` and ``tail``, its log's last lines.
     """
-    how = _how(ending.code)
+    who, code = ("session's driver", ending.code) if jvm_code is None else ("session's JVM", jvm_code)
+    how = _how(code)
     tail = [line for line in ending.tail if line.strip()][-_SHOWN_LINES:]
-    if _out_of_memory(ending.code, tail):
+    if _out_of_memory(code, tail):
         return {
             "code": "session.memory",
-            "message": f"the session's driver ended {how}: it ran out of memory",
+            "message": f"the {who} ended {how}: it ran out of memory",
             "fix": "take less data to the driver, or start the session with more memory (--driver-memory)",
             "tail": tail,
         }
     return {
         "code": "session.died",
-        "message": f"the session's driver ended {how}",
+        "message": f"the {who} ended {how}",
         "fix": "read its log (%session logs), then start another session",
         "tail": tail,
     }

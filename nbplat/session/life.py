@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nbplat.session.caps import Caps
 from nbplat.session.livy_request import duration_ms
 from nbplat.session.records import Session
 from nbplat.session.states import ENDED, SessionState
@@ -24,6 +25,10 @@ class Limits:
         result_bytes: Of the rows of one statement, as Arrow.
         kept_result_bytes: Of the rows that a session keeps; those of older statements make room.
         frame_bytes: Of one DataFrame that is sent to a session.
+        output_chars: That one statement prints; of more its beginning and its end are kept.
+        keep_statements: Of a session; the oldest of those that have ended are forgotten.
+        max_processes: That a session may have while a statement runs; 0 sets no limit.
+        caps: How many there may be.
     """
 
     idle_s: float = 86_400.0
@@ -32,6 +37,10 @@ class Limits:
     result_bytes: int = 1 << 30
     kept_result_bytes: int = 4 << 30
     frame_bytes: int = 256 << 20
+    output_chars: int = 8 << 20
+    keep_statements: int = 1000
+    max_processes: int = 1000
+    caps: Caps = Caps()
 
 
 def is_parked(session: Session, now_ms: int) -> bool:

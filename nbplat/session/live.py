@@ -11,6 +11,7 @@ from nbplat.errors import NbplatError, NotFound, RemoteError
 from nbplat.session.changes import changes_of
 from nbplat.session.endings import death_reason, lost_output
 from nbplat.session.jobs import JOB_KIND
+from nbplat.session.life import Limits
 from nbplat.session.ports import Driver, Drivers, SessionStore
 from nbplat.session.results import PUT_KIND, TAKE_KIND
 from nbplat.session.states import ENDED, SessionState, StatementState
@@ -29,6 +30,7 @@ class LiveSession:
     """Follows one driver until it ends or `close` is called.
 
     Args:
+        limits: What its statements may do.
         changed: Called after the store has changed.
         ended: Called once when the driver has ended and the store says so.
     """
@@ -39,12 +41,14 @@ class LiveSession:
         store: SessionStore,
         drivers: Drivers,
         *,
+        limits: Limits,
         changed: Callable[[int], None],
         ended: Callable[[int], None],
     ) -> None:
         self.session_id = session_id
         self._store = store
         self._drivers = drivers
+        self._limits = limits
         self._changed = changed
         self._ended = ended
         self._closing = threading.Event()
@@ -84,6 +88,8 @@ class LiveSession:
                         id=statement.id,
                         runner=_RUNNERS.get(statement.kind, "python"),
                         body={"code": statement.code, **statement.options},
+                        output_limit=self._limits.output_chars,
+                        max_processes=self._limits.max_processes,
                     )
                     self._sent = statement.id
                 if statement.state is StatementState.CANCELLING:
@@ -172,7 +178,7 @@ class LiveSession:
         session = self._store.session(self.session_id)
         self._write(self._drivers.left_behind(session.driver, session.last_seq), session.last_seq)
         session = self._store.session(self.session_id)
-        reason = session.reason or death_reason(self._drivers.ending(session.driver))
+        reason = session.reason or death_reason(self._drivers.ending(session.driver), session.app.get("jvm_code"))
         self._store.end_statements(self.session_id, lost_output({"tail": (), "code": "", "message": "", **reason}))
         if session.state not in ENDED:
             asked = session.state is SessionState.SHUTTING_DOWN

@@ -58,7 +58,7 @@ def batch_json(batch: Batch, log: Sequence[str]) -> dict[str, Any]:
         "id": batch.id,
         "name": batch.name or None,
         "owner": batch.owner or None,
-        "proxyUser": None,
+        "proxyUser": batch.proxy_user or None,
         "state": state,
         "appId": found[-1] if found else None,
         "appInfo": {"driverLogUrl": None, "sparkUiUrl": None, "executorLogUrls": None},
@@ -98,17 +98,15 @@ def _output(statement: Statement, chunks: Sequence[Chunk]) -> dict[str, Any] | N
         printed = _printed(chunks, "stdout") + _printed(chunks, "stderr")
         lines = ([printed] if printed else []) + list(output["traceback"])
         return {**head, "ename": output["ename"], "evalue": output["evalue"], "traceback": lines}
-    data = _data(dict(output["data"]), chunks, int(output.get("dropped", 0)))
+    data = _data(dict(output["data"]), chunks)
     if statement.kind == "spark" and data.get("text/plain"):
         # Scala's interpreter ends every line, and Livy leaves that.
         data["text/plain"] += "\n"
     return {**head, "data": data}
 
 
-def _data(data: dict[str, Any], chunks: Sequence[Chunk], dropped: int) -> dict[str, Any]:
+def _data(data: dict[str, Any], chunks: Sequence[Chunk]) -> dict[str, Any]:
     before = _printed(chunks, "stdout")
-    if dropped:
-        before += f"… {dropped:,} more characters were printed\n"
     after = _printed(chunks, "stderr")
     shown = [json.loads(chunk.text) for chunk in chunks if chunk.name == "display"]
     rich = [bundle for bundle in [*shown, data] if bundle]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from nbplat.session.caps import Caps
 from nbplat.session.changes import Changes
 from nbplat.session.records import Chunk, Session, SessionDraft, Statement
 from nbplat.session.states import SessionState
@@ -17,8 +18,12 @@ __all__ = ["Driver", "Drivers", "Ending", "SessionStore"]
 class SessionStore(Protocol):
     """Sessions, statements and what they printed; every method is one transaction."""
 
-    def add_session(self, draft: SessionDraft) -> Session:
-        """Keep a new session, ``not_started``. Raises Conflict when a session that lives has the name."""
+    def add_session(self, draft: SessionDraft, caps: Caps | None = None) -> Session:
+        """Keep a new session, ``not_started``.
+
+        Raises:
+            Conflict: a session that lives has the name, or as `Caps.check`.
+        """
 
     def session(self, session_id: int) -> Session:
         """Read one. Raises NotFound."""
@@ -39,6 +44,9 @@ class SessionStore(Protocol):
 
         A reason that is given is kept; None leaves what is there.
         """
+
+    def amend(self, session_id: int, values: Mapping[str, Any]) -> Session:
+        """Put values into its request, in the place of those of the same names. Raises NotFound."""
 
     def touch(self, session_id: int) -> None:
         """Note that somebody asked for it now."""
@@ -62,6 +70,12 @@ class SessionStore(Protocol):
 
     def end_statements(self, session_id: int, output: Mapping[str, Any]) -> None:
         """End what waits or runs in a session whose driver is gone."""
+
+    def forget_statements(self, session_id: int, keep: int) -> list[int]:
+        """Forget those that have ended but for the newest `keep`, with what they printed; returns their ids.
+
+        Ids go on behind them.
+        """
 
     def statement(self, session_id: int, statement_id: int) -> Statement:
         """Read one. Raises NotFound."""
@@ -139,6 +153,9 @@ class Drivers(Protocol):
 
     def page(self, driver: Mapping[str, Any], statement_id: int, page: int) -> Path | None:
         """The file of a page of a statement's rows, an Arrow IPC stream; None when it is not there."""
+
+    def drop_rows(self, driver: Mapping[str, Any], statement_ids: Sequence[int]) -> None:
+        """Delete the rows that statements left; nothing happens where there are none."""
 
     def new_frame(self, driver: Mapping[str, Any]) -> Path:
         """A file that is not there yet, for a DataFrame that the driver is sent; its name is all that it is told."""

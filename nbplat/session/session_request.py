@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nbplat.errors import RequestError, did_you_mean
-from nbplat.session.livy_request import KINDS, refused_conf
+from nbplat.session.livy_request import KINDS, LivyRefusal, duration_ms, refused_conf
 
 __all__ = ["ENVIRONMENT", "FIELDS", "check_name", "read_start"]
 
@@ -23,6 +23,8 @@ FIELDS = {
     "py_files": "pyFiles",
     "files": "files",
     "archives": "archives",
+    "ttl": "ttl",
+    "idle_timeout": "idleTimeout",
 }
 """Our names of the fields that have one in Livy, and Livy's."""
 
@@ -38,7 +40,8 @@ def read_start(data: Mapping[str, Any]) -> dict[str, Any]:
     """Check a request and give it in Livy's names, as `nbplat.session.livy_request.read_session_request` does.
 
     Args:
-        data: `FIELDS`, ``kind``, ``conf``, ``master``, ``environment``, each in its type; None and missing are alike.
+        data: `FIELDS`, ``kind``, ``conf``, ``master``, ``environment``, ``profile``, each in its type; None and missing
+            are alike.
 
     Raises:
         RequestError: ``session.master``, ``session.environment``, ``session.kind``, ``session.name``,
@@ -58,11 +61,16 @@ def read_start(data: Mapping[str, Any]) -> dict[str, Any]:
     for ours, livys in FIELDS.items():
         if data.get(ours) not in (None, "", []):
             found[livys] = data[ours]
+    if data.get("profile"):
+        found["profile"] = data["profile"]
     if "name" in found:
         check_name(found["name"])
     for ours in ("driver_memory", "executor_memory"):
         if FIELDS[ours] in found and not _MEMORY.fullmatch(str(found[FIELDS[ours]]).strip()):
             raise _wrong(ours, found[FIELDS[ours]], "write 2g or 800m")
+    for ours in ("ttl", "idle_timeout"):
+        if FIELDS[ours] in found:
+            _check_duration(ours, str(found[FIELDS[ours]]))
     return found
 
 
@@ -104,6 +112,15 @@ def _conf(conf: Mapping[str, str], environment: str) -> dict[str, str]:
             where="environment",
         )
     return {**conf, ENVIRONMENT: environment}
+
+
+def _check_duration(field: str, text: str) -> None:
+    try:
+        if duration_ms(text) > 0:
+            return
+    except LivyRefusal:
+        pass
+    raise _wrong(field, text, "write 90s, 30m, 8h or 2d")
 
 
 def _wrong(field: str, value: Any, mend: str) -> RequestError:

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from nbplat.session.ports import Drivers, SessionStore
 from nbplat.session.records import Session, SessionDraft, Statement
 from nbplat.session.results import PUT_KIND, page_gone
 from nbplat.session.states import ENDED, SessionState
+from nbplat.session.tenure import Tenure
 from nbplat.session.wakes import Wakes
 
 __all__ = ["Sessions"]
@@ -40,6 +42,7 @@ class Sessions:
         clock: The store's.
         on_close: Called when the service lets go of its drivers.
         warm: Tells how many drivers are kept warm, by how far they are.
+        tenure: Where other services may share the store; None: this one has it for itself.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Sessions:
         limits: Limits | None = None,
         on_close: Callable[[], None] = lambda: None,
         warm: Callable[[], Mapping[str, int]] = dict,
+        tenure: Tenure | None = None,
     ) -> None:
         self.store = store
         self.clock = clock or SystemClock()
@@ -62,6 +66,8 @@ class Sessions:
         self._drivers = drivers
         self._on_close = on_close
         self.warm = warm
+        self._tenure = tenure
+        self._lost = False
         self._lock = threading.Lock()
         self._live: dict[int, LiveSession] = {}
         self._touched: dict[int, float] = {}
@@ -70,17 +76,65 @@ class Sessions:
 
     def recover(self) -> None:
         """Find the drivers of an earlier service again; to be called once, before anything else."""
-        _, sessions = self.store.sessions(limit=1_000_000, states=_LIVE)
-        for session in sessions:
-            if session.state is SessionState.SHUTTING_DOWN and session.reason is None:
-                self._end(session)
-            elif session.state is SessionState.SHUTTING_DOWN:
-                self._drivers.kill(session.driver)
-                self._follow(session.id)
-            elif "pid" not in session.driver:
-                self._launch(session)
-            else:
-                self._follow(session.id)
+        self._lost = self._tenure is not None and not self._tenure.hold()
+        if not self._lost:
+            for session in self._every_living():
+                if self._is_ours(session):
+                    self._adopt(session)
+
+    def keep_tenure(self) -> None:
+        """Show that this service lives, let go of what another took over, and take over what nobody drives."""
+        if self._tenure is None:
+            return
+        if not self._tenure.hold():
+            _log.warning("another service took over the sessions of %s", self._tenure.service)
+            self._lost = True
+            self._let_go()
+            return
+        if self._lost:
+            self.recover()
+        others = [session for session in self._every_living() if not self._is_ours(session)]
+        for service in sorted({str(session.request["service"]) for session in others}):
+            theirs = [one for one in others if one.request["service"] == service and self._tenure.reaches(one)]
+            if not theirs:
+                continue
+            with self._tenure.taking_over(service) as taken:
+                for session in theirs if taken else ():
+                    _log.info("session %d: taken over from %s", session.id, service)
+                    self._adopt(self.store.amend(session.id, self._tenure.marks()))
+
+    def _every_living(self) -> list[Session]:
+        return self.store.sessions(limit=1_000_000, states=_LIVE)[1]
+
+    def _is_ours(self, session: Session) -> bool:
+        return self._tenure is None or self._tenure.drives(session)
+
+    def _check_ours(self, session: Session) -> None:
+        if session.state not in ENDED and not self._is_ours(session):
+            raise Conflict(
+                "session.elsewhere",
+                f"session {session.id} is driven by another service, {session.request['service']}",
+                fix="send it there; when that service is gone, another one on its host takes over within a minute",
+                where=str(session.id),
+            )
+
+    def _adopt(self, session: Session) -> None:
+        try:
+            self._recover(session)
+        except NbplatError as exc:
+            # A cluster or a server that is away must not keep the others from their service.
+            _log.warning("session %d: %s", session.id, exc)
+
+    def _recover(self, session: Session) -> None:
+        if session.state is SessionState.SHUTTING_DOWN and session.reason is None:
+            self._end(session)
+        elif session.state is SessionState.SHUTTING_DOWN:
+            self._drivers.kill(session.driver)
+            self._follow(session.id)
+        elif "pid" not in session.driver:
+            self._launch(session)
+        else:
+            self._follow(session.id)
 
     def start(self, draft: SessionDraft) -> Session:
         """Keep a session and start its driver.
@@ -89,11 +143,13 @@ class Sessions:
             The session, ``starting``, or ``error`` when its process could not be started.
 
         Raises:
-            Conflict: a living session has the name.
+            Conflict: a living session has the name, or there are as many as there may be.
             RequestError: ``session.text``: the name holds a character that cannot be kept.
         """
         _check_text("the name", draft.name)
-        return self._launch(self.store.add_session(draft))
+        if self._tenure is not None:
+            draft = replace(draft, request={**draft.request, **self._tenure.marks()})
+        return self._launch(self.store.add_session(draft, self.limits.caps))
 
     def find(self, key: str) -> Session:
         """A session by id or, when `key` is not all digits, by name; counts as a sign of life of its user.
@@ -101,12 +157,16 @@ class Sessions:
         Raises:
             NotFound: there is none.
         """
+        session = self.named(key)
+        self.touch(session.id)
+        return session
+
+    def named(self, key: str) -> Session:
+        """As `find`, without a sign of life. Raises NotFound."""
         if not holds(key):
             raise NotFound("session.unknown", "no session has such a name", fix="list the sessions", where="?")
         number = number_of(key)
-        session = self.store.session_named(key) if number is None else self.store.session(number)
-        self.touch(session.id)
-        return session
+        return self.store.session_named(key) if number is None else self.store.session(number)
 
     def touch(self, session_id: int) -> None:
         """Note that somebody asked for it; written down every few seconds only."""
@@ -127,7 +187,9 @@ class Sessions:
             RequestError: ``session.text``: the code holds a character that cannot be kept.
         """
         _check_text("the code", code)
+        self._check_reach(session_id)
         statement = self.store.add_statement(session_id, code, kind, options)
+        self._forget_old(session_id, statement.id)
         self.touch(session_id)
         if (live := self._live.get(session_id)) is not None:
             # A line that just broke is opened again, and sends it then.
@@ -201,6 +263,7 @@ class Sessions:
         Raises:
             NotFound: no such session or statement.
         """
+        self._check_reach(session_id)
         self.touch(session_id)
         found = self.store.statement(session_id, statement_id)
         if (live := self._live.get(session_id)) is not None:
@@ -245,6 +308,7 @@ class Sessions:
             NotFound: no such session.
         """
         session = self.store.session(session_id)
+        self._check_ours(session)
         if session.state not in ENDED:
             session = self.store.move_session(session_id, SessionState.SHUTTING_DOWN)
         self._end(session)
@@ -255,6 +319,7 @@ class Sessions:
         Raises:
             NotFound: there is none.
         """
+        self._check_reach(session_id)
         session = self.store.move_session(session_id, SessionState.SHUTTING_DOWN, reason=reason)
         if session.state in ENDED:
             return
@@ -282,6 +347,8 @@ class Sessions:
             if session.state in ENDED:
                 if now_ms - (session.ended_ms or 0) > self.limits.keep_s * 1000:
                     self._end(session)
+            elif not self._is_ours(session):
+                continue
             elif reason := over_ttl(session, now_ms) or self._unused(session, now_ms):
                 _log.info("session %d: %s", session.id, reason["message"])
                 self.end(session.id, reason)
@@ -289,13 +356,23 @@ class Sessions:
     def close(self) -> None:
         """Let go of every driver; they live on for the next service."""
         self._closing.set()
+        self._let_go()
+        if self._tenure is not None:
+            self._tenure.let_go()
+        self._drivers.close()
+        self._on_close()
+
+    def _let_go(self) -> None:
         with self._lock:
             living = list(self._live.values())
             self._live.clear()
         for live in living:
             live.close()
-        self._drivers.close()
-        self._on_close()
+
+    def _check_reach(self, session_id: int) -> None:
+        """Raises Conflict: ``session.elsewhere``: another service drives it."""
+        if self._tenure is not None and session_id not in self._live:
+            self._check_ours(self.store.session(session_id))
 
     def _launch(self, session: Session) -> Session:
         try:
@@ -308,7 +385,9 @@ class Sessions:
         return started
 
     def _follow(self, session_id: int) -> None:
-        live = LiveSession(session_id, self.store, self._drivers, changed=self._worked, ended=self._drop)
+        live = LiveSession(
+            session_id, self.store, self._drivers, limits=self.limits, changed=self._worked, ended=self._drop
+        )
         with self._lock:
             self._live[session_id] = live
         live.start()
@@ -316,6 +395,14 @@ class Sessions:
     def _worked(self, session_id: int) -> None:
         self._worked_ms[session_id] = self.clock.now_ms()
         self.wakes.changed(session_id)
+
+    def _forget_old(self, session_id: int, newest: int) -> None:
+        """Now and then: a statement that is over the limit for a while costs nothing."""
+        keep = self.limits.keep_statements
+        if newest < keep or newest % max(1, keep // 10):
+            return
+        if gone := self.store.forget_statements(session_id, keep):
+            self._drivers.drop_rows(self.store.session(session_id).driver, gone)
 
     def _drop(self, session_id: int) -> None:
         with self._lock:
@@ -345,7 +432,7 @@ class Sessions:
 
     def _watch(self, also: tuple[Callable[[], None], ...]) -> None:
         while not self._closing.wait(_WATCH_S):
-            for look in (self.look, *also):
+            for look in (self.keep_tenure, self.look, *also):
                 try:
                     look()
                 except NbplatError as exc:
@@ -372,7 +459,9 @@ class Sessions:
     def _living(self, session_id: int) -> LiveSession:
         live = self._live.get(session_id)
         if live is None:
-            state = self.store.session(session_id).state
+            session = self.store.session(session_id)
+            self._check_ours(session)
+            state = session.state
             raise RemoteError("session.driver", f"session {session_id} is {state}", fix="start another session")
         return live
 

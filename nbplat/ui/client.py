@@ -6,6 +6,7 @@ and every CLI verb pays that; a request at a time over loopback needs no pool.
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import time
@@ -49,10 +50,14 @@ class ServiceClient:
         token: Sent as Bearer.
         config: Set for a service of this machine: then one that died is started again by the next call.
         factory: The platform factory a started service opens.
+        user: Sent with the token as password (Basic); empty sends the token as Bearer.
     """
 
-    def __init__(self, url: str, token: str, *, config: Config | None = None, factory: str = PLATFORM) -> None:
+    def __init__(
+        self, url: str, token: str, *, config: Config | None = None, factory: str = PLATFORM, user: str = ""
+    ) -> None:
         self.url = url.rstrip("/")
+        self._user = user
         self._token = token
         self._config = config
         self._factory = factory
@@ -186,7 +191,7 @@ class ServiceClient:
     def _sent(
         self, connection: http.client.HTTPConnection, verb: str, target: str, body: Any, timeout_s: float
     ) -> http.client.HTTPResponse:
-        headers = {"Authorization": f"Bearer {self._token}", "Accept": "application/json"}
+        headers = {"Authorization": self._authorization(), "Accept": "application/json"}
         payload = None
         if body is not None:
             raw = isinstance(body, bytes)
@@ -198,6 +203,11 @@ class ServiceClient:
             connection.sock.settimeout(timeout_s)
         connection.request(verb, base + target, payload, headers)
         return connection.getresponse()
+
+    def _authorization(self) -> str:
+        if not self._user:
+            return f"Bearer {self._token}"
+        return "Basic " + base64.b64encode(f"{self._user}:{self._token}".encode()).decode()
 
     def _connection(self) -> http.client.HTTPConnection:
         import http.client
@@ -243,7 +253,7 @@ def find_or_start(config: Config, *, factory: str = PLATFORM) -> ServiceClient:
         RemoteError: a team's service does not answer.
     """
     if config.service_url:
-        client = ServiceClient(config.service_url, _read_token(config))
+        client = ServiceClient(config.service_url, _read_token(config), user=config.service_user)
         _check_version(client.get("/api/v1/version")["version"], f"the service at {client.url}", "ask for an upgrade")
         return client
     note = holder_of(service_lock(config))

@@ -37,6 +37,9 @@ def session(
     files: Sequence[str] = (),
     archives: Sequence[str] = (),
     env: str | None = None,
+    ttl: str | None = None,
+    idle: str | None = None,
+    profile: str | None = None,
     desk: SessionDesk | None = None,
 ) -> Session:
     """A Spark session that outlives this process: the living one of that name, or a new one.
@@ -50,6 +53,9 @@ def session(
         conf: Spark settings; they and the options below are for a session that is started.
         driver_memory, executor_memory: As ``2g``.
         env: Name of a built environment that driver and executors run in; None is the service's own Python.
+        ttl: The session ends at this age, as ``8h``, whatever it does.
+        idle: It ends when nobody has used it for so long, as ``30m``; None is the service's own limit.
+        profile: Settings that the site keeps under a name; None is its default.
         desk: Where sessions are kept; None asks the service, which is started on demand.
 
     Raises:
@@ -84,6 +90,9 @@ def session(
                 "files": list(files),
                 "archives": list(archives),
                 "environment": env,
+                "ttl": ttl,
+                "idle_timeout": idle,
+                "profile": profile,
             }
         )
     opened = Session(desk, record, started=started)
@@ -176,9 +185,7 @@ class Session:
             RequestError: ``frame.…``: no frame, too large, or a type or value that Spark lacks; nothing is sent then.
             StatementFailed, Cancelled: as `run`.
         """
-        from nbplat.terms.frame import read_frame
-
-        self._done(self._desk.send(self.id, name, read_frame(name, frame), view=view))
+        self._done(self._desk.send(self.id, name, self._desk.frame(name, frame), view=view))
 
     def statement(self, number: int) -> Statement:
         """A statement that was sent before, from here or elsewhere. Raises NotFound."""
@@ -199,6 +206,10 @@ class Session:
     def logs(self, *, tail: int = 100) -> str:
         """The last lines of the driver's log."""
         return "\n".join(self._desk.log(self.id, tail=tail))
+
+    def share(self, *, view: Sequence[str] = (), use: Sequence[str] = ()) -> None:
+        """Let others look at it, or use it; replaces what was said before. ``*`` is everybody."""
+        self._desk.share(self.id, view=view, use=use)
 
     def stop(self) -> None:
         """End it, with everything that it started. Nothing happens when it is gone."""

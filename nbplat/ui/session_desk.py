@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from nbplat.config import Config, load_config
 from nbplat.errors import NotFound, RemoteError, from_record
@@ -13,9 +13,6 @@ from nbplat.ui.render.result import Result
 from nbplat.ui.render.statement import statement_line, title_of
 from nbplat.ui.statement_end import Cancelled, StatementFailed
 from nbplat.ui.statement_stream import StatementStream
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 __all__ = ["SessionDesk", "open_session_desk"]
 
@@ -93,6 +90,15 @@ class SessionDesk:
         """End a session and forget it; returns its id."""
         return int(self.client.delete(f"{_PATH}/{key}")["deleted"])
 
+    def profiles(self) -> dict[str, Any]:
+        """The site's profiles that the asker may use, and which is the ``default``."""
+        return dict(self.client.get("/api/v1/session-profiles"))
+
+    def share(self, key: str | int, *, view: Sequence[str], use: Sequence[str]) -> dict[str, Any]:
+        """Say who besides its owner may look at a session, or use it; returns its record."""
+        access = {"view": list(view), "use": list(use)}
+        return dict(self.client.request("PUT", f"{_PATH}/{key}/access", query={}, body=access))
+
     def log(self, key: str | int, *, tail: int = 100) -> list[str]:
         """The last lines of the driver's log."""
         return list(self.client.get(f"{_PATH}/{key}/log", after=-tail, limit=tail)["lines"])
@@ -105,18 +111,22 @@ class SessionDesk:
         """One page of a statement's rows, an Arrow IPC stream. Raises NotFound."""
         return self.client.get_bytes(f"{_PATH}/{statement['session']}/statements/{statement['id']}/rows/{page}")
 
-    def send(self, key: str | int, name: str, table: pa.Table, *, view: bool = False) -> dict[str, Any]:
-        """Have a session bind a frame to a name; returns the statement that does it, at once.
+    def frame(self, name: str, value: Any) -> bytes:
+        """A DataFrame as `send` takes it; nothing is sent.
 
         Raises:
-            RequestError: the name is none, the frame is too large, or a type or value that Spark lacks. Nothing has
-                been sent then.
+            RequestError: ``frame.…``: the name is none, it is no frame or too large, or has a type or value that Spark
+                lacks.
         """
         from nbplat.session.frame_types import check_frame_name, spark_table
+        from nbplat.terms.frame import read_frame
         from nbplat.ui.session_rows import stream_of
 
         check_frame_name(name)
-        body = stream_of(name, spark_table(name, table), self.config.frame_bytes)
+        return stream_of(name, spark_table(name, read_frame(name, value)), self.config.frame_bytes)
+
+    def send(self, key: str | int, name: str, body: bytes, *, view: bool = False) -> dict[str, Any]:
+        """Have a session bind a `frame` to a name; returns the statement that does it, at once."""
         return dict(self.client.post_bytes(f"{_PATH}/{key}/frames", body, name=name, view=view))
 
     def statement(self, key: str | int, number: int) -> dict[str, Any]:
@@ -199,9 +209,6 @@ class SessionDesk:
             elif event.name == "display":
                 write("display", event.data["data"])
             elif event.name == "done":
-                dropped = (event.data["output"] or {}).get("dropped")
-                if dropped:
-                    write("stderr", f"… {dropped:,} more characters were printed\n")
                 if drawn:
                     show(statement_line(title, event.data, progress, time.monotonic() - began_s))
                 return event.data

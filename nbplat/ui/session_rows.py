@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["JSON_ROWS", "frame_of", "has_rows", "pages_of", "rows_left_out", "rows_of", "stream_of"]
 
 JSON_ROWS = "application/json"
+_BATCH_ROWS = 10_000
 _DECIMAL = re.compile(r"decimal\((\d+), ?(-?\d+)\)")
 _TEXT = re.compile(r"(string|varchar|char)\b")
 
@@ -75,7 +76,8 @@ def stream_of(name: str, table: pa.Table, limit: int) -> bytes:
         )
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as stream:
-        stream.write_table(table)
+        # Each batch becomes a partition.
+        stream.write_table(table, max_chunksize=_BATCH_ROWS)
     return bytes(memoryview(sink.getvalue()))
 
 

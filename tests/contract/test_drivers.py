@@ -1,144 +1,41 @@
-"""What every place for sessions does: one contract, from a process beside the service to a driver on a cluster."""
+"""The contract of drivers where no Spark is needed to look at it."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
 
-import pyarrow as pa
 import pytest
 
-from nbplat.session.records import Session
-from nbplat.session.results import rows_described
-from nbplat.session.states import SessionState
-from tests.fixtures.backends import Backend, Stage, killed_service
-from tests.fixtures.waiting import wait_until
+from tests.contract.driver_contract import DriverContract, staged
+from tests.fixtures.backends import Backend, Stage
+from tests.fixtures.served_livy import served_livy
 
 pytestmark = pytest.mark.process
 
-BACKENDS = [Backend("process", "python"), Backend("dialled", "python", toy=True)]
+_LIVY_GAPS = {
+    "test_output_comes_while_the_statement_runs": "Livy tells what a statement printed when it has ended",
+    "test_names_are_inspected": "Livy inspects nothing",
+    "test_an_uploaded_file_reaches_the_driver": "what is uploaded here is not sent on",
+    "test_rows_go_both_ways_as_arrow": "Livy has no Arrow",
+}
+BACKENDS = [
+    Backend("process", "python"),
+    Backend("dialled", "python", toy=True),
+    Backend("livy", gaps=_LIVY_GAPS),
+]
 
 
 @pytest.fixture(scope="module", params=BACKENDS, ids=lambda one: one.name)
 def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A service that took over from one that was killed while a statement ran; its session is `adopted`."""
-    yield from staged(request.param, tmp_path_factory)
+    backend: Backend = request.param
+    if backend.name != "livy":
+        yield from staged(backend, tmp_path_factory)
+        return
+    with served_livy(tmp_path_factory.mktemp("upstream")) as options:
+        yield from staged(replace(backend, options=options), tmp_path_factory)
 
 
-def staged(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    folder = tmp_path_factory.mktemp(backend.name)
-    sockets = tmp_path_factory.mktemp("s")
-    killed_service(backend, folder, sockets, {"spark.nbtest.marker": "seven"})
-    made = Stage(backend, folder, sockets)
-    try:
-        made.sessions.recover()
-        yield made
-    finally:
-        drivers = made.sessions._drivers
-        for session in made.sessions.store.sessions(limit=100)[1]:
-            driver = made.sessions.store.session(session.id).driver
-            made.sessions.delete(session.id)
-            assert not drivers.lives(driver)
-            wait_until(lambda place=Path(driver["folder"]): not place.exists(), limit_s=60, what="its folder goes")
-        made.close()
-
-
-@pytest.fixture
-def adopted(stage: Stage) -> Session:
-    """The session that the killed service had started."""
-    return stage.sessions.store.sessions()[1][0]
-
-
-def test_a_statement_that_ran_while_its_service_was_killed_loses_nothing(stage: Stage, adopted: Session) -> None:
-    """Every line that it printed and every variable is there for the next service."""
-    slow = stage.ended(stage.sessions.store.statement(adopted.id, 1))
-    assert "".join(f"{n}\n" for n in range(20)) == stage.printed(slow)
-    assert "42" == stage.value(adopted, "kept + 1")
-
-
-def test_output_comes_while_the_statement_runs(stage: Stage, adopted: Session) -> None:
-    """What a cell prints is there before it ends, and a cancel ends it within seconds, truly."""
-    running = stage.sessions.submit(adopted.id, "import time\nprint('begun', flush=True)\ntime.sleep(120)", "pyspark")
-    wait_until(lambda: "begun\n" == stage.printed(running), what="it prints")
-    began = time.monotonic()
-    stage.sessions.cancel(adopted.id, running.id)
-    assert "cancelled" == stage.ended(running).state
-    assert time.monotonic() - began < 8.0
-    assert "2" == stage.value(adopted, "1 + 1")
-
-
-def test_a_failed_cell_says_where(stage: Stage, adopted: Session) -> None:
-    """Its error has name, value and the cell's own line, and the session goes on."""
-    output = stage.run(adopted, "def inner():\n    raise ValueError('no')\ninner()").output
-    assert output is not None
-    assert ("error", "ValueError", "no") == (output["status"], output["ename"], output["evalue"])
-    assert "raise ValueError('no')" in "".join(output["traceback"])
-
-
-def test_names_are_completed_and_inspected(stage: Stage, adopted: Session) -> None:
-    """Of the session's own variables, while a cell runs as well."""
-    stage.run(adopted, "landed_rows = [1, 2]")
-    running = stage.sessions.submit(adopted.id, "import time\ntime.sleep(1.5)", "pyspark")
-    wait_until(lambda: stage.sessions.store.statement(adopted.id, running.id).state == "running", what="it runs")
-    assert "landed_rows" in str(stage.sessions.complete(adopted.id, "landed_", 7))
-    assert stage.sessions.inspect(adopted.id, "landed_rows", 5)["found"]
-    stage.ended(running)
-
-
-def test_the_drivers_log_is_read_here(stage: Stage, adopted: Session) -> None:
-    """What other programs of a cell write goes to the driver's log, whose end is given first."""
-    stage.run(adopted, "import subprocess\nsubprocess.run(['sh', '-c', 'echo said by a child >&2'])")
-    wait_until(
-        lambda: "said by a child" in stage.sessions.log(adopted.id, after=-10)[1], limit_s=30, what="the log says it"
-    )
-
-
-def test_an_uploaded_file_reaches_the_driver(stage: Stage, adopted: Session) -> None:
-    """A module that was put into the session's folder is imported, also where no disk is shared."""
-    place = Path(stage.sessions.folder(adopted.id)) / "contract_module.py"
-    place.write_text("WORD = 'sent'\n")
-    stage.sessions.add(adopted.id, "pyfile", str(place))
-    assert "'sent'" == stage.value(adopted, "import contract_module\ncontract_module.WORD")
-
-
-def test_rows_go_both_ways_as_arrow(stage: Stage, adopted: Session) -> None:
-    """A DataFrame of the notebook comes back equal, by pages that are files of the service's host."""
-    table = pa.table({"name": ["it's", '\\ "', None], "n": [1, 2, 3]})
-    file = stage.sessions.new_frame(adopted.id)
-    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    stage.ended(stage.sessions.put(adopted.id, "sent", file))
-    back = stage.ended(stage.sessions.query(adopted.id, "sent", "take"))
-    rows = rows_described(back.output, adopted.id, back.id)
-    assert 3 == rows["rows"]
-    with pa.OSFile(str(stage.sessions.page(adopted.id, back.id, 0))) as source:
-        assert table.to_pydict() == pa.ipc.open_stream(source).read_all().to_pydict()
-
-
-def test_a_driver_that_died_says_how(stage: Stage) -> None:
-    """Its session is dead with a reason, and so is what ran in it; no other session notices."""
-    if stage.backend.kind != "python":
-        pytest.skip("a second Spark for this alone: the driver's end is the same code")
-    session = stage.sessions.start(stage.draft())
-    stage.run(session, "1")
-    fatal = stage.sessions.submit(session.id, "import os\nos._exit(7)", "pyspark")
-    assert "SessionDied" == (stage.ended(fatal, 120).output or {})["ename"]
-    found = wait_until(lambda: (one := stage.sessions.store.session(session.id)).state == "dead" and one, what="dead")
-    assert found
-    assert found.reason is not None
-    assert "session.died" == found.reason["code"]
-
-
-def test_a_deleted_session_leaves_nothing(stage: Stage) -> None:
-    """Its driver is gone when the answer comes, while a cell runs and before the session is ready."""
-    if stage.backend.kind != "python":
-        pytest.skip("a second Spark for this alone: the shared session is looked at when it is deleted")
-    busy, early = stage.sessions.start(stage.draft()), stage.sessions.start(stage.draft())
-    drivers = [stage.sessions.store.session(one.id).driver for one in (busy, early)]
-    stage.sessions.delete(early.id)
-    stage.run(busy, "1")
-    stage.sessions.submit(busy.id, "import time\ntime.sleep(600)", "pyspark")
-    stage.sessions.delete(busy.id)
-    assert not [one for one in drivers if stage.sessions._drivers.lives(one)]
-    assert SessionState.IDLE == stage.sessions.store.sessions()[1][0].state
+class TestDrivers(DriverContract):
+    """Processes beside the service, drivers that dial back, and another Livy server."""

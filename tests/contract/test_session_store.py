@@ -157,3 +157,19 @@ def test_statements_of_a_dead_driver_end_with_its_reason(store: SessionStore) ->
     _, found = store.statements(session.id)
     assert ["available", "cancelled", "available"] == [one.state for one in found]
     assert ["ok", None, "error"] == [one.output and one.output["status"] for one in found]
+
+
+def test_old_statements_are_forgotten_in_one_go(store: SessionStore) -> None:
+    """Those that have ended beyond the newest `keep` go with what they printed; open ones stay; numbers go on."""
+    session = store.add_session(draft())
+    for _ in range(1203):
+        store.add_statement(session.id, "1", "pyspark")
+    done = [event(n + 1, "done", id=n, status="ok", output={"data": {}}) for n in range(1203) if n != 2]
+    printed = [event(2000 + n, "stream", id=n, name="stdout", text="x") for n in (1, 1202)]
+    store.apply(session.id, changes_of([*done, *printed], 0))
+    assert [0, 1, *range(3, 1200)] == store.forget_statements(session.id, 3)
+    assert [2, 1200, 1201, 1202] == [one.id for one in store.statements(session.id)[1]]
+    assert ([], 1) == (store.chunks(session.id, 1), len(store.chunks(session.id, 1202)))
+    assert [] == store.forget_statements(session.id, 3)
+    store.forget_statements(session.id, 0)
+    assert 1203 == store.add_statement(session.id, "1", "pyspark").id

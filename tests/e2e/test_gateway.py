@@ -7,22 +7,30 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import nbformat
+import pyarrow as pa
 import pytest
 from nbclient import NotebookClient
 
+import nbplat as nb
 from nbplat.adapters.spark.jars import fetch_jars
 from nbplat.service.discovery import service_lock
 from nbplat.service.lock import holder_of
+from nbplat.ui.session_desk import SessionDesk
+from nbplat.ui.session_rows import rows_of
 from tests.fixtures.product import Product, product_folder
 from tests.fixtures.spark import JARS
 from tests.fixtures.waiting import wait_until
 
 pytestmark = [pytest.mark.jvm, pytest.mark.kernel, pytest.mark.timeout(600)]
+
+# `make chaos` sets it: twenty kills in each test that kills.
+KILLS = min(20, int(os.environ.get("NBPLAT_CHAOS_ROUNDS", "3")))
 
 # Two of these live at once; the defaults are for a machine of their own.
 _SETTINGS = {"limits.memory_bytes": 1_400_000_000, "limits.threads": 2}
@@ -219,6 +227,39 @@ def test_a_notebook_runs_cells_in_a_session(gateway: Gateway, session: int) -> N
     assert {"text/plain": "2"} == cells["after"].outputs[-1].data
 
 
+def test_frames_and_rows_travel_as_arrow(gateway: Gateway, session: int) -> None:
+    """A frame of a notebook is a DataFrame and a view there; rows come back, also after a kill of the service."""
+    desk = SessionDesk(gateway.product.client(), gateway.product.config)
+    opened = nb.session(session, attach=True, desk=desk)
+    sent = pa.table({"q": ["it's", 'a \\ "b"', None], "n": [1, None, 2**60], "l": [[1], [], None]})
+    opened.send(sent, "sent", view=True)
+    assert "DataFrame[q: string, n: bigint, l: array<bigint>]" == opened.run("sent").text
+    back = opened.sql("SELECT * FROM sent", arrow=True)
+    assert sent.to_pylist() == back.to_pylist()
+    assert sent.to_pylist() == opened.take("sent", arrow=True).to_pylist()
+    rows = desk.submit(session, "SELECT id FROM range(0, 300000, 1, 4)", "sql", arrow=True)
+    done = wait_until(lambda: (one := desk.statement(session, rows["id"]))["ended"] and one, what="it ends")
+    _killed(gateway)
+    assert list(range(300_000)) == rows_of(done["output"], partial(desk.page, done))["id"].to_pylist()
+    with pytest.warns(UserWarning, match="the first 7 rows"):
+        assert list(range(7)) == list(opened.sql("SELECT id FROM range(1000000000000)", rows=7)["id"])
+
+
+def test_a_killed_jvm_is_told_as_that(gateway: Gateway) -> None:
+    """The session is dead with the signal and what it means, the cell too, and the service goes on."""
+    number = gateway.start(name="doomed")
+    gateway.idle(number)
+    output = gateway.run(
+        number, "import os, signal\nos.kill(sc._gateway.proc.pid, signal.SIGKILL)\nspark.range(5).count()"
+    )
+    assert ("SessionDied", "the session's JVM ended of SIGKILL: it ran out of memory") == (
+        output["ename"],
+        output["evalue"],
+    )
+    assert "dead" == gateway.call("GET", f"/sessions/{number}").json()["state"]
+    gateway.call("DELETE", f"/sessions/{number}")
+
+
 def test_a_killed_service_loses_neither_session_nor_output(gateway: Gateway, session: int) -> None:
     """Killed again and again, the service is back by itself; reads go on meanwhile, and a commit works after it."""
     gateway.run(session, "kept = 41\nspark.range(3).writeTo('retail.kept_copy').createOrReplace()")
@@ -234,7 +275,7 @@ spark.table('retail.kept_copy').count() + kept"""
     code = f"gate = {str(gate)!r}\n{code}"
     before = gateway.product.address()
     where = gateway.post(session, code)
-    for _ in range(3):
+    for _ in range(KILLS):
         time.sleep(0.7)
         _killed(gateway)
         # Its callers wait at the socket that the worker keeps; nobody is refused.
@@ -249,17 +290,18 @@ spark.table('retail.kept_copy').count() + kept"""
 def test_commits_go_through_while_the_service_is_killed(gateway: Gateway, session: int) -> None:
     """Every append of a running cell is made exactly once, whenever the service dies."""
     code = """spark.range(0).writeTo('retail.appended').createOrReplace()
-for n in range(15):
+for n in range({count}):
     spark.range(n, n + 1).writeTo('retail.appended').append()
 sorted(row.id for row in spark.table('retail.appended').collect())"""
-    where = gateway.post(session, code)
-    for _ in range(3):
+    count = 5 * KILLS
+    where = gateway.post(session, code.format(count=count))
+    for _ in range(KILLS):
         time.sleep(0.9)
         _killed(gateway)
         assert 200 == gateway.call("GET", "/version").status_code
     output = gateway.ended(where)["output"]
     assert "ok" == output["status"], output["traceback"]
-    assert str(list(range(15))) == output["data"]["text/plain"]
+    assert str(list(range(count))) == output["data"]["text/plain"]
 
 
 def test_deleting_a_session_ends_its_jvm(gateway: Gateway) -> None:

@@ -6,7 +6,7 @@ import base64
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,8 @@ from nbplat.service.app import make_app
 from nbplat.service.auth import is_loopback, sent_tokens
 from nbplat.service.routes.iceberg import catalog_token
 from nbplat.service.routes.jobs import read_log
+from nbplat.service.routes.sessions import router
+from nbplat.session.records import SessionDraft
 from tests.fixtures.asgi import AsgiClient
 from tests.fixtures.toy_platform import ToyPlatform
 
@@ -213,3 +215,22 @@ def test_loopback_is_told_from_the_rest(host: str, loopback: bool) -> None:
 def test_a_basic_password_may_hold_colons() -> None:
     """Only the first colon parts user and password."""
     assert ["a:b"] == sent_tokens(basic("u", "a:b"))
+
+
+def test_a_huge_body_about_sessions_is_refused(platform: ToyPlatform, tmp_path: Path) -> None:
+    """A program of 100 MB is turned away with a record while it is read; a frame has its own cap."""
+    sessions = platform.open_sessions(tmp_path)
+    routes = router(sessions, lambda fields, owner: SessionDraft("python", "", owner, "", fields, {}))
+    http = AsgiClient(make_app(platform, TOKEN, sessions=routes), base_url="http://127.0.0.1:1", headers=BEARER)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b'{"code": "'
+        for _ in range(100):
+            yield b"x" * (1 << 20)
+        yield b'"}'
+
+    reply = http.post("/api/v1/sessions/1/statements", content=pieces())
+    assert (413, "request.size") == (reply.status_code, reply.json()["code"])
+    frame = http.post("/api/v1/sessions/1/frames", params={"name": "x"}, content=pieces())
+    assert (404, "session.unknown") == (frame.status_code, frame.json()["code"])
+    sessions.close()

@@ -44,7 +44,7 @@ def test_a_session_is_created_and_shown_with_every_field(http: AsgiClient) -> No
         "name": "fields",
         "driverMemory": "1g",
         "executorCores": 2,
-        "pyFiles": ["a.py"],
+        "pyFiles": ["hdfs:///a.py"],
         "conf": {"spark.x": "1", "spark.hadoop.fs.s3a.secret.key": "hush"},
         "heartbeatTimeoutInSecond": 60,
         "ttl": "1h",
@@ -241,6 +241,7 @@ def test_completion_answers(http: AsgiClient, session: int) -> None:
     run(http, session, "amounts = [1]")
     reply = http.post(f"/sessions/{session}/completion", json={"code": "amo", "kind": "pyspark", "cursor": 3})
     assert {"candidates": ["amounts"]} == reply.json()
+    assert reply.json() == http.post(f"/sessions/{session}/completion", json={"code": "amo"}).json()
 
 
 def test_delete_and_interrupt_end_the_session(http: AsgiClient) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import cloudpickle
 import pytest
 
-from nbplat.service.livy import upload
+from nbplat.service.livy import make_livy, upload
 from tests.fixtures.asgi import AsgiClient
-from tests.fixtures.livy_app import LivyApp
+from tests.fixtures.livy_app import LivyApp, batch_draft, session_draft
 from tests.fixtures.waiting import wait_until
 
 pytestmark = pytest.mark.process
@@ -166,6 +166,17 @@ def test_an_upload_over_the_cap_is_refused(
     monkeypatch.setattr(upload, "MAX_UPLOAD_BYTES", 100_000)
     reply = http.post(f"/sessions/{session}/upload-file", files={"file": ("big", b"x" * 200_000)})
     assert 413 == reply.status_code
+    assert before == uploaded(livy_app, session)
+
+
+def test_a_session_takes_so_many_bytes_of_files(http: AsgiClient, session: int, livy_app: LivyApp) -> None:
+    """What it has taken counts; over ``session.upload_bytes`` nothing of a file stays."""
+    before = uploaded(livy_app, session)
+    room = sum((Path(livy_app.sessions.folder(session)) / "uploads" / name).stat().st_size for name in before)
+    app = make_livy(livy_app.sessions, session_draft, livy_app.batches, batch_draft, upload_bytes=room + 1000)
+    small = AsgiClient(app, base_url="http://livy.test")
+    reply = small.post(f"/sessions/{session}/upload-file", files={"file": ("much", b"x" * 2000)})
+    assert (413, True) == (reply.status_code, "session.upload_bytes" in reply.json()["msg"])
     assert before == uploaded(livy_app, session)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -118,11 +119,104 @@ def test_a_cell_asked_for_twice_runs_once(talk: Talk) -> None:
     assert {"text/plain": "1"} == talk.run(2, "count")["output"]["data"]
 
 
-def test_output_over_the_limit_is_counted_and_dropped(talk: Talk) -> None:
-    """A cell that prints without end fills neither memory nor log, and says how much was left out."""
-    done = talk.run(0, "for _ in range(300): print('x' * 99999)", output_limit=250_000)
-    assert 250_000 == len(talk.printed(0))
-    assert 300 * 100_000 - 250_000 == done["output"]["dropped"]
+def test_a_long_output_keeps_its_beginning_and_its_end(talk: Talk) -> None:
+    """Between them a line says how much was left out; what is kept is no more than the limit."""
+    done = talk.run(0, "for n in range(100_000): print(n)", output_limit=4000)
+    begin, _, end = talk.printed(0).partition("\n… ")
+    left_out = sum(len(f"{n}\n") for n in range(100_000)) - 4000
+    assert left_out == done["output"]["dropped"]
+    assert begin.startswith("0\n1\n2\n")
+    assert f"{left_out:,} characters were left out here …\n" == end[: end.index("…") + 2]
+    assert end.endswith("99998\n99999\n")
+    assert 4000 == len(begin) + len(end) - len(f"{left_out:,} characters were left out here …\n")
+
+
+def test_a_cell_that_prints_two_gigabytes_costs_no_memory(talk: Talk) -> None:
+    """All of it is taken, neither the driver nor its log grows by it, and both ends are there."""
+    talk.run(0, "import resource\npiece = 'x' * (1 << 20) + '\\n'\nprint(piece * 12)", output_limit=1 << 20)
+    before = int(talk.run(1, "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss")["output"]["data"]["text/plain"])
+    code = "print('first')\nfor _ in range(2048): print(piece, end='')\nprint('last')"
+    done = talk.run(2, code, output_limit=1 << 20)
+    after = int(talk.run(3, "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss")["output"]["data"]["text/plain"])
+    assert 2048 * ((1 << 20) + 1) + len("first\nlast\n") - (1 << 20) == done["output"]["dropped"]
+    assert talk.printed(2).startswith("first\nxxx")
+    assert talk.printed(2).endswith("x\nlast\n")
+    assert after - before < 40_000
+    assert sum(file.stat().st_size for file in Path(talk.driver["folder"], "events").iterdir()) < 40 << 20
+
+
+def test_bytes_that_are_no_text_are_shown_as_marks(talk: Talk) -> None:
+    """Junk on `sys.stdout.buffer` is printed with marks, junk past Python goes to the log; the next cell runs."""
+    talk.run(0, "import os, sys\nsys.stdout.buffer.write(b'a\\xff\\x00b\\n')\nos.write(1, bytes(range(256)))")
+    assert "a\ufffd\ufffdb\n" == talk.printed(0)
+    assert {"text/plain": "2"} == talk.run(1, "1 + 1")["output"]["data"]
+    assert talk.drivers.log(talk.driver)[0] > 0
+
+
+def test_a_value_too_large_to_be_shown_is_left_out(talk: Talk) -> None:
+    """Its form is left out with a word for it; rows without end of displays are cut; small ones stay whole."""
+    big = "class Big:\n    def __repr__(self): return 'big'\n    def _repr_html_(self): return 'x' * (40 << 20)\n"
+    data = talk.run(0, f"{big}Big()")["output"]["data"]
+    assert {"text/plain": "big\n… left out: text/html of 41,943,040 characters …"} == data
+    talk.run(1, "class Some:\n    def _repr_html_(self): return 'x' * (4 << 20)\nfor _ in range(12): display(Some())")
+    shown = [event["data"] for event in talk.events if event["event"] == "display" and event["id"] == 1]
+    assert "… 5 more displays were left out …" == shown[-1]["text/plain"]
+    assert 8 == len(shown)
+    failed = talk.run(2, "try: raise ValueError('y' * (40 << 20))\nexcept ValueError as e: raise KeyError('k') from e")
+    assert sum(map(len, failed["output"]["traceback"])) < 100_000
+
+
+def test_a_fork_of_a_cell_is_no_second_driver(talk: Talk) -> None:
+    """A copy of the process tells no event and ends with the cell; what it prints goes to the log."""
+    code = """import os, multiprocessing
+print('parent')
+pid = os.fork()
+print('copy' if pid == 0 else 'still the parent')
+if pid: print(os.waitpid(pid, 0)[1])
+worker = multiprocessing.get_context('fork').Process(target=print, args=('from a worker',))
+if pid:
+    worker.start()
+    worker.join()
+'end'"""
+    assert {"text/plain": "'end'"} == talk.run(0, code)["output"]["data"]
+    assert "parent\nstill the parent\n0\n" == talk.printed(0)
+    assert {"text/plain": "2"} == talk.run(1, "1 + 1")["output"]["data"]
+    assert list(range(1, len(talk.events) + 1)) == [event["seq"] for event in talk.events]
+    assert {"copy", "from a worker"} <= set(talk.drivers.log(talk.driver)[1])
+
+
+def test_a_session_with_too_many_processes_is_tidied(talk: Talk) -> None:
+    """A cell that starts processes without end fails with the count and the setting; the processes are gone."""
+    code = """import os, time
+while True:
+    if os.fork() == 0:
+        while True:
+            try: time.sleep(600)
+            except KeyboardInterrupt: pass
+    time.sleep(0.001)"""
+    done = talk.run(0, code, max_processes=60)
+    assert ("error", "TooManyProcesses") == (done["status"], done["output"]["ename"])
+    assert "over session.max_processes (60)" in done["output"]["evalue"]
+    count = "len([p for p in os.listdir('/proc') if p.isdecimal() and open(f'/proc/{p}/stat').read().rpartition(')')[2]"
+    alive = f"{count}.split()[3] == str(os.getsid(0)) and ' Z ' not in open(f'/proc/{{p}}/stat').read()])"
+    assert int(talk.run(1, alive, max_processes=60)["output"]["data"]["text/plain"]) < 10
+
+
+def test_a_driver_ends_with_its_jvm_and_says_how(talk: Talk) -> None:
+    """The end of the JVM is told with its code, and the cell's own error for it is not."""
+    code = """import gc, os, signal, subprocess, sys, time
+[driver] = [one for one in gc.get_objects() if type(one).__name__ == 'Driver']
+child = subprocess.Popen(['sleep', '600'])
+driver._watch_jvm(child)
+os.write(2, b'java.lang.OutOfMemoryError: Java heap space\\n')
+os.kill(child.pid, signal.SIGKILL)
+raise ConnectionRefusedError('the JVM is gone')"""
+    talk.ask("run", id=0, runner="python", body={"code": code})
+    wait_until(lambda: not talk.drivers.lives(talk.driver), what="the driver ends")
+    left = talk.drivers.left_behind(talk.driver, 0)
+    assert {"event": "jvm", "code": -signal.SIGKILL}.items() <= left[-1].items()
+    assert "done" not in [event["event"] for event in left]
+    assert any("OutOfMemoryError" in line for line in talk.drivers.ending(talk.driver).tail)
 
 
 def test_completion_and_inspection_answer_beside_a_running_cell(talk: Talk) -> None:

@@ -15,6 +15,7 @@ from nbplat.adapters.store import open_store
 from nbplat.clock import SystemClock
 from nbplat.config import load_config
 from nbplat.errors import Conflict, NotFound, RemoteError, RequestError
+from nbplat.session.life import Limits
 from nbplat.session.records import Session, SessionDraft, Statement
 from nbplat.session.sessions import Sessions
 from nbplat.session.states import FINAL, SessionState
@@ -153,6 +154,45 @@ def test_a_session_whose_driver_died_says_why(open_sessions: Open, code: str, sa
     with pytest.raises(Conflict, match="is dead"):
         sessions.submit(session.id, "1", "pyspark")
     assert "2" == text(run(sessions, other, "1 + 1"))
+
+
+def test_a_session_whose_jvm_died_says_why(open_sessions: Open) -> None:
+    """Exit code, the log's last lines and the shortage of memory are its reason, for its statements too."""
+    sessions = open_sessions()
+    session = start(sessions)
+    code = """import gc, os, subprocess, time
+[driver] = [one for one in gc.get_objects() if type(one).__name__ == 'Driver']
+os.write(2, b'java.lang.OutOfMemoryError: Java heap space\\n')
+driver._watch_jvm(subprocess.Popen(['sh', '-c', 'exit 3']))
+time.sleep(60)"""
+    output = ended(sessions, sessions.submit(session.id, code, "pyspark")).output
+    assert output is not None
+    assert "the session's JVM ended with exit code 3: it ran out of memory" == output["evalue"]
+    assert any("OutOfMemoryError" in line for line in output["traceback"])
+    found = wait_until(lambda: (one := sessions.store.session(session.id)).state == "dead" and one, what="it is dead")
+    assert "session.memory" == found.reason["code"]
+
+
+def test_old_statements_are_forgotten_and_ids_go_on(open_sessions: Open) -> None:
+    """Beyond the limit the oldest that have ended go, with their rows; one that runs stays, and no id comes twice."""
+    sessions = open_sessions()
+    sessions.limits = Limits(keep_statements=5)
+    session = start(sessions)
+    run(sessions, session, "import collections")
+    take = ended(sessions, sessions.query(session.id, "nothing", "take"))
+    results = Path(sessions.store.session(session.id).driver["folder"], "results", str(take.id))
+    results.mkdir(parents=True)
+    for n in range(8):
+        last = run(sessions, session, f"print({n})")
+    assert 9 == last.id
+    assert [5, 6, 7, 8, 9] == [one.id for one in sessions.store.statements(session.id)[1]]
+    assert [] == sessions.store.chunks(session.id, 2)
+    assert not results.exists()
+    slow = sessions.submit(session.id, "import time\ntime.sleep(600)", "pyspark")
+    for _ in range(8):
+        behind = sessions.submit(session.id, "1", "pyspark")
+    assert slow.id in [one.id for one in sessions.store.statements(session.id)[1]]
+    assert 18 == behind.id
 
 
 def test_a_driver_that_died_while_no_service_ran_is_reported_dead(open_sessions: Open) -> None:

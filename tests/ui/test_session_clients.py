@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -130,6 +131,19 @@ def test_a_session_that_was_started_here_ends_with_its_block(service: ServiceCli
     with nb.session("etl"):
         pass
     assert "idle" == etl.state
+
+
+def test_two_notebooks_share_a_session(etl: Session) -> None:
+    """Each sees the names of both and the output of its own cells; cells take turns, whoever sends them."""
+    other = nb.session("etl", attach=True)
+    first = etl.submit("import time\nshared = ['one']\nprint('from one')\ntime.sleep(0.5)\nshared")
+    second = other.submit("shared.append('two')\nprint('from two')\nshared")
+    with ThreadPoolExecutor() as both:
+        ran = list(both.map(lambda statement: statement.wait(quiet=True), (first, second)))
+    assert [("from one\n", "['one']"), ("from two\n", "['one', 'two']")] == [(one.stdout, one.text) for one in ran]
+    with pytest.raises(StatementFailed, match="division"):
+        other.run("1 / 0")
+    assert "['one', 'two']" == etl.run("shared").text
 
 
 def test_a_failed_cell_raises_with_its_own_traceback(etl: Session) -> None:
@@ -273,6 +287,71 @@ def test_a_sql_cell_gives_a_table_and_a_dataframe(attached: StrictShell, etl: Se
     assert "SELECT * FROM nowhere" in str(attached.fails("%%sql\nSELECT * FROM {{ table }}").error)
 
 
+@pytest.fixture(scope="module")
+def plain(service: ServiceClient) -> Session:
+    """A session that no test gives a Spark."""
+    return nb.session("plain")
+
+
+def test_frames_go_to_a_session_and_come_back(plain: Session) -> None:
+    """Every value survives the way there and back; a name, type or value that cannot is refused and nothing is sent."""
+    table = pa.table({"q": ['it\'s \\ "q"\n', None], "n": [2**63 - 1, None], "a b": [[1, None], []]})
+    plain.send(table, "sent")
+    assert table.equals(plain.take("sent", arrow=True))
+    with pytest.warns(UserWarning, match="the first 1 rows"):
+        assert ['it\'s \\ "q"\n'] == list(plain.take("sent", rows=1)["q"])
+    before = plain.statements(limit=1)[0]["id"]
+    for value, name, said in (
+        (table, "not a name", "cannot be a variable"),
+        (5, "five", "not a DataFrame"),
+        (pa.table({"t": pa.array([1], pa.timestamp("ns"))}), "t", "microseconds"),
+        (pa.table({}), "empty", "no columns"),
+    ):
+        with pytest.raises(RequestError, match=said):
+            plain.send(value, name)
+    assert before == plain.statements(limit=1)[0]["id"]
+    with pytest.raises(StatementFailed, match="nothing_there"):
+        plain.take("nothing_there")
+
+
+def test_a_query_is_read_batch_by_batch(etl: Session) -> None:
+    """Rows come in batches and need not be in memory together."""
+    etl.run(FAKE_SPARK)
+    assert 3 == sum(batch.num_rows for batch in etl.batches("SELECT anything"))
+
+
+def test_a_spark_cell_takes_frames_along_and_brings_one_back(shell: StrictShell, plain: Session) -> None:
+    """`-i` sends variables before the cell runs, `-o` binds what the session calls so, or the cell's own value."""
+    shell.run("%session attach plain")
+    shell.set(left=pa.table({"x": [1, 2]}), right=pa.table({"y": ["a"]}))
+    shell.run("%%spark -i left -i right -o both\nboth = left.append_column('y', left['x'])\n7")
+    assert [[1, 1], [2, 2]] == shell.variables["both"].to_numpy().tolist()
+    assert [1] == list(shell.run("%%spark -o top -n 1\nleft").value.value["x"])
+    assert "2" == shell.run("%%spark -o n\nleft.num_rows").value.value
+    shell.run("%session send left --as other")
+    assert "2" == shell.run("%%spark\nother.num_rows").value.text
+    last = plain.statements(limit=1)[0]["id"]
+    assert "did you mean left?" in str(shell.fails("%%spark -i left -i lefd\n1").error)
+    shell.set(five=5)
+    assert "not a DataFrame" in str(shell.fails("%%spark -i left -i five\n1").error)
+    assert last == plain.statements(limit=1)[0]["id"]
+
+
+def test_a_session_has_an_age_and_an_idle_limit(service: ServiceClient, shell: StrictShell) -> None:
+    """Both are given at its start and shown; what is no time is refused."""
+    with nb.session("brief", ttl="8h", idle="30m") as brief:
+        assert ("8h", "30m") == (brief.info()["ttl"], brief.info()["idle_timeout"])
+        assert "8h" in shell.run("%session info brief").value.text
+    with pytest.raises(RequestError, match="soon"):
+        nb.session("brief", ttl="soon")
+    assert "write 90s" in str(shell.fails("%session start x --idle 0s").error)
+
+
+def test_a_session_without_a_spark_ui_says_how_to_get_one(attached: StrictShell) -> None:
+    """The error names the setting."""
+    assert "spark.ui.enabled=true" in str(attached.fails("%session ui").error)
+
+
 def test_lines_of_a_session(attached: StrictShell, etl: Session) -> None:
     """List, info, logs and url say what a person needs, and never the token unless asked."""
     assert "etl" in attached.run("%session list").value.text
@@ -284,6 +363,23 @@ def test_lines_of_a_session(attached: StrictShell, etl: Session) -> None:
     assert etl._desk.client.url in url.text
     assert etl._desk.client.token not in url.json() + url.text
     assert etl._desk.client.token in attached.run("%session url --show-token").value.text
+
+
+def test_profiles_are_listed_and_sessions_shared(
+    attached: StrictShell, etl: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the site offers, and who was let in, from lines, a shell and Python."""
+    shown = attached.run("%session profiles")
+    assert "small" in str(shown.value)
+    assert "default (default)" in str(shown.value)
+    assert "seen by * and used by bob" in str(attached.run("%session share --use bob --view '*'").value)
+    assert ["bob"] == etl.info()["access"]["use"]
+    assert "used by" not in str(attached.run("%session share").value)
+    etl.share(view=["cy"])
+    assert "view by" in str(attached.run("%session info").value)
+    assert 0 == main(["session", "profiles", "--json"])
+    assert {"default", "small"} == {each["name"] for each in json.loads(capsys.readouterr().out)["profiles"]}
+    etl.share()
 
 
 @pytest.mark.parametrize(

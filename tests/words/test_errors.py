@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from nbplat.errors import (
     Conflict,
     DataError,
+    Forbidden,
     InternalError,
     NbplatError,
     NotFound,
@@ -27,6 +28,7 @@ from nbplat.errors import (
 TREE = [
     (RequestError, "request", 2, 400),
     (NotFound, "request", 2, 404),
+    (Forbidden, "request", 2, 403),
     (Conflict, "request", 2, 409),
     (DataError, "data", 4, 422),
     (SetupError, "environment", 3, 424),
@@ -44,7 +46,7 @@ def test_each_class_has_its_numbers(cls: type[NbplatError], kind: str, exit_code
 
 
 def test_the_drawing_is_the_tree() -> None:
-    """Every class of the tree is listed, and the two kinds of request errors are request errors."""
+    """Every class of the tree is listed, and the three kinds of request errors are request errors."""
 
     def below(cls: type) -> set[type]:
         return {cls} | {deep for sub in cls.__subclasses__() for deep in below(sub)}
@@ -52,6 +54,7 @@ def test_the_drawing_is_the_tree() -> None:
     assert {cls for cls, *_ in TREE} | {NbplatError} == below(NbplatError)
     assert issubclass(NotFound, RequestError)
     assert issubclass(Conflict, RequestError)
+    assert issubclass(Forbidden, RequestError)
 
 
 @pytest.mark.parametrize("cls", [cls for cls, *_ in TREE])

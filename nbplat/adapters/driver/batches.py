@@ -52,7 +52,8 @@ def spark_submit(batch: Batch, conf: Path, interpreter: str = sys.executable) ->
     request = batch.request
     name = ["--name", request["name"]] if request.get("name") else []
     main = ["--class", request["className"]] if request.get("className") else []
-    submit = ["--properties-file", str(conf), *name, *main, request["file"], *request.get("args", [])]
+    whose = ["--proxy-user", batch.proxy_user] if batch.proxy_user else []
+    submit = ["--properties-file", str(conf), *name, *whose, *main, request["file"], *request.get("args", [])]
     return [interpreter, "-I", "-c", _FIND, batch.conf.get(_PYSPARK, ""), *submit]
 
 

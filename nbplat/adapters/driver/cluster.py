@@ -32,7 +32,7 @@ from nbplat.adapters.driver.processes import FOLDER
 from nbplat.adapters.driver.properties import properties_text
 from nbplat.errors import RemoteError
 from nbplat.remote.bundle import bundle_bytes
-from nbplat.remote.driver.arrow_pages import page_path
+from nbplat.remote.driver.arrow_pages import page_path, results_of
 from nbplat.remote.driver.cluster_main import SPEC
 from nbplat.session.ports import Ending
 
@@ -53,7 +53,7 @@ _CONF = "spark.conf"
 _MAIN = "nbplat_driver.py"
 _STANDING = "standing.json"
 _PYSPARK = "spark.nbplat.environment.pyspark"
-# A driver that lost its line calls again within seconds; only then the cluster's manager is asked, by a whole JVM.
+# A driver that lost its line calls again within seconds; asking the cluster's manager takes a whole JVM.
 _QUIET_S = 15.0
 _ASK_AGAIN_S = 30.0
 _ASK_LIMIT_S = 90.0
@@ -102,13 +102,22 @@ class ClusterDrivers:
         hub: Where they call.
         alone_s: A driver that no service spoke to for so long ends itself.
         python: Has pyspark, for spark-submit.
+        quiet_s: Without a line for so long the cluster's manager is asked what became of a driver.
     """
 
-    def __init__(self, folder: Path, hub: Hub, alone_s: float = 86_400.0, python: str = sys.executable) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        hub: Hub,
+        alone_s: float = 86_400.0,
+        python: str = sys.executable,
+        quiet_s: float = _QUIET_S,
+    ) -> None:
         self._folder = folder
         self._hub = hub
         self._alone_s = alone_s
         self._python = python
+        self._quiet_s = quiet_s
         self._changing = threading.Lock()
         self._asking: set[int] = set()
         # Sessions whose end is being made sure of, and whether their folder is to go then.
@@ -134,6 +143,7 @@ class ClusterDrivers:
             "master": master,
             "pod": f"{session.conf.get('spark.kubernetes.namespace', 'default')}:{pod}",
             "pyspark": session.conf.get(_PYSPARK, ""),
+            "user": session.proxy_user,
         }
         told = {
             "kind": session.kind,
@@ -159,7 +169,8 @@ class ClusterDrivers:
             main, more = _by_config_map(folder, variables)
             variables |= more
         write_private(folder / _CONF, properties_text(conf))
-        submit = ["spark-submit", "--load-spark-defaults", "--properties-file", str(folder / _CONF), main]
+        whose = ["--proxy-user", session.proxy_user] if session.proxy_user else []
+        submit = ["spark-submit", "--load-spark-defaults", *whose, "--properties-file", str(folder / _CONF), main]
         found = start_kept(folder, _SUBMIT_LOG, self._command(spec, submit), environ=variables)
         self._heard[session.id] = time.monotonic()
         return {**found, "place": CLUSTER_PLACE, "session": session.id}
@@ -178,7 +189,7 @@ class ClusterDrivers:
         number = driver["session"]
         now = time.monotonic()
         with self._changing:
-            quiet = now - self._heard.setdefault(number, now) > _QUIET_S
+            quiet = now - self._heard.setdefault(number, now) > self._quiet_s
             due = now - self._asked.get(number, -_ASK_AGAIN_S) >= _ASK_AGAIN_S
             if not (quiet and due) or number in self._asking:
                 return True
@@ -220,6 +231,11 @@ class ClusterDrivers:
         """The file of a page of a statement's rows, which its line has fetched."""
         path = page_path(driver["folder"], statement_id, page)
         return path if path.is_file() else None
+
+    def drop_rows(self, driver: Mapping[str, Any], statement_ids: Sequence[int]) -> None:
+        """Delete the rows that statements left."""
+        for statement in statement_ids:
+            shutil.rmtree(results_of(driver["folder"], statement), ignore_errors=True)
 
     def new_frame(self, driver: Mapping[str, Any]) -> Path:
         """A new file in the session's folder, which its line sends."""
@@ -291,11 +307,11 @@ class ClusterDrivers:
         manager, spec = self._manager(driver)
         answer = self._run(driver, spec, manager.kill(application))
         standing = manager.standing(self._run(driver, spec, manager.status(application)))
-        if standing is not None and not standing.ended:
+        if standing is None or not standing.ended:
             raise RemoteError(
                 "session.driver",
                 f"the cluster does not end {application}: {answer.strip()[-300:]}",
-                fix="end it by hand, then stop the session again",
+                fix="stop the session again when the cluster answers, or end the application there",
             )
 
     def _end_earlier(self, folder: Path) -> None:
@@ -359,7 +375,7 @@ class ClusterDrivers:
                 errors="replace",
                 timeout=_ASK_LIMIT_S,
                 check=False,
-                env={**os.environ, **self._variables(Path(driver["folder"]))},
+                env={**os.environ, **self._variables(Path(driver["folder"])), **_asking_for(spec)},
             )
         except (OSError, subprocess.TimeoutExpired) as exc:
             _log.warning("session %d: %s", driver["session"], exc)
@@ -369,6 +385,11 @@ class ClusterDrivers:
     def _variables(self, folder: Path) -> dict[str, str]:
         options = f"-Dlog4j2.configurationFile=file:{folder}/log4j2.properties -XX:TieredStopAtLevel=1"
         return {"SPARK_SUBMIT_OPTS": options, "SPARK_LAUNCHER_OPTS": "-XX:TieredStopAtLevel=1"}
+
+
+def _asking_for(spec: Mapping[str, Any]) -> dict[str, str]:
+    """Hadoop's own way to ask for another user, under this one's right to do so."""
+    return {"HADOOP_PROXY_USER": spec["user"]} if spec.get("user") else {}
 
 
 def _by_config_map(folder: Path, variables: Mapping[str, str]) -> tuple[str, dict[str, str]]:

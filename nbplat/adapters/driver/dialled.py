@@ -47,9 +47,10 @@ class DialledLine(Line):
                         self._fetch_rows(event)
                 yield row
                 if any(event["event"] == "ended" for event in row):
-                    self._ended()
+                    # First: whoever hears of the end closes this line.
                     with contextlib.suppress(RemoteError):
                         self.ask("stored", limit_s=2.0)
+                    self._ended()
         finally:
             self.left()
 

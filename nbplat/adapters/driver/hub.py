@@ -141,7 +141,10 @@ class Hub:
             plain = plain_end(secure)
             with self._changing:
                 before = self._waiting.pop(int(found[0]["session"]), None)
-                self._waiting[int(found[0]["session"])] = plain
+                if self._listener is None:
+                    before = plain  # we closed meanwhile
+                else:
+                    self._waiting[int(found[0]["session"])] = plain
             if before is not None:
                 before.close()
         except (OSError, ValueError, TypeError, KeyError) as exc:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,10 @@ class PlacedDrivers:
     def page(self, driver: Mapping[str, Any], statement_id: int, page: int) -> Path | None:
         """See the port."""
         return self._of(driver).page(driver, statement_id, page)
+
+    def drop_rows(self, driver: Mapping[str, Any], statement_ids: Sequence[int]) -> None:
+        """Delete the rows that statements left."""
+        self._of(driver).drop_rows(driver, statement_ids)
 
     def new_frame(self, driver: Mapping[str, Any]) -> Path:
         """See the port."""

@@ -6,7 +6,7 @@ import json
 import secrets
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from nbplat.adapters.driver.kept import (
     write_private,
 )
 from nbplat.adapters.driver.line import Line
-from nbplat.remote.driver.arrow_pages import page_path
+from nbplat.remote.driver.arrow_pages import page_path, results_of
 from nbplat.remote.driver.event_log import read_events
 
 if TYPE_CHECKING:
@@ -68,7 +68,9 @@ class LocalDrivers:
         interpreter = self._interpreter(session)
         if self._warm is not None:
             self._warm.abandon(session.id)
-            if (claimed := self._warm.claim(session, interpreter, self._alone_s)) is not None:
+            # For another user it needs a process of its own: a warm one is ours.
+            claimed = None if session.proxy_user else self._warm.claim(session, interpreter, self._alone_s)
+            if claimed is not None:
                 return claimed
         folder = self._folder / str(session.id)
         fresh_folder(folder)
@@ -83,7 +85,9 @@ class LocalDrivers:
         }
         write_private(folder / "spec.json", json.dumps(spec))
         command = driver_command(interpreter, self._bundles, folder)
-        return {**start_kept(folder, DRIVER_LOG, command), "socket": sock}
+        # Hadoop's own way to do all for another user, under this one's right to do so.
+        whose = {"HADOOP_PROXY_USER": session.proxy_user} if session.proxy_user else None
+        return {**start_kept(folder, DRIVER_LOG, command, environ=whose), "socket": sock}
 
     def lives(self, driver: Mapping[str, Any]) -> bool:
         """Whether the process is there, and the very same one."""
@@ -109,6 +113,11 @@ class LocalDrivers:
         """The file of a page of a statement's rows."""
         path = page_path(driver["folder"], statement_id, page)
         return path if path.is_file() else None
+
+    def drop_rows(self, driver: Mapping[str, Any], statement_ids: Sequence[int]) -> None:
+        """Delete the rows that statements left."""
+        for statement in statement_ids:
+            shutil.rmtree(results_of(driver["folder"], statement), ignore_errors=True)
 
     def new_frame(self, driver: Mapping[str, Any]) -> Path:
         """A new file in the driver's folder."""

@@ -11,6 +11,7 @@ from nbplat.adapters.store.database import Database, Write, from_json, to_json
 from nbplat.adapters.store.statement_rows import apply_to_statements
 from nbplat.adapters.store.tables import CHUNK, SESSION, STATEMENT
 from nbplat.errors import Conflict, NotFound
+from nbplat.session.caps import Caps
 from nbplat.session.changes import Changes
 from nbplat.session.records import Session, SessionDraft
 from nbplat.session.states import ENDED, SessionState, may_become
@@ -26,8 +27,10 @@ class Sessions:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def add_session(self, draft: SessionDraft) -> Session:
+    def add_session(self, draft: SessionDraft, caps: Caps | None = None) -> Session:
         with self._db.write() as write:
+            if caps is not None:
+                _check_caps(write, draft.owner, caps)
             if draft.name:
                 twin = write.connection.execute(
                     sa.select(SESSION.c.id).where(SESSION.c.name == draft.name, SESSION.c.state.not_in(_ENDED))
@@ -97,6 +100,12 @@ class Sessions:
             _move(write, read_session(write.connection, session_id), to, reason)
             return read_session(write.connection, session_id)
 
+    def amend(self, session_id: int, values: Mapping[str, Any]) -> Session:
+        with self._db.write() as write:
+            session = read_session(write.connection, session_id)
+            _update(write, session_id, request=to_json({**session.request, **values}))
+            return read_session(write.connection, session_id)
+
     def touch(self, session_id: int) -> None:
         with self._db.write() as write:
             _update(write, session_id, seen_ms=write.now_ms)
@@ -127,6 +136,13 @@ def read_session(connection: sa.Connection, session_id: int) -> Session:
     if row is None:
         raise _unknown(str(session_id))
     return _record(row)
+
+
+def _check_caps(write: Write, owner: str, caps: Caps) -> None:
+    living = write.connection.execute(
+        sa.select(SESSION.c.owner, SESSION.c.state).where(SESSION.c.state.not_in(_ENDED))
+    ).all()
+    caps.check(owner, [(row.owner, SessionState(row.state)) for row in living])
 
 
 def _move(write: Write, session: Session, to: SessionState, reason: Mapping[str, Any] | None) -> None:

@@ -19,6 +19,10 @@ from nbplat.session.states import ENDED, FINAL, StatementState
 __all__ = ["Statements"]
 
 
+# How many ids one command names.
+_ROW = 500
+
+
 class Statements:
     """Statements by session and number."""
 
@@ -84,6 +88,19 @@ class Statements:
                     completed_ms=write.now_ms,
                 )
             )
+
+    def forget_statements(self, session_id: int, keep: int) -> list[int]:
+        # The newest stays whatever `keep` says: the next id is counted from it.
+        newest = sa.select(sa.func.max(STATEMENT.c.id)).where(STATEMENT.c.session_id == session_id).scalar_subquery()
+        old = (STATEMENT.c.session_id == session_id) & (STATEMENT.c.id <= newest - max(keep, 1))
+        with self._db.write() as write:
+            query = sa.select(STATEMENT.c.id).where(old & STATEMENT.c.state.not_in(OPEN))
+            found = list(write.connection.execute(query).scalars())
+            for begin in range(0, len(found), _ROW):
+                ids = found[begin : begin + _ROW]
+                for table, column in ((CHUNK, CHUNK.c.statement_id), (STATEMENT, STATEMENT.c.id)):
+                    write.connection.execute(sa.delete(table).where(table.c.session_id == session_id, column.in_(ids)))
+            return found
 
     def statement(self, session_id: int, statement_id: int) -> Statement:
         with self._db.read() as connection:

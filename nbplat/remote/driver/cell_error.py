@@ -10,6 +10,7 @@ __all__ = ["CellError", "error_class", "error_output"]
 
 _HIDDEN = ("/pyspark/", "/py4j/", "pyspark.zip", "py4j-", "/nbplat/remote/driver/")
 _EVALUE_CHARS = 20_000
+_LINES = 400
 
 
 class CellError(Exception):
@@ -43,7 +44,10 @@ def error_output(exc: BaseException) -> dict[str, Any]:
         last = traceback.format_exception_only(type(exc), exc)
         if not isinstance(exc, SyntaxError) and lines[-len(last) :] == last:
             lines[-len(last) :] = [f"{type(exc).__name__}: {text}\n" if text else f"{type(exc).__name__}\n"]
-    return {"ename": type(exc).__name__, "evalue": text, "traceback": lines, "error_class": error_class(exc)}
+    if len(lines) > _LINES:
+        lines[_LINES // 2 : -_LINES // 2] = [f"… {len(lines) - _LINES:,} lines …\n"]
+    shown_lines = [_cut(line) for line in lines]
+    return {"ename": type(exc).__name__, "evalue": text, "traceback": shown_lines, "error_class": error_class(exc)}
 
 
 def error_class(exc: BaseException) -> str:
@@ -65,7 +69,11 @@ def _message(exc: BaseException) -> str:
         return f"<its text raises {type(broken).__name__}>"
     # The JVM's frames say nothing about the cell.
     text = text.partition("\n\nJVM stacktrace:")[0].rstrip()
-    return text if len(text) <= _EVALUE_CHARS else f"{text[:_EVALUE_CHARS]}… ({len(text):,} characters)"
+    return _cut(text).rstrip("\n")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _EVALUE_CHARS else f"{text[:_EVALUE_CHARS]}… ({len(text):,} characters)\n"
 
 
 def _from_cell(trace: TracebackType | None) -> TracebackType | None:

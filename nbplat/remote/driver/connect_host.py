@@ -30,9 +30,13 @@ class ConnectHost:
         self._best = 0.0
         self._told: dict[str, Any] = {}
         self.session: Any = None
+        self.archive: Any = None
 
     def launch(self, conf: dict[str, str], archives: str = "", write: bool = False) -> None:
         """Nothing starts here."""
+
+    def take_python(self, conf: dict[str, str]) -> None:
+        """Nothing: the server has its workers."""
 
     def claim(self, conf: dict[str, str]) -> dict[str, Any]:
         """Connect, send the environment, and set what can be set in a running server.

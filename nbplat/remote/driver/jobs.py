@@ -84,16 +84,25 @@ def add_to_session(session: Any, kind: str, uri: str) -> None:
         session: The SparkSession; None in a session without Spark, whose own Python then finds modules only.
         kind: ``jar``, ``pyfile`` or ``file``.
     """
-    if session is not None:
+    if session is None:
+        _find_module(kind, uri)
+    elif type(session).__module__.startswith("pyspark.sql.connect."):
+        session.addArtifacts(uri, pyfile=kind == "pyfile", file=kind == "file")
+        # The server's workers have it; this Python has not.
+        _find_module(kind, uri)
+    else:
         context = session.sparkContext
         java = context._jsc  # noqa: SLF001 - Python has no method for jars
         add = {"jar": java.addJar, "pyfile": context.addPyFile, "file": context.addFile}[kind]
         add(uri)
-    elif kind == "pyfile":
+    importlib.invalidate_caches()
+
+
+def _find_module(kind: str, uri: str) -> None:
+    if kind == "pyfile":
         place = uri if uri.endswith((".zip", ".egg", ".whl")) else str(Path(uri).parent)
         if place not in sys.path:
             sys.path.insert(1, place)
-    importlib.invalidate_caches()
 
 
 def _cloudpickle() -> Any:

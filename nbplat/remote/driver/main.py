@@ -21,11 +21,14 @@ from .control import Control
 from .dial import Dialer
 from .display import install_display
 from .event_log import EventLog
+from .fitting import Shown, fitting
 from .frames_in import receive_frame
 from .hosts import host_of
 from .jobs import JobContext, add_to_session, run_job
+from .log_cap import cap_log
 from .log_tail import LogTail, container_logs
 from .output import Capture
+from .process_guard import ProcessGuard
 from .progress import Watch
 from .put_file import page_piece, put_file
 from .python_cell import PythonCells
@@ -47,6 +50,8 @@ _LINGER_S = 600.0
 _FOLDERS = ("uploads", "frames")
 _OUTPUT_CHARS = 8 << 20
 _SQL_ROWS = 1000
+# How long the end of a JVM may take to be known here, after a call to it failed.
+_JVM_S = 2.0
 
 
 class Driver:
@@ -70,7 +75,11 @@ class Driver:
         self._module = types.ModuleType("__main__")
         self._names: dict[str, Any] = self._module.__dict__
         self._statements = Statements(
-            self._log, before=self._begin, after=self._end, cancel=lambda found: self._spark.cancel(found)
+            self._log,
+            before=self._begin,
+            after=self._end,
+            cancel=lambda found: self._spark.cancel(found),
+            lost=self._await_jvm,
         )
         self._cells = PythonCells(self._names)
         self._statements.runners = {
@@ -85,13 +94,19 @@ class Driver:
         self._job_context: JobContext | None = None
         self._scala: ScalaCells | None = None
         self._state = "starting"
-        self._running = 0
         self._stored = threading.Event()
+        self._is_alone = False
+        self._shown = Shown(lambda _: None)
+        self._guard = ProcessGuard(self._spared, self._too_many)
+        self._jvm: Any = None
+        self._ending = False
 
     def run(self) -> int:
         """Live until asked to stop; 0 for an end in order, 1 when Spark did not start."""
         control = Control(self._spec.get("socket", ""), self._spec["token"], self._log, self._about, self._handlers())
         dialer, tail = self._dialled(control)
+        cap_log()
+        os.register_at_fork(after_in_child=self._forked)
         threading.Thread(target=self._end_when_alone, args=(control,), name="alone", daemon=True).start()
         try:
             # Functions of cells are pickled with the module they were defined in, by value only when it is this one.
@@ -106,14 +121,20 @@ class Driver:
             self._become("shutting_down")
             return 0
         finally:
+            self._ending = True
             self._spark.close()
             tail.close()
             self._log.append("ended")
             if dialer is not None:
-                # Its log is gone with it: a service that was restarted just now is waited for.
-                self._stored.wait(_LINGER_S)
+                # Its log is gone with it: a service that was restarted just now is waited for, a lost one is not.
+                self._stored.wait(0.0 if self._is_alone else _LINGER_S)
                 dialer.close()
             control.close()
+
+    def _forked(self) -> None:
+        """A copy of this process that a cell made tells nothing: its prints go to the log."""
+        self._log.mute()
+        self._statements.mute()
 
     def _dialled(self, control: Control) -> tuple[Dialer | None, LogTail]:
         """On a cluster: what calls the service, and what tells the container's log."""
@@ -133,6 +154,7 @@ class Driver:
             limit_s = float(self._spec.get("alone_s", _ALONE_S))
             time.sleep(min(_LOOK_S, limit_s / 4))
             if control.alone_s > limit_s and self._state == "idle" and self._statements.state == "idle":
+                self._is_alone = True
                 self._log.append("alone", seconds=limit_s)
                 self._statements.stop()
                 return
@@ -169,6 +191,7 @@ class Driver:
 
     def _launch(self) -> None:
         self._spark.launch(self._spec["conf"], self._spec.get("archives", ""))
+        self._watch_jvm(getattr(self._spark, "process", None))
         self._log.append("launched", jvm=self._spark.jvm_pid, archive=self._spark.archive_name)
 
     def _start_spark(self) -> bool:
@@ -183,6 +206,41 @@ class Driver:
             return False
         self._log.append("spark", **found)
         return True
+
+    def _watch_jvm(self, process: Any) -> None:
+        """Have this process end when its JVM does: nothing runs without it."""
+        if process is None:
+            return
+        self._jvm = process
+
+        def mourn() -> None:
+            code = process.wait()
+            if not self._ending:
+                self._log.append("jvm", code=code)
+                os._exit(1)
+
+        threading.Thread(target=mourn, name="jvm", daemon=True).start()
+
+    def _await_jvm(self, exc: BaseException) -> None:
+        """Never return when an error comes of the JVM's end, which is told as that and not as the cell's."""
+        if self._jvm is None:
+            return
+        broken = isinstance(exc, (OSError, EOFError)) or type(exc).__module__.startswith("py4j")
+        deadline = time.monotonic() + (_JVM_S if broken else 0.0)
+        while self._jvm.poll() is None:
+            if time.monotonic() >= deadline:
+                return
+            time.sleep(0.01)
+        threading.Event().wait()
+
+    def _spared(self) -> set[int]:
+        return set() if self._jvm is None else {self._jvm.pid}
+
+    def _too_many(self, count: int, limit: int) -> None:
+        self._statements.end_for(
+            "TooManyProcesses",
+            f"the session had {count:,} processes, over session.max_processes ({limit:,}): they were ended",
+        )
 
     def _with_scala(self, conf: dict[str, str]) -> dict[str, str]:
         """Make ready for Scala where a session may want it: executors are told at once where its classes are."""
@@ -216,7 +274,11 @@ class Driver:
 
     def _ask_run(self, head: dict[str, Any], _: bytes) -> dict[str, Any]:
         statement = Statement(
-            int(head["id"]), str(head["runner"]), dict(head["body"]), int(head.get("output_limit", _OUTPUT_CHARS))
+            int(head["id"]),
+            str(head["runner"]),
+            dict(head["body"]),
+            int(head.get("output_limit", _OUTPUT_CHARS)),
+            int(head.get("max_processes", 0)),
         )
         if statement.runner not in self._statements.runners:
             raise ValueError(f"nothing runs {statement.runner!r}")
@@ -274,19 +336,24 @@ class Driver:
         self._state = state
         self._log.append("state", state=state)
 
-    def _begin(self, statement: int) -> None:
-        self._running = statement
-        self._spark.begin(statement)
-        self._watch.begin(statement)
+    def _begin(self, statement: Statement) -> None:
+        self._shown = Shown(lambda bundle: self._log.append("display", id=statement.id, data=bundle))
+        self._guard.begin(statement.max_processes)
+        self._spark.begin(statement.id)
+        self._watch.begin(statement.id)
 
     def _end(self) -> None:
+        self._guard.end()
         self._watch.end()
+        self._shown.close()
 
     def _show(self, bundle: dict[str, Any]) -> None:
-        self._log.append("display", id=self._running, data=bundle)
+        self._shown.show(bundle)
 
     def _run_python(self, statement: Statement, capture: Capture) -> dict[str, Any]:
-        return self._cells.run(statement.id, statement.body["code"], lambda text: capture.write("stdout", text))
+        return fitting(
+            self._cells.run(statement.id, statement.body["code"], lambda text: capture.write("stdout", text))
+        )
 
     def _run_sql(self, statement: Statement, _: Capture) -> dict[str, Any]:
         body = statement.body
@@ -294,7 +361,7 @@ class Driver:
             frame = self._spark.session.sql(body["code"])
             return write_rows(frame, self._folder, statement.id, limits_of(body))
         rows = int(body.get("rows", _SQL_ROWS))
-        return run_sql(self._spark.session, body["code"], rows, exact=bool(body.get("exact")))
+        return fitting(run_sql(self._spark.session, body["code"], rows, exact=bool(body.get("exact"))))
 
     def _run_scala(self, statement: Statement, capture: Capture) -> dict[str, Any]:
         if self._spark.gateway is None:

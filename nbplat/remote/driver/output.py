@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import collections
 import io
 import threading
 from collections.abc import Callable
@@ -17,21 +19,22 @@ class Capture:
     """The output of one statement.
 
     A stream event is sent at once for the first words, then at most every 50 ms, or as soon as 32 Ki characters wait.
+    Of output over the limit three quarters of it are the beginning; the rest is its end, which is sent when the
+    statement has ended, behind a line that says how much was left out between them.
 
     Args:
         send: Takes the name of the stream and a piece of text.
-        limit: Characters kept and sent over both streams; the rest is counted and dropped.
+        limit: Characters kept and sent over both streams.
     """
 
     def __init__(self, send: Callable[[str, str], Any], limit: int) -> None:
         self._send = send
-        self._limit = limit
+        self._tail = Tail(limit // 4)
+        self._limit = limit - limit // 4
         self._lock = threading.Lock()
         self._waiting: dict[str, list[str]] = {"stdout": [], "stderr": []}
         self._size = 0
-        self._kept: dict[str, list[str]] = {"stdout": [], "stderr": []}
         self._taken = 0
-        self._dropped = 0
         self._timer: threading.Timer | None = None
         self._open = True
 
@@ -42,12 +45,11 @@ class Capture:
                 return
             room = self._limit - self._taken
             if len(text) > room:
-                self._dropped += len(text) - room
+                self._tail.add(name, text, room)
                 text = text[:room]
             if not text:
                 return
             self._taken += len(text)
-            self._kept[name].append(text)
             self._waiting[name].append(text)
             self._size += len(text)
             if self._size >= _FLUSH_CHARS:
@@ -63,22 +65,21 @@ class Capture:
             self._flush()
 
     def close(self) -> None:
-        """Send what waits; what threads of the statement print later is dropped."""
+        """Send what waits and the end of a long output; what threads of the statement print later is dropped."""
         with self._lock:
             self._flush()
+            if self._tail.dropped:
+                self._send("stdout", f"\n… {self._tail.dropped:,} characters were left out here …\n")
+            for name, text in self._tail.pieces:
+                self._send(name, text)
             if self._timer is not None:
                 self._timer.cancel()
             self._open = False
 
-    def text(self, name: str) -> str:
-        """All that was kept of ``stdout`` or ``stderr``."""
-        with self._lock:
-            return "".join(self._kept[name])
-
     @property
     def dropped(self) -> int:
-        """Characters over the limit."""
-        return self._dropped
+        """Characters that were left out."""
+        return self._tail.dropped
 
     def _tick(self) -> None:
         with self._lock:
@@ -91,6 +92,55 @@ class Capture:
                 self._send(name, "".join(pieces))
                 pieces.clear()
         self._size = 0
+
+
+class Tail:
+    """The end of a text of any length.
+
+    Args:
+        limit: Characters kept.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+        self.pieces: collections.deque[tuple[str, str]] = collections.deque()
+        self.dropped = 0
+
+    def add(self, name: str, text: str, start: int) -> None:
+        """Take a text from its character `start` on."""
+        added = len(text) - start
+        kept = text[max(start, len(text) - self._limit) :] if self._limit else ""
+        self.dropped += added - len(kept)
+        if kept:
+            self.pieces.append((name, kept))
+            self._size += len(kept)
+        while self._size > self._limit:
+            stream, oldest = self.pieces.popleft()
+            over = min(self._size - self._limit, len(oldest))
+            self._size -= over
+            self.dropped += over
+            if over < len(oldest):
+                self.pieces.appendleft((stream, oldest[over:]))
+
+
+class Bytes(io.RawIOBase):
+    """What ``sys.stdout.buffer`` is: bytes that are no text are shown as marks."""
+
+    def __init__(self, stream: Stream) -> None:
+        super().__init__()
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._stream.write(self._decoder.decode(bytes(data)))
+        return len(data)
+
+    def flush(self) -> None:
+        self._stream.flush()
 
 
 class Stream(io.TextIOBase):
@@ -106,6 +156,7 @@ class Stream(io.TextIOBase):
         self._name = name
         self._real = real
         self.capture: Capture | None = None
+        self.buffer = Bytes(self)
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from .arrow_pages import PAGE_BYTES, PageWriter
 from .exact_rows import exact_json
-from .spark_batches import arrow_schema, spark_batches
+from .spark_batches import arrow_schema, in_arrow_types, spark_batches
 
 __all__ = ["ROWS", "Limits", "limits_of", "write_rows"]
 
@@ -51,18 +51,19 @@ def write_rows(value: Any, folder: str, statement: int, limits: Limits) -> dict[
 
     Returns:
         By `ROWS`: ``rows``, ``bytes``, ``pages`` (rows and bytes of each), ``more`` (whether rows were left out) and
-        ``limited`` (by ``rows``, by ``bytes``, or null); and ``text/plain``. A Spark DataFrame without columns or of
-        a type that Arrow lacks gives ``application/json`` as `exact_json` writes it.
+        ``limited`` (by ``rows``, by ``bytes``, or null); and ``text/plain``. A Spark DataFrame without columns, and any
+        where Python has no pyarrow, gives ``application/json`` as `exact_json` writes it.
 
     Raises:
         TypeError: `value` is something else.
     """
     table = _table(value)
     if table is None:
-        schema = arrow_schema(value) if value.columns else None
+        frame = in_arrow_types(value)
+        schema = arrow_schema(frame) if value.columns else None
         if schema is None:
             return _json(value, limits)
-        messages: Iterator[Any] = spark_batches(value, limits.rows, limits.page_bytes)
+        messages: Iterator[Any] = spark_batches(frame, limits.rows, limits.page_bytes)
     else:
         schema = table.schema
         messages = (batch.serialize() for batch in table.to_batches(max_chunksize=_BATCH_ROWS))

@@ -6,26 +6,50 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["arrow_schema", "spark_batches"]
+__all__ = ["arrow_schema", "in_arrow_types", "spark_batches"]
 
 _GROW = 4
 _MOST_ROWS = (1 << 31) - 2
 
 
 def arrow_schema(frame: Any) -> Any:
-    """The Arrow schema of a DataFrame, instants in UTC; None where Arrow lacks one of its types, or cannot be had."""
+    """The Arrow schema of a DataFrame, instants in UTC; None where Arrow cannot be had."""
     try:
         from pyspark.sql.pandas.types import to_arrow_schema
 
-        large = frame.sparkSession._jconf.arrowUseLargeVarTypes()  # noqa: SLF001 - what pyspark's own toArrow reads
-        return to_arrow_schema(frame.schema, prefers_large_types=large)
-    except (ImportError, TypeError, AttributeError):
+        session = frame.sparkSession
+    except (ImportError, AttributeError):
         return None
-    except Exception as exc:
-        # pyspark's own class, which an older one lacks.
-        if "UNSUPPORTED_DATA_TYPE" in str(exc):
-            return None
-        raise
+    jvm_conf = getattr(session, "_jconf", None)
+    # What pyspark's own toArrow reads; Connect has no JVM, and its server sends the plain types.
+    large = jvm_conf is not None and jvm_conf.arrowUseLargeVarTypes()
+    return to_arrow_schema(frame.schema, prefers_large_types=large)
+
+
+def in_arrow_types(frame: Any) -> Any:
+    """A DataFrame whose columns of a type that Arrow lacks, such as intervals of months, are text."""
+    texts = {place for place, field in enumerate(frame.schema.fields) if not _has_arrow(field.dataType)}
+    if not texts:
+        return frame
+    # By place: two columns may have one name.
+    numbered = frame.toDF(*(f"c{place}" for place in range(len(frame.columns))))
+    columns = [
+        numbered[name].cast("string") if n in texts else numbered[name] for n, name in enumerate(numbered.columns)
+    ]
+    return numbered.select(*columns).toDF(*frame.columns)
+
+
+def _has_arrow(kind: Any) -> bool:
+    try:
+        from pyspark.errors import PySparkTypeError
+        from pyspark.sql.pandas.types import to_arrow_type
+    except ImportError:
+        return True
+    try:
+        to_arrow_type(kind)
+    except PySparkTypeError:
+        return False
+    return True
 
 
 def spark_batches(frame: Any, rows: int, page_bytes: int) -> Iterator[bytes]:
@@ -38,6 +62,9 @@ def spark_batches(frame: Any, rows: int, page_bytes: int) -> Iterator[bytes]:
         rows: No partition gives more than so many and one; who takes them looks after the total.
         page_bytes: What one job brings to this process's JVM, as far as one partition is not larger.
     """
+    if not hasattr(frame, "_jdf"):
+        yield from _connect_batches(frame, rows)
+        return
     from pyspark.serializers import NoOpSerializer
     from pyspark.util import _load_from_socket
 
@@ -59,6 +86,16 @@ def spark_batches(frame: Any, rows: int, page_bytes: int) -> Iterator[bytes]:
             begin = end
 
 
+def _connect_batches(frame: Any, rows: int) -> Iterator[bytes]:
+    """As Spark Connect streams them, one after the other."""
+    schema = arrow_schema(frame)
+    cut = frame if rows > _MOST_ROWS else frame.limit(rows + 1)
+    client, plan = cut.sparkSession.client, cut._plan  # noqa: SLF001 - what its toPandas calls
+    for part in client.to_table_as_iterator(plan.to_proto(client), plan.observations):
+        if hasattr(part, "to_batches"):
+            yield from (batch.serialize() for batch in part.cast(schema).to_batches())
+
+
 def _limited(frame: Any, rows: int) -> Any:
     """The JVM's DataFrame with a limit on each partition.
 
@@ -68,7 +105,7 @@ def _limited(frame: Any, rows: int) -> Any:
     if rows > _MOST_ROWS:
         return dataset
     sql = frame.sparkSession.sparkContext._jvm.org.apache.spark.sql  # noqa: SLF001
-    most = sql.catalyst.expressions.Literal.apply(rows + 1)
+    most = sql.catalyst.expressions.Literal(rows + 1, sql.types.DataTypes.IntegerType)
     plan = sql.catalyst.plans.logical.LocalLimit(most, dataset.logicalPlan())
     return sql.classic.Dataset.ofRows(dataset.sparkSession(), plan)
 

@@ -155,6 +155,11 @@ class SparkHost:
         return None if self.archive is None else self.archive.path.stem
 
     @property
+    def process(self) -> Any:
+        """The JVM's process, a `subprocess.Popen`; None where it is none of ours."""
+        return getattr(self._gateway, "proc", None)
+
+    @property
     def jvm_pid(self) -> int | None:
         """Process id of the JVM."""
         return None if self._gateway is None else int(self._gateway.proc.pid)

@@ -29,12 +29,14 @@ class Statement(NamedTuple):
         runner: ``python``, ``sql`` and what else `Statements` was given runners for.
         body: What the runner needs.
         output_limit: Characters of printed text kept.
+        max_processes: That the session may have while it runs; 0 sets no limit.
     """
 
     id: int
     runner: str
     body: dict[str, Any]
     output_limit: int
+    max_processes: int = 0
 
 
 Runner = Callable[[Statement, Capture], "dict[str, Any]"]
@@ -48,23 +50,28 @@ class Statements:
 
     Args:
         log: Gets ``accepted``, ``started``, ``stream``, ``done`` and ``stubborn``.
-        before: Called with the id on the main thread before a statement runs, e.g. to set Spark's job group.
+        before: Called on the main thread before a statement runs, e.g. to set Spark's job group.
         after: Called when it has ended.
         cancel: Called with the id, on another thread, to stop what runs beyond this process.
+        lost: Called with what a statement raised; does not return when this process is about to end for it.
     """
 
     def __init__(
         self,
         log: EventLog,
         *,
-        before: Callable[[int], Any],
+        before: Callable[[Statement], Any],
         after: Callable[[], Any],
         cancel: Callable[[int], Any],
+        lost: Callable[[BaseException], Any] = lambda _: None,
     ) -> None:
         self._log = log
         self._before = before
         self._after = after
         self._cancel = cancel
+        self._lost = lost
+        self._pid = os.getpid()
+        self._ended_for: tuple[str, str] | None = None
         self._lock = threading.Condition()
         self._queue: collections.deque[Statement] = collections.deque()
         self._last_id = -1
@@ -107,6 +114,20 @@ class Statements:
         threading.Thread(target=self._climb, args=(statement_id,), name="cancel", daemon=True).start()
         return "running"
 
+    def end_for(self, name: str, why: str) -> None:
+        """Interrupt the running statement, which then has failed with this error."""
+        with self._lock:
+            running = self._running
+            if running is None:
+                return
+            self._ended_for = (name, why)
+        self.cancel(running)
+
+    def mute(self) -> None:
+        """In a copy of this process: what it prints is not the statement's."""
+        for stream in self.streams:
+            stream.capture = None
+
     def stop(self) -> None:
         """End the loop after the running statement, which is interrupted; what waits is cancelled."""
         with self._lock:
@@ -147,6 +168,11 @@ class Statements:
             lambda name, text: self._log.append("stream", id=statement.id, name=name, text=text), statement.output_limit
         )
         status, output = self._outcome(statement, capture)
+        if os.getpid() != self._pid:
+            # A copy of this process, made by the cell's own fork: it must not go on as a second driver.
+            for stream in self.streams:
+                stream.flush()
+            os._exit(0 if status == "ok" else 1)
         for stream in self.streams:
             stream.capture = None
         capture.close()
@@ -156,11 +182,16 @@ class Statements:
             self._running = None
             cancelled = self._wanted == statement.id and status == "interrupted"
             self._wanted = None
+            ended_for, self._ended_for = self._ended_for, None
+        if ended_for is not None and cancelled:
+            name, why = ended_for
+            cancelled, status = False, "error"
+            output.update(ename=name, evalue=why, traceback=[f"{name}: {why}\n"])
         self._log.append("done", id=statement.id, status="cancelled" if cancelled else status, output=output)
 
     def _outcome(self, statement: Statement, capture: Capture) -> tuple[str, dict[str, Any]]:
         try:
-            self._before(statement.id)
+            self._before(statement)
             for stream in self.streams:
                 stream.capture = capture
             self._interruptible = statement.id
@@ -174,6 +205,7 @@ class Statements:
             return "interrupted", error_output(exc)
         except BaseException as exc:  # noqa: BLE001 - sys.exit in a cell is the cell's error, not our end
             self._interruptible = None
+            self._lost(exc)
             return "interrupted" if self._wanted == statement.id else "error", error_output(exc)
 
     def _on_signal(self, *_: Any) -> None:

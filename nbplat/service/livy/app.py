@@ -16,14 +16,17 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from nbplat.errors import NbplatError, NotFound, RequestError, unexpected
+from nbplat.service.asker import Refused
 from nbplat.service.livy.batches import BatchRoutes
 from nbplat.service.livy.csrf import RequestedBy
 from nbplat.service.livy.jobs import JobRoutes
 from nbplat.service.livy.metrics import metrics
+from nbplat.service.livy.owner import Impersonation
 from nbplat.service.livy.sessions import SessionRoutes
 from nbplat.service.livy.statements import StatementRoutes
 from nbplat.session.batch import BatchDraft
 from nbplat.session.batches import Batches
+from nbplat.session.caps import CREATING, TOO_MANY, TOO_MANY_STARTING
 from nbplat.session.livy_request import LivyRefusal
 from nbplat.session.records import SessionDraft
 from nbplat.session.sessions import Sessions
@@ -50,6 +53,8 @@ def make_livy(
     batch_draft: Callable[[dict[str, Any], str], BatchDraft],
     *,
     csrf: bool = False,
+    impersonation: Impersonation | None = None,
+    upload_bytes: int = 1 << 30,
 ) -> Starlette:
     """Build the app.
 
@@ -57,11 +62,14 @@ def make_livy(
         draft: Makes a `SessionDraft` of a checked request and its owner.
         batch_draft: The same of a batch.
         csrf: Whether requests that change something must carry ``X-Requested-By``.
+        impersonation: Who may start things for others; None: nobody.
+        upload_bytes: Size of all files that one session takes.
     """
-    of_sessions = SessionRoutes(sessions, draft)
+    impersonation = impersonation or Impersonation()
+    of_sessions = SessionRoutes(sessions, draft, batches.refusal, impersonation)
     of_statements = StatementRoutes(sessions)
-    of_jobs = JobRoutes(sessions, batches.refusal)
-    of_batches = BatchRoutes(batches, batch_draft)
+    of_jobs = JobRoutes(sessions, batches.refusal, upload_bytes)
+    of_batches = BatchRoutes(batches, batch_draft, impersonation)
 
     async def root(_: Request) -> Response:
         return RedirectResponse("/docs", status_code=302)
@@ -85,6 +93,7 @@ def make_livy(
         ],
         exception_handlers={
             LivyRefusal: _refusal,
+            Refused: _forbidden,
             NbplatError: _ours,
             HTTPException: _http,
             Exception: _bug,
@@ -96,12 +105,18 @@ async def _refusal(_: Request, exc: Any) -> Response:
     return _json(exc.status, exc.body)
 
 
+async def _forbidden(_: Request, __: Any) -> Response:
+    return Response(status_code=403)
+
+
 async def _ours(_: Request, exc: Any) -> Response:
     if isinstance(exc, NotFound):
         if exc.code == "session.statement":
             return _json(404, exc.message)
         return _json(404, {"msg": f"Session '{exc.where}' not found."})
-    if isinstance(exc, RequestError) and exc.code in ("session.name", "batch.name", "session.text"):
+    if exc.code == TOO_MANY_STARTING:
+        return _json(400, {"msg": f"Rejected, {CREATING}"})
+    if isinstance(exc, RequestError) and exc.code in ("session.name", "batch.name", "session.text", TOO_MANY):
         return _json(400, {"msg": f"Rejected, Reason: {exc.message}"})
     return _json(500, f"java.lang.IllegalStateException: {exc.message}")
 

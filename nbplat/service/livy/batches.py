@@ -10,9 +10,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from nbplat.service.livy.drafting import drafted
-from nbplat.service.livy.owner import owner_of
+from nbplat.service.finding import batches_page, found_batch
+from nbplat.service.livy.drafting import drafted, taken_files
+from nbplat.service.livy.owner import Impersonation, owner_of, proxy_user_of
 from nbplat.service.livy.reading import accepts, body_of, log_range, page_of
+from nbplat.session.access import Need
 from nbplat.session.batch import Batch, BatchDraft
 from nbplat.session.batches import Batches
 from nbplat.session.livy_reply import batch_json
@@ -30,9 +32,12 @@ class BatchRoutes:
         draft: Makes a draft of a checked request and its owner.
     """
 
-    def __init__(self, batches: Batches, draft: Callable[[dict[str, Any], str], BatchDraft]) -> None:
+    def __init__(
+        self, batches: Batches, draft: Callable[[dict[str, Any], str], BatchDraft], impersonation: Impersonation
+    ) -> None:
         self._batches = batches
         self._draft = draft
+        self._impersonation = impersonation
 
     def routes(self) -> list[Route]:
         one = "/batches/{key}"
@@ -48,16 +53,19 @@ class BatchRoutes:
     async def list_batches(self, request: Request) -> Response:
         accepts(request)
         start, size = page_of(request)
-        total, found = await run_in_threadpool(self._batches.page, skip=start, limit=size)
+        total, found = await run_in_threadpool(batches_page, self._batches, skip=start, limit=size)
         shown = [await run_in_threadpool(self._json, batch) for batch in found]
         return JSONResponse({"from": start, "total": total, "sessions": shown})
 
     async def start(self, request: Request) -> Response:
-        fields = read_batch_request(await body_of(request))
-        for path in (fields["file"], *(path for name in _FILES for path in fields.get(name, ()))):
-            # Of an archive `x.tar.gz#name` the name is where it is unpacked.
-            if why := await run_in_threadpool(self._batches.refusal, path.partition("#")[0]):
-                raise refused(f"requirement failed: {why}")
+        sent = read_batch_request(await body_of(request))
+        fields = dict(sent)
+        fields.pop("proxyUser", None)
+        if proxy_user := proxy_user_of(request, sent, self._impersonation):
+            fields["proxyUser"] = proxy_user
+        if why := await run_in_threadpool(self._batches.refusal, fields["file"].partition("#")[0]):
+            raise refused(f"requirement failed: {why}")
+        await run_in_threadpool(taken_files, fields, self._batches.refusal)
         draft = await run_in_threadpool(drafted, self._draft, fields, owner_of(request))
         batch = await run_in_threadpool(self._batches.start, draft)
         shown = await run_in_threadpool(self._json, batch)
@@ -80,15 +88,12 @@ class BatchRoutes:
         )
 
     async def delete(self, request: Request) -> Response:
-        batch = await self._found(request)
+        batch = await self._found(request, Need.OWN)
         await run_in_threadpool(self._batches.delete, batch.id)
         return JSONResponse({"msg": "deleted"})
 
-    async def _found(self, request: Request) -> Batch:
-        return await run_in_threadpool(self._batches.find, request.path_params["key"])
+    async def _found(self, request: Request, need: Need | None = None) -> Batch:
+        return await run_in_threadpool(found_batch, self._batches, request.path_params["key"], need)
 
     def _json(self, batch: Batch) -> dict[str, Any]:
         return batch_json(batch, self._batches.log(batch, after=-_LOG_LINES, limit=_LOG_LINES)[1])
-
-
-_FILES = ("jars", "pyFiles", "files", "archives")

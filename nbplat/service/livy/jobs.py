@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from nbplat.errors import NotFound
+from nbplat.service.finding import found_session
 from nbplat.service.livy.reading import accepts, body_of, statement_number
 from nbplat.service.livy.upload import take_file
 from nbplat.session.jobs import JOB_KIND, job_json
@@ -32,11 +33,13 @@ class JobRoutes:
 
     Args:
         refusal: Why a file must not be taken; None: it may.
+        upload_bytes: Size of all files that one session takes.
     """
 
-    def __init__(self, sessions: Sessions, refusal: Callable[[str], str | None]) -> None:
+    def __init__(self, sessions: Sessions, refusal: Callable[[str], str | None], upload_bytes: int) -> None:
         self._sessions = sessions
         self._refusal = refusal
+        self._upload_bytes = upload_bytes
 
     def routes(self) -> list[Route]:
         one = "/sessions/{key}"
@@ -80,7 +83,9 @@ class JobRoutes:
         if verb == "upload":
             # Refused before anything is read when there is no driver to give it to.
             folder = await run_in_threadpool(self._sessions.folder, session.id)
-            uri = str(await take_file(request, ("jar", "file"), Path(folder) / "uploads"))
+            uploads = Path(folder) / "uploads"
+            room = self._upload_bytes - await run_in_threadpool(_size_of, uploads)
+            uri = str(await take_file(request, ("jar", "file"), uploads, room_bytes=room))
         else:
             uri = self._uri(await body_of(request))
             if why := await run_in_threadpool(self._refusal, uri):
@@ -95,7 +100,7 @@ class JobRoutes:
         return uri
 
     async def _session(self, request: Request) -> Session:
-        return await run_in_threadpool(self._sessions.find, request.path_params["key"])
+        return await run_in_threadpool(found_session, self._sessions, request.path_params["key"])
 
     async def _job(self, request: Request) -> Statement:
         session = await self._session(request)
@@ -117,3 +122,7 @@ def _is_base64(text: str) -> bool:
     except (binascii.Error, ValueError):
         return False
     return True
+
+
+def _size_of(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir()) if folder.is_dir() else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -10,9 +11,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from nbplat.service.livy.drafting import drafted
-from nbplat.service.livy.owner import owner_of
+from nbplat.service.finding import found_session, sessions_page
+from nbplat.service.livy.drafting import drafted, taken_files
+from nbplat.service.livy.owner import Impersonation, owner_of, proxy_user_of
 from nbplat.service.livy.reading import accepts, body_of, log_range, page_of, wait_s
+from nbplat.session.access import Need
 from nbplat.session.livy_reply import session_json
 from nbplat.session.livy_request import KINDS, read_session_request
 from nbplat.session.records import Session, SessionDraft
@@ -36,11 +39,20 @@ class SessionRoutes:
 
     Args:
         draft: Makes a draft of a checked request and its owner.
+        refusal: Why a file must not be taken; None: it may.
     """
 
-    def __init__(self, sessions: Sessions, draft: Callable[[dict[str, Any], str], SessionDraft]) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        draft: Callable[[dict[str, Any], str], SessionDraft],
+        refusal: Callable[[str], str | None],
+        impersonation: Impersonation,
+    ) -> None:
         self._sessions = sessions
         self._draft = draft
+        self._refusal = refusal
+        self._impersonation = impersonation
 
     def routes(self) -> list[Route]:
         one = "/sessions/{key}"
@@ -59,14 +71,16 @@ class SessionRoutes:
     async def list_sessions(self, request: Request) -> Response:
         accepts(request)
         start, size = page_of(request)
-        total, found = await run_in_threadpool(self._sessions.store.sessions, skip=start, limit=size)
+        total, found = await run_in_threadpool(sessions_page, self._sessions, skip=start, limit=size)
         shown = [await run_in_threadpool(self._json, session) for session in found]
         return JSONResponse({"from": start, "total": total, "sessions": shown})
 
     async def start(self, request: Request) -> Response:
         fields = read_session_request(await body_of(request))
+        proxy_user = proxy_user_of(request, fields, self._impersonation)
+        await run_in_threadpool(taken_files, fields, self._refusal)
         draft = await run_in_threadpool(drafted, self._draft, fields, owner_of(request))
-        session = await run_in_threadpool(self._sessions.start, draft)
+        session = await run_in_threadpool(self._sessions.start, replace(draft, proxy_user=proxy_user))
         shown = await run_in_threadpool(self._json, session)
         return JSONResponse(shown, status_code=201, headers={"Location": f"/sessions/{session.id}"})
 
@@ -92,7 +106,7 @@ class SessionRoutes:
         return JSONResponse({"id": session.id, "from": first, "total": total, "log": lines})
 
     async def delete(self, request: Request) -> Response:
-        session = await self._found(request)
+        session = await self._found(request, Need.OWN)
         await run_in_threadpool(self._sessions.delete, session.id)
         return JSONResponse({"msg": "deleted"})
 
@@ -100,7 +114,7 @@ class SessionRoutes:
         return JSONResponse(await run_in_threadpool(self._json, await self._found(request)))
 
     async def interrupt(self, request: Request) -> Response:
-        session = await self._found(request)
+        session = await self._found(request, Need.OWN)
         await run_in_threadpool(self._sessions.end, session.id, _INTERRUPTED)
         return JSONResponse({"msg": "interrupted"})
 
@@ -114,8 +128,8 @@ class SessionRoutes:
         found = await run_in_threadpool(self._sessions.complete, session.id, code, at, kind)
         return JSONResponse({"candidates": found["matches"]})
 
-    async def _found(self, request: Request) -> Session:
-        return await run_in_threadpool(self._sessions.find, request.path_params["key"])
+    async def _found(self, request: Request, need: Need | None = None) -> Session:
+        return await run_in_threadpool(found_session, self._sessions, request.path_params["key"], need)
 
     async def _held(self, session: Session, seen: int, limit_s: float) -> Session:
         before = session.state

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from nbplat.errors import NotFound
+from nbplat.service.finding import found_session
 from nbplat.service.livy.reading import accepts, body_of, page_of, statement_number, wait_s
 from nbplat.session.livy_reply import statement_json
 from nbplat.session.livy_request import KINDS, LivyRefusal
@@ -92,7 +93,7 @@ class StatementRoutes:
         return JSONResponse({"msg": "canceled"})
 
     async def _session(self, request: Request) -> Session:
-        return await run_in_threadpool(self._sessions.find, request.path_params["key"])
+        return await run_in_threadpool(found_session, self._sessions, request.path_params["key"])
 
     def _kind(self, session: Session, asked: Any) -> str:
         named = session.kind if asked is None else asked

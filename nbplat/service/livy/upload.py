@@ -21,17 +21,20 @@ _NAME_CHARS = 200
 _BOUNDARY = re.compile(r'multipart/form-data;.*boundary="?([^";]{1,200})"?', re.IGNORECASE)
 
 
-async def take_file(request: Request, fields: Collection[str], folder: Path) -> Path:
+async def take_file(request: Request, fields: Collection[str], folder: Path, *, room_bytes: int | None = None) -> Path:
     """Write the file of the first of the named fields into a folder, under its own name without any path.
 
+    Args:
+        room_bytes: What the folder may still take; None: any.
+
     Raises:
-        LivyRefusal: 400 for no such field, no name or no multipart body, 413 for more than `MAX_UPLOAD_BYTES`. No file
-            is left then.
+        LivyRefusal: 400 for no such field, no name or no multipart body, 413 for more than `MAX_UPLOAD_BYTES`
+            or than there is room for. No file is left then.
     """
     found = _BOUNDARY.match(request.headers.get("content-type", ""))
     if found is None:
         raise LivyRefusal(400, {"msg": "Rejected, Reason: the body is no multipart/form-data"})
-    parts = _Parts(request.stream(), b"\r\n--" + found[1].encode("latin-1"))
+    parts = _Parts(request.stream(), b"\r\n--" + found[1].encode("latin-1"), room_bytes)
     while (names := await parts.next_part()) is not None:
         if names[0] in fields:
             return await _write(parts, folder / _plain_name(names[1]))
@@ -60,9 +63,10 @@ def _plain_name(sent: str) -> str:
 
 
 class _Parts:
-    def __init__(self, source: AsyncIterator[bytes], mark: bytes) -> None:
+    def __init__(self, source: AsyncIterator[bytes], mark: bytes, room_bytes: int | None) -> None:
         self._source = source
         self._mark = mark
+        self._room = room_bytes
         # The first boundary has no line end before it.
         self._buffer = bytearray(b"\r\n")
         self._size = 0
@@ -108,4 +112,6 @@ class _Parts:
         self._size += len(piece)
         if self._size > MAX_UPLOAD_BYTES:
             raise LivyRefusal(413, {"msg": f"A file may have {MAX_UPLOAD_BYTES >> 20} MiB"})
+        if self._room is not None and self._size > self._room:
+            raise LivyRefusal(413, {"msg": "The session has taken as many files as it may (session.upload_bytes)"})
         self._buffer += piece

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from nbplat.service import environment_verbs
 from nbplat.service.environment_verbs import Asked
+from nbplat.service.logins.choosing import names_in
+from nbplat.service.pull_hosts import check_pull
 from nbplat.service.wake import notify_worker
 
 if TYPE_CHECKING:
@@ -55,8 +57,9 @@ def router(platform: Platform) -> APIRouter:
         return woken(environment_verbs.push(platform.environments, request))
 
     @routes.post("/pull")
-    def pull(request: Asked) -> dict[str, Any]:
+    def pull(request: Asked, http: Request) -> dict[str, Any]:
         """Queue the fetching of an archive."""
+        check_pull(request.uri, names_in(platform.config.env_pull_hosts), team=http.app.state.callers.team)
         return woken(environment_verbs.pull(platform.environments, request))
 
     @routes.post("/show")

@@ -49,7 +49,7 @@ def _keep(platform: Platform, name: str, body: bytes) -> dict[str, Any]:
     try:
         rows = pa.ipc.open_stream(pa.py_buffer(body)).read_all()
         rows.validate(full=True)
-    except pa.ArrowException as exc:
+    except (pa.ArrowException, OSError) as exc:  # the latter for bytes that only look like a stream
         raise RequestError(
             "frame.body", f"the request holds no Arrow IPC stream: {exc}", fix="send the bytes of one IPC stream"
         ) from None

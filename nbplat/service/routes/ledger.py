@@ -32,7 +32,7 @@ def router(platform: Platform) -> APIRouter:
     @routes.get("/events")
     async def list_events(
         request: Request,
-        after: Annotated[int, Query(ge=0)] = 0,
+        after: Annotated[int, Query(ge=0, le=1 << 60)] = 0,
         run_id: str | None = None,
         limit: Annotated[int, Query(ge=1, le=5000)] = 500,
         wait_s: Annotated[float, Query(ge=0, le=MAX_WAIT_S)] = 0,

@@ -76,8 +76,10 @@ def router(sessions: Sessions, found: Callable[[str], int]) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         newest_first: bool = False,
     ) -> dict[str, Any]:
-        """Statements in order, or newest first."""
-        total, page = sessions.store.statements(found(key), skip=skip, limit=limit, newest_first=newest_first)
+        """Statements in order, or newest first; without the jobs of Livy's clients."""
+        total, page = sessions.store.statements(
+            found(key), skip=skip, limit=limit, newest_first=newest_first, jobs=False
+        )
         return {"total": total, "statements": [record(statement) for statement in page]}
 
     @routes.post("", status_code=201)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 from nbplat.config import load_config
+from nbplat.errors import RequestError, SetupError
 from nbplat.ui.call import Call
 from nbplat.ui.render.result import Result
 from nbplat.ui.render.table import fields_html, fields_text
 
-__all__ = ["status", "stop"]
+__all__ = ["status", "stop", "user"]
 
 
 def status(_call: Call) -> Result:
@@ -35,6 +38,29 @@ def stop(_call: Call) -> Result:
     stopped = stop_service(config)
     word = "stopped" if stopped else "was not running"
     return Result(f"service {word} {config.home}", data={"stopped": stopped})
+
+
+def user(call: Call) -> Result:
+    """Set a user's password; a service that runs takes it at once."""
+    import getpass
+    import sys
+
+    from nbplat.service.logins.passwords import with_user
+
+    config, name = load_config(), call.options.name
+    if not config.service_users_file:
+        raise SetupError("service.users_file", "no file of users is set", fix="set service.users_file")
+    path = Path(config.service_users_file).expanduser()
+    read = getpass.getpass(f"password of {name}: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+    if not read:
+        raise RequestError("service.password", "an empty password lets everybody in", fix="give one")
+    text = with_user(path.read_text() if path.exists() else "", name, read)
+    # Whole or not at all, and never readable by others.
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        out.write(text)
+    fresh.replace(path)
+    return Result(f"password of {name} set in {path}", data={"user": name, "file": str(path)})
 
 
 def _flat(value: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

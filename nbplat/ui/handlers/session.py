@@ -16,11 +16,13 @@ from nbplat.ui.render.statement import title_of
 from nbplat.ui.render.table import fields_html, fields_text, table_html, table_text
 from nbplat.ui.session_desk import SessionDesk, open_session_desk
 
-__all__ = ["attach", "follow", "info", "list_sessions", "logs", "run", "sql", "start", "stop", "url"]
+__all__ = [
+    "attach", "follow", "info", "list_sessions", "logs", "profiles", "run", "share", "sql", "start", "stop", "url",
+]  # fmt: skip
 
 _FIELDS = (
     "kind", "conf", "driver_memory", "driver_cores", "executor_memory", "executor_cores", "num_executors", "queue",
-    "jars", "py_files", "files", "archives",
+    "jars", "py_files", "files", "archives", "profile",
 )  # fmt: skip
 _CODE_CHARS = 60
 
@@ -29,7 +31,7 @@ def start(call: Call) -> Result:
     """Start a session, wait until it is ready, and send this notebook's cells there."""
     options, desk = call.options, open_session_desk()
     fields = {name: getattr(options, name) for name in _FIELDS}
-    fields["environment"] = options.env
+    fields |= {"environment": options.env, "ttl": options.ttl, "idle_timeout": options.idle}
     fields |= {name: list(value) for name, value in fields.items() if isinstance(value, tuple)}
     name = options.session or options.name
     began_s = time.monotonic()
@@ -87,6 +89,33 @@ def list_sessions(call: Call) -> Result:
     return Result(table_text(header, rows), table_html(header, rows), data=sessions)
 
 
+def profiles(_call: Call) -> Result:
+    """The site's profiles that this user may start sessions with."""
+    told = open_session_desk().profiles()
+    header = ["profile", "what", "sets", "may be changed"]
+    rows = [
+        [
+            each["name"] + (" (default)" if each["name"] == told["default"] else ""),
+            each["about"] or None,
+            ", ".join(f"{key} {value}" for key, value in sorted({**each["conf"], **each["life"]}.items())) or None,
+            _changeable(each),
+        ]
+        for each in told["profiles"]
+    ]
+    return Result(table_text(header, rows), table_html(header, rows), value=told["profiles"], data=told)
+
+
+def share(call: Call) -> Result:
+    """Say who besides its owner may look at a session, or use it."""
+    desk = open_session_desk()
+    session = here.chosen(desk, call.options.session)
+    view, use = list(call.options.view), list(call.options.use)
+    told = desk.share(session["id"], view=view, use=use)
+    said = [f"{word} by {', '.join(names)}" for word, names in (("seen", view), ("used", use)) if names]
+    what = f"may be {' and '.join(said)}" if said else "is its owner's alone"
+    return Result(f"session {title_of(session)} {what}", value=told, data=told)
+
+
 def info(call: Call) -> Result:
     """One session: state, Spark, statements, and each setting with who said it."""
     desk = open_session_desk()
@@ -97,7 +126,12 @@ def info(call: Call) -> Result:
         ("session", title_of(session)),
         ("state", session["state"]),
         ("kind", session["kind"]),
+        ("profile", session["profile"]),
+        ("owner", session["owner"]),
+        *((f"{level} by", ", ".join(names)) for level, names in session["access"].items() if names),
         ("started", iso(session["created_ms"])),
+        ("ends at age", session["ttl"]),
+        ("ends unused after", session["idle_timeout"]),
         ("spark", app.get("version")),
         ("master", app.get("master")),
         ("application", app.get("app_id")),
@@ -172,6 +206,13 @@ def url(call: Call) -> Result:
     if call.options.show_token:
         data["token"] = client.token
     return Result(fields_text(facts), fields_html(facts), value=data, data=data)
+
+
+def _changeable(profile: dict[str, Any]) -> str:
+    rules = [f"{rule['option']} {rule['said']}" for rule in profile["allow"]]
+    if not profile["only"]:
+        return "; ".join([*rules, "anything else" if rules else "anything"])
+    return "; ".join(rules) or "nothing"
 
 
 def _mine(desk: SessionDesk, call: Call) -> int | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
-from nbplat.errors import NotFound
+from nbplat.errors import NotFound, did_you_mean
 from nbplat.ui import session_here as here
 from nbplat.ui.call import Call
 from nbplat.ui.python_session import Session
@@ -16,8 +17,9 @@ from nbplat.ui.render.statement import title_of
 from nbplat.ui.render.table import table_html, table_text
 from nbplat.ui.session_desk import SessionDesk, open_session_desk
 from nbplat.ui.session_rows import frame_of, has_rows, rows_left_out, rows_of
+from nbplat.ui.statement_end import StatementFailed
 
-__all__ = ["CellResult", "follow_statement", "run_python", "run_query", "spark", "sql"]
+__all__ = ["CellResult", "follow_statement", "run_python", "run_query", "send", "spark", "sql"]
 
 _SHOWN_ROWS = 50
 _SHOWN_CHARS = 200
@@ -40,7 +42,24 @@ class CellResult(Result):
 def spark(call: Call) -> Result:
     """Run a cell's Python in the notebook's session."""
     desk = open_session_desk()
-    return run_python(call, desk, _session(call, desk))
+    options = call.options
+    # All of them before anything is started or sent.
+    bodies = {name: desk.frame(name, _local(call, name)) for name in options.frames}
+    session = _session(call, desk)
+    for name, body in bodies.items():
+        _followed(call, desk, session, desk.send(session["id"], name, body))
+    ran = run_python(call, desk, session)
+    return ran if options.out is None or not options.wait else _with_frame(call, desk, session, ran)
+
+
+def send(call: Call) -> Result:
+    """Send a DataFrame of the notebook to a session."""
+    options, desk = call.options, open_session_desk()
+    name = options.called or options.frame
+    body = desk.frame(name, _local(call, options.frame))
+    session = here.chosen(desk, options.session)
+    done = _followed(call, desk, session, desk.send(session["id"], name, body, view=options.view))
+    return Result(f"{done['output']['data']['text/plain']} in session {title_of(session)}", data=done)
 
 
 def sql(call: Call) -> Result:
@@ -73,6 +92,43 @@ def follow_statement(call: Call, desk: SessionDesk, session: Mapping[str, Any], 
         return _rows_result(desk, done, quiet=False, records=call.options.json)
     text = str(data.get("text/plain", ""))
     return CellResult(text, value=data.get("application/json", text), data=done, beside=True, own=data)
+
+
+def _local(call: Call, name: str) -> Any:
+    if name not in call.namespace:
+        known = [each for each in call.namespace if not each.startswith("_")]
+        raise NotFound(
+            "frame.unknown", f"the notebook has no {name!r}", fix=did_you_mean(name, known) or "define it", where=name
+        )
+    return call.namespace[name]
+
+
+def _followed(
+    call: Call, desk: SessionDesk, session: Mapping[str, Any], statement: Mapping[str, Any]
+) -> dict[str, Any]:
+    return desk.follow(statement, _title(session, statement), show=call.show, write=call.write)
+
+
+def _with_frame(call: Call, desk: SessionDesk, session: Mapping[str, Any], ran: Result) -> Result:
+    """A cell's result with the DataFrame that `--out` names there, or that is the cell's own value, as its value.
+
+    Where there is none, the value is what it is without a DataFrame.
+    """
+    # The session's `_` is the cell's value, as at any prompt.
+    for name in (call.options.out, *(["_"] if ran.bundle() else [])):
+        statement = desk.submit(session["id"], name, "take", rows=call.options.rows)
+        try:
+            done = _followed(call, desk, session, statement)
+        except StatementFailed as exc:
+            if exc.ename in ("NameError", "TypeError"):
+                continue
+            raise
+        table = rows_of(done["output"], partial(desk.page, done))
+        if (cut := rows_left_out(done["output"])) is not None:
+            mend = "-n" if cut == "rows" else "session.result_bytes"
+            call.write("stderr", f"{call.options.out}: the first {table.num_rows:,} rows, there are more ({mend})\n")
+        return replace(ran, value=frame_of(table))
+    return ran
 
 
 def _session(call: Call, desk: SessionDesk) -> dict[str, Any]:

@@ -49,6 +49,14 @@ SERVICE = Noun(
     verbs=(
         Verb("status", "Show whether it runs, where, and what it does", (JSON,)),
         Verb("stop", "Stop it in good order; jobs go on at the next start", (YES, JSON)),
+        Verb(
+            "user",
+            "Set a user's password in service.users_file; it is read from the terminal, or a line of standard input",
+            (JSON,),
+            (Option("name", help="of the user", required=True, metavar="NAME"),),
+            example="nbplat service user ann",
+            surfaces=("cli",),
+        ),
     ),
 )
 

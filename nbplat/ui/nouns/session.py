@@ -19,6 +19,16 @@ _ROWS = Option(
     metavar="N",
     at_least=1,
 )
+_IN = Option(
+    "frames",
+    ("--in", "-i"),
+    help="send this DataFrame of the notebook to the session first, under its name",
+    repeatable=True,
+    metavar="VAR",
+)
+_FETCHED = Option(
+    "rows", ("--rows", "-n"), "int", "rows of --out taken at most; left out, all", metavar="N", at_least=1
+)
 _QUIET = Option("quiet", ("--quiet", "-q"), "flag", "do not show the rows")
 
 _START = (
@@ -36,11 +46,24 @@ _START = (
         help="the built environment that driver and executors run in; left out, the service's own Python",
         metavar="NAME",
     ),
+    Option(
+        "profile",
+        ("--profile",),
+        help="settings that the site keeps under a name (%session profiles); left out, its default",
+        metavar="PROFILE",
+    ),
     Option("driver_memory", ("--driver-memory",), help="memory of the driver, e.g. 2g", metavar="SIZE"),
     Option("driver_cores", ("--driver-cores",), "int", "cores of the driver", metavar="N", at_least=1),
     Option("executor_memory", ("--executor-memory",), help="memory of an executor, e.g. 4g", metavar="SIZE"),
     Option("executor_cores", ("--executor-cores",), "int", "cores of an executor", metavar="N", at_least=1),
     Option("num_executors", ("--num-executors",), "int", "executors", metavar="N", at_least=1),
+    Option("ttl", ("--ttl",), help="age at which it ends, whatever it does, e.g. 8h", metavar="TIME"),
+    Option(
+        "idle",
+        ("--idle",),
+        help="ends it when nobody has used it for so long, e.g. 30m; left out, the service's limit",
+        metavar="TIME",
+    ),
     Option("queue", ("--queue",), help="queue of the cluster", metavar="QUEUE"),
     Option("jars", ("--jar",), help="a jar for driver and executors", repeatable=True, metavar="URI"),
     Option("py_files", ("--py-file",), help="a module, zip or egg for Python", repeatable=True, metavar="URI"),
@@ -75,6 +98,18 @@ SESSION = Noun(
             (_NAMED,),
         ),
         Verb("list", "List sessions", (JSON,)),
+        Verb("profiles", "List the site's profiles: what each sets, and what may be changed of it", (JSON,)),
+        Verb(
+            "share",
+            "Let others look at a session or use it; without names nobody but its owner",
+            (
+                Option("view", ("--view",), help="may look at it; * is everybody", repeatable=True, metavar="USER"),
+                Option("use", ("--use",), help="may run code in it; * is everybody", repeatable=True, metavar="USER"),
+                JSON,
+            ),
+            (_SESSION,),
+            example="%session share etl --use bob --view '*'",
+        ),
         Verb("info", "Show a session, its statements, and each Spark setting with who said it", (JSON,), (_SESSION,)),
         Verb("logs", "Show the log of a session's driver", (TAIL, JSON), (_SESSION,)),
         Verb("stop", "End a session with everything that it started", (YES, JSON), (_SESSION,)),
@@ -107,6 +142,19 @@ SESSION = Noun(
             (_SESSION,),
         ),
         Verb(
+            "send",
+            "Send a DataFrame of the notebook to a session, every value as it is",
+            (
+                Option("called", ("--as",), help="its name there; left out, its name here", metavar="NAME"),
+                Option("view", ("--view",), "flag", "also make it a temporary view, for SQL"),
+                JSON,
+            ),
+            (Option("frame", help="the DataFrame's variable", required=True, metavar="VAR"), _SESSION),
+            example="%session send labels --view",
+            surfaces=("magic",),
+        ),
+        Verb("ui", "Print the address of a session's Spark UI, and whether it can be reached", (JSON,), (_SESSION,)),
+        Verb(
             "warm",
             "Write Spark's classes down for the JVMs of sessions on this machine, and say what that gains",
             (
@@ -137,7 +185,7 @@ SPARK = Noun(
         Verb(
             "run",
             "Run this cell's Python in this notebook's Spark session, which is started when there is none",
-            (WAIT, NAME, OUT, JSON),
+            (_IN, _FETCHED, WAIT, NAME, OUT, JSON),
             (_SESSION,),
             body="python",
             example=_SPARK_EXAMPLE,
