@@ -248,10 +248,9 @@ def _idle() -> Figure:
         after = service.memory_info().rss
         for session in [first, *sessions]:
             client.delete(f"/api/v1/sessions/{session}")
-    return Figure(
-        f"memory of the service with {_IDLE} idle sessions, over the same with one", (after - before) / 1e6, "MB",
-        150.0, "lower", f"the whole service: {before / 1e6:.0f} MB with one, {after / 1e6:.0f} MB with all; drivers without Spark", 0.0, took,
-    )  # fmt: skip
+    whole = f"the whole service: {before / 1e6:.0f} MB with one, {after / 1e6:.0f} MB with all; drivers without Spark"
+    name = f"memory of the service with {_IDLE} idle sessions, over the same with one"
+    return Figure(name, (after - before) / 1e6, "MB", 150.0, "lower", whole, 0.0, took)
 
 
 @contextlib.contextmanager
