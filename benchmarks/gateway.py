@@ -259,7 +259,13 @@ def _gateway(folder: str, settings: Mapping[str, Any], factory: str = "nbplat.co
 
     config = state_folder(folder, {**_OPTIONS, **settings})
     try:
-        yield find_or_start(config, factory=factory)
+        client = find_or_start(config, factory=factory)
+        try:
+            yield client
+        finally:
+            # Sessions outlive their service, and here nobody would come back to them.
+            for session in client.get("/api/v1/sessions", limit=1000)["sessions"]:
+                client.delete(f"/api/v1/sessions/{session['id']}")
     finally:
         stop_service(config)
 
