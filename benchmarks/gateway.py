@@ -262,12 +262,9 @@ def _idle() -> Figure:
         after = service.memory_info().rss
         for session in [first, *sessions]:
             client.delete(f"/api/v1/sessions/{session}")
-    return Figure(
-        f"memory of the service with {_IDLE} idle sessions, over the same with one", (after - before) / 1e6, "MB",
-        150.0, "lower",
-        f"the whole service: {before / 1e6:.0f} MB with one, {after / 1e6:.0f} MB with all; drivers without Spark",
-        0.0, took,
-    )  # fmt: skip
+    whole = f"the whole service: {before / 1e6:.0f} MB with one, {after / 1e6:.0f} MB with all; drivers without Spark"
+    name = f"memory of the service with {_IDLE} idle sessions, over the same with one"
+    return Figure(name, (after - before) / 1e6, "MB", 150.0, "lower", whole, 0.0, took)
 
 
 @contextlib.contextmanager
@@ -276,7 +273,13 @@ def _gateway(folder: str, settings: Mapping[str, Any], factory: str = "nbplat.co
 
     config = state_folder(folder, {**_OPTIONS, **settings})
     try:
-        yield find_or_start(config, factory=factory)
+        client = find_or_start(config, factory=factory)
+        try:
+            yield client
+        finally:
+            # Sessions outlive their service, and here nobody would come back to them.
+            for session in client.get("/api/v1/sessions", limit=1000)["sessions"]:
+                client.delete(f"/api/v1/sessions/{session['id']}")
     finally:
         stop_service(config)
 

@@ -45,7 +45,9 @@ class ScalaTalk(Talk):
         return found
 
     def text(self, code: str) -> str:
-        return str(self.cell(code)["data"].get("text/plain", ""))
+        found = self.cell(code)
+        assert "data" in found, found
+        return str(found["data"].get("text/plain", ""))
 
 
 @pytest.fixture(scope="module")

@@ -75,6 +75,8 @@ class ScalaCells:
         self._begin = begin
         self._ready = False
         self._wake = threading.Event()
+        # Held while a job ends and while one is interrupted: an interrupt that comes late would hit the next.
+        self._ending = threading.Lock()
         self._next: _Job | None = None
         self._thread: Any = None
         self._main: Any = None
@@ -149,8 +151,9 @@ class ScalaCells:
     def _interrupt(self, job: _Job) -> None:
         # More than once: the compiler, which comes first, swallows it.
         for _ in range(3):
-            if self._thread is not None:
-                self._thread.interrupt()
+            with self._ending:
+                if self._thread is not None and not job.done.is_set():
+                    self._thread.interrupt()
             if job.done.wait(_AGAIN_S):
                 return
 
@@ -166,7 +169,8 @@ class ScalaCells:
                 job.value = job.work()
             except BaseException as exc:  # noqa: BLE001 - raised again where it is waited for
                 job.error = exc
-            job.done.set()
+            with self._ending:
+                job.done.set()
 
     def _make(self) -> Any:
         jvm = self._jvm
