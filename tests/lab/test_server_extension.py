@@ -244,3 +244,10 @@ def test_an_install_enables_it() -> None:
 
     assert {"ServerApp": {"jpserver_extensions": {"nbplat.ui.server": True}}} == json.loads(packaged.read_text())
     assert packaged.read_text() == installed.read_text()
+
+
+def test_the_page_is_of_the_same_version() -> None:
+    """The panel compares its version with the server extension's: it must be the package's own."""
+    page = (Path(__file__).parents[2] / "labextension/src/version.ts").read_text()
+
+    assert f"VERSION = '{version()}'" in page
