@@ -135,8 +135,7 @@ class _Packing:
 
     def __init__(self, source: PackSource, options: PackOptions, store: Store, tools: PackTools, say: Say) -> None:
         self._source, self._options, self._store, self._tools, self._say = source, options, store, tools, say
-        self._codec = tools.codec
-        self._container = container_of(options, self._codec)
+        self._container = container_of(options, tools.codec)
         self.members = MemberStore(store.members, self._container)
         self._threads = options.threads or os.cpu_count() or 1
         self._notes: list[str] = []
@@ -220,7 +219,7 @@ class _Packing:
         head = head_files(self._source, folders, taken, relocations, inside)
         out = scratch / "archive"
         self._done, self._total = 0, sum(member.size for member in ordered)
-        sha256, size = assemble(out, head, ordered, self._container, self._codec.compress, self._copied)
+        sha256, size = assemble(out, head, ordered, self._container, self._copied)
         return self._keep(out, sha256, size, inside, len(ordered), made)
 
     def _keep(self, out: Path, sha256: str, size: int, inside: dict[str, Any], layers: int, made: int) -> Pack:

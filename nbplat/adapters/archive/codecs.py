@@ -24,6 +24,12 @@ class _Codec:
     def compress(self, data: bytes | memoryview, machine_code: bool) -> Packed:
         return self.work(data, machine_code)
 
+    def checksum(self, data: Packed | memoryview, before: int) -> int:
+        # Five times as fast as zlib's, and every byte of an archive goes through it.
+        import deflate
+
+        return int(deflate.crc32(data, before))
+
 
 def archive_codec(format: str, level: int) -> Codec:
     """Compress the pieces of an archive.

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from nbplat.environment.packing.container import Container, ZipContainer
+from nbplat.environment.packing.container import Container
 from nbplat.environment.packing.files import PackedFile
 from nbplat.environment.packing.members import Member
 from nbplat.environment.packing.ports import Packed
 from nbplat.environment.packing.read_file import FileReader
-from nbplat.environment.packing.tar_bytes import TAR_END
-from nbplat.environment.packing.zip_bytes import zip_directory
 
 __all__ = ["DamagedMember", "assemble"]
 
-_COPY_BYTES = 4 << 20
+_READ_BYTES = 1 << 20
+_COPY_BYTES = 32 << 20
+
+
+_Part = tuple[int, Sequence[Sequence[Any]]]
 
 
 class DamagedMember(Exception):
@@ -35,7 +39,6 @@ def assemble(
     head: Sequence[PackedFile],
     members: Sequence[Member],
     container: Container,
-    compress: Callable[[bytes, bool], Packed],
     copied: Callable[[int], None],
 ) -> tuple[str, int]:
     """Write an archive.
@@ -49,53 +52,73 @@ def assemble(
     Raises:
         DamagedMember: `out` is not finished.
     """
-    found, size = hashlib.sha256(), 0
-    parts: list[tuple[int, Sequence[Sequence[Any]]]] = []
-    with out.open("wb") as file, ThreadPoolExecutor(1) as hashing:
-        waiting = None
-        for data, entries in _parts(head, members, container, compress, parts_end=lambda: parts):
-            if entries is not None:
-                parts.append((size, entries))
-            # The hash is taken beside the writing; one step behind at most.
-            if waiting is not None:
-                waiting.result()
-            waiting = hashing.submit(found.update, data)
-            file.write(data)
-            size += len(data)
-            copied(len(data))
-    return found.hexdigest(), size
-
-
-def _parts(
-    head: Sequence[PackedFile],
-    members: Sequence[Member],
-    container: Container,
-    compress: Callable[[bytes, bool], Packed],
-    parts_end: Callable[[], list[tuple[int, Sequence[Sequence[Any]]]]],
-) -> Iterator[tuple[Packed, Sequence[Sequence[Any]] | None]]:
-    """The bytes of an archive, in turn; with the entries of the part that begins there."""
-    reader = FileReader("")
-    for piece in container.pieces(head, reader, lambda file, data: None):
-        squeezed = container.squeeze(piece)
-        yield squeezed.data, squeezed.entries
+    begun, parts = _head(head, container)
+    size = sum(map(len, begun))
     for member in members:
-        entries: Sequence[Sequence[Any]] | None = member.entries
-        for data in _copy(member):
-            yield data, entries
-            entries = None
-    end = zip_directory(parts_end()) if isinstance(container, ZipContainer) else compress(TAR_END, False)
-    yield end, None
+        parts.append((size, member.entries))
+        size += member.size
+    end = container.end(parts)
+    with out.open("wb", buffering=0) as file, ThreadPoolExecutor(1) as beside:
+        # The layers are read once to be hashed and copied once by the kernel, side by side.
+        hashing = beside.submit(_hash, begun, members, container, end)
+        for data in begun:
+            _write(file, data)
+        for member in members:
+            _copy(member, file, copied)
+        _write(file, end)
+        return hashing.result(), size + len(end)
 
 
-def _copy(member: Member) -> Iterator[bytes]:
-    crc, size = 0, 0
+def _head(head: Sequence[PackedFile], container: Container) -> tuple[list[Packed], list[_Part]]:
+    data: list[Packed] = []
+    parts: list[_Part] = []
+    for piece in container.pieces(head, FileReader(""), lambda file, content: None):
+        squeezed = container.squeeze(piece)
+        parts.append((sum(map(len, data)), squeezed.entries))
+        data.append(squeezed.data)
+    return data, parts
+
+
+def _hash(begun: Sequence[Packed], members: Sequence[Member], container: Container, end: Packed) -> str:
+    found = hashlib.sha256(b"".join(begun))
+    buffer = memoryview(bytearray(_READ_BYTES))
+    for member in members:
+        crc = size = 0
+        try:
+            with member.path.open("rb", buffering=0) as file:
+                while count := file.readinto(buffer):
+                    found.update(buffer[:count])
+                    # What this process has just written needs no second look.
+                    crc = member.crc if member.fresh else container.checksum(buffer[:count], crc)
+                    size += count
+        except FileNotFoundError:
+            raise DamagedMember(member) from None
+        if (crc, size) != (member.crc, member.size):
+            raise DamagedMember(member)
+    found.update(end)
+    return found.hexdigest()
+
+
+def _copy(member: Member, out: FileIO, copied: Callable[[int], None]) -> None:
     try:
-        with member.path.open("rb", buffering=0) as file:
-            while data := file.read(_COPY_BYTES):
-                crc = member.crc if member.fresh else zlib.crc32(data, crc)
-                size += len(data)
-                yield data
+        source = member.path.open("rb", buffering=0)
     except FileNotFoundError:
         raise DamagedMember(member) from None
-    if (crc, size) != (member.crc, member.size):
-        raise DamagedMember(member)
+    with source:
+        try:
+            while count := os.sendfile(out.fileno(), source.fileno(), source.tell(), _COPY_BYTES):
+                source.seek(count, os.SEEK_CUR)
+                copied(count)
+        except OSError as error:
+            # Some systems send to sockets alone.
+            if error.errno not in (errno.ENOTSOCK, errno.EINVAL, errno.ENOSYS):
+                raise
+            while data := source.read(_COPY_BYTES):
+                _write(out, data)
+                copied(len(data))
+
+
+def _write(file: FileIO, data: Packed) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,10 +10,10 @@ from nbplat.environment.pack_record import PackOptions
 from nbplat.environment.packing.files import PackedFile
 from nbplat.environment.packing.ports import Codec, Packed
 from nbplat.environment.packing.read_file import FileReader
-from nbplat.environment.packing.tar_bytes import Buffers, Piece, tar_pieces
-from nbplat.environment.packing.zip_bytes import zip_batch, zip_batches
+from nbplat.environment.packing.tar_bytes import TAR_END, Buffers, Piece, tar_pieces
+from nbplat.environment.packing.zip_bytes import zip_batch, zip_batches, zip_directory
 
-__all__ = ["Container", "Squeezed", "ZipContainer", "container_of"]
+__all__ = ["Container", "Squeezed", "container_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,15 @@ class Container(Protocol):
 
     def squeeze(self, piece: Any) -> Squeezed: ...
 
+    def checksum(self, data: Packed | memoryview, before: int) -> int: ...
+
+    def end(self, parts: Iterable[tuple[int, Sequence[Sequence[Any]]]]) -> Packed:
+        """What follows the last part.
+
+        Args:
+            parts: Where each part starts, and its entries.
+        """
+
 
 Relocated = Callable[[PackedFile, bytes], None]
 
@@ -43,9 +52,10 @@ Relocated = Callable[[PackedFile, bytes], None]
 class TarContainer:
     """Tar, in pieces that are each a gzip member or a zstd frame."""
 
-    def __init__(self, name: str, compress: Callable[[memoryview, bool], Packed]) -> None:
-        self.name = f"tar {name}"
-        self._compress = compress
+    def __init__(self, codec: Codec) -> None:
+        self.name = f"tar {codec.name}"
+        self.checksum = codec.checksum
+        self._compress = codec.compress
         self._buffers = Buffers()
 
     def pieces(self, files: Sequence[PackedFile], reader: FileReader, relocated: Relocated) -> Iterator[Piece]:
@@ -56,13 +66,17 @@ class TarContainer:
         self._buffers.give(piece.data)
         return squeezed
 
+    def end(self, parts: Iterable[tuple[int, Sequence[Sequence[Any]]]]) -> Packed:
+        return self._compress(TAR_END, False)
+
 
 class ZipContainer:
     """Zip: every file apart."""
 
-    def __init__(self, name: str, deflate: Callable[[bytes, bool], Packed]) -> None:
-        self.name = f"zip {name}"
-        self._deflate = deflate
+    def __init__(self, codec: Codec) -> None:
+        self.name = f"zip {codec.name}"
+        self.checksum = codec.checksum
+        self._deflate = codec.compress
 
     def pieces(self, files: Sequence[PackedFile], reader: FileReader, relocated: Relocated) -> Iterator[Any]:
         return ((batch, reader, relocated) for batch in zip_batches(files, reader))
@@ -71,9 +85,10 @@ class ZipContainer:
         data, entries = zip_batch(piece[0], piece[1], self._deflate, piece[2])
         return Squeezed(data, sum(entry.size for entry in entries), entries)
 
+    def end(self, parts: Iterable[tuple[int, Sequence[Sequence[Any]]]]) -> Packed:
+        return zip_directory(parts)
+
 
 def container_of(options: PackOptions, codec: Codec) -> Container:
     """The kind that a format asks for."""
-    if options.format == "zip":
-        return ZipContainer(codec.name, codec.compress)
-    return TarContainer(codec.name, codec.compress)
+    return ZipContainer(codec) if options.format == "zip" else TarContainer(codec)

@@ -85,9 +85,12 @@ def is_machine_code(path: str) -> bool:
     return bool(_MACHINE_CODE.search(path))
 
 
-def in_order(files: Iterable[PackedFile]) -> list[PackedFile]:
-    """As they follow each other in a layer: by path, libraries last."""
-    return sorted(files, key=lambda file: (is_machine_code(file.path), file.path))
+def in_order(files: Iterable[PackedFile]) -> list[tuple[bool, list[PackedFile]]]:
+    """Files as they follow each other in a layer: by path, libraries of machine code (True) after all others."""
+    kinds: tuple[list[PackedFile], list[PackedFile]] = ([], [])
+    for file in files:
+        kinds[is_machine_code(file.path)].append(file)
+    return [(bool(kind), sorted(found, key=lambda file: file.path)) for kind, found in enumerate(kinds) if found]
 
 
 def checked_path(path: str, package: str) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from io import BufferedWriter
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +96,8 @@ class _Making:
 
     key: str
     path: Path
-    file: BufferedWriter
+    file: FileIO
+    checksum: Callable[[Any, int], int]
     size: int = 0
     crc: int = 0
     raw_bytes: int = 0
@@ -105,12 +105,14 @@ class _Making:
     entries: list[list[Any]] = field(default_factory=list)
 
     def add(self, squeezed: Squeezed) -> None:
-        self.file.write(squeezed.data)
+        left = memoryview(squeezed.data)
+        while left:
+            left = left[self.file.write(left) :]
         for entry in squeezed.entries:
             *most, offset = entry
             self.entries.append([*most, offset + self.size])
         self.size += len(squeezed.data)
-        self.crc = zlib.crc32(squeezed.data, self.crc)
+        self.crc = self.checksum(squeezed.data, self.crc)
         self.raw_bytes += squeezed.raw_bytes
 
     def relocated(self, file: PackedFile, data: bytes) -> None:
@@ -185,7 +187,7 @@ def _in_turn(
     with ExitStack() as files:
         for number, layer in enumerate(layers):
             path = scratch / f"{number}-{layer.key[:16]}"
-            making = _Making(layer.key, path, files.enter_context(path.open("wb")))
+            making = _Making(layer.key, path, files.enter_context(path.open("wb", buffering=0)), container.checksum)
             for piece in container.pieces(layer.files, reader, making.relocated):
                 waiting.append((layer, making, pool.submit(container.squeeze, piece)))
                 if len(waiting) > 2 * threads:

@@ -27,6 +27,9 @@ class Codec(Protocol):
             machine_code: What is in `data`: a default level may take less pains with it, for it gains little.
         """
 
+    def checksum(self, data: Packed | memoryview, before: int) -> int:
+        """CRC-32 of bytes that follow those with the checksum `before`; 0 at the start."""
+
 
 class CompileModules(Protocol):
     """Compiles modules to unchecked-hash bytecode."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -93,7 +92,7 @@ class FileReader:
             except OSError:
                 continue
             found = os.fstat(descriptor)
-            return OpenFile(descriptor, found.st_size, bool(found.st_mode & 0o100))
+            return OpenFile(descriptor, found.st_size, found.st_mode & 0o100 != 0)
         raise self.broken(file)
 
     def size(self, file: PackedFile) -> int:
@@ -123,8 +122,6 @@ class FileReader:
             where=f"{self._prefix}/{file.path}",
         )
 
-    def _places(self, file: PackedFile) -> Iterator[str]:
-        if file.path not in self.doubted:
-            yield f"{file.folder}/{file.origin}"
-        if file.folder != self._prefix:
-            yield f"{self._prefix}/{file.path}"
+    def _places(self, file: PackedFile) -> list[str]:
+        places = [] if file.path in self.doubted else [f"{file.folder}/{file.origin}"]
+        return places if file.folder == self._prefix else [*places, f"{self._prefix}/{file.path}"]

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from nbplat.environment.packing.files import PackedFile, in_order, is_machine_code
+from nbplat.environment.packing.files import PackedFile, in_order
 from nbplat.environment.packing.read_file import FileReader, OpenFile
 
 __all__ = ["PIECE_BYTES", "TAR_END", "Buffers", "Piece", "tar_header", "tar_pieces"]
@@ -66,23 +66,22 @@ def tar_pieces(
         Changed: a large file turned out not to be; begin again.
     """
     pieces = _Pieces(buffers)
-    for file in in_order(files):
-        if is_machine_code(file.path) != pieces.machine_code:
-            yield from pieces.rest()
-            pieces.machine_code = not pieces.machine_code
-        if file.target or file.path.endswith("/"):
-            pieces.put(tar_header(file.path, target=file.target))
-        elif file.placeholder or not file.folder:
-            data, executable = reader.packed(file)
-            if file.placeholder:
-                relocated(file, data)
-            pieces.put(tar_header(file.path, size=len(data), executable=executable))
-            pieces.put(data)
-        else:
-            yield from _file(file, reader, pieces)
-        pieces.pad()
-        yield from pieces.full()
-    yield from pieces.rest()
+    for machine_code, ordered in in_order(files):
+        pieces.machine_code = machine_code
+        for file in ordered:
+            if file.target or file.path.endswith("/"):
+                pieces.put(tar_header(file.path, target=file.target))
+            elif file.placeholder or not file.folder:
+                data, executable = reader.packed(file)
+                if file.placeholder:
+                    relocated(file, data)
+                pieces.put(tar_header(file.path, size=len(data), executable=executable))
+                pieces.put(data)
+            else:
+                yield from _file(file, reader, pieces)
+            pieces.pad()
+            yield from pieces.full()
+        yield from pieces.rest()
 
 
 def _file(file: PackedFile, reader: FileReader, pieces: _Pieces) -> Iterator[Piece]:
@@ -166,6 +165,11 @@ class _Pieces:
         return PIECE_BYTES - self._at
 
     def put(self, data: bytes) -> None:
+        end = self._at + len(data)
+        if end < PIECE_BYTES:
+            self._buffer[self._at : end] = data
+            self._at = end
+            return
         left = memoryview(data)
         while left:
             part = left[: self.room]
@@ -186,7 +190,8 @@ class _Pieces:
 
     def pad(self) -> None:
         # Written and not only skipped: a file that turned out to be another one may have left bytes there.
-        self.put(bytes(-self._at % _BLOCK))
+        if left := -self._at % _BLOCK:
+            self.put(bytes(left))
 
     def full(self) -> Iterator[Piece]:
         while self._full:
