@@ -97,6 +97,17 @@ export interface IChange {
   total?: number;
 }
 
+/** Files of a backfill's partition; `leased` ones are being worked on. */
+export interface IPartition {
+  partition: string;
+  files: number;
+  rows: number;
+  read_bytes: number;
+  done: number;
+  failed: number;
+  leased: number;
+}
+
 export interface IAbout {
   version: string;
   home: string;

@@ -10,6 +10,7 @@ import { IRun } from './records';
 import { runRow } from './rows';
 import { Truth } from './truth';
 import { Trouble } from './board';
+import { PartitionGrid } from './partition_grid';
 
 export function RunView(props: { truth: Truth; kind: string; id: string; actions: IActions }): JSX.Element {
   const { truth, kind, id, actions } = props;
@@ -39,6 +40,7 @@ export function RunView(props: { truth: Truth; kind: string; id: string; actions
       {row.doing && <p className="nbp-aside">{row.doing}</p>}
       {row.error && <p className="nbp-error">{row.error}</p>}
       <Steps run={run} truth={truth} actions={actions} />
+      {kind === 'backfill' && <Partitions run={run} truth={truth} />}
       <Facts run={run} full={full.value} />
       {jobId && (
         <>
@@ -100,6 +102,15 @@ function Steps(props: { run: IRun; truth: Truth; actions: IActions }): JSX.Eleme
       ))}
     </p>
   );
+}
+
+/** Asked again when files are done, every third second at most. */
+function Partitions(props: { run: IRun; truth: Truth }): JSX.Element {
+  const { run, truth } = props;
+  const live = !!run.job && !run.job.ended;
+  const round = live ? Math.floor(truth.nowMs() / 3000) : 0;
+  const asked = useAsked(() => truth.service.partitions(run.id), [run.id, run.state, run.job?.state, round]);
+  return asked.value ? <PartitionGrid partitions={asked.value} /> : <></>;
 }
 
 function Facts(props: { run: IRun; full: any }): JSX.Element {

@@ -1,7 +1,7 @@
 /** The requests to the service, by way of the server extension. Imports nothing of JupyterLab. */
 
 import { Fault, faultOf, unanswered } from './fault';
-import { IAbout, IBoard, IEnvironment, IJob, ISession } from './records';
+import { IAbout, IBoard, IEnvironment, IJob, IPartition, ISession } from './records';
 
 /** How a request is made: `path` is below the server's base address. */
 export interface ISend {
@@ -58,6 +58,11 @@ export class Service {
   /** A backfill run with the counts of its units and its jobs. */
   backfill(id: string): Promise<any> {
     return this._get(`backfills/${encodeName(id)}`);
+  }
+
+  /** How far each partition of a backfill is. */
+  async partitions(id: string): Promise<IPartition[]> {
+    return (await this._get(`backfills/${encodeName(id)}/partitions`)).partitions;
   }
 
   session(id: number): Promise<ISession> {

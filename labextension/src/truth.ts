@@ -119,12 +119,18 @@ export class Truth {
       return;
     }
     const job = this.board?.runs.find(run => run.job?.id === change.job_id)?.job;
-    if (!job || change.state !== undefined || change.done === undefined) {
+    // Another total: what is counted may be another thing as well, which an event does not say.
+    if (
+      !job ||
+      change.state !== undefined ||
+      change.done === undefined ||
+      change.total !== job.progress.total
+    ) {
       this._poller.soon();
       return;
     }
     if (!job.ended && change.done >= job.progress.done) {
-      job.progress = { ...job.progress, done: change.done, total: change.total ?? job.progress.total };
+      job.progress = { ...job.progress, done: change.done };
       this._tell();
     }
   }

@@ -131,5 +131,7 @@ export function timeLeft(progress: IProgress, elapsedMs: number): number | null 
   if (share === null || share < LEAST_SHARE || elapsedMs < LEAST_MS || share >= 1) {
     return null;
   }
-  return (elapsedMs * (1 - share)) / share;
+  const left = (elapsedMs * (1 - share)) / share;
+  // It is a guess: beyond a minute seconds would only pretend.
+  return left > 60_000 ? Math.round(left / 60_000) * 60_000 : left;
 }

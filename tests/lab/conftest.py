@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,10 @@ import pytest
 
 from tests.fixtures.browser import Page
 from tests.fixtures.jupyter import JupyterServer
-from tests.fixtures.product import product, shop
+from tests.fixtures.product import product, retail
 from tests.fixtures.waiting import wait_until
 
-__all__ = ["LabPage", "product", "shop"]
+__all__ = ["LabPage", "product", "retail"]
 
 ROOT = Path(__file__).parents[2]
 RESTORED = "window.jupyterapp && window.jupyterapp.restored.then(() => 1)"
@@ -54,7 +54,7 @@ class LabPage:
     def open_panel(self) -> None:
         """Open the left panel, and wait until the service has answered."""
         self.command("nbplat:open-panel")
-        self.page.wait("document.querySelector('#nbplat-board [role=status]')?.textContent.match(/[Rr]unning/)", 40)
+        self.page.wait("document.querySelector('#nbplat-board [role=status]')?.textContent.match(/running/i)", 40)
 
     def panel(self) -> str:
         """All words of the panel."""
@@ -105,7 +105,9 @@ class LabPage:
 
 
 @pytest.fixture
-def lab(lab_server: JupyterServer, page: Page) -> LabPage:
-    """A tab on the module's server."""
+def lab(lab_server: JupyterServer, page: Page, request: pytest.FixtureRequest) -> Iterator[LabPage]:
+    """A tab on the module's server; how it looked last is kept."""
     page.size(1400, 900)
-    return LabPage(lab_server, page)
+    found = LabPage(lab_server, page)
+    yield found
+    found.picture(f"last-{request.node.name.removeprefix('test_')}")

@@ -11,11 +11,12 @@ import pytest
 from nbplat.adapters.store import open_store
 from nbplat.clock import SystemClock
 from nbplat.config import Config
-from nbplat.job import JobDraft, RunDraft
+from nbplat.job import RunDraft
 from nbplat.service.discovery import environ_of
 from nbplat.ui.client import ServiceClient
 from tests.fixtures.jupyter import JupyterServer, jupyter_server
 from tests.lab.conftest import LabPage
+from tests.lab.toy_backfills import backfill
 
 pytestmark = [pytest.mark.process, pytest.mark.kernel]
 
@@ -32,18 +33,6 @@ def lab_server(
     folder = tmp_path_factory.mktemp("lab")
     with jupyter_server(folder, environ_of(shared_config), *options, app="jupyterlab", base=BASE) as running:
         yield running
-
-
-def backfill(config: Config, name: str, kind: str, **params: object) -> str:
-    """A toy job under a run that the panel takes for a backfill's; returns the job's id."""
-    store = open_store(config, clock=SystemClock())
-    with closing(store):
-        draft = RunDraft(
-            "backfill", name, name, "staging", frozenset({"staging"}), {"table": "retail.train"}, {"units": []}, "ann"
-        )
-        run, _ = store.open_run(draft)
-        job, _ = store.submit(JobDraft(kind, run.id, params), kind_of_run="backfill", owner="ann")
-    return job.id
 
 
 def test_an_empty_panel_teaches(lab: LabPage) -> None:
