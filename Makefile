@@ -10,7 +10,7 @@ SLOW := cluster or jvm or ray or postgres or kernel or process or s3 or thorough
 .DEFAULT_GOAL := help
 # The targets share one virtual environment and one machine; they are steps, not a graph to run at once.
 .NOTPARALLEL:
-.PHONY: help setup demo test test-fast test-cluster test-airflow chaos lint bench bench-start bench-promote bench-backfill bench-spark bench-service bench-sequence bench-environment bench-gateway lab docs notebooks envs lock jars
+.PHONY: help setup demo test test-fast test-lab labextension test-cluster test-airflow chaos lint bench bench-start bench-promote bench-backfill bench-spark bench-service bench-sequence bench-environment bench-gateway lab docs notebooks envs lock jars
 
 help:      ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,11 +26,26 @@ demo:      ## the main job on real data, headless, with a summary (needs Python 
 test:      ## lint, then every test
 	@sh scripts/system-packages.sh test
 	@$(MAKE) --no-print-directory lint
+	@sh scripts/labextension.sh lint
+	@sh scripts/labextension.sh test
+	@sh scripts/labextension.sh build
 	$(PY) -m pytest $(DEALT) --durations 25 -m "not cluster"
 
 test-fast: ## the inner loop: no Java, PostgreSQL, S3, kernels or killed processes; about 3 minutes
 	@sh scripts/install.sh test
 	$(PY) -m pytest $(DEALT) -m "not ($(SLOW))"
+
+labextension: ## build the JupyterLab panel from labextension/ and link it into .venv (fetches Node where there is none)
+	@sh scripts/install.sh demo
+	@sh scripts/labextension.sh build
+
+test-lab:  ## the panel: its linters, its unit tests, and a real browser on a real JupyterLab
+	@sh scripts/system-packages.sh test
+	@sh scripts/install.sh test
+	@sh scripts/labextension.sh lint
+	@sh scripts/labextension.sh test
+	@sh scripts/labextension.sh build
+	$(PY) -m pytest -q tests/lab
 
 test-cluster: ## environments and sessions on YARN, Spark Connect and Kubernetes' submission; fetches what they need once
 	@sh scripts/system-packages.sh test
@@ -67,6 +82,7 @@ bench-start bench-promote bench-backfill bench-spark bench-service bench-sequenc
 
 lab:       ## JupyterLab on the quickstart notebook
 	@sh scripts/install.sh demo
+	@sh scripts/labextension.sh build || echo 'going on without the panel' >&2
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/01_quickstart.ipynb
 
 docs:      ## write the generated pages again and check every link

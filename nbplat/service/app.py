@@ -16,7 +16,7 @@ from nbplat.service.callers import Callers
 from nbplat.service.discovery import version
 from nbplat.service.platform import Platform
 from nbplat.service.replies import answer_errors
-from nbplat.service.routes import about, backfills, environments, frames, iceberg, jobs, ledger, sequences
+from nbplat.service.routes import about, backfills, board, environments, frames, iceberg, jobs, ledger, sequences
 
 __all__ = ["make_app"]
 
@@ -50,6 +50,7 @@ def make_app(
     answer_errors(app)
     app.include_router(about.router(platform, worker))
     app.include_router(ledger.router(platform))
+    app.include_router(board.router(platform))
     app.include_router(jobs.router(platform))
     app.include_router(backfills.router(platform))
     app.include_router(frames.router(platform))

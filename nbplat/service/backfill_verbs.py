@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nbplat.backfill.states import RunState, Step
+from nbplat.backfill.states import RunState, Step, stage_scope
 from nbplat.errors import RequestError, did_you_mean
+from nbplat.job import UnitState
 from nbplat.service.records import job_record, run_record, submission_record
 
 if TYPE_CHECKING:
     from nbplat.backfill.run import Backfills
     from nbplat.job import JobStore
 
-__all__ = ["VERBS", "carry_out", "covered", "seen"]
+__all__ = ["VERBS", "carry_out", "covered", "partitions", "seen"]
 
 VERBS = ("audit", "promote", "rollback", "extend", "retry", "pause", "resume", "cancel")
 
@@ -77,6 +78,27 @@ def seen(backfills: Backfills, store: JobStore, run_id: str) -> dict[str, Any]:
         "failed_units": backfills.failed_units(run),
         "jobs": [job_record(job) for job in store.jobs(run_id=run.id)],
     }
+
+
+def partitions(backfills: Backfills, store: JobStore, run_id: str) -> list[dict[str, Any]]:
+    """How far each partition of a run is staged, in the plan's order; ``""`` names an unpartitioned table.
+
+    Returns:
+        ``partition``, ``files``, ``rows``, ``read_bytes``, and how many of its files are ``done``, ``failed`` and
+        ``leased`` (being worked on).
+    """
+    run = backfills.find(run_id)
+    states = {unit.id: unit.state for unit in store.units(stage_scope(run.id))}
+    found: dict[str, dict[str, Any]] = {}
+    for unit in run.plan["units"]:
+        empty = {"partition": unit["partition"], "files": 0, "rows": 0, "read_bytes": 0, "done": 0, "failed": 0}
+        line = found.setdefault(unit["partition"], empty | {"leased": 0})
+        line["files"] += 1
+        line["rows"] += unit["rows"]
+        line["read_bytes"] += unit["read_bytes"]
+        if (state := states.get(unit["id"], UnitState.PENDING)) is not UnitState.PENDING:
+            line[state.value] += 1
+    return list(found.values())
 
 
 def covered(backfills: Backfills, run_id: str) -> dict[str, Any]:

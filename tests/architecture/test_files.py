@@ -78,6 +78,8 @@ def test_make_help_lists_every_command(root):
         "lint",
         "bench",
         "lab",
+        "labextension",
+        "test-lab",
         "docs",
         "notebooks",
         "lock",

@@ -76,6 +76,16 @@ def test_an_equal_identity_attaches_while_it_lives(store: JobStore) -> None:
     assert ("spend@2", True) == (other.id, opened_other)
 
 
+def test_a_list_of_runs_may_leave_the_plans_out(store: JobStore) -> None:
+    """Without plans each run is the same but for an empty plan; the newest event's number is that of the log."""
+    assert 0 == store.last_event()
+    run, _ = store.open_run(DRAFT)
+
+    assert [replace(run, plan={})] == store.runs(plans=False)
+    assert [run] == store.runs()
+    assert store.events()[-1].seq == store.last_event() > 0
+
+
 def test_a_dead_or_forced_run_is_opened_anew(store: JobStore) -> None:
     """--new, and a run that left its live states, give a new number; numbers are never reused."""
     store.open_run(DRAFT)

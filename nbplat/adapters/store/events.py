@@ -12,6 +12,7 @@ from nbplat.job import Event
 __all__ = ["Events"]
 
 _AFTER = sa.select(EVENT).where(EVENT.c.seq > sa.bindparam("after")).order_by(EVENT.c.seq).limit(sa.bindparam("most"))
+_LAST = sa.select(sa.func.max(EVENT.c.seq))
 _AFTER_OF_RUN = _AFTER.where(EVENT.c.run_id == sa.bindparam("run"))
 
 
@@ -47,3 +48,7 @@ class Events:
             )
             for row in rows
         ]
+
+    def last_event(self) -> int:
+        with self._db.read() as connection:
+            return connection.execute(_LAST).scalar_one() or 0

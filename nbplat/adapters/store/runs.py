@@ -50,8 +50,11 @@ class Runs:
         with self._db.read() as connection:
             return _read(connection, kind, run_id)
 
-    def runs(self, kind: str | None = None, *, name: str | None = None, limit: int = 100) -> list[Run]:
-        query = sa.select(RUN).order_by(RUN.c.seq.desc()).limit(limit)
+    def runs(
+        self, kind: str | None = None, *, name: str | None = None, limit: int = 100, plans: bool = True
+    ) -> list[Run]:
+        chosen = RUN.c if plans else [*(c for c in RUN.c if c.name != "plan"), sa.literal("{}").label("plan")]
+        query = sa.select(*chosen).order_by(RUN.c.seq.desc()).limit(limit)
         if kind is not None:
             query = query.where(RUN.c.kind == kind)
         if name is not None:

@@ -152,6 +152,11 @@ def router(platform: Platform) -> APIRouter:
         """How far a promoted run's columns reach into the table now; empty when it is not promoted."""
         return backfill_verbs.covered(platform.backfills, run_id)
 
+    @routes.get("/{run_id}/partitions")
+    def partitions(run_id: str) -> dict[str, Any]:
+        """How far each partition is staged, in the plan's order."""
+        return {"partitions": backfill_verbs.partitions(platform.backfills, platform.store, run_id)}
+
     @routes.get("/{run_id}/staged")
     def staged(run_id: str) -> dict[str, Any]:
         """What the run offers to readers before it is promoted."""

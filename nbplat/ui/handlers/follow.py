@@ -89,7 +89,7 @@ def job_result(job: dict[str, Any]) -> Result:
     return Result(
         text=progress_text(title, state, progress, elapsed_s=elapsed),
         html=progress_html(title, state, progress, elapsed_s=elapsed),
-        job={key: job[key] for key in ("id", "kind", "run_id", "state", "progress")},
+        job={key: job[key] for key in ("id", "kind", "run_id", "state", "progress", "started_ms", "ended_ms")},
         data=job,
     )
 

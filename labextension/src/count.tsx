@@ -1,0 +1,45 @@
+import { ReactWidget } from '@jupyterlab/ui-components';
+import * as React from 'react';
+import { Truth } from './truth';
+
+/** The status bar's count; it asks on while something runs, so that its end is noticed with the panel closed. */
+export class RunningCount extends ReactWidget {
+  constructor(
+    private readonly _truth: Truth,
+    private readonly _open: () => void
+  ) {
+    super();
+    this._unsubscribe = _truth.subscribe(() => this._settle());
+    this._settle();
+  }
+
+  render(): JSX.Element {
+    const count = this._truth.liveCount;
+    return (
+      <button className="nbp-status" onClick={this._open} title="Show what nbplat runs">
+        nbplat: {count} running
+      </button>
+    );
+  }
+
+  dispose(): void {
+    this._unsubscribe();
+    this._stop?.();
+    super.dispose();
+  }
+
+  private _settle(): void {
+    const some = this._truth.liveCount > 0;
+    this.setHidden(!some);
+    if (some && !this._stop) {
+      this._stop = this._truth.watch('count');
+    } else if (!some) {
+      this._stop?.();
+      this._stop = null;
+    }
+    this.update();
+  }
+
+  private readonly _unsubscribe: () => void;
+  private _stop: (() => void) | null = null;
+}

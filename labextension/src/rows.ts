@@ -1,0 +1,204 @@
+/** What the panel's rows show, made of records alone. */
+
+import { area, IEnvironment, IJob, IRun, ISession } from './records';
+import { Truth } from './truth';
+import { ago, bytes, duration, fraction, progressText, stateWord, timeLeft, Tone } from './words';
+
+export type SectionId = 'sessions' | 'backfill' | 'training' | 'environment' | 'sequence';
+
+export interface IRow {
+  key: string;
+  title: string;
+  /** Of the job or run, in words. */
+  state: string;
+  tone: Tone;
+  /** Table, kind, owner: what tells it from others. */
+  about: string;
+  /** Between 0 and 1; null draws no bar, unless `live`. */
+  share: number | null;
+  /** Counts, elapsed, left. */
+  figures: string;
+  /** What is under way; empty says nothing. */
+  doing: string;
+  /** What went wrong, with its mend; empty when nothing did. */
+  error: string;
+  live: boolean;
+  cancelling: boolean;
+  /** The job that Cancel ends; null: nothing to end. */
+  cancelJob: string | null;
+  /** The job whose log there is; null: none. */
+  logJob: string | null;
+  run: IRun | null;
+  session: ISession | null;
+  /** What is copied, and what cells name it by. */
+  id: string;
+  at: number;
+}
+
+export interface ISection {
+  id: SectionId;
+  title: string;
+  rows: IRow[] | null;
+  live: number;
+}
+
+const TITLES: [SectionId, string][] = [
+  ['sessions', 'Sessions'],
+  ['backfill', 'Backfills'],
+  ['training', 'Training'],
+  ['environment', 'Environments'],
+  ['sequence', 'Sequences']
+];
+
+/** The five sections; rows are null while the service has not answered. `filter` is held against all words of a row. */
+export function sections(truth: Truth, filter = ''): ISection[] {
+  const now = truth.nowMs();
+  return TITLES.map(([id, title]) => {
+    const rows = rowsOf(id, truth, now);
+    const words = filter.trim().toLowerCase().split(/\s+/).filter(Boolean);
+    const shown = rows?.filter(row => words.every(word => textOf(row).includes(word))) ?? null;
+    return { id, title, rows: shown, live: rows?.filter(row => row.live).length ?? 0 };
+  });
+}
+
+function rowsOf(id: SectionId, truth: Truth, now: number): IRow[] | null {
+  if (id === 'sessions') {
+    return truth.sessions && [...truth.sessions].sort(liveFirst).map(each => sessionRow(each, now));
+  }
+  const runs = truth.board?.runs.filter(run => run.kind === id) ?? null;
+  if (id === 'environment') {
+    if (!runs || !truth.environments) {
+      return null;
+    }
+    // What is built stands by itself; a run of the ledger is shown while it builds, or because it failed.
+    const busy = runs.filter(run => run.job && (!run.job.ended || run.job.state === 'failed'));
+    return [
+      ...busy.map(run => runRow(run, now)),
+      ...truth.environments.map(each => environmentRow(each, now))
+    ];
+  }
+  return runs && runs.map(run => runRow(run, now)).sort((a, b) => Number(b.live) - Number(a.live));
+}
+
+/** A run with its last job. */
+export function runRow(run: IRun, now: number): IRow {
+  const job = run.job;
+  const live = job !== null && !job.ended;
+  const paused = job?.state === 'paused';
+  const said = live ? liveState(run, job) : run.state;
+  const word = job?.state === 'failed' && run.state !== 'rejected' ? stateWord('failed') : stateWord(said);
+  const error = run.error ?? job?.error ?? null;
+  return {
+    key: `${run.kind}/${run.id}`,
+    title: run.id,
+    state: job?.cancelling ? 'cancelling' : job?.state === 'failed' ? `${stepOf(job)} failed` : word.text,
+    tone: word.tone,
+    about: [run.table, run.owner || job?.owner || ''].filter(Boolean).join(' · '),
+    share: live ? fraction(job.progress) : null,
+    figures: live ? liveFigures(job, now) : restFigures(run, job, now),
+    doing: live && job.state === 'running' ? (job.progress.what ?? '') : '',
+    error: word.tone === 'bad' && error ? `${error.message}. ${capital(error.fix)}` : '',
+    live: live && !paused,
+    cancelling: !!job?.cancelling,
+    cancelJob: live && !job.cancelling ? job.id : null,
+    logJob: job?.id ?? null,
+    run,
+    session: null,
+    id: run.id,
+    at: run.updated_ms
+  };
+}
+
+/** A running job's run says what is done (`staging`); queued and paused are the job's own words. */
+function liveState(run: IRun, job: IJob): string {
+  if (job.state !== 'running') {
+    return job.state;
+  }
+  return stateWord(run.state).tone === 'live' ? run.state : 'running';
+}
+
+export function stepOf(job: IJob): string {
+  return job.kind.split('.').slice(-1)[0].replace(/_/g, ' ');
+}
+
+/** `12/48 units, 25 %, 1 m 20 s, about 4 m left`. */
+export function liveFigures(job: IJob, now: number): string {
+  const elapsed = job.started_ms === null ? null : Math.max(0, now - job.started_ms);
+  const left = elapsed === null || job.state !== 'running' ? null : timeLeft(job.progress, elapsed);
+  return [
+    progressText(job.progress),
+    elapsed === null ? `waits ${duration(now - job.created_ms)}` : duration(elapsed),
+    left === null ? '' : `about ${duration(left)} left`
+  ]
+    .filter(Boolean)
+    .join(', ');
+}
+
+function restFigures(run: IRun, job: IJob | null, now: number): string {
+  const took = job?.started_ms && job.ended_ms ? `took ${duration(job.ended_ms - job.started_ms)}` : '';
+  return [took, ago(now - run.updated_ms)].filter(Boolean).join(', ');
+}
+
+function sessionRow(session: ISession, now: number): IRow {
+  const word = stateWord(session.state);
+  const app = typeof session.app.id === 'string' ? session.app.id : '';
+  const until = session.ended_ms ?? now;
+  return {
+    key: `session/${session.id}`,
+    title: session.name || `session ${session.id}`,
+    state: word.text,
+    tone: word.tone,
+    about: [session.kind, session.name ? `id ${session.id}` : '', app, session.owner]
+      .filter(Boolean)
+      .join(' · '),
+    share: null,
+    figures: `${session.ended ? 'lived' : 'up'} ${duration(until - session.created_ms)}`,
+    doing: '',
+    error: word.tone === 'bad' && session.error ? session.error : '',
+    live: !session.ended && word.tone === 'live',
+    cancelling: session.state === 'shutting_down',
+    cancelJob: null,
+    logJob: null,
+    run: null,
+    session,
+    id: session.name || String(session.id),
+    at: session.created_ms
+  };
+}
+
+function environmentRow(environment: IEnvironment, now: number): IRow {
+  const inUse = environment.running.length > 0;
+  return {
+    key: `environment/${environment.key}`,
+    title: environment.name,
+    state: inUse ? 'in use' : 'built',
+    tone: 'good',
+    about: [`Python ${environment.python}`, `${environment.packages} packages`, environment.platform].join(
+      ' · '
+    ),
+    share: null,
+    figures: `${bytes(environment.size_bytes)}, built ${ago(now - environment.built_ms)}`,
+    doing: '',
+    error: '',
+    live: false,
+    cancelling: false,
+    cancelJob: null,
+    logJob: null,
+    run: null,
+    session: null,
+    id: environment.name,
+    at: environment.built_ms
+  };
+}
+
+function liveFirst(a: ISession, b: ISession): number {
+  return Number(a.ended) - Number(b.ended) || b.id - a.id;
+}
+
+function capital(text: string): string {
+  return text ? text[0].toUpperCase() + text.slice(1) : '';
+}
+
+function textOf(row: IRow): string {
+  return `${row.title} ${row.state} ${row.about} ${row.run ? area(row.run.kind) : ''}`.toLowerCase();
+}

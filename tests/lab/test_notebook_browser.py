@@ -1,0 +1,45 @@
+"""The same bundle in Notebook 7."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from nbplat.config import Config
+from nbplat.service.discovery import environ_of
+from nbplat.ui.client import ServiceClient
+from tests.fixtures.jupyter import JupyterServer, jupyter_server
+from tests.lab.conftest import LabPage
+from tests.lab.toy_backfills import backfill
+
+pytestmark = [pytest.mark.process, pytest.mark.kernel]
+
+SNAPSHOT = {"kind": "backfill.wait", "state": "queued", "progress": {"done": 0, "total": 0, "unit": "units"}}
+
+
+@pytest.fixture(scope="module")
+def lab_server(
+    shared_config: Config, shared_client: ServiceClient, bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[JupyterServer]:
+    """Notebook 7 beside a service of toy jobs."""
+    folder = tmp_path_factory.mktemp("notebook")
+    with jupyter_server(folder, environ_of(shared_config), "--expose-app-in-browser", app="notebook") as running:
+        yield running
+
+
+def test_a_saved_job_is_live_there_too(lab: LabPage, shared_config: Config) -> None:
+    """A notebook that was saved while a job waited shows it as it is now, and its end, with no kernel of its own."""
+    gate = shared_config.home / "gate"
+    job_id = backfill(shared_config, "held", "backfill.wait", file=str(gate))
+    saved = {"application/vnd.nbplat.job.v1+json": {"id": job_id, "run_id": "held@1", **SNAPSHOT}, "text/plain": "held"}
+    cell = nbformat.v4.new_code_cell("1", outputs=[nbformat.v4.new_output("display_data", data=saved)])
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), lab.server.folder / "saved.ipynb")
+
+    lab.open("notebooks/saved.ipynb")
+    lab.wait_for("staging", ".nbp-output [data-live]", 60)
+    lab.picture("notebook-7")
+    gate.touch()
+    lab.wait_for("staged", ".nbp-output [data-ended]", 60)
