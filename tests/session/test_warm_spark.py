@@ -46,7 +46,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert recipe is not None
 
     assert writer.begin("key", Recipe(sys.executable, recipe.conf))
-    wait_until(lambda: (writer.look(), not writer.writes)[1], what="the archive is written", limit_s=240)
+    wait_until(lambda: (writer.look(), not writer.writes)[1], what="the archive is written", limit_s=400)
     return folder / "archives"
 
 
