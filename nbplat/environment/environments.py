@@ -91,7 +91,9 @@ class Environments:
         definition: Definition,
         *,
         old: Lock | None = None,
+        fresh: bool = False,
         upgrade: Collection[str] = (),
+        only: Collection[str] = (),
         offline: bool = False,
         say: Say,
     ) -> Lock:
@@ -100,7 +102,9 @@ class Environments:
 
         reached = resolve_channels(definition.channels, self.channels, definition.folder)
         solvers = Solvers(self.conda, self.pip, reached)
-        return make_lock(definition, solvers, old=old, upgrade=upgrade, offline=offline, say=say)
+        return make_lock(
+            definition, solvers, old=old, fresh=fresh, upgrade=upgrade, only=only, offline=offline, say=say
+        )
 
     def lock_text(self, lock: Lock) -> str:
         """The file of a lock."""

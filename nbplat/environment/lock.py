@@ -14,7 +14,7 @@ from nbplat.environment.local_package import read_local_packages
 from nbplat.environment.lock_record import CondaPackage, LocalLayer, Lock, PipPackage, PlatformLock
 from nbplat.environment.ports import Channel, Conda, LocalDistribution, Phase, Pip, Say
 from nbplat.environment.virtual import USUAL, needed, needed_by_wheels, offered, this_platform
-from nbplat.errors import DataError, RequestError, did_you_mean
+from nbplat.errors import Conflict, DataError, RequestError, did_you_mean
 
 __all__ = ["Solvers", "is_solved", "make_lock", "wanted_platforms"]
 
@@ -37,7 +37,9 @@ def make_lock(
     solvers: Solvers,
     *,
     old: Lock | None = None,
+    fresh: bool = False,
     upgrade: Collection[str] = (),
+    only: Collection[str] = (),
     offline: bool = False,
     say: Say,
 ) -> Lock:
@@ -46,8 +48,10 @@ def make_lock(
     Args:
         old: Its older lock. What still fits stays; when it was solved from the same declaration nothing is solved at
             all, and only the sources of local packages are looked at (unless a channel folder was made anew and lacks
-            a package of it). None takes the newest of everything.
+            a package of it). None: there is none.
+        fresh: Take the newest of everything, whatever the old lock has.
         upgrade: Names of packages that are taken anew all the same, with what they need.
+        only: Platforms to lock; the others stay as the old lock has them. Empty locks every one.
         offline: Use nothing but what lies here.
 
     Raises:
@@ -56,17 +60,20 @@ def make_lock(
         DataError: ``env.hash``: a channel or index gives no hash for a package.
         RemoteError: ``env.channel``, ``env.index``.
         SetupError: ``env.login``.
+        Conflict: ``env.lock_old``: with `only`, when the others were locked for another declaration.
     """
+    names = _chosen(definition, only)
     if upgrade and old is not None:
         _known(upgrade, old)
+    whole, old = old, None if fresh else old
     said, layers = read_local_packages(definition, solvers.pip, offline=offline, say=say)
+    resting = _resting(definition, names, whole, layers)
     same = old is not None and not upgrade and is_solved(definition, old) and not is_made_anew(old, definition.folder)
     if old is not None and same and all(_requires(layers) == _requires(one.local) for one in old.platforms.values()):
         # Only sources can be other ones.
         kept = {name: replace(found, local=layers) for name, found in old.platforms.items()}
         return replace(old, name=definition.name, platforms=MappingProxyType(kept))
     try:
-        names = wanted_platforms(definition)
         platforms = {
             name: _platform(
                 definition,
@@ -89,7 +96,7 @@ def make_lock(
         channels=definition.channels,
         dependencies=definition.dependencies,
         pip=definition.pip,
-        platforms=MappingProxyType(platforms),
+        platforms=MappingProxyType(dict(sorted({**resting, **platforms}.items()))),
     )
 
 
@@ -101,6 +108,35 @@ def wanted_platforms(definition: Definition) -> tuple[str, ...]:
 def is_solved(definition: Definition, lock: Lock) -> bool:
     """True when the lock was solved from this very declaration, for the platforms that are wanted here."""
     return lock.solved_by == definition.solved_by and set(wanted_platforms(definition)) <= set(lock.platforms)
+
+
+def _chosen(definition: Definition, only: Collection[str]) -> tuple[str, ...]:
+    wanted = wanted_platforms(definition)
+    unknown = next((name for name in sorted(only) if name not in wanted), None)
+    if unknown is not None:
+        raise RequestError(
+            "env.platform",
+            f"{definition.name} is not declared for {unknown!r}, but for {', '.join(wanted)}",
+            fix=did_you_mean(unknown, wanted) if definition.platforms else f"add platforms: [{unknown}] under nbplat:",
+        )
+    return tuple(name for name in wanted if not only or name in only)
+
+
+def _resting(
+    definition: Definition, names: Collection[str], old: Lock | None, layers: tuple[LocalLayer, ...]
+) -> dict[str, PlatformLock]:
+    """The platforms that are wanted and not locked now, as the old lock has them."""
+    rest = [name for name in wanted_platforms(definition) if name not in names]
+    if not rest:
+        return {}
+    fits = old is not None and old.solved_by == definition.solved_by and set(rest) <= set(old.platforms)
+    if old is None or not fits or any(_requires(layers) != _requires(old.platforms[name].local) for name in rest):
+        raise Conflict(
+            "env.lock_old",
+            f"{', '.join(rest)} cannot stay as locked: the declaration is not the one that the lock is of",
+            fix="lock every platform: leave --platform out",
+        )
+    return {name: replace(old.platforms[name], local=layers) for name in rest}
 
 
 def _platform(

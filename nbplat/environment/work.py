@@ -95,8 +95,10 @@ class _Work:
         old = environments.versions_to_keep(definition, params["lock"])
         lock = environments.lock(
             definition,
-            old=None if params["upgrade"] else old,
+            old=old,
+            fresh=params["upgrade"],
             upgrade=params["upgrade_packages"],
+            only=params.get("platforms") or (),
             offline=params["offline"],
             say=self._say,
         )

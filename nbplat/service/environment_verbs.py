@@ -51,6 +51,7 @@ class Asked:
         lock_file: Path that a new lock is written to by the job itself; empty: the caller does, or the store keeps it.
         upgrade: Do not hold on to anything that the old lock has.
         upgrade_packages: Nor to these, and what they need.
+        platforms: The only ones that are locked now; empty locks every one.
         relock: Lock first when the declaration has changed.
         offline: Use nothing but what lies on that machine.
         imports: Try to import what the declaration asks for by name.
@@ -81,6 +82,7 @@ class Asked:
     lock_file: str = ""
     upgrade: bool = False
     upgrade_packages: tuple[str, ...] = ()
+    platforms: tuple[str, ...] = ()
     relock: bool = False
     offline: bool = False
     imports: bool = True
@@ -220,7 +222,7 @@ QUEUED = {"lock": lock, "build": build, "pack": pack, "push": push, "pull": pull
 ANSWERED = {"show": seen, "explain": explain, "conf": conf, "check": check, "usage": usage, "gc": gc, "verify": verify}
 """Verbs that are answered at once."""
 
-_LOCK = ("text", "name", "folder", "lock", "lock_file", "upgrade", "upgrade_packages", "offline")
+_LOCK = ("text", "name", "folder", "lock", "lock_file", "upgrade", "upgrade_packages", "platforms", "offline")
 _ALL = 1_000_000
 
 

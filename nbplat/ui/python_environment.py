@@ -109,6 +109,7 @@ class Environment:
         self,
         *,
         upgrade: bool | ListOf[str] = False,
+        platforms: ListOf[str] = (),
         offline: bool = False,
         dry_run: bool = False,
         wait: bool = True,
@@ -118,6 +119,7 @@ class Environment:
 
         Args:
             upgrade: True takes the newest of everything, names those packages.
+            platforms: The only ones to lock; the others stay as they are locked. Empty locks every one.
             dry_run: Only say what would change.
         """
         from nbplat.ui.handlers.environment_jobs import locked
@@ -131,6 +133,7 @@ class Environment:
             show=show,
             upgrade=upgrade is True,
             upgrade_packages=packages,
+            platforms=tuple(platforms),
             offline=offline,
         )
 

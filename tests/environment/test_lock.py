@@ -299,6 +299,23 @@ def test_changed_source_solves_no_more_than_it_must(lock: Make, tmp_path: Path, 
     assert ["+ pip-demo 2.0 [pip]", "~ ranker 1, source changed [local]"] == _changes(second, third)
 
 
+def test_one_platform_is_locked_and_the_others_stay(lock: Make) -> None:
+    """With `only` the other platforms keep what the old lock has, as long as it is of the same declaration."""
+    text = "dependencies: [python]\nnbplat: {platforms: [linux-64, osx-arm64]}\n"
+    first = lock(text)
+    told: list[Phase] = []
+    second = lock(text, old=first, fresh=True, only=["linux-64"], say=told.append)
+    assert ["1 platform"] == sorted({f"{one.total} {one.unit}" for one in told if one.name == "solve"})
+    assert dict(first.platforms) == dict(second.platforms)
+
+    more = text.replace("[python]", "[python, nbplat-marker]")
+    for old in (first, None):
+        error = refused(lock, more, old=old, only=["linux-64"])
+        assert ("env.lock_old", True) == (error.code, "osx-arm64 cannot stay as locked" in error.message)
+    error = refused(lock, text, old=first, only=["linux-46"])
+    assert ("env.platform", "did you mean linux-64?") == (error.code, error.fix)
+
+
 def test_higher_channel_wins(lock: Make, small_channel: SmallChannel, tmp_path: Path, declared: Declare) -> None:
     """A package comes from the first channel that has it, even where a later one has a newer version."""
     first = tmp_path / "first"

@@ -41,6 +41,7 @@ def lock(call: Call) -> Result:
     asked = {
         "upgrade": options.upgrade,
         "upgrade_packages": options.upgrade_package,
+        "platforms": options.platforms,
         "offline": options.offline,
     }
     return locked(place, found, dry_run=options.dry_run, wait=options.wait, show=call.show, **asked)
@@ -222,7 +223,15 @@ def _lacking(found: Declared) -> list[str]:
 
 
 def _planned(
-    place: Place, found: Declared, lock: str | None, *, show: Show, upgrade: bool, upgrade_packages: Any, offline: bool
+    place: Place,
+    found: Declared,
+    lock: str | None,
+    *,
+    show: Show,
+    upgrade: bool,
+    upgrade_packages: Any,
+    platforms: Any,
+    offline: bool,
 ) -> Result:
     """What a lock would be. In this process: a plan is no job, and leaves nothing behind."""
     from nbplat.environment.lock_report import lock_report
@@ -232,8 +241,10 @@ def _planned(
     old = environments.versions_to_keep(found.definition, lock)
     made = environments.lock(
         found.definition,
-        old=None if upgrade else old,
+        old=old,
+        fresh=upgrade,
         upgrade=upgrade_packages,
+        only=platforms,
         offline=offline,
         say=lambda phase: show(Result(f"{found.definition.name} lock {phase_text(phase, 0.0)}")),
     )

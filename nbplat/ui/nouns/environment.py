@@ -95,6 +95,13 @@ _LONG = (
                 metavar="PACKAGE",
                 repeatable=True,
             ),
+            Option(
+                "platforms",
+                ("--platform",),
+                help="lock this platform of the declaration; the others stay as they are locked",
+                metavar="PLATFORM",
+                repeatable=True,
+            ),
             OFFLINE,
             DRY_RUN,
             WAIT,
