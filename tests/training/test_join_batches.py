@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from nbplat.errors import Conflict, NbplatError, RequestError, SetupError
 from nbplat.terms import Window, local_path
 from nbplat.training.join import JoinPlan, JoinSpec, Stage, plan_join
+from nbplat.training.join.mix import in_order
 from nbplat.training.join.open import OpenJoin
 from tests.fixtures.lakehouse import Lake
 
@@ -163,6 +164,26 @@ def test_ragged_lists_and_nulls_as_arrays() -> None:
     assert ([1.0, 2.0, 3.0], [0, 1, 1, 3]) == (arrays["r"].tolist(), arrays["r__offsets"].tolist())
     assert ("float64", "bool") == (arrays["n"].dtype, arrays["b"].dtype)
     assert (3, 2) == matrix(arrays, ("n", "b")).shape
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_rows_in_any_order_are_those_rows(data: st.DataObject) -> None:
+    """Lists of one length, ragged ones, nulls, texts and slices: taken in an order they are what plain Python takes."""
+    rows = data.draw(st.integers(1, 12))
+    width = data.draw(st.none() | st.integers(0, 3))
+    lists = [
+        data.draw(st.lists(st.integers(-9, 9), min_size=width or 0, max_size=3 if width is None else width))
+        for _ in range(rows)
+    ]
+    nulls = data.draw(st.booleans())
+    plain = [{"l": None if nulls and n == 0 else each, "t": f"t{n}"} for n, each in enumerate(lists)]
+    schema = pa.schema([("l", pa.list_(pa.int64())), ("t", pa.string())])
+    first = data.draw(st.integers(0, rows - 1))
+    table = pa.concat_tables([pa.Table.from_pylist(plain, schema), pa.Table.from_pylist(plain, schema)]).slice(first)
+    places = data.draw(st.lists(st.integers(0, table.num_rows - 1), max_size=20))
+    expected = [table.to_pylist()[at] for at in places]
+    assert expected == in_order(table, np.array(places, np.int64)).to_pylist()
 
 
 def test_torch_batches_need_torch(opened: OpenJoin) -> None:

@@ -11,6 +11,7 @@ from nbplat.clock import Clock, SystemClock
 from nbplat.errors import Conflict, RequestError
 from nbplat.remote.training.join import Joined
 from nbplat.training.join.coverage import SeenCover, check_seen
+from nbplat.training.join.mix import in_order
 from nbplat.training.join.order import Order, row_order, windows_of
 from nbplat.training.join.plan import JoinPlan, Unit
 from nbplat.training.join.reader import UnitReader
@@ -258,7 +259,7 @@ class Iteration:
         places = row_order(self.order, self.token.epoch, part.window.number, table.num_rows)
         if places is None:
             return table.slice(skip)
-        return table.combine_chunks().take(pa.array(places[skip:]))
+        return in_order(table, places[skip:])
 
     def _count(self, unit: Unit, joined: Joined) -> None:
         for so_far, report in zip(self.seen, joined.reports, strict=True):
