@@ -280,6 +280,7 @@ class Platform:
         """Read a planned join in this process."""
         from nbplat.adapters.local.farm import local_slots
         from nbplat.adapters.torch.tensors import as_tensors
+        from nbplat.adapters.xgboost.data_iter import data_iter
         from nbplat.training.join.open import OpenJoin
 
         cores = self.config.threads or os.cpu_count() or 1
@@ -287,6 +288,7 @@ class Platform:
             plan,
             self.join_source,
             tensors=as_tensors,
+            trees=data_iter,
             clock=self.clock,
             threads=local_slots(cores, self.config.memory_bytes),
         )

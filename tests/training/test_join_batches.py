@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbplat.errors import Conflict, NbplatError, RequestError, SetupError
+from nbplat.errors import Conflict, NbplatError, NotFound, RequestError, SetupError
 from nbplat.terms import Window, local_path
 from nbplat.training.join import JoinPlan, JoinSpec, Stage, plan_join
 from nbplat.training.join.mix import in_order
@@ -196,6 +197,23 @@ def test_torch_batches_need_torch(opened: OpenJoin) -> None:
     else:
         batch = next(iter(opened.batches(4, format="torch")))
         assert torch.float32 == batch["emb"].dtype
+
+
+def test_xgboost_goes_over_the_batches_itself(joins: Lake) -> None:
+    """Its matrix is built batch by batch, pass by pass; without XGBoost the error says what to install."""
+    opened = joins.platform.open_join(_plan(joins, *BOTH))
+    with pytest.raises(NotFound, match=r"training\.column.*twice"):
+        opened.data_iter("id", ["twise"])
+    if importlib.util.find_spec("xgboost") is None:
+        with pytest.raises(SetupError, match=r"nbplat\[xgboost\]"):
+            opened.data_iter("x")
+        pytest.skip("xgboost-cpu is not installed here")
+    import xgboost
+
+    built = xgboost.QuantileDMatrix(opened.data_iter("x", ["twice", "emb"], 64), max_bin=16)
+    assert (240, 3) == (built.num_row(), built.num_col())
+    model = xgboost.train({"max_depth": 3, "nthread": 1}, built, 5)
+    assert 5 == model.num_boosted_rounds()
 
 
 def test_reading_ahead_is_bounded_in_bytes(joins: Lake) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from nbplat.clock import Clock
-from nbplat.errors import RequestError, from_record
+from nbplat.errors import NotFound, RequestError, did_you_mean, from_record
 from nbplat.remote.failure import KernelError
 from nbplat.remote.training.deal import deal
 from nbplat.remote.training.join import Joined, join
@@ -73,6 +73,7 @@ class OpenJoin:
 
     Args:
         tensors: Arrays as tensors.
+        trees: Batches of arrays, features and label as an iterator of XGBoost.
         folder: Where local files of a repartition go, in a folder of their own; None for the temporary folder.
     """
 
@@ -82,12 +83,14 @@ class OpenJoin:
         source: JoinSource,
         *,
         tensors: Tensors,
+        trees: Callable[..., Any],
         clock: Clock | None = None,
         folder: Path | None = None,
         threads: int = 2,
     ) -> None:
         self.plan = plan
-        self._source, self._tensors, self._clock, self._threads = source, tensors, clock, threads
+        self._source, self._tensors, self._trees = source, tensors, trees
+        self._clock, self._threads = clock, threads
         self._folder = folder
         self._made: TaskMaker | None = None
         self._dealt: Path | None = None
@@ -160,6 +163,25 @@ class OpenJoin:
             clock=self._clock,
         )
         return Batches(iteration, self._form(format))
+
+    def data_iter(self, label: str, features: Sequence[str] = (), batch_rows: int = 131_072) -> Any:
+        """The join as an `xgboost.DataIter`: ``xgboost.QuantileDMatrix(join.data_iter("label"), max_bin=64)``.
+
+        Args:
+            label: Column of the labels.
+            features: Columns that are learned from; empty takes the joined ones.
+
+        Raises:
+            NotFound: a column that the result does not have.
+            SetupError: XGBoost is not installed.
+        """
+        chosen = tuple(features) or tuple(value.name for side in self.plan.sides for value in side.values)
+        for name in (label, *chosen):
+            if name not in self.plan.output:
+                raise NotFound(
+                    "training.column", f"the join has no column {name!r}", fix=did_you_mean(name, self.plan.output)
+                )
+        return self._trees(lambda: self.batches(batch_rows, format="numpy"), chosen, label)
 
     def read(self, unit: Unit) -> Joined:
         """Join one unit, in this thread."""
