@@ -212,7 +212,7 @@ def test_xgboost_goes_over_the_batches_itself(joins: Lake) -> None:
 
     built = xgboost.QuantileDMatrix(opened.data_iter("x", ["twice", "emb"], 64), max_bin=16)
     assert (240, 3) == (built.num_row(), built.num_col())
-    model = xgboost.train({"max_depth": 3, "nthread": 1}, built, 5)
+    model = xgboost.train({"max_depth": 3, "nthread": 1, "max_bin": 16}, built, 5)
     assert 5 == model.num_boosted_rounds()
 
 

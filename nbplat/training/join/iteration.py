@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -16,6 +17,10 @@ from nbplat.training.join.order import Order, row_order, windows_of
 from nbplat.training.join.plan import JoinPlan, Unit
 from nbplat.training.join.reader import UnitReader
 from nbplat.training.join.token import Part, Token, parts_left
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = ["EQUAL", "Iteration", "Pace", "Share"]
 
@@ -218,23 +223,23 @@ class Iteration:
         held: list[pa.Table] = []
         held_rows, size, token = 0, self.batch_rows, self.token
         whole = self.share.world == 1 and not token.part and not token.row and not self.earlier
-        for at, first, table in self._tables(parts):
+        for at, first, rows in self._tables(parts):
             start = 0
-            while held_rows + table.num_rows - start >= size:
+            while held_rows + rows.num_rows - start >= size:
                 taken = size - held_rows
-                held.append(table.slice(start, taken))
+                held.append(rows.slice(start, taken))
                 start += taken
                 token = replace(token, part=at, row=first + start, batch=token.batch + 1)
                 batch, held, held_rows = _one_batch(held), [], 0
                 yield batch, token
-            if start < table.num_rows:
-                held.append(table.slice(start))
-                held_rows += table.num_rows - start
+            if start < rows.num_rows:
+                held.append(rows.slice(start))
+                held_rows += rows.num_rows - start
         if held_rows and not (self.drop_last or self.share.equal == "trim"):
             yield _one_batch(held), replace(token, part=len(parts), row=0, batch=token.batch + 1)
         check_seen(self.plan, self.seen, ended=whole)
 
-    def _tables(self, parts: list[Part]) -> Iterator[tuple[int, int, pa.Table]]:
+    def _tables(self, parts: list[Part]) -> Iterator[tuple[int, int, _Rows]]:
         """Place of each part, the first row of it that is wanted, and the rows from there in their order."""
         begin = self.token.part
         reader = UnitReader(self.read, threads=self.pace.threads, ahead_bytes=self.pace.ahead_bytes, clock=self.clock)
@@ -254,12 +259,12 @@ class Iteration:
         finally:
             reading.close()  # type: ignore[attr-defined]
 
-    def _in_order(self, part: Part, tables: list[pa.Table], skip: int) -> pa.Table:
+    def _in_order(self, part: Part, tables: list[pa.Table], skip: int) -> _Rows:
         table = pa.concat_tables(tables) if len(tables) > 1 else tables[0]
         places = row_order(self.order, self.token.epoch, part.window.number, table.num_rows)
         if places is None:
-            return table.slice(skip)
-        return in_order(table, places[skip:])
+            return _Rows(table.slice(skip), None)
+        return _Rows(table.combine_chunks(), places[skip:])
 
     def _count(self, unit: Unit, joined: Joined) -> None:
         for so_far, report in zip(self.seen, joined.reports, strict=True):
@@ -272,6 +277,24 @@ class Iteration:
             if report.matched < report.rows:
                 so_far.missed[unit.name] = report.missed
         check_seen(self.plan, self.seen, ended=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """A window's rows in their order; they are put in it batch by batch, so that no second copy of it is held."""
+
+    table: pa.Table
+    places: npt.NDArray[np.int64] | None
+
+    @property
+    def num_rows(self) -> int:
+        return self.table.num_rows if self.places is None else len(self.places)
+
+    def slice(self, start: int, count: int | None = None) -> pa.Table:
+        """Some of them; None takes all from there on."""
+        if self.places is None:
+            return self.table.slice(start, count)
+        return in_order(self.table, self.places[start : None if count is None else start + count])
 
 
 def _check_plan(token: Token, plan: JoinPlan) -> None:
