@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from nbplat.errors import Conflict, NbplatError, NotFound, RequestError, SetupError
 from nbplat.terms import Window, local_path
 from nbplat.training.join import JoinPlan, JoinSpec, Stage, plan_join
-from nbplat.training.join.mix import in_order
+from nbplat.training.join.mix import Mixed
 from nbplat.training.join.open import OpenJoin
 from tests.fixtures.lakehouse import Lake
 
@@ -184,7 +184,7 @@ def test_rows_in_any_order_are_those_rows(data: st.DataObject) -> None:
     table = pa.concat_tables([pa.Table.from_pylist(plain, schema), pa.Table.from_pylist(plain, schema)]).slice(first)
     places = data.draw(st.lists(st.integers(0, table.num_rows - 1), max_size=20))
     expected = [table.to_pylist()[at] for at in places]
-    assert expected == in_order(table, np.array(places, np.int64)).to_pylist()
+    assert expected == Mixed(table).at(np.array(places, np.int64)).to_pylist()
 
 
 def test_torch_batches_need_torch(opened: OpenJoin) -> None:

@@ -12,7 +12,7 @@ from nbplat.clock import Clock, SystemClock
 from nbplat.errors import Conflict, RequestError
 from nbplat.remote.training.join import Joined
 from nbplat.training.join.coverage import SeenCover, check_seen
-from nbplat.training.join.mix import in_order
+from nbplat.training.join.mix import Mixed
 from nbplat.training.join.order import Order, row_order, windows_of
 from nbplat.training.join.plan import JoinPlan, Unit
 from nbplat.training.join.reader import UnitReader
@@ -264,7 +264,7 @@ class Iteration:
         places = row_order(self.order, self.token.epoch, part.window.number, table.num_rows)
         if places is None:
             return _Rows(table.slice(skip), None)
-        return _Rows(table.combine_chunks(), places[skip:])
+        return _Rows(table.slice(0, 0), places[skip:], Mixed(table))
 
     def _count(self, unit: Unit, joined: Joined) -> None:
         for so_far, report in zip(self.seen, joined.reports, strict=True):
@@ -285,6 +285,7 @@ class _Rows:
 
     table: pa.Table
     places: npt.NDArray[np.int64] | None
+    mixed: Mixed | None = None
 
     @property
     def num_rows(self) -> int:
@@ -292,9 +293,9 @@ class _Rows:
 
     def slice(self, start: int, count: int | None = None) -> pa.Table:
         """Some of them; None takes all from there on."""
-        if self.places is None:
+        if self.places is None or self.mixed is None:
             return self.table.slice(start, count)
-        return in_order(self.table, self.places[start : None if count is None else start + count])
+        return self.mixed.at(self.places[start : None if count is None else start + count])
 
 
 def _check_plan(token: Token, plan: JoinPlan) -> None:
