@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from nbplat.session.sessions import Sessions as LivySessions
     from nbplat.session.tenure import Tenure
     from nbplat.session_environments import SessionEnvironments
+    from nbplat.training.join import JoinPlan, JoinSource
+    from nbplat.training.join.open import OpenJoin
     from nbplat.training.ports import ModelKit, SequenceColumns, TrainingSource
     from nbplat.worker_environments import WorkerEnvironments
 
@@ -271,6 +273,30 @@ class Platform:
         from nbplat.adapters.iceberg.training_source import IcebergTrainingSource
 
         return IcebergTrainingSource(self.catalog)
+
+    @property
+    def join_source(self) -> JoinSource:
+        """Tables as training joins plan and read them; each access reads the catalog anew."""
+        from nbplat.adapters.iceberg.join_source import IcebergJoinSource
+
+        return IcebergJoinSource(self.catalog)
+
+    def open_join(self, plan: JoinPlan) -> OpenJoin:
+        """Read a planned join in this process."""
+        from nbplat.adapters.local.farm import local_slots
+        from nbplat.adapters.torch.tensors import as_tensors
+        from nbplat.adapters.xgboost.data_iter import data_iter
+        from nbplat.training.join.open import OpenJoin
+
+        cores = self.config.threads or os.cpu_count() or 1
+        return OpenJoin(
+            plan,
+            self.join_source,
+            tensors=as_tensors,
+            trees=data_iter,
+            clock=self.clock,
+            threads=local_slots(cores, self.config.memory_bytes),
+        )
 
     @property
     def sequences(self) -> Sequences:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SETS: dict[str, tuple[str, ...]] = {
     "base": (),
     "demo": ("sklearn",),
-    "test": ("sklearn", "numba", "spark", "ray", "sparkmagic", "postgres", "s3", "test"),
+    "test": ("sklearn", "numba", "xgboost", "spark", "ray", "sparkmagic", "postgres", "s3", "test"),
     "all": ("spark", "ray", "sparkmagic", "sklearn", "numba", "xgboost", "postgres", "s3", "test"),
 }
 LARGER = (("base", "demo"), ("demo", "test"), ("test", "all"))

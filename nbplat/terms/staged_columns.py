@@ -18,6 +18,8 @@ class StagedColumns:
         columns: Name and Iceberg type of each new column, e.g. ``(("spend_90d", "double"),)``.
         files: One staged file per base data file, in plan order; complete for the base snapshot.
         promoted: True when the base table's main branch holds the columns already.
+        keys: Columns that identify a row; the staged files hold them as well.
+        table: The staging table; empty when it is not known.
     """
 
     run_id: str
@@ -25,3 +27,5 @@ class StagedColumns:
     columns: tuple[tuple[str, str], ...]
     files: tuple[StagedFile, ...]
     promoted: bool
+    keys: tuple[str, ...] = ()
+    table: str = ""

@@ -1,8 +1,8 @@
 """The training join: a model reads base and staged columns together, before anything is promoted."""
 
+from nbplat.training.attach import iter_batches, open_sequences
 from nbplat.training.evaluate import Estimate
 from nbplat.training.explain import explain_plan, explain_result
-from nbplat.training.join import iter_batches, open_sequences
 from nbplat.training.plan import Coverage, JoinFile, JoinPlan, StagedUse, plan_training
 from nbplat.training.ports import (
     BaseFile,

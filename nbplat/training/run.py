@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from nbplat.clock import Clock, SystemClock
 from nbplat.errors import DataError
 from nbplat.terms import Progress
+from nbplat.training.attach import iter_batches, open_sequences
 from nbplat.training.evaluate import Estimate, bootstrap_aucs, interval
-from nbplat.training.join import iter_batches, open_sequences
 from nbplat.training.plan import Coverage, JoinPlan
 from nbplat.training.ports import ModelKit, OpenSequences, SequenceColumns, TrainingSource
 

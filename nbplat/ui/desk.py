@@ -271,4 +271,6 @@ def staged_columns(record: dict[str, Any]) -> StagedColumns:
         columns=tuple((name, kind) for name, kind in record["columns"]),
         files=tuple(StagedFile(**file) for file in record["files"]),
         promoted=record["promoted"],
+        keys=tuple(record["keys"]),
+        table=record["table"],
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from nbplat.config import load_config
 from nbplat.ui.desk import Desk, LocalDesk, open_desk
@@ -12,6 +12,7 @@ from nbplat.ui.python_session import session
 from nbplat.ui.render.result import Result
 
 if TYPE_CHECKING:
+    from nbplat.training.join.open import OpenJoin
     from nbplat.training.run import TrainingResult
     from nbplat.ui.python_environment import Environment
     from nbplat.ui.python_sequence import Sequence as UserSequence
@@ -182,28 +183,54 @@ def environment(name: str, dependencies: Sequence[Any] | None = None, **keys: An
     return Made(name, dependencies, **keys)
 
 
+@overload
 def training_join(
     table: str,
     *,
     label: str,
     time: str,
-    stage: tuple[str, ...] | list[str] = (),
-    sequences: tuple[str, ...] | list[str] = (),
+    stage: Sequence[str] = (),
+    sequences: Sequence[str] = (),
     **options: Any,
-) -> TrainingResult:
-    """Train on a table joined with staged columns, and compare with and without them, before any promotion.
+) -> TrainingResult: ...
+
+
+@overload
+def training_join(
+    table: str,
+    *,
+    label: None = None,
+    time: str = "",
+    stage: Sequence[str | Mapping[str, Any]] = (),
+    **options: Any,
+) -> OpenJoin: ...
+
+
+def training_join(table: str, **options: Any) -> TrainingResult | OpenJoin:
+    """Join a table with staged columns before any promotion: to read in batches, or (with `label`) to compare models.
 
     Args:
         table: The table of examples.
-        label: Column to predict, 0 or 1.
-        time: Column that orders the split.
-        stage: Backfill runs whose staged columns are joined.
-        sequences: Kept sequences whose padded features are joined as columns, as of each row's own time: ``home``,
-            ``home@2``, ``home.short`` for a variant.
-        options: As in `nbplat.training.spec.TrainingSpec`; ``model``: a fresh estimator; ``env``: what the model learns
-            in, as for `backfill`, with ``model`` as text that binds it.
+        stage: What is joined. Without a label each is a run (``spend_90d``), a table with its columns
+            (``ml.stg_ctr:b_ctr,b_cnt``), or a dict of `nbplat.training.join.Stage`'s fields with a ``ref``; with one,
+            names of runs.
+        on: Without a label: the key columns; left out, those of the runs.
+        columns: Base columns of the result; left out, all.
+        dates: ``(first, end)``, ISO dates, the end not included; None leaves a side open.
+        plan: The record of a `JoinPlan` that is read again; nothing else is then asked for.
+        label: Column to predict, 0 or 1: a model learns with and without the staged columns.
+        time: Column of the dates; with a label, the one that orders the split.
+        sequences: With a label: kept sequences whose padded features are joined as columns, as of each row's own time:
+            ``home``, ``home@2``, ``home.short`` for a variant.
+        options: Without a label as in `nbplat.training.join.JoinSpec`: ``join``, ``missing``, ``min_coverage``,
+            ``max_unit_bytes``. With one as in `nbplat.training.spec.TrainingSpec`; ``model``: a fresh estimator;
+            ``env``: what the model learns in, as for `backfill`, with ``model`` as text that binds it.
+
+    Returns:
+        Without a label an open join: ``explain()``, ``coverage()``, ``batches()``; with one the comparison.
     """
-    return local().training_join(table, label=label, time=time, stage=stage, sequences=sequences, **options)
+    here: Any = local()
+    return here.training_join(table, **options)  # type: ignore[no-any-return]
 
 
 def local(**options: Any) -> Local:
@@ -268,13 +295,15 @@ class Local:
 
         return Place(self._desk, self.platform, frames)
 
-    def training_join(
-        self, table: str, *, label: str, time: str, stage: tuple[str, ...] | list[str] = (), **options: Any
-    ) -> TrainingResult:
+    def training_join(self, table: str, *, label: str | None = None, **options: Any) -> Any:
         """As `nb.training_join`."""
         from nbplat.ui.handlers.training import train
+        from nbplat.ui.training_place import open_join
 
-        return train(self._desk, self.platform, table=table, label=label, time=time, stage=tuple(stage), **options)
+        if label is None:
+            return open_join(self._desk, self.platform, table, **options)
+        stage = tuple(options.pop("stage", ()))
+        return train(self._desk, self.platform, table=table, label=label, stage=stage, **options)
 
     def close(self) -> None:
         """Let go of connections."""

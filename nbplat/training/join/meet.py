@@ -1,0 +1,165 @@
+"""Which staged files a unit's base files meet, and by which of the ways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from nbplat.errors import DataError, RequestError
+from nbplat.terms import StagedFile
+from nbplat.training.join.pair import StagedIndex, pairing
+from nbplat.training.join.plan import PlanFile, UnitSide
+from nbplat.training.join.ports import JoinSource, PartitionPart, TableFile, TableState
+from nbplat.training.join.spec import JoinSpec
+from nbplat.training.join.stages import Found, with_keys
+
+__all__ = ["Meeting", "meeting"]
+
+
+@dataclass(slots=True)
+class Meeting:
+    """One stage while a plan is made; `side` may load its staged table the first time that keys are needed.
+
+    Attributes:
+        found: With the state of its table once that was needed.
+        meets: Says how a unit's rows get its columns.
+        merged: True once some unit is joined by key.
+        words: How partitions meet, once some do.
+    """
+
+    found: Found
+    meets: Callable[[Sequence[TableFile]], UnitSide]
+    merged: bool = False
+    words: str = ""
+
+
+def meeting(found: Found, spec: JoinSpec, base: TableState, source: JoinSource, keys: tuple[str, ...]) -> Meeting:
+    """How a stage meets the units of the base.
+
+    Raises:
+        RequestError: ``training.other_table``: a run of another table.
+    """
+    made = Meeting(found, lambda files: by_key(files))
+    by_key = _ByKey(made, spec, base, source, keys)
+    record = found.record
+    if record is None:
+        return made
+    if record.base.table_uuid != base.pin.table_uuid:
+        raise RequestError(
+            "training.other_table",
+            f"{record.run_id} was staged for {record.base.table}, not for this {spec.base}",
+            fix=f"stage the column on this table: run its %%backfill again with --table {spec.base}",
+        )
+    kinds = dict(base.columns)
+    columns = [value.column for value in found.values]
+    in_base = all(name in kinds for name in columns)
+    staged = _by_path(found)
+
+    def meets(files: Sequence[TableFile]) -> UnitSide:
+        holding = [in_base and (file.filled is None or file.filled.issuperset(columns)) for file in files]
+        mine = [staged.get(file.path) for file in files]
+        if record.promoted and in_base and not found.stage.replace and (any(holding) or not any(mine)):
+            covered = sum(file.rows for file, holds in zip(files, holding, strict=True) if holds)
+            return UnitSide("base", (), covered, exact=True)
+        if any(holding) and not record.promoted and not found.stage.replace:
+            raise RequestError(
+                "training.clash",
+                f"{found.ref} brings a column {columns[0]!r}, which {spec.base} has as well, with values in"
+                f" {files[0].words or 'its files'}",
+                fix="name it otherwise: prefix='…', rename={…}, or replace=True to take the staged one",
+            )
+        if all(mine) or not record.table:
+            for file, each in zip(files, mine, strict=True):
+                _check_rows(found.ref, file, each)
+            covered = sum(file.rows for file, each in zip(files, mine, strict=True) if each is not None)
+            exact = not any(file.deletes for file in files)
+            how = "aligned" if any(mine) else "absent"
+            return UnitSide(how, tuple(_aligned(each) for each in mine) if any(mine) else (), covered, exact)
+        return by_key(files)
+
+    made.meets = meets
+    return made
+
+
+class _ByKey:
+    """Joining by key; finds the staged table's files when the first unit needs them."""
+
+    def __init__(
+        self, made: Meeting, spec: JoinSpec, base: TableState, source: JoinSource, keys: tuple[str, ...]
+    ) -> None:
+        self._made, self._spec, self._base, self._source, self._keys = made, spec, base, source, keys
+        self._index: StagedIndex | None = None
+
+    def __call__(self, files: Sequence[TableFile]) -> UnitSide:
+        index = self._index or self._opened()
+        parts, values = self._base.specs[files[0].spec], files[0].values
+        state = self._made.found.state
+        assert state is not None  # noqa: S101 - opened above
+        rows = sum(file.rows for file in files)
+        odd = [each for each in index.pairings(parts) if not each.by_key]
+        if odd or self._spec.join == "shuffle":
+            if self._spec.join != "shuffle":
+                raise RequestError(
+                    "training.no_common_bucket",
+                    f"{self._spec.base} and {self._made.found.ref} share no bucket of the key"
+                    f" {', '.join(self._keys)}: {odd[0].why}",
+                    fix="stage the columns with a backfill, which partitions like the base; or give join='shuffle',"
+                    " which deals the staged rows to local files first",
+                )
+            self._made.words = "no common bucket: dealt to local files by key"
+            total = sum(file.rows for file in state.files)
+            return UnitSide("dealt", (), min(rows, total), exact=False)
+        self._made.words = "; ".join(dict.fromkeys(each.words for each in index.pairings(parts))) or "nothing"
+        met = sorted(index.meeting(parts, values), key=lambda file: (file.words, file.bounds, file.path))
+        if not met:
+            # Rows without a key can stand in a partition of their own; they meet nothing, which is no gap.
+            void = any(value is None for part, value in zip(parts, values, strict=True) if part.source in self._keys)
+            return UnitSide("merge" if void else "absent", (), 0, exact=True)
+        covered = min(rows, sum(file.rows for file in met))
+        return UnitSide("merge", tuple(PlanFile(f.path, f.rows, f.deletes) for f in met), covered, exact=False)
+
+    def _opened(self) -> StagedIndex:
+        made = self._made
+        found = made.found
+        if found.state is None:
+            assert found.record is not None  # noqa: S101 - a table has its state from the start
+            found = replace(found, state=self._source.state(found.record.table))
+        found = replace(found, keys=with_keys(found, self._keys, self._base))
+        made.found, made.merged = found, True
+        assert found.state is not None  # noqa: S101 - set above
+        keys: Mapping[str, str] = dict(zip(self._keys, found.keys, strict=True))
+
+        def pair(ours: Sequence[PartitionPart], theirs: Sequence[PartitionPart]) -> object:
+            return pairing(ours, theirs, keys, across_dates=found.stage.across_dates)
+
+        self._index = StagedIndex(found.state.files, found.state.specs, pair)  # type: ignore[arg-type]
+        return self._index
+
+
+def _by_path(found: Found) -> dict[str, StagedFile]:
+    paths: dict[str, StagedFile] = {}
+    assert found.record is not None  # noqa: S101 - asked of runs only
+    for file in found.record.files:
+        if file.base_path in paths:
+            raise DataError(
+                "training.staged_twice",
+                f"{found.ref} has two staged files for {file.base_path}",
+                fix="stage the run again with --new",
+            )
+        paths[file.base_path] = file
+    return paths
+
+
+def _check_rows(ref: str, file: TableFile, staged: StagedFile | None) -> None:
+    # Behind delete files the live rows are known only while reading; then the join goes by position.
+    if staged is not None and staged.dense and staged.rows != file.rows:
+        raise DataError(
+            "training.rows",
+            f"{ref} has {staged.rows} rows for a base file of {file.rows} rows",
+            fix=f"it was staged on other rows: run `%%backfill {ref.partition('@')[0]}` again with --new",
+            where=file.path,
+        )
+
+
+def _aligned(file: StagedFile | None) -> PlanFile | None:
+    return None if file is None else PlanFile(file.path, file.rows, dense=file.dense)

@@ -1,0 +1,95 @@
+"""Training joins as Python asks for them: from arguments to a plan that is open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from nbplat.errors import RequestError, did_you_mean
+from nbplat.terms import StagedColumns, Window
+from nbplat.ui.desk import Desk, staged_columns
+
+if TYPE_CHECKING:
+    from nbplat.compose import Platform
+    from nbplat.training.join import Stage
+    from nbplat.training.join.open import OpenJoin
+
+__all__ = ["open_join"]
+
+_OPTIONS = ("columns", "time", "join", "missing", "min_coverage", "max_unit_bytes")
+
+
+class DeskRuns:
+    """Staged runs as the join asks for them."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def staged_columns(self, run_id: str) -> StagedColumns:
+        """See `nbplat.training.join.JoinRuns`."""
+        return staged_columns(self._desk.staged(run_id))
+
+
+def open_join(
+    desk: Desk,
+    platform: Platform,
+    table: str,
+    *,
+    stage: Sequence[str | Mapping[str, Any]] = (),
+    on: str | Sequence[str] = (),
+    dates: tuple[str | None, str | None] = (None, None),
+    plan: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> OpenJoin:
+    """Plan a join, or take a plan that was kept, and open it; see `nbplat.ui.python.training_join`.
+
+    Raises:
+        RequestError: an option that is not known, or a plan of another table.
+    """
+    from nbplat.training.join import JoinPlan, JoinSpec, plan_join
+
+    for name in options:
+        if name not in _OPTIONS:
+            raise RequestError(
+                "training.option",
+                f"a join has no option {name!r}",
+                fix=did_you_mean(name, [*_OPTIONS, "on", "stage", "dates", "plan", "label"]),
+            )
+    if plan is not None:
+        kept = JoinPlan.from_record(plan)
+        if kept.spec.base != table or stage or on or options:
+            raise RequestError(
+                "training.option",
+                f"the plan joins {kept.spec.base} and says all else itself",
+                fix=f"write training_join({kept.spec.base!r}, plan=…) and nothing more",
+            )
+        return platform.open_join(kept)
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in options.items()
+    }
+    spec = JoinSpec(
+        base=table,
+        on=(on,) if isinstance(on, str) else tuple(on),
+        stage=tuple(_stage(each) for each in stage),
+        dates=Window.parse(*dates),
+        **given,
+    )
+    return platform.open_join(plan_join(spec, platform.join_source, DeskRuns(desk)))
+
+
+def _stage(asked: str | Mapping[str, Any]) -> Stage:
+    from nbplat.training.join import Stage
+
+    if isinstance(asked, str):
+        return Stage.parse(asked)
+    options: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in asked.items()}
+    try:
+        return Stage.parse(options.pop("ref"), **options)
+    except (KeyError, TypeError):
+        fields = list(Stage.__dataclass_fields__)
+        odd = next((name for name in asked if name not in fields), "")
+        raise RequestError(
+            "training.option",
+            f"a stage has no {odd!r}" if odd else "a stage needs a ref",
+            fix=did_you_mean(odd, fields) if odd else "write {'ref': 'ml.stg_ctr', 'fill': {…}}",
+        ) from None

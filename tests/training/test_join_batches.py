@@ -1,0 +1,292 @@
+"""Reading a plan: even batches, a seeded order, ranks, resume, formats, bounded read-ahead."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nbplat.errors import Conflict, NbplatError, NotFound, RequestError, SetupError
+from nbplat.terms import Window, local_path
+from nbplat.training.join import JoinPlan, JoinSpec, Stage, plan_join
+from nbplat.training.join.mix import Mixed
+from nbplat.training.join.open import OpenJoin
+from tests.fixtures.lakehouse import Lake
+
+BOTH = (Stage("twice@1"), Stage.parse("j.score:score"))
+
+
+def _plan(lake: Lake, *stage: Stage, **options: Any) -> JoinPlan:
+    return plan_join(JoinSpec("j.base", on=("id",), stage=stage, **options), lake.platform.join_source, lake.backfills)
+
+
+@pytest.fixture(scope="module")
+def opened(joins: Lake) -> Iterator[OpenJoin]:
+    with joins.platform.open_join(_plan(joins, *BOTH)) as opened:
+        yield opened
+
+
+def _ids(batches: Any) -> list[list[int]]:
+    return [batch["id"].to_pylist() for batch in batches]
+
+
+@pytest.mark.parametrize("shuffle", ["none", "bucket", "window"])
+def test_every_row_once_in_even_batches_and_the_same_order_again(opened: OpenJoin, shuffle: str) -> None:
+    """Only the last batch is short; a seed and an epoch give one order, whatever the threads are doing."""
+    first = _ids(opened.batches(32, shuffle=shuffle, seed=7, threads=1))
+    assert [32] * 7 + [16] == [len(batch) for batch in first]
+    assert list(range(240)) == sorted(n for batch in first for n in batch)
+    assert first == _ids(opened.batches(32, shuffle=shuffle, seed=7, threads=3, ahead_bytes=1))
+    other = _ids(opened.batches(32, shuffle=shuffle, seed=7, epoch=1))
+    assert (first == other) == (shuffle == "none")
+
+
+def test_a_window_mixes_rows_of_several_units_and_dates(opened: OpenJoin) -> None:
+    """With windows a batch holds rows of many partitions; with buckets of one or two."""
+    days = {
+        shuffle: np.mean([len(set(batch["dt"].to_pylist())) for batch in opened.batches(20, shuffle=shuffle, seed=3)])
+        for shuffle in ("bucket", "window")
+    }
+    assert days["bucket"] < days["window"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_from_any_token_the_rest_is_identical(opened: OpenJoin, data: st.DataObject) -> None:
+    """Stopped after any batch, the remaining batches are the same, and no window before the present one is read."""
+    shuffle = data.draw(st.sampled_from(["none", "bucket", "window"]))
+    size, world = data.draw(st.integers(1, 90)), data.draw(st.integers(1, 3))
+    rank = data.draw(st.integers(0, world - 1))
+    options: dict[str, Any] = {"shuffle": shuffle, "seed": 5, "rank": rank, "world": world, "epoch": 2}
+    whole = _ids(opened.batches(size, **options))
+    stop = data.draw(st.integers(0, len(whole)))
+    batches = opened.batches(size, **options)
+    reading = iter(batches)
+    for _ in range(stop):
+        next(reading)
+    token = batches.state()
+    again = opened.batches(size, rank=rank, world=world, resume=token)
+    assert whole[stop:] == _ids(again)
+    # What is read again is at most one window beyond what was not handed out.
+    window = max(sum(unit.rows for unit in opened.plan.units[:1]), 30) * 4
+    left = sum(len(batch) for batch in whole[stop:])
+    assert (again.seen[0].rows if again.seen else 0) <= left + window
+
+
+@settings(max_examples=15, deadline=None)
+@given(data=st.data())
+def test_with_another_world_size_exactly_the_rest_is_read(opened: OpenJoin, data: st.DataObject) -> None:
+    """Tokens of all ranks hand over what is left, each row once, again and again."""
+    handed: list[int] = []
+    tokens: list[dict[str, Any]] | None = None
+    for world in data.draw(st.lists(st.integers(1, 4), min_size=2, max_size=3)):
+        following = []
+        for rank in range(world):
+            batches = opened.batches(11, shuffle="window", seed=1, rank=rank, world=world, resume=tokens)
+            for _, batch in zip(range(data.draw(st.integers(0, 4))), batches, strict=False):
+                handed += batch["id"].to_pylist()
+            following.append(batches.state())
+        tokens = following
+    assert tokens is not None
+    rest = opened.batches(50, resume=tokens) if len(tokens) > 1 else opened.batches(50, resume=tokens[0])
+    handed += [n for batch in rest for n in batch["id"].to_pylist()]
+    assert list(range(240)) == sorted(handed)
+
+
+def test_a_token_that_does_not_fit_is_refused(joins: Lake, opened: OpenJoin) -> None:
+    """Another plan, another world size with one token, or no token at all: said before anything is read."""
+    token = opened.batches(10, world=2).state()
+    with pytest.raises(RequestError, match=r"training\.world.*rank 0 of 2.*all ranks"):
+        opened.batches(10, resume=token)
+    with pytest.raises(RequestError, match=r"training\.token"):
+        list(opened.batches(10, resume=[token, token]))
+    with pytest.raises(RequestError, match=r"training\.token"):
+        opened.batches(10, resume={"epoch": 1})
+    other = joins.platform.open_join(_plan(joins, BOTH[0]))
+    with pytest.raises(Conflict, match=r"training\.token.*of plan"):
+        other.batches(10, resume=token)
+
+
+@pytest.mark.parametrize(("equal", "world"), [("trim", 3), ("pad", 3), ("trim", 5), ("pad", 12)])
+def test_ranks_share_the_rows_and_can_have_equally_many_batches(opened: OpenJoin, equal: str, world: int) -> None:
+    """Every row belongs to one rank, about equally many each; trim and pad make the batch counts equal."""
+    ranks = [_ids(opened.batches(8, shuffle="window", seed=2, window=1, rank=r, world=world)) for r in range(world)]
+    assert list(range(240)) == sorted(n for batches in ranks for batch in batches for n in batch)
+    even = [
+        _ids(opened.batches(8, shuffle="window", seed=2, window=1, rank=r, world=world, equal=equal))
+        for r in range(world)
+    ]
+    assert 1 == len({len(batches) for batches in even})
+    counts = [len(batches) for batches in ranks]
+    if equal == "pad":
+        assert max(counts) == len(even[0])
+        assert set(range(240)) == {n for batches in even for batch in batches for n in batch}
+    else:
+        assert min(sum(map(len, batches)) // 8 for batches in ranks) == len(even[0])
+        assert {8} == {len(batch) for batches in even for batch in batches}
+
+
+def test_equal_ranks_count_what_dates_leave(joins: Lake) -> None:
+    """With dates that cut, live rows are counted, so that no rank waits for another for ever."""
+    plan = _plan(joins, BOTH[0], dates=Window.parse("2026-11-01", "2026-11-03"))
+    opened = joins.platform.open_join(plan)
+    even = [_ids(opened.batches(8, rank=r, world=2, equal="pad")) for r in range(2)]
+    assert len(even[0]) == len(even[1])
+
+
+def test_batches_as_arrays(opened: OpenJoin) -> None:
+    """Numbers keep their type, lists of one length are matrices that share the batch's memory, nothing is an object."""
+    arrays = next(iter(opened.batches(16, format="numpy")))
+    assert (np.int64, np.float64) == (arrays["id"].dtype, arrays["twice"].dtype)
+    assert ((16, 2), np.float32) == (arrays["emb"].shape, arrays["emb"].dtype)
+    assert not arrays["emb"].flags.owndata
+    assert arrays["id"].astype(np.float32).tolist() == arrays["emb"][:, 0].tolist()
+    frame = next(iter(opened.batches(16, format="pandas")))
+    assert arrays["id"].tolist() == frame["id"].tolist()
+
+
+def test_ragged_lists_and_nulls_as_arrays() -> None:
+    """Ragged lists are values with offsets, a null integer is NaN, a null list is an empty one."""
+    from nbplat.training.join.arrays import as_arrays, matrix
+
+    batch = pa.RecordBatch.from_pydict(
+        {"r": [[1.0], None, [2.0, 3.0]], "n": pa.array([1, None, 3], pa.int32()), "b": [True, False, True]}
+    )
+    arrays = as_arrays(batch)
+    assert ([1.0, 2.0, 3.0], [0, 1, 1, 3]) == (arrays["r"].tolist(), arrays["r__offsets"].tolist())
+    assert ("float64", "bool") == (arrays["n"].dtype, arrays["b"].dtype)
+    assert (3, 2) == matrix(arrays, ("n", "b")).shape
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_rows_in_any_order_are_those_rows(data: st.DataObject) -> None:
+    """Lists of one length, ragged ones, nulls, texts and slices: taken in an order they are what plain Python takes."""
+    rows = data.draw(st.integers(1, 12))
+    width = data.draw(st.none() | st.integers(0, 3))
+    lists = [
+        data.draw(st.lists(st.integers(-9, 9), min_size=width or 0, max_size=3 if width is None else width))
+        for _ in range(rows)
+    ]
+    nulls = data.draw(st.booleans())
+    plain = [{"l": None if nulls and n == 0 else each, "t": f"t{n}"} for n, each in enumerate(lists)]
+    schema = pa.schema([("l", pa.list_(pa.int64())), ("t", pa.string())])
+    first = data.draw(st.integers(0, rows - 1))
+    table = pa.concat_tables([pa.Table.from_pylist(plain, schema), pa.Table.from_pylist(plain, schema)]).slice(first)
+    places = data.draw(st.lists(st.integers(0, table.num_rows - 1), max_size=20))
+    expected = [table.to_pylist()[at] for at in places]
+    assert expected == Mixed(table).at(np.array(places, np.int64)).to_pylist()
+
+
+def test_torch_batches_need_torch(opened: OpenJoin) -> None:
+    """Tensors share the arrays' memory; without torch the error says what to install."""
+    try:
+        import torch
+    except ImportError:
+        with pytest.raises(SetupError, match=r"nbplat\[torch\]"):
+            next(iter(opened.batches(4, format="torch")))
+    else:
+        batch = next(iter(opened.batches(4, format="torch")))
+        assert torch.float32 == batch["emb"].dtype
+
+
+def test_xgboost_goes_over_the_batches_itself(joins: Lake) -> None:
+    """Its matrix is built batch by batch, pass by pass; without XGBoost the error says what to install."""
+    opened = joins.platform.open_join(_plan(joins, *BOTH))
+    with pytest.raises(NotFound, match=r"training\.column.*twice"):
+        opened.data_iter("id", ["twise"])
+    if importlib.util.find_spec("xgboost") is None:
+        with pytest.raises(SetupError, match=r"nbplat\[xgboost\]"):
+            opened.data_iter("x")
+        pytest.skip("xgboost-cpu is not installed here")
+    import xgboost
+
+    built = xgboost.QuantileDMatrix(opened.data_iter("x", ["twice", "emb"], 64), max_bin=16)
+    assert (240, 3) == (built.num_row(), built.num_col())
+    model = xgboost.train({"max_depth": 3, "nthread": 1, "max_bin": 16}, built, 5)
+    assert 5 == model.num_boosted_rounds()
+
+
+def test_reading_ahead_is_bounded_in_bytes(joins: Lake) -> None:
+    """No more units are joined ahead than fit, and a reader that stops early leaves no thread."""
+    plan = _plan(joins, BOTH[0])
+    opened = joins.platform.open_join(plan)
+    begun: list[str] = []
+    read = opened.read
+    opened.read = lambda unit: (begun.append(unit.name), read(unit))[1]  # type: ignore[method-assign]
+    batches = iter(opened.batches(1, threads=4, ahead_bytes=1))
+    next(batches)
+    assert 1 == len(begun)
+    batches = None  # type: ignore[assignment]
+    assert [] == [thread.name for thread in threading.enumerate() if thread.name.startswith("nbplat-join")]
+
+
+def test_counts_say_how_long_the_caller_waited(opened: OpenJoin) -> None:
+    """Rows, batches, bytes and the share of the time that went into waiting."""
+    batches = opened.batches(100)
+    assert [100, 100, 40] == [batch.num_rows for batch in batches]
+    counts = batches.counts
+    assert (240, 3) == (counts.rows, counts.batches)
+    assert 0 < counts.first_batch_s <= counts.seconds
+    assert 0 <= counts.wait_share <= 1
+    assert [("twice@1", 240, 240), ("j.score", 240, 240)] == [(s.ref, s.rows, s.matched) for s in batches.seen]
+
+
+def test_a_staged_file_that_is_gone_names_the_unit(tmp_path: Path) -> None:
+    """The error says which partition, and that its snapshot or run was swept."""
+    lake = Lake(tmp_path / "home")
+    lake.make_shop()
+    run = lake.stage("twice", "SELECT id, x * 2 AS twice FROM base", keys=("id",))
+    spec = JoinSpec("shop.orders", stage=(Stage(run),))
+    plan = plan_join(spec, lake.platform.join_source, lake.backfills)
+    lost = plan.units[2]
+    staged = lost.sides[0].files[0]
+    assert staged is not None
+    Path(local_path(staged.path)).unlink()
+    with pytest.raises(NbplatError, match=rf"training\.file_gone.*{lost.name}"):
+        list(lake.platform.open_join(plan).batches(7))
+    lake.close()
+
+
+def test_after_promotion_the_same_request_gives_the_same_batches(tmp_path: Path) -> None:
+    """The plan then reads the base's own column; rows, order and values are as before; the old plan still reads."""
+    lake = Lake(tmp_path / "home")
+    lake.make_shop()
+    run = lake.stage("twice", "SELECT id, x * 2 AS twice FROM base", keys=("id",))
+    spec = JoinSpec("shop.orders", stage=(Stage(run, present=("twice",)),))
+    before = plan_join(spec, lake.platform.join_source, lake.backfills)
+    options: dict[str, Any] = {"shuffle": "window", "seed": 4, "window": 2}
+    first = pa.Table.from_batches(lake.platform.open_join(before).batches(7, **options))
+    lake.promote(run)
+    after = plan_join(spec, lake.platform.join_source, lake.backfills)
+    assert {"base"} == {side.how for unit in after.units for side in unit.sides}
+    for plan in (after, before, JoinPlan.from_record(before.record())):
+        assert first.equals(pa.Table.from_batches(lake.platform.open_join(plan).batches(7, **options)))
+    lake.close()
+
+
+def test_a_run_whose_base_files_were_rewritten_is_joined_by_key(tmp_path: Path) -> None:
+    """Compaction takes the position away; the staging table's keys still join, and the text says how."""
+    lake = Lake(tmp_path / "home")
+    lake.make_shop()
+    run = lake.stage("twice", "SELECT id, x * 2 AS twice FROM base", keys=("id",))
+    spec = JoinSpec("shop.orders", stage=(Stage(run),))
+    by_position = plan_join(spec, lake.platform.join_source, lake.backfills)
+    rows = lake.table().scan().to_arrow()
+    lake.table().overwrite(rows.take(np.random.default_rng(1).permutation(rows.num_rows)))
+    by_key = plan_join(spec, lake.platform.join_source, lake.backfills)
+    assert {"merge"} == {side.how for unit in by_key.units for side in unit.sides}
+    expected = pa.Table.from_batches(lake.platform.open_join(by_position).batches(99)).sort_by("id")
+    got = pa.Table.from_batches(lake.platform.open_join(by_key).batches(99)).sort_by("id")
+    assert expected.equals(got)
+    assert replace(by_key, metadata={}).plan_id == by_key.plan_id
+    lake.close()
