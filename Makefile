@@ -4,7 +4,7 @@ BIN  := $(VENV)/bin
 PY   := $(BIN)/python
 UV   := .tools/bin/uv
 # Modules are dealt to as many processes as there are cores, four at most: each may start Spark and Ray of its own.
-DEALT := -n logical --maxprocesses 4 --dist loadfile
+DEALT := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 SLOW := cluster or jvm or ray or postgres or kernel or process or s3 or thorough
 
 .DEFAULT_GOAL := help
