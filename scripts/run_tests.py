@@ -2,7 +2,8 @@
 
 Heavy parts are real here (JVMs, Ray, browsers, killed services), several at once, on machines that others may share.
 A test that fails among the others and passes on its own is named as unsteady, with its first failure above; one that
-fails twice fails the run. Many failures are no matter of company: they are not tried again. See docs/decisions/0024-a-second-try-alone.md.
+fails twice fails the run. Many failures are no matter of company: they are not tried again.
+See docs/decisions/0024-a-second-try-alone.md.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 _FAILED = Path(".pytest_cache/v/cache/lastfailed")
 _MOST = 3
-# Modules and not tests are dealt: what a module shares is started once. Four processes, as each may start Spark and Ray.
+# Modules and not tests are dealt: what a module shares is started once. Four processes: each may start Spark and Ray.
 _DEALT = ["-n", "logical", "--maxprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder"]
 _TESTS_FAILED = 1
 
