@@ -200,6 +200,21 @@ def test_a_driver_that_no_service_speaks_to_ends_itself(tmp_path: Path) -> None:
     drivers.close()
 
 
+@pytest.mark.process
+def test_the_manager_is_asked_seldom(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each answer takes a JVM: looks at a quiet driver that follow one another at once share one."""
+    drivers = ToyCluster(tmp_path / "sessions", hub, quiet_s=0.0)
+    asked: list[Any] = []
+    monkeypatch.setattr(drivers._applications, "look", asked.append)
+    driver = drivers.start(python_session(4, conf={"spark.master": "yarn", "spark.submit.deployMode": "cluster"}))
+    try:
+        wait_until(lambda: drivers.lives(driver) and asked, what="the manager is asked")
+        assert [True] * 20 == [drivers.lives(driver) for _ in range(20)]
+        assert 1 == len(asked)
+    finally:
+        drivers.kill(driver)
+
+
 def _text(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
