@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbplat.errors import RemoteError
 from nbplat.remote import PROTOCOL
-from nbplat.remote.wire import pack, unpack
+from nbplat.remote.socket_wire import receive, send
 
 if TYPE_CHECKING:
     from nbplat.session.ports import Driver
@@ -93,7 +93,7 @@ class Line:
         self._socket.close()
 
     def _greet(self) -> dict[str, Any]:
-        found = unpack(self._take)
+        found = receive(self._socket)
         if found is None:
             raise ConnectionError("the driver hung up")
         if "refused" in found[0]:
@@ -105,7 +105,7 @@ class Line:
 
     def _read(self) -> None:
         with contextlib.suppress(OSError, ValueError):
-            while (message := unpack(self._take)) is not None:
+            while (message := receive(self._socket)) is not None:
                 head = message[0]
                 if "events" in head:
                     self._events.put(head["events"])
@@ -118,20 +118,7 @@ class Line:
 
     def _send(self, head: dict[str, Any]) -> None:
         with self._writing:
-            for piece in pack(head):
-                # Not an empty one: who refuses us has hung up by then, and its answer is still to be read.
-                if len(piece):
-                    self._socket.sendall(piece)
-
-    def _take(self, count: int) -> bytes:
-        pieces = []
-        while count:
-            piece = self._socket.recv(min(count, 1 << 20))
-            if not piece:
-                break
-            pieces.append(piece)
-            count -= len(piece)
-        return b"".join(pieces)
+            send(self._socket, head)
 
     def _lost(self, why: str) -> RemoteError:
         return RemoteError(
