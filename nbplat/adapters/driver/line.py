@@ -69,6 +69,14 @@ class Line:
         Raises:
             RemoteError: ``session.driver``: the line ended, no answer came in time, or the driver refuses.
         """
+        found = self._exchanged(what, limit_s, values)
+        if "error" in found:
+            raise self._lost(f"it refuses {what!r}: {found['error']}")
+        answer: dict[str, Any] = found["answer"]
+        return answer
+
+    def _exchanged(self, what: str, limit_s: float, values: dict[str, Any]) -> dict[str, Any]:
+        """What the driver says: ``answer``, or ``error`` when it refuses. Raises RemoteError when it says nothing."""
         ref = next(self._refs)
         waiting: queue.Queue[dict[str, Any] | None] = queue.Queue(1)
         self._answers[ref] = waiting
@@ -81,10 +89,7 @@ class Line:
             self._answers.pop(ref, None)
         if found is None:
             raise self._lost(f"it does not answer {what!r}")
-        if "error" in found:
-            raise self._lost(f"it refuses {what!r}: {found['error']}")
-        answer: dict[str, Any] = found["answer"]
-        return answer
+        return found
 
     def close(self) -> None:
         """Let go of the line; the driver lives on."""
