@@ -18,7 +18,18 @@ from nbplat.backfill.diff import DiffReport
 from nbplat.backfill.diff_runs import diff_live, diff_runs
 from nbplat.backfill.explain import check_words
 from nbplat.backfill.extend import Coverage, coverage_of, extension_spec
-from nbplat.backfill.plan import BackfillPlan, Others, build_plan
+from nbplat.backfill.lookup import (
+    failed_units,
+    find_run,
+    live_job,
+    live_run,
+    moved_since,
+    next_verb,
+    others_of,
+    progress_of,
+    staged_columns,
+)
+from nbplat.backfill.plan import BackfillPlan, build_plan
 from nbplat.backfill.ports import (
     AuditLog,
     Engine,
@@ -35,14 +46,14 @@ from nbplat.backfill.python_body import PythonBody
 from nbplat.backfill.reach import Reach
 from nbplat.backfill.settle import queue_step
 from nbplat.backfill.spec import BackfillSpec
-from nbplat.backfill.stage import stage_scope, staged_files
-from nbplat.backfill.states import ALL_RUNS, DONE, KIND, LIVE_STATES, STEPS, RunState, Step
+from nbplat.backfill.stage import stage_scope
+from nbplat.backfill.states import DONE, KIND, LIVE_STATES, STEPS, RunState, Step
 from nbplat.backfill.train import refuse_train
 from nbplat.backfill.work import Work
 from nbplat.clock import Clock
-from nbplat.errors import Conflict, NotFound, SetupError
-from nbplat.job import Job, JobState, JobStore, Run, RunDraft, StepContext, UnitState
-from nbplat.terms import StagedColumns, TableName
+from nbplat.errors import Conflict, SetupError
+from nbplat.job import Job, JobStore, Run, RunDraft, StepContext
+from nbplat.terms import StagedColumns
 
 __all__ = ["KIND", "Backfills", "Submission"]
 
@@ -117,7 +128,7 @@ class Backfills:
             self.engine_of(spec.engine),
             self.bodies,
             memory_bytes=self.memory_bytes,
-            others=self._others,
+            others=lambda asked, columns: others_of(self.store, self._reach, asked, columns),
             only=self._reach.lacking(spec),
         )
         if plan.engine not in self.runners:
@@ -151,7 +162,7 @@ class Backfills:
             max_cost: Refuse a new run that costs more at the configured prices; None allows any cost.
         """
         spec = self._built(spec)
-        live = None if force_new else self._live_run(spec)
+        live = None if force_new else live_run(self.store, spec)
         if live is not None:
             return self._attach(live, owner, self._behind(spec))
         plan = self.plan(spec)
@@ -188,13 +199,13 @@ class Backfills:
         if run.state == DONE[step] and step in (Step.PROMOTE, Step.ROLLBACK):
             return Submission(run, plan, None, attached=True, notes=(f"{run.id} is {run.state} already",))
         if run.state == doing:
-            return Submission(run, plan, self._live_job(run), attached=True)
+            return Submission(run, plan, live_job(self.store, run), attached=True)
         if run.state not in allowed:
             names = " or ".join(sorted(state.replace("_", " ") for state in allowed))
             raise Conflict(
                 "backfill.state",
                 f"{run.id} is {run.state.replace('_', ' ')}; {step.split('.')[1]} starts from {names}",
-                fix=_next_verb(RunState(run.state), run.id),
+                fix=next_verb(RunState(run.state), run.id),
             )
         if step is Step.PROMOTE:
             self._refuse_promotion([(run, plan)])
@@ -218,13 +229,13 @@ class Backfills:
         plans = [BackfillPlan.from_record(run.plan) for run in runs]
         lead, plan = runs[0], plans[0]
         if all(run.state == RunState.PROMOTING for run in runs):
-            return Submission(lead, plan, self._live_job(lead), attached=True)
+            return Submission(lead, plan, live_job(self.store, lead), attached=True)
         for run in runs:
             if run.state != RunState.AWAITING_PROMOTION:
                 raise Conflict(
                     "backfill.state",
                     f"{run.id} is {run.state.replace('_', ' ')}; a train takes runs that await promotion",
-                    fix=_next_verb(RunState(run.state), run.id),
+                    fix=next_verb(RunState(run.state), run.id),
                 )
         refuse_train(runs, plans)
         self._refuse_promotion(list(zip(runs, plans, strict=True)))
@@ -285,17 +296,7 @@ class Backfills:
         Raises:
             NotFound: when there is none.
         """
-        if "@" in run_id:
-            return self.store.run(KIND, run_id)
-        runs = self.store.runs(KIND, name=run_id, limit=1)
-        if not runs:
-            known = sorted({run.name for run in self.store.runs(KIND)})
-            raise NotFound(
-                "run.unknown",
-                f"there is no backfill {run_id!r}",
-                fix=f"known: {', '.join(known)}" if known else "start one with %%backfill",
-            )
-        return runs[0]
+        return find_run(self.store, run_id)
 
     def staged_columns(self, run_id: str) -> StagedColumns:
         """What a staged run offers to readers.
@@ -303,25 +304,7 @@ class Backfills:
         Raises:
             Conflict: when the run is not staged (yet, or any more).
         """
-        run = self.find(run_id)
-        plan = BackfillPlan.from_record(run.plan)
-        unusable = {RunState.PLANNED, RunState.STAGING, RunState.ROLLED_BACK, RunState.EXPIRED}
-        if run.state in unusable or run.outputs.get("expired"):
-            raise Conflict(
-                "backfill.not_staged",
-                f"{run.id} is {run.state.replace('_', ' ')}"
-                + (", and its staged files have expired" if run.outputs.get("expired") else ""),
-                fix=f"wait for it (%backfill attach {run.id}), or run the cell again",
-            )
-        return StagedColumns(
-            run_id=run.id,
-            base=plan.base,
-            columns=tuple((column.name, column.type) for column in plan.columns),
-            files=staged_files(self.store, run.id),
-            promoted=run.state == RunState.PROMOTED,
-            keys=plan.keys,
-            table=str(run.outputs.get("staging_table") or ""),
-        )
+        return staged_columns(self.store, self.find(run_id))
 
     def diff(self, run_id: str, other: str | None = None, columns: Sequence[str] = ()) -> DiffReport:
         """Compare a run's columns with another run's; with the table's columns of those names, when `other` is None.
@@ -368,26 +351,11 @@ class Backfills:
     # -- looking ---------------------------------------------------------------------------------
     def progress(self, run: Run) -> dict[str, int]:
         """Counts of the run's staging units by state."""
-        counts = {str(state): 0 for state in UnitState}
-        for unit in self.store.units(stage_scope(run.id)):
-            counts[unit.state] += 1
-        return counts
+        return progress_of(self.store, run)
 
     def failed_units(self, run: Run) -> list[dict[str, Any]]:
         """The files whose last try failed: ``unit``, ``partition``, ``path``, ``attempts`` and ``error`` (a record)."""
-        plan = BackfillPlan.from_record(run.plan)
-        units = {unit.id: unit for unit in plan.units}
-        return [
-            {
-                "unit": each.id,
-                "partition": units[each.id].partition,
-                "path": units[each.id].path,
-                "attempts": each.attempts,
-                "error": dict(each.error or {}),
-            }
-            for each in self.store.units(stage_scope(run.id))
-            if each.state is UnitState.FAILED and each.id in units
-        ]
+        return failed_units(self.store, run)
 
     def _built(self, spec: BackfillSpec) -> BackfillSpec:
         """The request with the very build that its environment's name means now; another build is another run.
@@ -412,71 +380,30 @@ class Backfills:
 
     def _attach(self, run: Run, owner: str, more: tuple[str, ...] = ()) -> Submission:
         plan = BackfillPlan.from_record(run.plan)
-        notes = (f"attached to {run.id}, which is {run.state.replace('_', ' ')}", *self._moved(run, plan), *more)
-        job = self._live_job(run)
+        notes = (
+            f"attached to {run.id}, which is {run.state.replace('_', ' ')}",
+            *moved_since(self.tables, run, plan),
+            *more,
+        )
+        job = live_job(self.store, run)
         if job is None and run.state == RunState.PLANNED:
             try:
                 job = self._stage_again(run, owner)
             except Conflict:
                 # It was staged meanwhile, and its next job is under way.
-                job = self._live_job(run)
+                job = live_job(self.store, run)
         return Submission(run, plan, job, attached=True, notes=notes)
 
-    def _live_run(self, spec: BackfillSpec) -> Run | None:
-        for run in self.store.runs(KIND, name=spec.name):
-            if run.identity == spec.identity and run.state in LIVE_STATES:
-                return run
-        return None
-
     def _live(self, run: Run, verb: str) -> Job:
-        job = self._live_job(run)
+        job = live_job(self.store, run)
         if job is None:
             raise Conflict("backfill.idle", f"{run.id} has no job to {verb}", fix=f"see `%backfill status {run.id}`")
         return job
 
-    def _live_job(self, run: Run) -> Job | None:
-        live = {JobState.QUEUED, JobState.RUNNING, JobState.PAUSED}
-        jobs = self.store.jobs(run_id=run.id, states=live, limit=1)
-        return jobs[0] if jobs else None
-
     def _stage_again(self, run: Run, owner: str) -> Job:
-        if self._live_job(run) is None:
+        if live_job(self.store, run) is None:
             self.store.reset_failed_units(stage_scope(run.id))
         return queue_step(self.store, run, Step.STAGE, owner)
-
-    def _moved(self, run: Run, plan: BackfillPlan) -> tuple[str, ...]:
-        """Which pinned tables have a newer snapshot; shown on attach, never silently taken."""
-        notes = []
-        # A promoted run has moved its table itself.
-        pins = [source.pin for source in plan.sources]
-        for pin in pins if run.state == RunState.PROMOTED else [plan.base, *pins]:
-            now = self.tables.describe(TableName.parse(pin.table)).pin
-            if now.snapshot_id != pin.snapshot_id:
-                notes.append(f"{pin.table} has moved on since: --new plans on its present snapshot")
-        return tuple(notes)
-
-    def _others(self, spec: BackfillSpec, columns: tuple[str, ...]) -> Others:
-        """What a plan says of the other live runs of its table."""
-        conflicts, overlaps = [], []
-        chain = {run.id for run in self._reach.chain(spec.extends)} if spec.extends else set()
-        for run in self.store.runs(KIND, limit=ALL_RUNS):
-            if run.state not in LIVE_STATES or run.plan["base"]["table"] != str(spec.table) or run.id in chain:
-                continue
-            state = run.state.replace("_", " ")
-            made = {column["name"] for column in run.plan["columns"]}
-            shared = made & set(columns)
-            if run.state == RunState.PROMOTED:
-                # A promoted column can be computed again under its id.
-                shared -= set(spec.replace)
-            if shared:
-                named = ", ".join(sorted(shared))
-                conflicts.append(f"{run.id} ({state}) makes {named} too: only one can be promoted")
-            elif run.state != RunState.PROMOTED:
-                overlaps.append(
-                    f"{run.id} ({state}) lands on files of this table too: `%backfill promote {run.id} {spec.name}`"
-                    " does both in one pass"
-                )
-        return Others(tuple(conflicts), tuple(overlaps))
 
     # -- extending -------------------------------------------------------------------------------
     def coverage(self, run_id: str) -> Coverage:
@@ -527,7 +454,7 @@ class Backfills:
             raise Conflict(
                 "backfill.state",
                 f"{run.id} is {run.state.replace('_', ' ')}; what is promoted can be extended",
-                fix=_next_verb(RunState(run.state), run.id),
+                fix=next_verb(RunState(run.state), run.id),
             )
         return run
 
@@ -543,15 +470,3 @@ def _check_room(what: str, needed_bytes: int, free_bytes: int | None, table: str
             f"{what} of {table} writes about {needed_bytes:,} bytes and the disk has {free_bytes:,} free",
             fix="make room on that disk, then run it again",
         )
-
-
-def _next_verb(state: RunState, run_id: str) -> str:
-    match state:
-        case RunState.PLANNED | RunState.STAGING | RunState.AUDITING | RunState.STAGED:
-            return f"wait for it: `%backfill attach {run_id}`"
-        case RunState.REJECTED:
-            return f"read why: `%backfill show {run_id}`; mend the body and run the cell again"
-        case RunState.AWAITING_PROMOTION:
-            return f"`%backfill promote {run_id}`"
-        case _:
-            return f"see `%backfill status {run_id}`; run the cell again for a new run"
