@@ -41,15 +41,20 @@ _TYPED = """SELECT * FROM VALUES
   TIMESTAMP '2024-03-31 01:30:00.123456', CAST(NULL AS STRING)),
  (NULL, NULL, NULL, NULL, 'x'), (NULL, NULL, NULL, NULL, 'y') AS t(n, d, f, at, s)"""
 
-_INTERRUPT = """import os, signal, threading, time
+_INTERRUPT = """import os, signal, sys, threading, time
 import nbplat as nb
 
 watched = nb.session({session}, attach=True)
 
+def follows():
+    frame = sys._current_frames()[threading.main_thread().ident]
+    while frame is not None and not frame.f_code.co_filename.endswith("statement_stream.py"):
+        frame = frame.f_back
+    return frame is not None
+
 def press():
-    while watched.statements(limit=1)[0]["state"] != "running":
+    while watched.statements(limit=1)[0]["state"] != "running" or not follows():
         time.sleep(0.05)
-    time.sleep(0.5)
     os.kill(os.getpid(), signal.SIGINT)
 
 threading.Thread(target=press).start()"""
@@ -290,6 +295,8 @@ def test_a_killed_service_loses_neither_session_nor_output(gateway: Gateway, ses
 reads = 0
 while not os.path.exists(gate) or reads < 5:
     reads += spark.table('retail.kept_copy').count() == 3
+    with open(gate + '.reads', 'a') as file:
+        file.write('.')
     time.sleep(0.1)
 spark.sql('INSERT INTO retail.kept_copy VALUES (7)')
 print('read on')
@@ -299,7 +306,7 @@ spark.table('retail.kept_copy').count() + kept"""
     before = gateway.product.address()
     where = gateway.post(session, code)
     for _ in range(KILLS):
-        time.sleep(0.7)
+        _told_more(Path(f"{gate}.reads"))
         _killed(gateway)
         # Its callers wait at the socket that the worker keeps; nobody is refused.
         assert 200 == gateway.call("GET", where, headers={"Prefer": "wait=0"}).status_code
@@ -315,16 +322,28 @@ def test_commits_go_through_while_the_service_is_killed(gateway: Gateway, sessio
     code = """spark.range(0).writeTo('retail.appended').createOrReplace()
 for n in range({count}):
     spark.range(n, n + 1).writeTo('retail.appended').append()
+    with open({told!r}, 'a') as file:
+        file.write('.')
 sorted(row.id for row in spark.table('retail.appended').collect())"""
-    count = 5 * KILLS
-    where = gateway.post(session, code.format(count=count))
+    count, told = 5 * KILLS, gateway.product.folder / "appended"
+    where = gateway.post(session, code.format(count=count, told=str(told)))
     for _ in range(KILLS):
-        time.sleep(0.9)
+        _told_more(told, most=count)
         _killed(gateway)
         assert 200 == gateway.call("GET", "/version").status_code
     output = gateway.ended(where)["output"]
     assert "ok" == output["status"], output["traceback"]
     assert str(list(range(count))) == output["data"]["text/plain"]
+
+
+def _told_more(file: Path, most: int = sys.maxsize) -> None:
+    """Wait until a cell that writes a byte whenever it got on has got on; at once when it has got to its end."""
+
+    def size() -> int:
+        return file.stat().st_size if file.exists() else 0
+
+    before = size()
+    wait_until(lambda: size() > before or size() >= most, limit_s=120, what="the cell gets on")
 
 
 def test_deleting_a_session_ends_its_jvm(gateway: Gateway) -> None:
