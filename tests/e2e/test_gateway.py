@@ -185,6 +185,29 @@ def test_progress_and_cancel_of_a_spark_job(gateway: Gateway, session: int) -> N
     )
 
 
+def test_a_cancel_leaves_no_job_behind_whenever_it_comes(gateway: Gateway, session: int) -> None:
+    """A job that is asked for while its cell is cancelled does not run on, and py4j's own trouble is not told."""
+    code = "print('up')\nspark.range(0, 400, 1, 40).rdd.map(lambda n: __import__('time').sleep(1)).count()"
+
+    def running(where: str) -> bool:
+        return bool(gateway.call("GET", where, headers={"Prefer": "wait=0"}).json()["state"] == "running")
+
+    for moment in range(6):
+        where = gateway.post(session, code)
+        wait_until(partial(running, where), limit_s=60, what="the cell runs")
+        # Before the job is asked for, while it is sent, and after it has begun.
+        time.sleep(moment * 0.1)
+        gateway.call("POST", f"{where}/cancel")
+        done = gateway.ended(where)
+        assert "cancelled" == done["state"]
+        assert "while sending command" not in json.dumps(done)
+    # The two cores would be taken for minutes.
+    began = time.monotonic()
+    counted = gateway.run(session, "SELECT count(*) FROM range(1000)", "sql")["data"]["application/json"]["data"]
+    assert [[1000]] == counted
+    assert time.monotonic() - began < 60.0
+
+
 def test_a_notebook_runs_cells_in_a_session(gateway: Gateway, session: int) -> None:
     """`%session`, `%%spark` and `%%sql` give ordinary outputs: streams, displays, tables, a red block of an error."""
     sources = {
