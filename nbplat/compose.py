@@ -54,7 +54,8 @@ if TYPE_CHECKING:
     from nbplat.session_environments import SessionEnvironments
     from nbplat.training.join import JoinPlan, JoinSource
     from nbplat.training.join.open import OpenJoin
-    from nbplat.training.ports import ModelKit, SequenceColumns, TrainingSource
+    from nbplat.training.join.sequence_use import SequenceSource
+    from nbplat.training.ports import ModelKit
     from nbplat.worker_environments import WorkerEnvironments
 
 __all__ = ["Platform", "open_platform"]
@@ -268,13 +269,6 @@ class Platform:
         return Frames(self.store, IcebergFrames(self.catalog), self.config.frame_bytes)
 
     @property
-    def training_source(self) -> TrainingSource:
-        """Reads base and staged files for training joins."""
-        from nbplat.adapters.iceberg.training_source import IcebergTrainingSource
-
-        return IcebergTrainingSource(self.catalog)
-
-    @property
     def join_source(self) -> JoinSource:
         """Tables as training joins plan and read them; each access reads the catalog anew."""
         from nbplat.adapters.iceberg.join_source import IcebergJoinSource
@@ -296,6 +290,7 @@ class Platform:
             trees=data_iter,
             clock=self.clock,
             threads=local_slots(cores, self.config.memory_bytes),
+            sequences=self.sequence_columns if plan.sequences else None,
         )
 
     @property
@@ -409,7 +404,7 @@ class Platform:
         )
 
     @property
-    def sequence_columns(self) -> SequenceColumns:
+    def sequence_columns(self) -> SequenceSource:
         """Kept sequences as columns of training joins."""
         from nbplat.sequence_columns import KeptSequences
 
