@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbplat.errors import Conflict, NbplatError, NotFound, RequestError, SetupError
+from nbplat.remote.training.mix import Mixed
 from nbplat.terms import Window, local_path
 from nbplat.training.join import JoinPlan, JoinSpec, Stage, plan_join
-from nbplat.remote.training.mix import Mixed
 from nbplat.training.join.open import OpenJoin
 from tests.fixtures.lakehouse import Lake
 

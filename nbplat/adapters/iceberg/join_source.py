@@ -75,6 +75,13 @@ class IcebergJoinSource:
             },
         )
 
+    def pin(self, table: str) -> SnapshotPin | None:
+        """See the port."""
+        try:
+            return pin_of(load_table(self._catalog, table))
+        except NotFound:
+            return None
+
     def schema(self, pin: SnapshotPin, columns: Sequence[str]) -> pa.Schema:
         """See the port."""
         with self._lock:

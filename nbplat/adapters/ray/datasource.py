@@ -16,7 +16,7 @@ def joined_source(pieces: Sequence[Piece]) -> Any:
     from ray.data import Datasource, ReadTask
     from ray.data.block import BlockMetadata
 
-    class JoinedRows(Datasource):  # type: ignore[misc]
+    class JoinedRows(Datasource):
         """Reads and joins the files of a plan."""
 
         def get_name(self) -> str:
@@ -37,12 +37,12 @@ def joined_source(pieces: Sequence[Piece]) -> Any:
         )
         return ReadTask(functools.partial(piece_rows, piece), metadata)
 
-    return JoinedRows()
+    return JoinedRows()  # type: ignore[no-untyped-call]
 
 
 def _size(piece: Piece) -> int:
     return sum(unit.decoded_bytes for unit in piece.units)
 
 
-def _files(piece: Piece) -> list[str]:
-    return [file["path"] for unit in piece.units for file in unit.files]
+def _files(piece: Piece) -> tuple[str, ...]:
+    return tuple(file["path"] for unit in piece.units for file in unit.files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
@@ -58,13 +59,12 @@ class RayPool:
         self._ray  # noqa: B018 - connects
         import ray.data
 
+        # Two lines of plan for every pass are not for notebooks.
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
         from nbplat.adapters.ray.datasource import joined_source
 
-        # Ray's own bound stands behind the piece's, which knows what it was reading.
-        remote = {"max_retries": self._attempts, "retry_exceptions": False, "num_cpus": 1}
-        made = ray.data.read_datasource(
-            joined_source(pieces), override_num_blocks=max(len(pieces), 1), ray_remote_args=remote
-        )
+        # Ray Data would try a task for ever whose worker dies: each piece counts for itself.
+        made = ray.data.read_datasource(joined_source(pieces), override_num_blocks=max(len(pieces), 1), num_cpus=1)
         made.context.execution_options.preserve_order = True
         made.context.enable_progress_bars = False
         return made

@@ -88,8 +88,9 @@ def read_unit(read: Callable[[Any], Joined], unit: Any) -> Joined:
             return read(unit)
         except KernelError as error:
             found = of_unit(error, unit)
-            # What another system failed at may succeed a moment later; all else fails the same way again.
-            if attempt == ATTEMPTS or found.kind != "RemoteError":
+            # What another system failed at may succeed a moment later; all else fails the same way again, and
+            # Ray has had its tries.
+            if attempt == ATTEMPTS or found.kind != "RemoteError" or found.code == "ray.worker":
                 raise found from None
         except MemoryError:
             raise KernelError(

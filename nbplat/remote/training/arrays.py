@@ -32,9 +32,7 @@ def as_arrays(batch: pa.RecordBatch) -> dict[str, Any]:
     return found
 
 
-def matrix(
-    arrays: Mapping[str, Any], names: tuple[str, ...], kind: Any = np.float32
-) -> Any:
+def matrix(arrays: Mapping[str, Any], names: tuple[str, ...], kind: Any = np.float32) -> Any:
     """Some columns of `as_arrays` side by side, ``[rows, columns]``; a matrix column brings all of its own.
 
     Raises:

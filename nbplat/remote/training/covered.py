@@ -44,9 +44,7 @@ class SeenCover:
         }
 
 
-def check_seen(
-    seen: Iterable[SeenCover], least: float, rows: int, runs: Mapping[str, str], *, ended: bool
-) -> None:
+def check_seen(seen: Iterable[SeenCover], least: float, rows: int, runs: Mapping[str, str], *, ended: bool) -> None:
     """Return while what was read can still reach the share that is asked for.
 
     Args:
@@ -65,9 +63,7 @@ def check_seen(
             raise too_few(each.ref, run, least, each.matched, each.rows, list(each.missed), keys)
 
 
-def too_few(
-    ref: str, run: str, least: float, covered: int, rows: int, units: Sequence[str], keys: str
-) -> KernelError:
+def too_few(ref: str, run: str, least: float, covered: int, rows: int, units: Sequence[str], keys: str) -> KernelError:
     """The error of a side that covers too few rows."""
     named = "; ".join(units[:_SHOWN]) + (f" and {len(units) - _SHOWN} more" if len(units) > _SHOWN else "")
     mend = f"`%backfill extend {run.partition('@')[0]}` fills them" if run else f"write the missing rows of {ref}"

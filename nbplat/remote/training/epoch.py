@@ -17,7 +17,7 @@ from .mix import Mixed
 from .order import Order, row_order, windows_of
 from .token import Part, Token, parts_left
 
-__all__ = ["EQUAL", "Counts", "Epoch", "Pace", "Sides", "Share"]
+__all__ = ["EQUAL", "Counts", "Epoch", "Pace", "Share", "Sides"]
 
 EQUAL = ("", "trim", "pad")
 

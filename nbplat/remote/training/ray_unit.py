@@ -82,7 +82,9 @@ def lost_worker(units: Sequence[Any], attempts: int, why: str = "", *, memory: b
         "group that is too large must be written smaller, or gets a worker with more memory"
     )
     if memory:
-        return KernelError("memory.full", f"a Ray worker ran out of memory over {shown}{said}", fix=fix, kind="SetupError")
+        return KernelError(
+            "memory.full", f"a Ray worker ran out of memory over {shown}{said}", fix=fix, kind="SetupError"
+        )
     return KernelError(
         "ray.worker", f"the Ray worker died {times} while it joined {shown}{said}", fix=fix, kind="RemoteError"
     )
@@ -99,6 +101,7 @@ def _attempt() -> int:
     try:
         from ray._private.worker import global_worker
 
-        return int(global_worker.core_worker.get_current_task_attempt_number())
+        worker: Any = global_worker
+        return int(worker.core_worker.get_current_task_attempt_number())
     except Exception:  # noqa: BLE001 - it is no public name of Ray: without it, Ray's own bound holds
         return 0

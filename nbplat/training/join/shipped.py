@@ -31,7 +31,7 @@ def shipped_units(plan: JoinPlan, maker: TaskMaker) -> list[ShardUnit]:
         RequestError: ``training.not_shipped``: the plan joins what only this process can.
         Conflict: a snapshot that is gone.
     """
-    if getattr(plan, "sequences", ()):
+    if plan.sequences:
         raise RequestError(
             "training.not_shipped",
             "sequences are joined in this process alone, and this plan has some",
@@ -54,7 +54,5 @@ def pieces_of(units: Sequence[ShardUnit], order: Order, epoch: int) -> list[Piec
     for window in windows_of(_Units(units), order, epoch):
         chosen = tuple(units[at] for at in window.units)
         rows = window.rows if all(unit.counting is None for unit in chosen) else None
-        found.append(
-            Piece(chosen, window.number, order.shuffle, order.seed, order.window_units, epoch, ATTEMPTS, rows)
-        )
+        found.append(Piece(chosen, window.number, order.shuffle, order.seed, order.window_units, epoch, ATTEMPTS, rows))
     return found
