@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbplat.errors import Conflict, NbplatError, NotFound, RequestError, SetupError
+from nbplat.remote.training.mix import Mixed
 from nbplat.terms import Window, local_path
 from nbplat.training.join import JoinPlan, JoinSpec, Stage, plan_join
-from nbplat.training.join.mix import Mixed
 from nbplat.training.join.open import OpenJoin
 from tests.fixtures.lakehouse import Lake
 
@@ -156,7 +156,7 @@ def test_batches_as_arrays(opened: OpenJoin) -> None:
 
 def test_ragged_lists_and_nulls_as_arrays() -> None:
     """Ragged lists are values with offsets, a null integer is NaN, a null list is an empty one."""
-    from nbplat.training.join.arrays import as_arrays, matrix
+    from nbplat.remote.training.arrays import as_arrays, matrix
 
     batch = pa.RecordBatch.from_pydict(
         {"r": [[1.0], None, [2.0, 3.0]], "n": pa.array([1, None, 3], pa.int32()), "b": [True, False, True]}

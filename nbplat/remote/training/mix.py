@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 __all__ = ["Mixed"]
 
@@ -24,12 +21,12 @@ class Mixed:
         self._columns = [_whole(column) for column in table.columns]
         self._matrices = [_matrix(column) for column in self._columns]
 
-    def at(self, places: npt.NDArray[np.int64]) -> pa.Table:
+    def at(self, places: Any) -> pa.Table:
         """The rows at these places, in their order; every column in one chunk."""
         taken = pa.array(places)
         columns = [
             column.take(taken) if matrix is None else _lists(np.take(matrix, places, axis=0), column.type)
-            for column, matrix in zip(self._columns, self._matrices, strict=True)
+            for column, matrix in zip(self._columns, self._matrices)
         ]
         return pa.table(columns, schema=self._schema)
 
@@ -41,7 +38,7 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
     return whole
 
 
-def _matrix(column: pa.Array) -> npt.NDArray[Any] | None:
+def _matrix(column: pa.Array) -> Any:
     """Lists of one length as ``[rows, length]``; None for anything else."""
     if not pa.types.is_list(column.type) or column.null_count or not len(column):
         return None
@@ -52,10 +49,10 @@ def _matrix(column: pa.Array) -> npt.NDArray[Any] | None:
     width = int(lengths[0])
     if not width or not (lengths == width).all():
         return None
-    matrix: npt.NDArray[Any] = values.to_numpy().reshape(-1, width)
+    matrix: Any = values.to_numpy().reshape(-1, width)
     return matrix
 
 
-def _lists(rows: npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
+def _lists(rows: Any, kind: pa.DataType) -> pa.Array:
     offsets = np.arange(0, rows.size + 1, rows.shape[1], dtype=np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(rows.reshape(-1), kind.value_type), type=kind)
