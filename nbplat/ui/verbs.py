@@ -43,7 +43,8 @@ HANDLERS: Mapping[tuple[str, str], str] = {
     ("session", "list"): "nbplat.ui.handlers.session:list_sessions",
     ("spark", "run"): "nbplat.ui.handlers.session_cell:spark",
     ("sql", "run"): "nbplat.ui.handlers.session_cell:sql",
-    **_at("kernel", "install"),
+    **_at("kernel", "install", "remove"),
+    ("kernel", "list"): "nbplat.ui.handlers.kernel:list_kernels",
     **_at("environment", "show", "diff"),
     **_at("environment", "init", "add", "remove", module="environment_edit"),
     **_at("environment", "lock", "build", "pack", "push", "pull", module="environment_jobs"),
@@ -57,6 +58,7 @@ HANDLERS: Mapping[tuple[str, str], str] = {
     **_at("service", "status", "stop", "user"),
     **_at("demo", "init", "run"),
     **_at("jars", "fetch"),
+    **_at("nbplat", "target", module="target"),
     **_at("nbplat", "status", "config", "doctor", "serve", module="platform"),
 }
 

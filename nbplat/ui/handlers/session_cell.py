@@ -149,11 +149,14 @@ def _session(call: Call, desk: SessionDesk) -> dict[str, Any]:
 
 def _start(call: Call, desk: SessionDesk, fields: dict[str, Any]) -> dict[str, Any]:
     base = here.notebook_name()
-    session = desk.start(fields) if fields else here.start_named(desk, base, {})
+    asked = here.configured(desk.place)
+    session = desk.start({**asked, **fields}) if fields else here.start_named(desk, base, asked)
     other = ""
     if not fields and session["name"] != base:
         other = f"; {base} lives too: %session attach {base}"
     call.write("stderr", f"starting session {title_of(session)} for this notebook{other}\n")
+    if not fields:
+        here.own(desk.place, session["id"])
     # Before it is ready: an interrupt leaves it to the next cell.
     here.attach(desk, session)
     desk.started(session["id"], call.show)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from nbplat.ui.help import magic_docstring
+from nbplat.ui.kernel.target import install, uninstall
+from nbplat.ui.magics.here import add_here, take_here
 from nbplat.ui.magics.magic import NounMagic, PlatformMagic
 from nbplat.ui.nouns import NOUNS, PLATFORM
 from nbplat.ui.verbs import HANDLERS
@@ -22,6 +24,8 @@ def register(shell: Any, handlers: Mapping[tuple[str, str], str] = HANDLERS) -> 
     """
     from IPython.core.magic import no_var_expand
 
+    install(shell)
+    add_here(shell)
     for noun in NOUNS:
         if not noun.magic:
             continue
@@ -36,6 +40,8 @@ def register(shell: Any, handlers: Mapping[tuple[str, str], str] = HANDLERS) -> 
 
 def unregister(shell: Any) -> None:
     """Take them out again."""
+    uninstall(shell)
+    take_here(shell)
     for kind in ("line", "cell"):
         for noun in NOUNS:
             function = shell.magics_manager.magics[kind].get(noun.name)

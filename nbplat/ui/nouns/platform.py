@@ -96,6 +96,14 @@ PLATFORM = Noun(
     magic=True,
     verbs=(
         Verb("status", "Show live runs and jobs, the service, and what to do next", (JSON,)),
+        Verb(
+            "target",
+            "Say where plain cells run: in this notebook's session (spark), in a session by name, or here (local)",
+            (JSON,),
+            (Option("target", help="spark, local, or a session; left out, shows it", metavar="spark|local|SESSION"),),
+            example="%nbplat target spark",
+            surfaces=("magic",),
+        ),
         Verb("config", "Show every setting, its value, and where the value came from", (JSON,)),
         Verb("doctor", "Check this machine and say what is missing and how to mend it", (JSON,)),
         Verb(

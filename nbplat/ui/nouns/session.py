@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from nbplat.ui.options import JSON, NAME, OUT, TAIL, WAIT, YES, Noun, Option, Verb
 
-__all__ = ["KERNEL", "SESSION", "SPARK", "SQL"]
+__all__ = ["SESSION", "SPARK", "SQL"]
 
 _SESSION = Option(
     "session",
@@ -208,31 +208,6 @@ SQL = Noun(
             body="sql",
             example=_SQL_EXAMPLE,
             surfaces=("magic",),
-        ),
-    ),
-)
-
-KERNEL = Noun(
-    "kernel",
-    "Jupyter kernels whose cells run in sessions",
-    verbs=(
-        Verb(
-            "install",
-            "Set up stock sparkmagic for this service: its config.json and its PySpark kernel",
-            (
-                Option("sparkmagic", ("--sparkmagic",), "flag", "for sparkmagic"),
-                Option(
-                    "folder",
-                    ("--folder",),
-                    "path",
-                    "folder of config.json; left out, sparkmagic's own",
-                    metavar="FOLDER",
-                ),
-                Option("force", ("--force",), "flag", "replace settings that name another service; a copy is kept"),
-                JSON,
-            ),
-            example="nbplat kernel install --sparkmagic",
-            surfaces=("cli",),
         ),
     ),
 )
