@@ -149,6 +149,11 @@ def test_any_python_kernel_sends_its_cells_to_a_session_when_told(service: Servi
         kernel.run("where = 'there'\nonly_there = 1")
         assert "'here'" == kernel.run("%%local\nwhere").value
         assert "'there'" == kernel.run("where").value
+        assert ["only_there"] == kernel.complete("x = 1\nonly_th")
+        assert "value: 1" in kernel.inspect("only_there")
         kernel.run("%nbplat target local")
+        assert ["only_there"] == kernel.complete("%%spark\nonly_th")
+        assert "value: 1" in kernel.inspect("%%spark\nonly_there")
+        assert "" == kernel.inspect("only_there")
         assert "'here'" == kernel.run("where").value
         assert "there is no session 'pointd'" in kernel.fails("%nbplat target pointd").reply["evalue"]

@@ -61,16 +61,16 @@ class SparkKernel(IPythonKernel):  # type: ignore[misc]
     async def do_complete(self, code: str, cursor_pos: int | None) -> dict[str, Any]:
         """Names of the session where the code runs there, else this process's."""
         cursor = len(code) if cursor_pos is None else cursor_pos
-        if self._target.place_at(code, cursor) == "session":
-            return complete_reply(asked_session(), code, cursor)
+        if (part := self._target.session_part(code, cursor)) is not None:
+            return complete_reply(asked_session(), part, cursor)
         return dict(super().do_complete(code, cursor))
 
     async def do_inspect(
         self, code: str, cursor_pos: int, detail_level: int = 0, omit_sections: Collection[str] = ()
     ) -> dict[str, Any]:
         """What a name is, in the session where the code runs there."""
-        if self._target.place_at(code, cursor_pos) == "session":
-            return inspect_reply(asked_session(), code, cursor_pos)
+        if (part := self._target.session_part(code, cursor_pos)) is not None:
+            return inspect_reply(asked_session(), part)
         return dict(super().do_inspect(code, cursor_pos, detail_level, omit_sections))
 
     async def shell_channel_thread_main(self, msg: Any) -> None:
@@ -80,8 +80,9 @@ class SparkKernel(IPythonKernel):  # type: ignore[misc]
             asked = self.session.deserialize(frames, content=True, copy=False)
             if asked["header"]["msg_type"] in _ASKED and not asked["header"].get("subshell_id"):
                 content = asked["content"]
-                if self._target.place_at(content["code"], content["cursor_pos"]) == "session":
-                    await self._answer(idents, asked)
+                part = self._target.session_part(content["code"], content["cursor_pos"])
+                if part is not None:
+                    await self._answer(idents, asked, part)
                     return
         await super().shell_channel_thread_main(msg)
 
@@ -93,13 +94,15 @@ class SparkKernel(IPythonKernel):  # type: ignore[misc]
         await asyncio.get_running_loop().run_in_executor(None, ending.join, _STOP_S)
         return dict(super().do_shutdown(restart))
 
-    async def _answer(self, idents: Any, asked: dict[str, Any]) -> None:
-        kind, content = asked["header"]["msg_type"], asked["content"]
+    async def _answer(self, idents: Any, asked: dict[str, Any], part: tuple[str, int]) -> None:
+        kind = asked["header"]["msg_type"]
         self._publish_status("busy", "shell", parent=asked)
-        make = complete_reply if kind == "complete_request" else inspect_reply
 
         def ask() -> dict[str, Any]:
-            return make(asked_session(), content["code"], content["cursor_pos"])
+            session = asked_session()
+            if kind == "inspect_request":
+                return inspect_reply(session, part)
+            return complete_reply(session, part, asked["content"]["cursor_pos"])
 
         reply = await asyncio.get_running_loop().run_in_executor(None, ask)
         self.session.send(self.shell_stream, kind.replace("request", "reply"), reply, asked, idents)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Target", "install", "target_of", "uninstall"]
 
+_SPARK_CELL = re.compile(r"(?:\s*#[^\n]*\n|\s*\n)*%%spark\b(?![^\n]*\s-[lc]\s)[^\n]*\n")
 _MAGIC = re.compile(r"(%{1,2})([^\W\d]\w*)(?=\s|\Z)")
 
 
@@ -53,6 +54,18 @@ class Target:
         from nbplat.ui.kernel.route import place_at
 
         return place_at(code, cursor)
+
+    def session_part(self, code: str, cursor: int) -> tuple[str, int] | None:
+        """The text that a session knows about, with the cursor in it: plain code, or the body of ``%%spark``.
+
+        None where the cursor is at code of this process.
+        """
+        if self.place_at(code, cursor) == "session":
+            return code, cursor
+        head = _SPARK_CELL.match(code)
+        if head is None or cursor < head.end():
+            return None
+        return code[head.end() :], cursor - head.end()
 
     @contextmanager
     def here(self) -> Iterator[None]:
