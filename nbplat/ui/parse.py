@@ -55,7 +55,7 @@ def parse(noun: Noun, verb: Verb, arguments: Sequence[str], *, prog: str) -> Sim
     if "--help" in ours or "-h" in ours:
         raise HelpAsked(parser.format_help())
     _refuse_unknown_flags(verb, ours, prog)
-    options, extra = parser.parse_known_args(words)
+    options, extra = parser.parse_known_args([_spelt(verb, word) for word in words])
     if extra:
         raise RequestError(
             "usage.arguments",
@@ -174,6 +174,11 @@ def _refuse_unknown_flags(verb: Verb, words: Sequence[str], prog: str) -> None:
         if not flag.startswith("--") and any(flag[:2] == k for k in known):
             continue  # -k=value, -kvalue
         raise RequestError("usage.option", f"{prog} has no option {flag}", fix=did_you_mean(flag, known, limit=1))
+
+
+def _spelt(verb: Verb, word: str) -> str:
+    flag, equals, value = word.partition("=")
+    return dict(verb.aliases).get(flag, flag) + equals + value
 
 
 def _converter(option: Option) -> Callable[[str], Any]:

@@ -41,6 +41,8 @@ class Target:
     def __call__(self, lines: list[str]) -> list[str]:
         if lines and (unknown := self._unknown(lines[0])):
             return [f"raise __import__('IPython.core.error', fromlist=['UsageError']).UsageError({unknown!r})\n"]
+        if (line := self._bodyless(lines)) is not None:
+            return [line]
         if not self.active:
             return self._plain(lines)
         from nbplat.ui.kernel.route import rewrite
@@ -81,6 +83,16 @@ class Target:
         if lines and re.match(r"%%local\b", lines[0]) and not self.keep_here:
             return lines[1:]
         return lines
+
+    def _bodyless(self, lines: list[str]) -> str | None:
+        """A cell that is `%%info` and nothing more, as the line `%info`: IPython refuses a cell without a body."""
+        full = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+        match = _MAGIC.match(full[0]) if len(full) == 1 else None
+        if match is None or match[1] != "%%":
+            return None
+        from nbplat.ui.nouns.sparkmagic import SPARKMAGIC
+
+        return full[0][1:] if any(noun.name == match[2] for noun in SPARKMAGIC) else None
 
     def _unknown(self, line: str) -> str:
         """What is wrong with a magic that does not exist and looks like one that does; else empty."""
