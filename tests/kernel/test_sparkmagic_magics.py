@@ -94,7 +94,7 @@ def test_cells_take_sparkmagics_flags(shell: StrictShell) -> None:
     assert "6" == shell.run("%%spark -c False --maxrows 5 -e True -l python\n6").value.text
     shell.run("%%spark -s named --output rows --maxrows -1\nimport pyarrow as pa\nrows = pa.table({'n': [1, 2]})")
     assert [1, 2] == list(shell.variables["rows"]["n"])
-    assert "did you mean python?" in str(shell.fails("%%spark -l pyton\n1").error)
+    assert "did you mean scala?" in str(shell.fails("%%spark -l skala\n1").error)
     assert "is left aside" in shell.run("%spark add -s named -k -u http://elsewhere:8998").stderr
     assert "named" in shell.run("%spark info").value.text
     shell.run("%spark logs -s named")
