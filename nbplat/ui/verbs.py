@@ -60,6 +60,7 @@ HANDLERS: Mapping[tuple[str, str], str] = {
     **_at("demo", "init", "run"),
     **_at("jars", "fetch"),
     **_at("nbplat", "target", module="target"),
+    ("nbplat", "last-error"): "nbplat.ui.handlers.last_error:last_error",
     **_at("nbplat", "status", "config", "doctor", "serve", module="platform"),
 }
 

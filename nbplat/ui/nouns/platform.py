@@ -105,6 +105,12 @@ PLATFORM = Noun(
             surfaces=("magic",),
         ),
         Verb("config", "Show every setting, its value, and where the value came from", (JSON,)),
+        Verb(
+            "last-error",
+            "Show the last error of this notebook whole: what the session or the service said, nothing cut",
+            (JSON,),
+            surfaces=("magic",),
+        ),
         Verb("doctor", "Check this machine and say what is missing and how to mend it", (JSON,)),
         Verb(
             "serve",
