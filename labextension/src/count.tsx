@@ -1,5 +1,6 @@
 import { ReactWidget } from '@jupyterlab/ui-components';
 import * as React from 'react';
+import { trans } from './translation';
 import { Truth } from './truth';
 
 /** The status bar's count; it asks on while something runs, so that its end is noticed with the panel closed. */
@@ -16,8 +17,8 @@ export class RunningCount extends ReactWidget {
   render(): JSX.Element {
     const count = this._truth.liveCount;
     return (
-      <button className="nbp-status" onClick={this._open} title="Show what nbplat runs">
-        nbplat: {count} running
+      <button className="nbp-status" onClick={this._open} title={trans.__('Show what nbplat runs')}>
+        {trans.__('nbplat: %1 running', count)}
       </button>
     );
   }
