@@ -29,7 +29,7 @@ test:      ## lint, then every test
 	@sh scripts/labextension.sh lint
 	@sh scripts/labextension.sh test
 	@sh scripts/labextension.sh build
-	$(PY) -m pytest $(DEALT) --durations 25 -m "not cluster"
+	$(PY) scripts/run_tests.py --durations 25 -m "not cluster"
 
 test-fast: ## the inner loop: no Java, PostgreSQL, S3, kernels or killed processes; about 3 minutes
 	@sh scripts/install.sh test

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from nbplat.session.access import Need, Owned, Principal, may
 
-__all__ = ["Asking", "Refused", "asker", "asking", "asking_as", "checked", "sees_all", "visible"]
+__all__ = ["Asking", "Refused", "asker", "asking", "asking_as", "checked", "owner_said", "sees_all", "visible"]
 
 _READS = ("GET", "HEAD", "OPTIONS")
 Found = TypeVar("Found", bound=Owned)
@@ -48,6 +48,12 @@ class Refused(Exception):
 def asking() -> Asking | None:
     """The request that is answered now; None where no gate has looked at it."""
     return _ASKING.get()
+
+
+def owner_said(said: str) -> str:
+    """Whose a piece of work is: the asker's, but for admins, who may speak for others; `said` where nobody is known."""
+    who = asker()
+    return (said or who.name) if who.admin else who.name
 
 
 def asker() -> Principal:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from nbplat.environment.launcher import NodeCache
 from nbplat.environment.states import KIND, EnvironmentStep, queue
+from nbplat.service.asker import owner_said
 from nbplat.service.caller_variables import check_variables
 from nbplat.service.records import job_record, run_record
 
@@ -237,5 +238,5 @@ def _queued(
     environments: Environments, subject: str, step: EnvironmentStep, asked: Asked, names: tuple[str, ...], **more: Any
 ) -> dict[str, Any]:
     params = {each: getattr(asked, each) for each in names} | more
-    run, job = queue(environments.ledger, subject, step, params, asked.owner)
+    run, job = queue(environments.ledger, subject, step, params, owner_said(asked.owner))
     return {"run": run_record(run), "job": job_record(job)}

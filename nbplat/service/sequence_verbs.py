@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nbplat.errors import NbplatError, NotFound, RequestError
+from nbplat.service.asker import owner_said
 from nbplat.service.records import job_record, run_record
 from nbplat.terms import RunId, Window
 
@@ -88,7 +89,7 @@ def definition_of(sequences: Sequences, asked: Asked) -> Definition:
 def keep(sequences: Sequences, asked: Asked) -> dict[str, Any]:
     """Keep a definition under its name and version; an equal one is the same run."""
     outputs = {} if asked.on is None else {"on": asked.on}
-    return run_record(sequences.keep(definition_of(sequences, asked), owner=asked.owner, outputs=outputs))
+    return run_record(sequences.keep(definition_of(sequences, asked), owner=owner_said(asked.owner), outputs=outputs))
 
 
 def listed(sequences: Sequences, limit: int) -> list[dict[str, Any]]:
@@ -147,7 +148,7 @@ def build(sequences: Sequences, asked: Asked) -> dict[str, Any]:
     Returns:
         ``run``, ``job`` (None: the index is that of the present source) and ``notes``.
     """
-    run, job = sequences.build(definition_of(sequences, asked), owner=asked.owner, engine=asked.engine)
+    run, job = sequences.build(definition_of(sequences, asked), owner=owner_said(asked.owner), engine=asked.engine)
     return _queued(run, job, [] if job is not None else ["the index is that of the present source"])
 
 
@@ -159,7 +160,7 @@ def correct(sequences: Sequences, asked: Asked) -> dict[str, Any]:
     definition = definition_of(sequences, asked)
     run, job = Amendments(sequences).correct(
         definition,
-        owner=asked.owner,
+        owner=owner_said(asked.owner),
         window=(_us(window.start), _us(window.end)),
         engine=asked.engine,
         publish=asked.publish,
@@ -233,7 +234,7 @@ def export(sequences: Sequences, asked: Asked) -> dict[str, Any]:
         definition_of(sequences, asked),
         asked.on,
         asked.to,
-        owner=asked.owner,
+        owner=owner_said(asked.owner),
         variant=asked.variant,
         form=asked.form,
         carry=asked.carry,

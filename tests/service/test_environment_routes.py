@@ -11,7 +11,8 @@ import pytest
 from nbplat.compose import Platform, open_platform
 from nbplat.config import load_config
 from nbplat.service.app import make_app
-from tests.fixtures.asgi import AsgiClient
+from nbplat.service.callers import Callers
+from tests.fixtures.asgi import AsgiClient, ByName
 from tests.fixtures.channels import SmallChannel
 
 TOKEN = "t0ken-of-this-test"
@@ -125,3 +126,22 @@ def test_a_job_that_fails_keeps_the_error(platform: Platform, http: AsgiClient, 
     assert ("failed", "env.package") == (ended.state.value, (ended.error or {})["code"])
     assert "nbplat-marker" in (ended.error or {})["fix"]
     assert 200 == http.post(f"{URL}/lock", json=declared).status_code
+
+
+def test_work_is_its_askers_whatever_the_request_says(
+    platform: Platform, tmp_path: Path, declared: dict[str, Any]
+) -> None:
+    """Only an admin speaks for others: the owner of a run is who logged in."""
+
+    def owner(name: str) -> str:
+        client = AsgiClient(
+            make_app(platform, TOKEN, callers=Callers(TOKEN, [ByName()])), base_url="http://127.0.0.1:1"
+        )
+        reply = client.post(
+            f"{URL}/lock", json={**declared, "text": declared["text"].replace("served", name)}, auth=(name, "x")
+        )
+        assert 200 == reply.status_code, reply.text
+        return str(reply.json()["run"]["owner"])
+
+    assert "bob" == owner("bob")
+    assert "ann" == owner("root")

@@ -24,22 +24,12 @@ from nbplat.service.routes.sessions import router
 from nbplat.session.access import Principal
 from nbplat.session.caps import Caps
 from nbplat.session.life import Limits
-from tests.fixtures.asgi import AsgiClient
+from tests.fixtures.asgi import AsgiClient, ByName
 from tests.fixtures.livy_app import LivyApp, batch_draft, session_draft
 
 pytestmark = pytest.mark.process
 
 NATIVE = "/api/v1/sessions"
-
-
-class ByName:
-    """Everybody is who they say; root and the superuser's boss are admins."""
-
-    challenge = "Test"
-    lasts = True
-
-    def principal(self, sent: Sent) -> Principal | None:
-        return Principal(sent.user, sent.user == "root", "test") if sent.user else None
 
 
 class People:

@@ -251,6 +251,8 @@ def test_kubernetes_answers_are_understood() -> None:
     pods = Kubernetes("k8s://a", "x")
     assert Standing(False, None, "Kubernetes: the driver's pod is Running") == pods.standing("\t phase: Running\n")
     assert (True, 137) == pods.standing("\t phase: Failed\n\t exit code: 137\n")[:2]  # type: ignore[index]
+    for gone in ("Application not found.", "No applications found."):
+        assert Standing(True, None, "Kubernetes does not know the driver's pod any more") == pods.standing(gone)
     assert "spark:nbplat-1" == pods.application("", {"pod": "spark:nbplat-1"})
 
 

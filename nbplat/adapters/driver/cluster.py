@@ -57,6 +57,9 @@ _PYSPARK = "spark.nbplat.environment.pyspark"
 _QUIET_S = 15.0
 _ASK_AGAIN_S = 30.0
 _ASK_LIMIT_S = 90.0
+# A pod that is deleted has half a minute to end, and runs as far as Kubernetes says.
+_GRACE_S = 45.0
+_ASK_AGAIN_S = 1.0
 _TAIL_LINES = 20
 
 _RUN = """
@@ -306,7 +309,11 @@ class ClusterDrivers:
     def _end(self, driver: Mapping[str, Any], application: str) -> None:
         manager, spec = self._manager(driver)
         answer = self._run(driver, spec, manager.kill(application))
+        limit = time.monotonic() + _GRACE_S
         standing = manager.standing(self._run(driver, spec, manager.status(application)))
+        while standing is not None and not standing.ended and time.monotonic() < limit:
+            time.sleep(_ASK_AGAIN_S)
+            standing = manager.standing(self._run(driver, spec, manager.status(application)))
         if standing is None or not standing.ended:
             raise RemoteError(
                 "session.driver",

@@ -12,6 +12,8 @@ _APPLICATION = re.compile(r"\bapplication_\d+_\d+\b")
 _EXIT = re.compile(r"\bexit ?[cC]ode:? (-?\d+)")
 _YARN_CLI = "org.apache.hadoop.yarn.client.cli.ApplicationCLI"
 _UNKNOWN = ("ApplicationNotFoundException", "doesn't exist in RM")
+# Spark says the one of a name and the other of a pattern.
+_NO_POD = ("Application not found.", "No applications found")
 
 
 class Standing(NamedTuple):
@@ -92,7 +94,7 @@ class Kubernetes:
         return [*self._head, "--kill", application]
 
     def standing(self, answer: str) -> Standing | None:
-        if "No applications found" in answer:
+        if any(mark in answer for mark in _NO_POD):
             return Standing(True, None, "Kubernetes does not know the driver's pod any more")
         phase = re.search(r"phase: (\w+)", answer)
         if phase is None:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from nbplat.service import backfill_verbs
+from nbplat.service.asker import owner_said
 from nbplat.service.records import submission_record
 from nbplat.service.wake import notify_worker
 
@@ -126,7 +127,9 @@ def router(platform: Platform) -> APIRouter:
         """Attach to the equal live run, or open a new one and queue its staging."""
         spec = spec_of(request.spec)
         return woken(
-            platform.backfills.submit(spec, owner=request.owner, force_new=request.new, max_cost=request.max_cost)
+            platform.backfills.submit(
+                spec, owner=owner_said(request.owner), force_new=request.new, max_cost=request.max_cost
+            )
         )
 
     @routes.post("/expire")
@@ -166,7 +169,7 @@ def router(platform: Platform) -> APIRouter:
         def carry_out(run_id: str, request: StepRequest | None = None) -> dict[str, Any]:
             asked = request or StepRequest()
             done = backfill_verbs.carry_out(
-                platform.backfills, verb, [run_id, *asked.runs], owner=asked.owner, params=asked.params
+                platform.backfills, verb, [run_id, *asked.runs], owner=owner_said(asked.owner), params=asked.params
             )
             if done["job"] is not None:
                 notify_worker(platform.config)
