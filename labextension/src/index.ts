@@ -125,8 +125,11 @@ function activate(
     0
   );
   addCommands({ app, palette, launcher, truth, tabs, panel, actions });
+  const count = new RunningCount(truth, () => app.shell.activateById(panel.id));
   statusBar?.registerStatusItem('nbplat-lab:running', {
-    item: new RunningCount(truth, () => app.shell.activateById(panel.id)),
+    item: count,
+    isActive: () => count.isActive(),
+    activeStateChanged: count.activeStateChanged,
     align: 'left',
     rank: 500
   });

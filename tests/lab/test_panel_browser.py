@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from nbplat.adapters.store import open_store
 from nbplat.clock import SystemClock
 from nbplat.config import Config
+from nbplat.errors import NbplatError
 from nbplat.job import RunDraft
 from nbplat.service.discovery import environ_of
 from nbplat.ui.client import ServiceClient
@@ -99,7 +100,38 @@ def test_bodies_have_the_colours_of_their_language(lab: LabPage) -> None:
     lab.picture("colours")
 
 
-def test_rows_by_keyboard_alone(lab: LabPage, shared_config: Config) -> None:
+@pytest.fixture
+def warm(shared_client: ServiceClient) -> Iterator[str]:
+    """The number of a session that is called warm; it ends with the test."""
+    made = shared_client.request("POST", "/api/v1/sessions", query={}, body={"name": "warm", "conf": {}})
+    yield str(made["id"])
+    with suppress(NbplatError):
+        shared_client.request("DELETE", f"/api/v1/sessions/{made['id']}", query={})
+
+
+def test_a_session_is_attached_from_the_panel(lab: LabPage, warm: str, axe: str) -> None:
+    """Attach puts the magic into the notebook and runs it; the session's page shows its settings, and Stop ends it."""
+    lab.notebook("attach.ipynb", "1 + 1")
+    lab.open_panel()
+    lab.wait_for("idle", "#nbplat-board [data-row^=session]", 60)
+    lab.button("Attach warm", "#nbplat-board")
+    outputs = "[...document.querySelectorAll('.jp-Notebook .jp-OutputArea-output')].map(each => each.innerText).join()"
+    lab.page.wait(f"{outputs}.includes('warm')", 60)
+    assert ["1 + 1", "%load_ext nbplat", "%session attach warm"] == lab.sources()
+    lab.picture("session-attached")
+
+    lab.command("nbplat:open", what="session", id=warm, title="warm")
+    lab.wait_for("said by", ".nbp-page", 30)
+    for theme in ("Dark", "Light"):
+        lab.theme(theme)
+        assert [] == lab.serious(".nbp-page", axe)
+        lab.picture(f"session-{theme.lower()}")
+    lab.button("Stop warm", "#nbplat-board")
+    lab.button("Stop session", ".jp-Dialog")
+    lab.page.wait("!document.querySelector('#nbplat-board [aria-label^=\"Attach\"]')", 60)
+
+
+def test_rows_by_keyboard_alone(lab: LabPage, shared_config: Config, axe: str) -> None:
     """Arrows move among the rows, Enter opens one, Delete asks and then ends its job; nothing needs the pointer."""
     gate = shared_config.home / "gate"
     backfill(shared_config, "broken", "backfill.refuse")
@@ -126,7 +158,10 @@ def test_rows_by_keyboard_alone(lab: LabPage, shared_config: Config) -> None:
     lab.page.key("Enter")
     lab.page.wait("document.querySelector('.nbp-page h2')?.innerText.includes('held@1')")
     lab.wait_for("waiting — wartet", ".nbp-page")
-    lab.picture("run-view")
+    for theme in ("Dark", "Light"):
+        lab.theme(theme)
+        assert [] == [fault for part in ("#nbplat-board", ".nbp-page") for fault in lab.serious(part, axe)]
+        lab.picture(f"run-{theme.lower()}")
 
     lab.page.value("document.querySelector('#nbplat-board [data-row]').focus()")
     lab.page.key("Delete")
