@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from nbplat.session.sessions import Sessions as LivySessions
     from nbplat.training.join import JoinPlan, JoinSource
     from nbplat.training.join.open import OpenJoin
-    from nbplat.training.ports import ModelKit, SequenceColumns, TrainingSource
+    from nbplat.training.join.sequence_use import SequenceSource
+    from nbplat.training.ports import ModelKit
 
 __all__ = ["Platform", "open_platform"]
 
@@ -118,14 +119,9 @@ class Platform(Ground):
         return open_sequences(self, self.engines, frames)
 
     @property
-    def sequence_columns(self) -> SequenceColumns:
+    def sequence_columns(self) -> SequenceSource:
         """Kept sequences as columns of training joins."""
         return training.sequence_columns(self, self.sequences)
-
-    @property
-    def training_source(self) -> TrainingSource:
-        """Reads base and staged files for training joins."""
-        return training.training_source(self)
 
     @property
     def join_source(self) -> JoinSource:
@@ -134,7 +130,7 @@ class Platform(Ground):
 
     def open_join(self, plan: JoinPlan) -> OpenJoin:
         """Read a planned join in this process."""
-        return training.open_join(self, plan)
+        return training.open_join(self, plan, self.sequence_columns)
 
     def model_kit(self, model: Any = None) -> ModelKit:
         """scikit-learn's default model, or a user's own object, with the measures."""

@@ -10,16 +10,10 @@ if TYPE_CHECKING:
     from nbplat.sequence.sequences import Sequences
     from nbplat.training.join import JoinPlan, JoinSource
     from nbplat.training.join.open import OpenJoin
-    from nbplat.training.ports import ModelKit, SequenceColumns, TrainingSource
+    from nbplat.training.join.sequence_use import SequenceSource
+    from nbplat.training.ports import ModelKit
 
-__all__ = ["join_source", "model_kit", "open_join", "sequence_columns", "training_source"]
-
-
-def training_source(ground: Ground) -> TrainingSource:
-    """Reads base and staged files for training joins."""
-    from nbplat.adapters.iceberg.training_source import IcebergTrainingSource
-
-    return IcebergTrainingSource(ground.catalog)
+__all__ = ["join_source", "model_kit", "open_join", "sequence_columns"]
 
 
 def join_source(ground: Ground) -> JoinSource:
@@ -29,18 +23,28 @@ def join_source(ground: Ground) -> JoinSource:
     return IcebergJoinSource(ground.catalog)
 
 
-def open_join(ground: Ground, plan: JoinPlan) -> OpenJoin:
-    """Read a planned join in this process."""
+def open_join(ground: Ground, plan: JoinPlan, sequences: SequenceSource) -> OpenJoin:
+    """Read a planned join in this process.
+
+    Args:
+        sequences: Where the sequences of plans are kept.
+    """
     from nbplat.adapters.torch.tensors import as_tensors
     from nbplat.adapters.xgboost.data_iter import data_iter
     from nbplat.training.join.open import OpenJoin
 
     return OpenJoin(
-        plan, join_source(ground), tensors=as_tensors, trees=data_iter, clock=ground.clock, threads=ground.slots
+        plan,
+        join_source(ground),
+        tensors=as_tensors,
+        trees=data_iter,
+        clock=ground.clock,
+        threads=ground.slots,
+        sequences=sequences,
     )
 
 
-def sequence_columns(ground: Ground, sequences: Sequences) -> SequenceColumns:
+def sequence_columns(ground: Ground, sequences: Sequences) -> SequenceSource:
     """Kept sequences as columns of training joins."""
     from nbplat.compose.sequence_columns import KeptSequences
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["IcebergJoinSource"]
 
 _SUMMARY = "nbplat."
+_TRIES = 5
 
 
 class IcebergJoinSource:
@@ -75,6 +77,13 @@ class IcebergJoinSource:
             },
         )
 
+    def pin(self, table: str) -> SnapshotPin | None:
+        """See the port."""
+        try:
+            return pin_of(load_table(self._catalog, table))
+        except NotFound:
+            return None
+
     def schema(self, pin: SnapshotPin, columns: Sequence[str]) -> pa.Schema:
         """See the port."""
         with self._lock:
@@ -113,23 +122,42 @@ class IcebergJoinSource:
 
     def tag(self, pin: SnapshotPin, name: str) -> bool:
         """See the port."""
+        from pyiceberg.exceptions import CommitFailedException, RESTError
+
         if pin.snapshot_id is None:
             return False
         table = load_table(self._catalog, pin.table)
         check_pin(table, pin)
-        try:
-            self._commit(table, set_ref(name, pin.snapshot_id, tag=True))
-        except NotImplementedError:
-            return False
-        return True
+        for _ in range(_TRIES):
+            held = table.metadata.refs.get(name)
+            if held is not None and held.snapshot_id == pin.snapshot_id:
+                return True
+            try:
+                self._commit(table, set_ref(name, pin.snapshot_id, tag=True))
+            except CommitFailedException:
+                # Somebody else's commit came between; ours touches nothing of it.
+                table = load_table(self._catalog, pin.table)
+            except (NotImplementedError, RESTError):
+                return False
+            else:
+                return True
+        return False
 
     def untag(self, pin: SnapshotPin, name: str) -> None:
         """See the port."""
+        from pyiceberg.exceptions import CommitFailedException
         from pyiceberg.table.update import RemoveSnapshotRefUpdate
 
-        table = load_table(self._catalog, pin.table)
-        if name in table.metadata.refs:
-            self._commit(table, RemoveSnapshotRefUpdate(ref_name=name))
+        for _ in range(_TRIES):
+            try:
+                table = load_table(self._catalog, pin.table)
+            except NotFound:
+                return
+            if name not in table.metadata.refs:
+                return
+            with contextlib.suppress(CommitFailedException):
+                self._commit(table, RemoveSnapshotRefUpdate(ref_name=name))
+                return
 
     def _commit(self, table: Table, update: Any) -> None:
         from pyiceberg.table.update import AssertTableUUID

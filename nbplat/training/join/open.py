@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from nbplat.clock import Clock
-from nbplat.errors import NotFound, RequestError, did_you_mean, from_record
+from nbplat.errors import InternalError, NotFound, RequestError, did_you_mean, from_record
 from nbplat.remote.failure import KernelError
 from nbplat.remote.training.deal import deal
 from nbplat.remote.training.join import Joined, join
 from nbplat.remote.training.task import JoinFile
+from nbplat.terms import HOLD_PREFIX
 from nbplat.training.join.arrays import as_arrays
 from nbplat.training.join.coverage import Cover, SeenCover, coverage
 from nbplat.training.join.explain import explain_join
@@ -24,6 +26,7 @@ from nbplat.training.join.iteration import Counts, Iteration, Pace, Share
 from nbplat.training.join.order import Order
 from nbplat.training.join.plan import JoinPlan, PlanSide, Unit
 from nbplat.training.join.ports import JoinSource
+from nbplat.training.join.sequence_use import OpenSequences, SequenceSource
 from nbplat.training.join.tasks import TaskMaker
 from nbplat.training.join.token import Token
 from nbplat.training.join.width import decoded_bytes
@@ -31,7 +34,7 @@ from nbplat.training.join.width import decoded_bytes
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["FORMATS", "Batches", "OpenJoin"]
+__all__ = ["FORMATS", "Batches", "OpenJoin", "tag_of"]
 
 FORMATS = ("arrow", "numpy", "pandas", "torch")
 _MOST_PARTS = 256
@@ -74,6 +77,7 @@ class OpenJoin:
     Args:
         tensors: Arrays as tensors.
         trees: Batches of arrays, features and label as an iterator of XGBoost.
+        sequences: Where the plan's sequences are kept.
         folder: Where local files of a repartition go, in a folder of their own; None for the temporary folder.
     """
 
@@ -87,6 +91,7 @@ class OpenJoin:
         clock: Clock | None = None,
         folder: Path | None = None,
         threads: int = 2,
+        sequences: SequenceSource | None = None,
     ) -> None:
         self.plan = plan
         self._source, self._tensors, self._trees = source, tensors, trees
@@ -94,6 +99,10 @@ class OpenJoin:
         self._folder = folder
         self._made: TaskMaker | None = None
         self._dealt: Path | None = None
+        self._sequences = sequences
+        self._opened: OpenSequences | None = None
+        # Threads join units; what is made once is made by the first of them.
+        self._once = threading.RLock()
 
     def explain(self) -> str:
         """Which files meet which, and why."""
@@ -177,15 +186,29 @@ class OpenJoin:
         """
         chosen = tuple(features) or tuple(value.name for side in self.plan.sides for value in side.values)
         for name in (label, *chosen):
-            if name not in self.plan.output:
+            if name not in self.plan.columns:
                 raise NotFound(
-                    "training.column", f"the join has no column {name!r}", fix=did_you_mean(name, self.plan.output)
+                    "training.column", f"the join has no column {name!r}", fix=did_you_mean(name, self.plan.columns)
                 )
         return self._trees(lambda: self.batches(batch_rows, format="numpy"), chosen, label)
 
     def read(self, unit: Unit) -> Joined:
         """Join one unit, in this thread."""
-        return join(self._maker.task(unit))
+        joined = join(self._maker.task(unit))
+        if not self.plan.sequences:
+            return joined
+        table, opened = joined.table, self._open_sequences()
+        for use in self.plan.sequences:
+            columns = opened.columns(use, _key(unit))
+            if columns.num_rows != table.num_rows:
+                raise InternalError(
+                    "training.sequence_rows",
+                    f"{use.ref} has {columns.num_rows} rows for {table.num_rows} of {unit.name}",
+                    fix="report this",
+                )
+            for name, column in zip(columns.column_names, columns.columns, strict=True):
+                table = table.append_column(name, column)
+        return joined._replace(table=table)
 
     def exact_rows(self, unit: Unit) -> int:
         """Live rows of a unit inside the dates; from metadata where no delete file and no date applies."""
@@ -200,16 +223,31 @@ class OpenJoin:
         Yields:
             The tables whose catalog does not allow a tag; empty when all are safe.
         """
-        name = f"nb-join-{self.plan.plan_id[:16]}"
-        unsafe = [pin.table for pin in self.plan.pins if not self._source.tag(pin, name)]
+        unsafe = self.hold()
         try:
             yield unsafe
         finally:
-            for pin in self.plan.pins:
-                self._source.untag(pin, name)
+            self.release()
+
+    def hold(self) -> list[str]:
+        """Tag every snapshot of the plan until `release`, staging tables included; again is the same.
+
+        Returns:
+            The tables whose catalog does not allow a tag; empty when all are safe.
+        """
+        name = tag_of(self.plan.plan_id)
+        return [pin.table for pin in self.plan.held_pins if not self._source.tag(pin, name)]
+
+    def release(self) -> None:
+        """Take the tags away; nothing happens where there is none."""
+        for pin in self.plan.held_pins:
+            self._source.untag(pin, tag_of(self.plan.plan_id))
 
     def close(self) -> None:
         """Take local files away."""
+        if self._opened is not None:
+            self._opened.close()
+        self._opened = None
         if self._dealt is not None:
             shutil.rmtree(self._dealt, ignore_errors=True)
         self._dealt = self._made = None
@@ -231,12 +269,24 @@ class OpenJoin:
 
     @property
     def _maker(self) -> TaskMaker:
-        if self._made is None:
-            try:
-                self._made = TaskMaker(self.plan, self._source, self._deal())
-            except KernelError as error:
-                raise from_record(error.record()) from None
-        return self._made
+        with self._once:
+            if self._made is None:
+                try:
+                    self._made = TaskMaker(self.plan, self._source, self._deal())
+                except KernelError as error:
+                    raise from_record(error.record()) from None
+            return self._made
+
+    def _open_sequences(self) -> OpenSequences:
+        """The sequences of all rows, found once: one pass over the columns that say whose and as of when."""
+        with self._once:
+            if self._opened is None:
+                assert self._sequences is not None  # noqa: S101 - a plan with sequences is opened where they are kept
+                reads = tuple(dict.fromkeys(name for use in self.plan.sequences for name in use.reads))
+                maker = self._maker
+                parts = ((_key(unit), join(maker.bare(unit, reads)).table) for unit in self.plan.units)
+                self._opened = self._sequences.open(self.plan.sequences, parts)
+            return self._opened
 
     def _deal(self) -> dict[str, str]:
         """Deal every side that shares no bucket; side's ref -> folder."""
@@ -268,3 +318,13 @@ class OpenJoin:
             str(folder),
             int(parts),
         )
+
+
+def tag_of(plan_id: str) -> str:
+    """The tag that holds the snapshots of a plan."""
+    return f"{HOLD_PREFIX}{plan_id[:16]}"
+
+
+def _key(unit: Unit) -> tuple[Any, ...]:
+    """Tells a unit from the others of its plan."""
+    return tuple((file.path, file.groups) for file in unit.files)

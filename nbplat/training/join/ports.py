@@ -131,6 +131,9 @@ class JoinSource(Protocol):
         gone.
         """
 
+    def pin(self, table: str) -> SnapshotPin | None:
+        """The table as it is now; None when there is none."""
+
     def schema(self, pin: SnapshotPin, columns: Sequence[str]) -> pa.Schema:
         """The Arrow schema of columns at a pin, with field ids."""
 
