@@ -195,6 +195,16 @@ class Config:
     session_csrf: bool = _setting(
         False, "Livy requests that change something must carry X-Requested-By", key="session.csrf"
     )
+    kernel_on_exit: str = _setting(
+        "stop",
+        "the session that a kernel's cells started, when the kernel ends: stop it, or keep it",
+        key="kernel.on_exit",
+    )
+    kernel_on_restart: str = _setting(
+        "attach",
+        "the session of a kernel that is restarted: attach to it again, or start another (new)",
+        key="kernel.on_restart",
+    )
     ray_address: str = _setting("", "a running Ray cluster; empty starts one on this machine", key="ray.address")
     env_archives: str = _setting(
         "", "place that clusters read archives of environments from: s3://bucket/envs", key="env.archives"
