@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +15,9 @@ from typing import Any
 import pytest
 
 from nbplat.adapters.ray.cluster import RaySettings
+from nbplat.adapters.ray.kept import token_words
 from nbplat.adapters.ray.pool import RayPool
-from nbplat.errors import RemoteError, RequestError
+from nbplat.errors import Conflict, RemoteError, RequestError
 from nbplat.remote.failure import KernelError
 from nbplat.terms import Window, local_path
 from nbplat.training.join import JoinPlan, JoinSpec, Stage, plan_join
@@ -137,23 +141,22 @@ class Deadly(RayPool):
 
 
 class _DeadlyTask(dict[str, Any]):
-    """A task that kills the process that unpacks it."""
+    """A task that kills the worker that reads it."""
 
-    def __init__(self, task: Any, tries: str, times: int) -> None:
+    def __init__(self, task: Any, tries: str, times: int, driver: int = 0) -> None:
         super().__init__(task)
-        self.tries, self.times = tries, times
+        self.tries, self.times, self.driver = tries, times, driver or os.getpid()
 
     def __reduce__(self) -> Any:
-        return _die, (dict(self), self.tries, self.times, os.getpid())
+        return _DeadlyTask, (dict(self), self.tries, self.times, self.driver)
 
-
-def _die(task: Any, tries: str, times: int, driver: int) -> Any:
-    if os.getpid() != driver:
-        with open(tries, "a") as file:  # noqa: PTH123 - runs in a worker
-            file.write("x")
-        if os.path.getsize(tries) <= times:  # noqa: PTH202
-            os.kill(os.getpid(), signal.SIGKILL)
-    return task
+    def __getitem__(self, name: str) -> Any:
+        if name == "sides" and os.getpid() != self.driver:
+            with open(self.tries, "a") as file:  # noqa: PTH123 - runs in a worker
+                file.write("x")
+            if os.path.getsize(self.tries) <= self.times:  # noqa: PTH202
+                os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(name)
 
 
 def _deadly(opened: OpenJoin, folder: Path, times: int) -> OpenJoin:
@@ -188,3 +191,68 @@ def test_a_unit_that_keeps_killing_its_worker_is_named(opened: OpenJoin, tmp_pat
     (tmp_path / "tries").unlink()
     with pytest.raises(Exception, match=named):
         _deadly(opened, tmp_path, 99).to_ray().materialize()
+
+
+def test_a_file_that_is_gone_names_the_unit_from_the_worker_too(tmp_path: Path, ray_cluster: None) -> None:
+    """A shard, the pool and the dataset say which partition, and that its snapshot or run was swept."""
+    lake = Lake(tmp_path / "home")
+    lake.make_shop()
+    run = lake.stage("twice", "SELECT id, x * 2 AS twice FROM base", keys=("id",))
+    spec = JoinSpec("shop.orders", stage=(Stage(run),))
+    opened = lake.platform.open_join(plan_join(spec, lake.platform.join_source, lake.backfills))
+    lost = opened.plan.units[2]
+    staged = lost.sides[0].files[0]
+    assert staged is not None
+    local_path(staged.path).unlink()
+    told = rf"training\.file_gone.*{lost.name}.*hold"
+    with pytest.raises(Conflict, match=told):
+        list(opened.batches(7, runner="ray"))
+    with pytest.raises(KernelError, match=told):
+        list(_sent(opened.shard(0, 1)).batches(7))
+    with pytest.raises(KernelError, match=told):
+        opened.to_ray().materialize()
+    lake.close()
+
+
+def test_a_shard_that_nobody_gave_a_rank_says_so(opened: OpenJoin) -> None:
+    """Outside of a trainer's worker the rank must be given."""
+    with pytest.raises(KernelError, match=r"training\.option.*join\.shard\(rank, world\)"):
+        opened.shard().batches()
+
+
+def test_a_cluster_of_another_version_is_refused(ray_cluster: None, tmp_path: Path) -> None:
+    """The error names both versions and the command that makes them one; nothing is run there."""
+    import ray
+
+    address = ray.get_runtime_context().gcs_address
+    script = (
+        "import ray; ray.__version__ = '2.59.0'\n"
+        "from nbplat.adapters.ray.cluster import RaySettings, cluster\n"
+        "from nbplat.errors import RemoteError\n"
+        "from nbplat.remote.bundle import write_bundle\n"
+        f"settings = RaySettings({address!r}, 1, 1 << 30, lambda: write_bundle({str(tmp_path)!r}))\n"
+        "try:\n"
+        "    with cluster(settings): print('joined')\n"
+        "except RemoteError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+    told = rf"ray\.version.*Ray {ray.__version__}.*2\.59\.0.*pip install .ray=={ray.__version__}"
+    assert re.search(told, done.stdout), done.stdout
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({}, "no token"),
+        ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "s3cret"}, "token authentication, token in RAY_AUTH_TOKEN"),
+        ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": "/no/file"}, "token in /no/file \\(which is not there\\)"),
+    ],
+)
+def test_a_token_is_named_but_not_shown(variables: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The status says that a token is used and where it comes from."""
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert re.search(words, token_words())
+    assert "s3cret" not in token_words()
