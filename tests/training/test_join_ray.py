@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import re
@@ -256,3 +257,61 @@ def test_a_token_is_named_but_not_shown(variables: dict[str, str], words: str, m
         monkeypatch.setenv(name, value)
     assert re.search(words, token_words())
     assert "s3cret" not in token_words()
+
+
+def _loop(config: dict[str, Any]) -> None:
+    """What a user writes: batches of this rank, the token in the checkpoint, and here a worker that dies once."""
+    import json
+    import os
+    import signal
+    import tempfile
+    from pathlib import Path
+
+    import ray.train
+
+    rank, folder = ray.train.get_context().get_world_rank(), Path(config["folder"])
+    kept, token = ray.train.get_checkpoint(), None
+    if kept is not None:
+        with kept.as_directory() as inside:
+            token = json.loads((Path(inside) / f"{rank}.json").read_text())
+    batches = config["shard"].batches(8, shuffle="window", seed=4, window=1, equal="trim", resume=token)
+    for batch in batches:
+        with (folder / f"{rank}.jsonl").open("a") as seen:
+            seen.write(json.dumps([batches.state()["batch"], batch["id"].to_pylist()]) + "\n")
+        number = batches.state()["batch"]
+        if rank == 1 and number == 8 and not (folder / "died").exists():
+            (folder / "died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if number % 5 == 0:
+            with tempfile.TemporaryDirectory() as inside:
+                (Path(inside) / f"{rank}.json").write_text(json.dumps(batches.state()))
+                ray.train.report({"batch": number}, checkpoint=ray.train.Checkpoint.from_directory(inside))
+
+
+def test_a_trainer_whose_worker_dies_goes_on_where_it_was(opened: OpenJoin, tmp_path: Path) -> None:
+    """Two ranks of Ray Train; one is killed with -9 between checkpoints: what follows the token is identical."""
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+    (tmp_path / "seen").mkdir()
+    trainer = DataParallelTrainer(
+        _loop,
+        train_loop_config={"shard": opened.shard(), "folder": str(tmp_path / "seen")},
+        scaling_config=ScalingConfig(num_workers=2, resources_per_worker={"CPU": 0.5}),
+        run_config=RunConfig(
+            name="join", storage_path=str(tmp_path / "runs"), failure_config=FailureConfig(max_failures=1)
+        ),
+    )
+    trainer.fit()
+    for rank in range(2):
+        whole = opened.batches(8, shuffle="window", seed=4, window=1, equal="trim", rank=rank, world=2)
+        expected = dict(enumerate((batch["id"].to_pylist() for batch in whole), 1))
+        lines = [json.loads(line) for line in (tmp_path / "seen" / f"{rank}.jsonl").read_text().splitlines()]
+        assert expected == dict(lines)
+        assert all(expected[number] == ids for number, ids in lines)
+        # The second life begins behind a checkpoint (or anew, if none was whole by then), and gives the rest.
+        numbers = [number for number, _ in lines]
+        begins = max(at for at, number in enumerate(numbers) if at == 0 or number <= numbers[at - 1])
+        assert 0 < begins
+        assert 1 == numbers[begins] % 5
+        assert list(range(numbers[begins], len(expected) + 1)) == numbers[begins:]
