@@ -20,8 +20,8 @@ def as_arrays(batch: pa.RecordBatch) -> dict[str, Any]:
     Numbers and truth values keep their type and, without nulls, their memory; with nulls, floats get NaN, and
     integers and truth values become float64 with NaN. Times are ``datetime64``, null is NaT. Lists of one length
     become ``[rows, length]`` without a copy where none is null; ragged ones become their values under the name and
-    ``int32[rows + 1]`` under ``<name>__offsets`` (a null list is an empty one). Texts and bytes are the only arrays
-    of objects.
+    ``int32[rows + 1]`` under ``<name>__offsets`` (a null list is an empty one). Lists in lists of one length become
+    ``[rows, length, inner length]``. Texts and bytes are the only arrays of objects.
     """
     found: dict[str, Any] = {}
     for field, column in zip(batch.schema, batch.columns):
@@ -68,12 +68,14 @@ def _is_list(kind: pa.DataType) -> bool:
 
 def _lists(name: str, column: pa.Array) -> dict[str, Any]:
     lengths = pc.list_value_length(column)
-    flat = _plain(column.flatten())
-    rows = len(column)
-    if rows and not column.null_count:
+    inner = column.flatten()
+    found = _lists(name, inner) if _is_list(inner.type) else {name: _plain(inner)}
+    rows, even = len(column), len(found) == 1
+    if rows and even and not column.null_count:
         bounds = pc.min_max(lengths).as_py()
         if bounds["min"] == bounds["max"]:
-            return {name: flat.reshape(rows, bounds["min"])}
+            return {name: found[name].reshape(rows, bounds["min"], *found[name].shape[1:])}
     offsets = np.zeros(rows + 1, np.int32)
     np.cumsum(lengths.fill_null(0).to_numpy(zero_copy_only=False), out=offsets[1:])
-    return {name: flat, name + OFFSETS: offsets}
+    deeper = {} if even else {name + OFFSETS + "_inside": found[name + OFFSETS]}
+    return {name: found[name], **deeper, name + OFFSETS: offsets}

@@ -13,7 +13,7 @@ from nbplat.remote.failure import KernelError
 from .ahead import Ahead
 from .covered import SeenCover, check_seen
 from .join import Joined
-from .mix import Mixed
+from .mix import mixed
 from .order import Order, row_order, windows_of
 from .token import Part, Token, parts_left
 
@@ -212,7 +212,7 @@ class Epoch:
             yield _one_batch(held), token._replace(part=len(parts), row=0, batch=token.batch + 1)
         self._check(ended=whole)
 
-    def _tables(self, parts: list[Part]) -> Iterator[tuple[int, int, _Rows]]:
+    def _tables(self, parts: list[Part]) -> Iterator[tuple[int, int, pa.Table]]:
         """Place of each part, the first row of it that is wanted, and the rows from there in their order."""
         begin = self.token.part
         reader = Ahead(
@@ -231,18 +231,22 @@ class Epoch:
                     unit, joined = next(reading)
                     tables.append(joined.table)
                     self._count(unit, joined)
+                    del joined
                     self.counts.wait_s = before + reader.wait_s
                 skip = max(self.token.row, part.skip) if number == begin else part.skip
                 yield number, skip, self._in_order(part, tables, skip)
         finally:
             reading.close()  # type: ignore[attr-defined]
 
-    def _in_order(self, part: Part, tables: list[pa.Table], skip: int) -> _Rows:
+    def _in_order(self, part: Part, tables: list[pa.Table], skip: int) -> pa.Table:
+        """The rows of a part from `skip` on; empties the list, so that they are held once."""
+        rows = sum(table.num_rows for table in tables)
+        places = row_order(self.order, self.token.epoch, part.window.number, rows)
+        if places is not None:
+            return mixed(tables, places[skip:])
         table = pa.concat_tables(tables) if len(tables) > 1 else tables[0]
-        places = row_order(self.order, self.token.epoch, part.window.number, table.num_rows)
-        if places is None:
-            return _Rows(table.slice(skip), None)
-        return _Rows(table.slice(0, 0), places[skip:], Mixed(table))
+        tables.clear()
+        return table.slice(skip)
 
     def _count(self, unit: Any, joined: Joined) -> None:
         for so_far, report in zip(self.seen, joined.reports):
@@ -258,24 +262,6 @@ class Epoch:
 
     def _check(self, *, ended: bool) -> None:
         check_seen(self.seen, self.sides.least, self.sides.rows, self.sides.runs, ended=ended)
-
-
-class _Rows(NamedTuple):
-    """A window's rows in their order; they are put in it batch by batch, so that no second copy of it is held."""
-
-    table: pa.Table
-    places: Any
-    mixed: Any = None
-
-    @property
-    def num_rows(self) -> int:
-        return self.table.num_rows if self.places is None else len(self.places)
-
-    def slice(self, start: int, count: int | None = None) -> pa.Table:
-        """Some of them; None takes all from there on."""
-        if self.places is None or self.mixed is None:
-            return self.table.slice(start, count)
-        return self.mixed.at(self.places[start : None if count is None else start + count])
 
 
 def _check_plan(token: Token, plan_id: str) -> None:

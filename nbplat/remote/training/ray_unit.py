@@ -12,13 +12,13 @@ from nbplat.remote.failure import KernelError, record_of
 
 from .ahead import read_unit, shown_unit
 from .join import Joined, join
-from .mix import Mixed
+from .mix import mixed
 from .order import Order, row_order
 from .ray_shard import ShardUnit
 
 __all__ = ["Piece", "joined_or_error", "lost_worker", "piece_rows"]
 
-# What is put in order at once, so that no second copy of a window is held.
+# What is handed on at once.
 _CHUNK_ROWS = 1 << 16
 
 
@@ -60,16 +60,14 @@ def piece_rows(piece: Piece) -> Iterator[pa.Table]:
         raise lost_worker(piece.units, piece.attempts)
     order = Order(piece.shuffle, piece.seed, piece.window_units)
     tables = [read_unit(_read, unit).table for unit in piece.units]
-    table = pa.concat_tables(tables) if len(tables) > 1 else tables[0]
-    del tables
-    places = row_order(order, piece.epoch, piece.number, table.num_rows)
-    if places is None or not len(places):
-        yield table
+    rows = sum(table.num_rows for table in tables)
+    places = row_order(order, piece.epoch, piece.number, rows)
+    if places is None or not rows:
+        yield pa.concat_tables(tables)
         return
-    mixed = Mixed(table)
-    del table
-    for start in range(0, len(places), _CHUNK_ROWS):
-        yield mixed.at(places[start : start + _CHUNK_ROWS])
+    table = mixed(tables, places)
+    for start in range(0, rows, _CHUNK_ROWS):
+        yield table.slice(start, _CHUNK_ROWS)
 
 
 def lost_worker(units: Sequence[Any], attempts: int, why: str = "", *, memory: bool = False) -> KernelError:
