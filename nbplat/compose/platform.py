@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import getpass
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -225,11 +226,15 @@ class Platform(Ground):
 
     def spark_checks(self) -> list[tuple[str, Callable[[], Any]]]:
         """What Spark needs of this machine: a name and a check that raises when it is missing."""
-        from nbplat.adapters.spark.jars import check_java, check_pyspark, iceberg_jar
+        from nbplat.adapters.spark.jars import check_java, check_pyspark, iceberg_jar, java_says
+
+        def java() -> str:
+            found = check_java()
+            return f"ok, {java_says(found)} at {found}, by {'JAVA_HOME' if 'JAVA_HOME' in os.environ else 'PATH'}"
 
         return [
             ("pyspark", check_pyspark),
-            ("java", check_java),
+            ("java", java),
             ("iceberg jar", lambda: iceberg_jar(self.config)),
             ("kept warm", lambda: f"ok, {warm_starts.kept_warm(self.config)}"),
         ]
