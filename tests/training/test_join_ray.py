@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -24,6 +25,7 @@ from nbplat.terms import Window, local_path
 from nbplat.training.join import JoinPlan, JoinSpec, Stage, plan_join
 from nbplat.training.join.open import OpenJoin
 from tests.fixtures.lakehouse import Lake
+from tests.fixtures.waiting import wait_until
 
 pytestmark = [
     pytest.mark.ray,
@@ -315,3 +317,34 @@ def test_a_trainer_whose_worker_dies_goes_on_where_it_was(opened: OpenJoin, tmp_
         assert 0 < begins
         assert 1 == numbers[begins] % 5
         assert list(range(numbers[begins], len(expected) + 1)) == numbers[begins:]
+
+
+def test_a_ray_that_is_started_here_ends_with_its_process(tmp_path: Path) -> None:
+    """It starts at the first question, says what it is, and leaves neither a process nor a folder."""
+    script = (
+        "from nbplat.adapters.ray.cluster import RaySettings\n"
+        "from nbplat.adapters.ray.pool import RayPool\n"
+        "pool = RayPool(RaySettings('', 1, 1 << 30, lambda: '', kept=True))\n"
+        "import sys; assert 'ray' not in sys.modules\n"
+        "print(pool.start())\n"
+        "import ray; print(ray.get_runtime_context().get_temp_dir())\n"
+    )
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=False, env=environ
+    )
+    assert 0 == done.returncode, done.stderr
+    line, folder = done.stdout.splitlines()[-2:]
+    assert re.fullmatch(r"Ray [\d.]+ on this machine: 1 CPUs, token authentication, token in RAY_AUTH_TOKEN", line)
+    assert not Path(folder).exists()
+    wait_until(lambda: not _running_in(folder), limit_s=60)
+
+
+def _running_in(folder: str) -> list[str]:
+    """Processes that were started with the folder in their command line."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if folder.encode() in path.read_bytes():
+                found.append(path.parent.name)
+    return found
