@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 import os
@@ -14,21 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from benchmarks.measure import Cost, Figure, cost_of, medians
-from benchmarks.training_data import Made, aligned_run, make_tables, metadata_only
-from nbplat.compose import Platform, open_platform
-from nbplat.config import load_config
-from nbplat.terms import StagedColumns
+from benchmarks.training_data import FIRST, Made, aligned_run, make_tables, metadata_only
+from benchmarks.training_peers import peer_figures
+from benchmarks.training_ray import BATCH_ROWS, platform_of, summed
+from nbplat.terms import StagedColumns, Window
 from nbplat.training.join import JoinPlan, JoinSpec, Stage, plan_join
 from nbplat.training.join.open import OpenJoin
 
 __all__ = ["measure"]
 
 ROWS = int(os.environ.get("BENCH_TRAINING_ROWS", "10000000"))
-BATCH_ROWS = 8192
-_VALUES = ("a_score", "b_ctr", "b_cnt", "b_age")
+# Ray's own join of more rows takes longer than the rest of the page; it is measured on the first day then.
+RAY_JOIN_ROWS = 2_500_000
 
 
 class _Runs:
@@ -47,15 +47,16 @@ class _World:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.platform = _platform(folder / "home")
+        self.platform = platform_of(folder / "home")
         self.made: Made = make_tables(self.platform.catalog, ROWS)
         columns = {"a_score": "double", "b_ctr": "double", "b_cnt": "int", "b_age": "double"}
         self.run = aligned_run(
             self.platform.catalog, self.platform.join_source, self.made.base, columns, folder / "staged"
         )
 
-    def plan(self, base: str, *stage: Stage) -> JoinPlan:
-        spec = JoinSpec(base, on=("request_id",), stage=stage)
+    def plan(self, base: str, *stage: Stage, days: int = 0) -> JoinPlan:
+        dates = Window.parse(str(FIRST), str(FIRST + dt.timedelta(days=days))) if days else Window()
+        spec = JoinSpec(base, on=("request_id",), stage=stage, dates=dates)
         return plan_join(spec, self.platform.join_source, _Runs(self.run))
 
     @property
@@ -74,14 +75,10 @@ class _World:
 def measure() -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="nbplat-bench-") as folder:
         world = _World(Path(folder))
-        figures = [*_reading(world), *_order(world), *_memory(world)]
+        figures = [*_reading(world), *_order(world), *_memory(world), *_peers(world)]
         world.platform.close()
     with tempfile.TemporaryDirectory(prefix="nbplat-bench-") as folder:
         return [*figures, _planning(Path(folder))]
-
-
-def _platform(home: Path) -> Platform:
-    return open_platform(load_config({"home": str(home)}, environ={}, cwd=home.parent, user_file=home / "none"))
 
 
 def _reading(world: _World) -> list[Figure]:
@@ -93,14 +90,14 @@ def _reading(world: _World) -> list[Figure]:
     def through(name: str) -> Callable[[], None]:
         def work() -> None:
             batches = opened[name].batches(BATCH_ROWS)
-            sums[name] = _summed(batches)
+            sums[name] = summed(batches)
             first[name].append(batches.counts.first_batch_s)
 
         return work
 
     promoted, aligned, merged = medians(*(through(name) for name in opened), runs=3)
-    duckdb = cost_of(lambda: sums.update(duckdb=_summed(_duckdb(world))))
-    polars = cost_of(lambda: sums.update(polars=_summed(_polars(world))))
+    duckdb = cost_of(lambda: sums.update(duckdb=summed(_duckdb(world))))
+    polars = cost_of(lambda: sums.update(polars=summed(_polars(world))))
     _same(sums)
     floor = f"the promoted table read by the same threads ({promoted})"
     what = f"{ROWS:,} rows x 20 columns, 4 staged"
@@ -226,8 +223,22 @@ def _memory(world: _World) -> list[Figure]:
     ]
 
 
+def _peers(world: _World) -> list[Figure]:
+    """The runners on Ray, Ray's own join and Spark's; of many rows Ray joins those of the first day."""
+    made = world.made
+    names = {"base": made.base, "one": made.one, "three": made.three}
+    files = {name: world.files(table) for name, table in names.items()}
+    part = world.plans["merged"]
+    if ROWS > RAY_JOIN_ROWS:
+        part = world.plan(made.base, Stage(made.one), Stage(made.three), days=1)
+        files = {name: [path for path in paths if f"dt={FIRST}" in path] for name, paths in files.items()}
+    asked = {"plan": world.plans["merged"].record(), "part": part.record(), "files": files, "tables": names}
+    promoted = summed(world.platform.open_join(world.plans["promoted"]).batches(BATCH_ROWS))
+    return peer_figures(world.folder, asked, promoted, ROWS, _same)
+
+
 def _planning(folder: Path) -> Figure:
-    platform = _platform(folder / "home")
+    platform = platform_of(folder / "home")
     for name, value in (("m.base", "x"), ("m.a", "a"), ("m.b", "b")):
         metadata_only(platform.catalog, name, value, buckets=1024)
     spec = JoinSpec("m.base", on=("id",), stage=(Stage("m.a"), Stage("m.b")))
@@ -238,15 +249,6 @@ def _planning(folder: Path) -> Figure:
     return Figure(
         "plan of 1,024 buckets x 3 tables", cost.wall_s, "s", 3.0, "lower", "nothing", cost.cpu_s, cost.wall_s
     )
-
-
-def _summed(batches: Any) -> dict[str, float]:
-    total = dict.fromkeys(("rows", *_VALUES, "f0"), 0.0)
-    for batch in batches:
-        total["rows"] += batch.num_rows
-        for name in (*_VALUES, "f0"):
-            total[name] += pc.sum(batch.column(name)).as_py() or 0.0
-    return {name: round(value, 2) for name, value in total.items()}
 
 
 def _same(sums: dict[str, dict[str, float]]) -> None:
@@ -284,7 +286,7 @@ def _digest(batch: pa.RecordBatch) -> str:
 
 def _child(home: str, plan: str) -> None:
     """Join a plan, and tell peak memory, decoded bytes of the largest unit, and rows."""
-    platform = _platform(Path(home))
+    platform = platform_of(Path(home))
     loaded = JoinPlan.from_record(json.loads(Path(plan).read_text()))
     opened: OpenJoin = platform.open_join(loaded)
     rows = sum(batch.num_rows for batch in opened.batches(BATCH_ROWS))

@@ -33,11 +33,11 @@ from nbplat.remote.write import write_staged
 from nbplat.terms import StagedColumns, StagedFile, file_location
 from nbplat.training.join import JoinSource
 
-__all__ = ["DAYS", "Made", "aligned_run", "make_tables", "metadata_only"]
+__all__ = ["DAYS", "FIRST", "Made", "aligned_run", "make_tables", "metadata_only"]
 
 DAYS, BUCKETS, EMBEDDING = 4, 16, 16
 FLOATS, INTEGERS = 10, 5
-_FIRST = dt.date(2026, 11, 1)
+FIRST = dt.date(2026, 11, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def _days(rows: int) -> Iterator[pa.Table]:
         ids = np.sort(rng.choice(count * 20, count, replace=False).astype(np.int64) + day * count * 20)
         columns: dict[str, Any] = {
             "request_id": ids,
-            "dt": pa.array(np.full(count, (_FIRST - dt.date(1970, 1, 1)).days + day, np.int32)).cast(pa.date32()),
+            "dt": pa.array(np.full(count, (FIRST - dt.date(1970, 1, 1)).days + day, np.int32)).cast(pa.date32()),
             "user_id": rng.integers(0, count // 5 + 1, count),
             "label": rng.integers(0, 2, count).astype(np.int32),
             **{f"f{n}": rng.normal(size=count).round(4) for n in range(FLOATS)},
@@ -173,7 +173,7 @@ def metadata_only(catalog: Catalog, name: str, value: str, *, buckets: int, days
         PartitionField(2, 1000, IdentityTransform(), "dt"), PartitionField(1, 1001, BucketTransform(buckets), "bucket")
     )
     table = catalog.create_table(name, schema, partition_spec=spec)
-    first = (_FIRST - dt.date(1970, 1, 1)).days
+    first = (FIRST - dt.date(1970, 1, 1)).days
     with table.transaction() as transaction, transaction.update_snapshot().fast_append() as append:
         for day in range(days):
             for bucket in range(buckets):

@@ -7,7 +7,7 @@ from typing import Any
 
 from .failure import KernelError
 
-__all__ = ["as_tensors"]
+__all__ = ["as_tensors", "pinned"]
 
 
 def as_tensors(arrays: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,3 +36,15 @@ def as_tensors(arrays: Mapping[str, Any]) -> dict[str, Any]:
         numbers = array.dtype.kind in "biuf"
         found[name] = torch.from_numpy(array if array.flags.writeable else array.copy()) if numbers else array.tolist()
     return found
+
+
+def pinned(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """The tensors in page-locked memory, from where a copy to the GPU need not wait (``non_blocking=True``).
+
+    Without CUDA they stay where they are, so that one loop runs on both kinds of machine.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        return dict(tensors)
+    return {name: each.pin_memory() if isinstance(each, torch.Tensor) else each for name, each in tensors.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import pickle
 import re
@@ -23,6 +25,7 @@ from nbplat.terms import Window, local_path
 from nbplat.training.join import JoinPlan, JoinSpec, Stage, plan_join
 from nbplat.training.join.open import OpenJoin
 from tests.fixtures.lakehouse import Lake
+from tests.fixtures.waiting import wait_until
 
 pytestmark = [
     pytest.mark.ray,
@@ -256,3 +259,92 @@ def test_a_token_is_named_but_not_shown(variables: dict[str, str], words: str, m
         monkeypatch.setenv(name, value)
     assert re.search(words, token_words())
     assert "s3cret" not in token_words()
+
+
+def _loop(config: dict[str, Any]) -> None:
+    """What a user writes: batches of this rank, the token in the checkpoint, and here a worker that dies once."""
+    import json
+    import os
+    import signal
+    import tempfile
+    from pathlib import Path
+
+    import ray.train
+
+    rank, folder = ray.train.get_context().get_world_rank(), Path(config["folder"])
+    kept, token = ray.train.get_checkpoint(), None
+    if kept is not None:
+        with kept.as_directory() as inside:
+            token = json.loads((Path(inside) / f"{rank}.json").read_text())
+    batches = config["shard"].batches(8, shuffle="window", seed=4, window=1, equal="trim", resume=token)
+    for batch in batches:
+        with (folder / f"{rank}.jsonl").open("a") as seen:
+            seen.write(json.dumps([batches.state()["batch"], batch["id"].to_pylist()]) + "\n")
+        number = batches.state()["batch"]
+        if rank == 1 and number == 8 and not (folder / "died").exists():
+            (folder / "died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if number % 5 == 0:
+            with tempfile.TemporaryDirectory() as inside:
+                (Path(inside) / f"{rank}.json").write_text(json.dumps(batches.state()))
+                ray.train.report({"batch": number}, checkpoint=ray.train.Checkpoint.from_directory(inside))
+
+
+def test_a_trainer_whose_worker_dies_goes_on_where_it_was(opened: OpenJoin, tmp_path: Path) -> None:
+    """Two ranks of Ray Train; one is killed with -9 between checkpoints: what follows the token is identical."""
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+    (tmp_path / "seen").mkdir()
+    trainer = DataParallelTrainer(
+        _loop,
+        train_loop_config={"shard": opened.shard(), "folder": str(tmp_path / "seen")},
+        scaling_config=ScalingConfig(num_workers=2, resources_per_worker={"CPU": 0.5}),
+        run_config=RunConfig(
+            name="join", storage_path=str(tmp_path / "runs"), failure_config=FailureConfig(max_failures=1)
+        ),
+    )
+    trainer.fit()
+    for rank in range(2):
+        whole = opened.batches(8, shuffle="window", seed=4, window=1, equal="trim", rank=rank, world=2)
+        expected = dict(enumerate((batch["id"].to_pylist() for batch in whole), 1))
+        lines = [json.loads(line) for line in (tmp_path / "seen" / f"{rank}.jsonl").read_text().splitlines()]
+        assert expected == dict(lines)
+        assert all(expected[number] == ids for number, ids in lines)
+        # The second life begins behind a checkpoint (or anew, if none was whole by then), and gives the rest.
+        numbers = [number for number, _ in lines]
+        begins = max(at for at, number in enumerate(numbers) if at == 0 or number <= numbers[at - 1])
+        assert 0 < begins
+        assert 1 == numbers[begins] % 5
+        assert list(range(numbers[begins], len(expected) + 1)) == numbers[begins:]
+
+
+def test_a_ray_that_is_started_here_ends_with_its_process(tmp_path: Path) -> None:
+    """It starts at the first question, says what it is, and leaves neither a process nor a folder."""
+    script = (
+        "from nbplat.adapters.ray.cluster import RaySettings\n"
+        "from nbplat.adapters.ray.pool import RayPool\n"
+        "pool = RayPool(RaySettings('', 1, 1 << 30, lambda: '', kept=True))\n"
+        "import sys; assert 'ray' not in sys.modules\n"
+        "print(pool.start())\n"
+        "import ray; print(ray.get_runtime_context().get_temp_dir())\n"
+    )
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=False, env=environ
+    )
+    assert 0 == done.returncode, done.stderr
+    line, folder = done.stdout.splitlines()[-2:]
+    assert re.fullmatch(r"Ray [\d.]+ on this machine: 1 CPUs, token authentication, token in RAY_AUTH_TOKEN", line)
+    assert not Path(folder).exists()
+    wait_until(lambda: not _running_in(folder), limit_s=60)
+
+
+def _running_in(folder: str) -> list[str]:
+    """Processes that were started with the folder in their command line."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if folder.encode() in path.read_bytes():
+                found.append(path.parent.name)
+    return found

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from nbplat.remote.failure import KernelError
-from nbplat.remote.tensors import as_tensors
+from nbplat.remote.tensors import as_tensors, pinned
 
 from .batches import Batches, form_of
 from .epoch import Epoch, Pace, Share, Sides
@@ -72,6 +72,7 @@ class Shard:
         resume: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         threads: int = 0,
         ahead_bytes: int = 256 << 20,
+        pin: bool = False,
     ) -> Batches:
         """This rank's batches of an epoch, read by threads of this process; options as of `OpenJoin.batches`.
 
@@ -79,6 +80,13 @@ class Shard:
             KernelError: an option that is not possible, tokens that do not fit (``training.token``,
                 ``training.world``), a file that is gone (``training.file_gone``), what the data breaks.
         """
+        if pin and format != "torch":
+            raise KernelError(
+                "training.option",
+                f"pin=True with format={format!r} is not possible",
+                fix="give format='torch'",
+                kind="RequestError",
+            )
         rank, world = self._place()
         return Batches(
             Epoch(
@@ -94,7 +102,7 @@ class Shard:
                 drop_last=drop_last,
                 resume=resume,
             ),
-            form_of(format, as_tensors),
+            form_of(format, (lambda arrays: pinned(as_tensors(arrays))) if pin else as_tensors),
         )
 
     def _place(self) -> tuple[int, int]:

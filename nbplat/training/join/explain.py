@@ -52,10 +52,16 @@ def explain_join(plan: JoinPlan) -> list[str]:
     ]
     largest = max(plan.units, key=lambda unit: unit.decoded_bytes)
     split = sum("#" in unit.name for unit in plan.units)
+    whole = sum(unit.decoded_bytes > spec.max_unit_bytes for unit in plan.units)
     lines.append(
         f"largest unit: {largest.name or 'the whole table'}, {largest.rows:,} rows, about"
         f" {largest.decoded_bytes / 1e6:,.0f} MB decoded"
         + (f" · {split} pieces of units above {spec.max_unit_bytes / 1e6:,.0f} MB" if split else "")
+        + (
+            f" · {counted(whole, 'unit')} above max_unit_bytes: one row group is the least that is read"
+            if whole
+            else ""
+        )
     )
     return lines
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nbplat.clock import Clock
 from nbplat.errors import InternalError, NotFound, RequestError, SetupError, did_you_mean, from_record
 from nbplat.remote.failure import KernelError
+from nbplat.remote.tensors import pinned
 from nbplat.remote.training import batches as kernel
 from nbplat.remote.training.batches import FORMATS, form_of
 from nbplat.remote.training.deal import deal
@@ -122,6 +123,7 @@ class OpenJoin:
         threads: int = 0,
         ahead_bytes: int = 256 << 20,
         runner: str = "local",
+        pin: bool = False,
     ) -> Batches:
         """An epoch's batches, read ahead of need by threads of this process or by tasks of Ray.
 
@@ -137,6 +139,7 @@ class OpenJoin:
             ahead_bytes: Bound on what is joined before it is asked for.
             runner: ``local``, or ``ray``: units are joined on a Ray cluster and come back in their order; the batches
                 are the same. Trainers of Ray Train read without the detour: see `shard`.
+            pin: Put tensors in page-locked memory where there is CUDA; for the format ``torch``.
 
         Raises:
             RequestError: an option that is not possible; tokens that do not fit.
@@ -147,8 +150,12 @@ class OpenJoin:
             raise RequestError(
                 "training.option", f"runner={runner!r} is not possible", fix=f"give {', '.join(RUNNERS)}"
             )
+        if pin and format != "torch":
+            raise RequestError(
+                "training.option", f"pin=True with format={format!r} is not possible", fix="give format='torch'"
+            )
         try:
-            form, share = form_of(format, self._tensors), Share(rank, world, equal)
+            form, share = form_of(format, self._pinned if pin else self._tensors), Share(rank, world, equal)
             read, slots = (self.read, self._threads) if runner == "local" else self._pool_reader()
             epoch_ = Epoch(
                 self.plan,
@@ -230,6 +237,9 @@ class OpenJoin:
     def read(self, unit: Unit) -> Joined:
         """Join one unit, in this thread."""
         return self._with_sequences(unit, join(self._maker.task(unit)))
+
+    def _pinned(self, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
+        return pinned(self._tensors(arrays))
 
     def _with_sequences(self, unit: Unit, joined: Joined) -> Joined:
         if not self.plan.sequences:
