@@ -97,10 +97,12 @@ def test_the_session_answers_at_the_cursor_also_while_a_cell_runs(kernel: Kernel
         f"import os, time\nprint('busy', flush=True)\nwhile not os.path.exists({str(gate)!r}):\n    time.sleep(0.02)"
     )
     kernel.printed("busy")
+    after = kernel.send("only_there['colour']")
     assert ["only_there"] == kernel.complete("only_")
     assert "paint(colour)" in kernel.inspect("paint")
     gate.touch()
     assert "ok" == kernel.ended(sent).reply["status"]
+    assert "1" == kernel.ended(after).value
 
 
 def test_an_interrupt_ends_the_code_of_the_session(kernel: Kernel) -> None:
@@ -123,7 +125,9 @@ def test_a_restarted_kernel_goes_on_in_its_session(service: ServiceClient, tmp_p
         kernel.run("%%local\nhere = 1")
         kernel.manager.restart_kernel()
         kernel.client.wait_for_ready(timeout=60)
-        assert "1" == kernel.run("there").value
+        first = kernel.run("there")
+        assert ("1", True) == (first.value, "the session from before the restart" in first.stderr)
+        assert "" == kernel.run("there").stderr
         assert "False" == kernel.run("%%local\n'here' in globals()").value
         assert "again" in names(service)
     wait_until(lambda: "again" not in names(service), what="its session is ended")
