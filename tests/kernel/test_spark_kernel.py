@@ -133,6 +133,17 @@ def test_a_restarted_kernel_goes_on_in_its_session(service: ServiceClient, tmp_p
     wait_until(lambda: "again" not in names(service), what="its session is ended")
 
 
+def test_a_kernel_may_start_anew_and_leave_its_session(service: ServiceClient, tmp_path: Path) -> None:
+    """`kernel.on_restart = new` starts another session after a restart; `kernel.on_exit = keep` ends none."""
+    settings = {"NBPLAT_KERNEL_ON_RESTART": "new", "NBPLAT_KERNEL_ON_EXIT": "keep"}
+    with started_kernel("nbplat-spark", JPY_SESSION_NAME=str(tmp_path / "anew.ipynb"), **settings) as kernel:
+        kernel.run("there = 1")
+        kernel.manager.restart_kernel()
+        kernel.client.wait_for_ready(timeout=60)
+        assert "False" == kernel.run("'there' in globals()").value
+    assert {"anew", "anew-2"} <= set(names(service))
+
+
 def test_a_session_that_was_asked_for_stays(service: ServiceClient) -> None:
     """A kernel ends no session that a person started or attached."""
     with started_kernel("nbplat-spark") as kernel:

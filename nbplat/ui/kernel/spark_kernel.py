@@ -120,6 +120,9 @@ class SparkKernel(IPythonKernel):  # type: ignore[misc]
 
     def _take_up(self) -> None:
         config = _config()
+        for name, value, known in _choices(config) if config is not None else ():
+            if value not in known:
+                self.log.warning("%s is %r; it takes %s", name, value, " or ".join(known))
         found = self._memory.read()
         if config is None or found is None or found.place != (config.service_url or str(config.home)):
             return
@@ -156,6 +159,13 @@ class SparkKernel(IPythonKernel):  # type: ignore[misc]
                 continue
             except NbplatError as exc:
                 self.log.warning("session %s was not ended: %s", number, exc)
+
+
+def _choices(config: Config) -> list[tuple[str, str, tuple[str, str]]]:
+    return [
+        ("kernel.on_exit", config.kernel_on_exit, ("stop", "keep")),
+        ("kernel.on_restart", config.kernel_on_restart, ("attach", "new")),
+    ]
 
 
 def _config() -> Config | None:
