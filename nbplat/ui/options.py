@@ -1,7 +1,7 @@
 """The records by which an option is declared once.
 
 From these come the magics' and the CLI's parsers (`ui/parse.py`), ``%%backfill?``, ``nbplat backfill --help``, the page
-docs/options.md, and later the panel's forms. The declarations themselves are in `ui/nouns/`.
+docs/options.md, and the panel's forms. The declarations themselves are in `ui/nouns/`.
 """
 
 from __future__ import annotations

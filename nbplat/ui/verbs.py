@@ -35,6 +35,8 @@ HANDLERS: Mapping[tuple[str, str], str] = {
     **_at("sequence", "diff", module="sequence_diff"),
     ("sequence", "list"): "nbplat.ui.handlers.sequence:list_definitions",
     ("training", "run"): "nbplat.ui.handlers.training:run",
+    ("training", "list"): "nbplat.ui.handlers.training_runs:list_runs",
+    **_at("training", "show", "replay", "release", module="training_runs"),
     ("training", "plan"): "nbplat.ui.handlers.training:run",
     **_at("session", "warm", module="session_warm"),
     **_at("session", "start", "attach", "info", "logs", "stop", "run", "sql", "follow", "url", "profiles", "share"),
