@@ -60,8 +60,8 @@ def test_a_notebook_works_on_spark(kernel: Kernel, product: Product, tmp_path: P
     wait_until(lambda: "shop.orders" in kernel.complete("%%sql\nSELECT * FROM shop.or"), what="the table is offered")
     wait_until(lambda: "twice" in kernel.complete("%%sql\nSELECT * FROM shop.orders WHERE tw"), what="its column is")
     kernel.run("orders = spark.table('shop.orders')")
-    assert ["createOrReplaceTempView"] == list(kernel.complete("orders.createOrReplaceT"))
-    assert "DataFrame" in kernel.inspect("orders")
+    kernel.offers("orders.createOrReplaceT", "createOrReplaceTempView")
+    kernel.explains("orders", "DataFrame")
 
     failed = kernel.fails("spark.table('shop.order').count()")
     assert "TABLE_OR_VIEW_NOT_FOUND" in failed.traceback
