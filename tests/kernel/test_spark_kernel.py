@@ -68,7 +68,7 @@ def test_a_failed_cell_stops_a_runner(service: ServiceClient, tmp_path: Path) ->
     _, failed, below = notebook.cells
     assert ["error"] == [output.output_type for output in failed.outputs]
     assert below.execution_count is None
-    wait_until(lambda: "stopped" not in names(service), what="its session is ended")
+    wait_until(lambda: "stopped" not in names(service), limit_s=60, what="its session is ended")
 
 
 def test_what_the_session_shows_arrives_while_the_cell_runs(kernel: Kernel, tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_restarted_kernel_goes_on_in_its_session(service: ServiceClient, tmp_p
         assert "" == kernel.run("there").stderr
         assert "False" == kernel.run("%%local\n'here' in globals()").value
         assert "again" in names(service)
-    wait_until(lambda: "again" not in names(service), what="its session is ended")
+    wait_until(lambda: "again" not in names(service), limit_s=60, what="its session is ended")
 
 
 def test_a_kernel_may_start_anew_and_leave_its_session(service: ServiceClient, tmp_path: Path) -> None:
