@@ -57,11 +57,19 @@ def test_a_notebook_works_on_spark(kernel: Kernel, product: Product, tmp_path: P
     assert "val n: Int = 42" in kernel.run("%%spark -l scala\nval n = 6 * 7").stdout + kernel.run("%%local\n_").value
 
     # The catalog is asked beside the key press, which waits for a moment only.
-    wait_until(lambda: "shop.orders" in kernel.complete("%%sql\nSELECT * FROM shop.or"), what="the table is offered")
-    wait_until(lambda: "twice" in kernel.complete("%%sql\nSELECT * FROM shop.orders WHERE tw"), what="its column is")
+    wait_until(
+        lambda: "shop.orders" in kernel.complete("%%sql\nSELECT * FROM shop.or"),
+        limit_s=60,
+        what="the table is offered",
+    )
+    wait_until(
+        lambda: "twice" in kernel.complete("%%sql\nSELECT * FROM shop.orders WHERE tw"),
+        limit_s=60,
+        what="its column is",
+    )
     kernel.run("orders = spark.table('shop.orders')")
-    assert ["createOrReplaceTempView"] == list(kernel.complete("orders.createOrReplaceT"))
-    assert "DataFrame" in kernel.inspect("orders")
+    kernel.offers("orders.createOrReplaceT", "createOrReplaceTempView")
+    kernel.explains("orders", "DataFrame")
 
     failed = kernel.fails("spark.table('shop.order').count()")
     assert "TABLE_OR_VIEW_NOT_FOUND" in failed.traceback

@@ -21,7 +21,8 @@ def test_all_misspelt_options_are_named_at_once(shell: StrictShell) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cell", "near"), [("%%bakfill x\ny", "%%backfill?"), ("%sesion list", "%session?"), ("%%lcoal\nx", "%%local?")]
+    ("cell", "near"),
+    [("%%bakfill x\ny", "%%backfill?"), ("%sesion list", "%session?"), ("%%backfil\nx", "%%backfill?")],
 )
 def test_a_misspelt_magic_names_the_one_that_was_meant(shell: StrictShell, cell: str, near: str) -> None:
     """One line, status error; a magic that looks like none is IPython's to refuse."""
@@ -74,3 +75,11 @@ def test_a_magic_of_another_extension_is_taken_with_a_word() -> None:
         shell.ipython.register_magic_function(spark, "line_cell", "spark")
         register(shell.ipython)
         assert "theirs" == shell.run("%%spark\nx").value
+
+
+def test_an_interrupt_is_one_line(shell: StrictShell, handlers: dict[tuple[str, str], str]) -> None:
+    """Not the place in our code where it came."""
+    handlers["backfill", "run"] = "tests.ui.fake_handlers:interrupted"
+    failed = shell._run(CELL)
+    assert "interrupted; what had been started goes on" in failed.stdout + failed.stderr
+    assert "fake_handlers" not in failed.stdout + failed.stderr

@@ -20,11 +20,13 @@ class Asked:
     Args:
         client: Of a running service; it never starts one.
         session: Its id.
+        limit_s: How long one answer may take.
     """
 
-    def __init__(self, client: Any, session: int) -> None:
+    def __init__(self, client: Any, session: int, limit_s: float = LIMIT_S) -> None:
         self._client = client
         self._session = session
+        self._limit_s = limit_s
 
     def complete(self, code: str, cursor: int) -> dict[str, Any]:
         """``matches``, and ``start`` and ``end`` of what they take the place of; none when no answer comes in time."""
@@ -38,12 +40,12 @@ class Asked:
     def _ask(self, what: str, code: str, cursor: int) -> dict[str, Any] | None:
         body = {"code": code, "cursor": cursor}
         try:
-            return dict(self._client.post(f"/api/v1/sessions/{self._session}/{what}", body, timeout_s=LIMIT_S))
+            return dict(self._client.post(f"/api/v1/sessions/{self._session}/{what}", body, timeout_s=self._limit_s))
         except NbplatError:
             return None
 
 
-def asked_session(config: Config | None = None) -> Asked | None:
+def asked_session(config: Config | None = None, *, limit_s: float = LIMIT_S) -> Asked | None:
     """The session of this kernel's cells; None when it has none, or no service runs."""
     try:
         config = config or load_config()
@@ -53,7 +55,7 @@ def asked_session(config: Config | None = None) -> Asked | None:
     if session is None:
         return None
     client = running_client(config)
-    return None if client is None else Asked(client, session)
+    return None if client is None else Asked(client, session, limit_s)
 
 
 def running_client(config: Config) -> Any:

@@ -8,6 +8,7 @@ Our own class over `IPythonKernel`: an async `do_execute` over sparkmagic's wrap
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Collection
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from ipykernel.ipkernel import IPythonKernel
 
 from nbplat.config import Config, load_config
-from nbplat.errors import NbplatError
+from nbplat.errors import NbplatError, NotFound
 from nbplat.ui import session_here as here
 from nbplat.ui.kernel.asking import asked_session, running_client
 from nbplat.ui.kernel.replies import complete_reply, inspect_reply
@@ -25,6 +26,7 @@ from nbplat.ui.kernel.target import install
 __all__ = ["SparkKernel"]
 
 _STOP_S = 2.0
+_TAKEN_UP = "cells go on in the session from before the restart; after %session stop the next one starts another"
 _ASKED = ("complete_request", "inspect_request")
 
 
@@ -39,6 +41,7 @@ class SparkKernel(IPythonKernel):  # type: ignore[misc]
         self._target = install(self.shell)
         self._memory = Memory(str(getattr(self.parent, "abs_connection_file", "") or ""))
         self._executing: Any = None
+        self._taken_up = False
 
     def start(self) -> None:
         """Take requests; what ran before (profiles, start-up files) ran here."""
@@ -50,6 +53,9 @@ class SparkKernel(IPythonKernel):  # type: ignore[misc]
         """Run a cell; what front ends run silently is about this process."""
         self._executing = self.get_parent("shell")
         try:
+            if self._taken_up and not silent:
+                self._taken_up = False
+                print(_TAKEN_UP, file=sys.stderr)  # noqa: T201 - to the notebook
             if silent:
                 with self._target.here():
                     return dict(await super().do_execute(code, silent, *args, **options))
@@ -77,10 +83,11 @@ class SparkKernel(IPythonKernel):  # type: ignore[misc]
         """Answer at the cursor beside a running cell, where the session has the answer; hand everything else on."""
         if self._executing is not None and self.session is not None:
             idents, frames = self.session.feed_identities(msg, copy=False)
-            asked = self.session.deserialize(frames, content=True, copy=False)
+            # Only looked at: unpacking the content would mark its signature as used, for whoever reads it next.
+            asked = self.session.deserialize(frames, content=False, copy=False)
             if asked["header"]["msg_type"] in _ASKED and not asked["header"].get("subshell_id"):
-                content = asked["content"]
-                part = self._target.session_part(content["code"], content["cursor_pos"])
+                asked["content"] = self.session.unpack(asked["content"])
+                part = self._target.session_part(asked["content"]["code"], asked["content"]["cursor_pos"])
                 if part is not None:
                     await self._answer(idents, asked, part)
                     return
@@ -113,11 +120,15 @@ class SparkKernel(IPythonKernel):  # type: ignore[misc]
 
     def _take_up(self) -> None:
         config = _config()
+        for name, value, known in _choices(config) if config is not None else ():
+            if value not in known:
+                self.log.warning("%s is %r; it takes %s", name, value, " or ".join(known))
         found = self._memory.read()
         if config is None or found is None or found.place != (config.service_url or str(config.home)):
             return
         if config.kernel_on_restart == "attach":
             here.attach_id(found.place, found.session)
+            self._taken_up = True
             if found.own:
                 here.own(found.place, found.session)
 
@@ -144,8 +155,17 @@ class SparkKernel(IPythonKernel):  # type: ignore[misc]
         for number in here.owned(config.service_url or str(config.home)) if client is not None else ():
             try:
                 client.delete(f"/api/v1/sessions/{number}", timeout_s=_STOP_S)
+            except NotFound:
+                continue
             except NbplatError as exc:
                 self.log.warning("session %s was not ended: %s", number, exc)
+
+
+def _choices(config: Config) -> list[tuple[str, str, tuple[str, str]]]:
+    return [
+        ("kernel.on_exit", config.kernel_on_exit, ("stop", "keep")),
+        ("kernel.on_restart", config.kernel_on_restart, ("attach", "new")),
+    ]
 
 
 def _config() -> Config | None:

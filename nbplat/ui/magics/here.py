@@ -8,6 +8,8 @@ from nbplat.ui.kernel.target import install
 
 __all__ = ["add_here", "take_here"]
 
+_QUESTION_S = 10.0
+
 
 def add_here(shell: Any) -> None:
     """Add `%%local`, the magic that `name?` becomes where cells run in a session, and completion."""
@@ -61,7 +63,8 @@ def _help(shell: Any) -> Any:
         from nbplat.ui.kernel.asking import asked_session
 
         name = line.strip()
-        found = asked_session()
+        # A question that is a cell may take its time; one at the cursor may not.
+        found = asked_session(limit_s=_QUESTION_S)
         text = found.inspect(name, len(name)) if found is not None else ""
         if text:
             from IPython.core import page

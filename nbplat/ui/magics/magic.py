@@ -16,6 +16,8 @@ from nbplat.ui.render.result import Result
 
 __all__ = ["NounMagic", "PlatformMagic"]
 
+_INTERRUPTED = "interrupted; what had been started goes on (%nbplat status, %session list)"
+
 
 class NounMagic:
     """``%backfill verb …`` and ``%%backfill …`` of one noun.
@@ -41,6 +43,11 @@ class NounMagic:
 
         try:
             return self._carry_out(line, cell, self._variables(local_ns))
+        except KeyboardInterrupt as exc:
+            if not hasattr(exc, "_render_traceback_"):
+                # Where it came is our code, or a socket's; what matters is that nothing was undone.
+                exc._render_traceback_ = lambda: [_INTERRUPTED]  # type: ignore[attr-defined]
+            raise exc.with_traceback(None) from None
         except NbplatError as exc:
             if exc.code.startswith(("usage.", "command.")):
                 raise UsageError(f"{exc.message}. {exc.fix[:1].upper()}{exc.fix[1:]}") from None
