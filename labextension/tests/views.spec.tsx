@@ -63,6 +63,7 @@ test('a fault is said with its mend, beside what was known before', () => {
   render(<Board truth={known({ fault })} actions={actions()} form={null} setForm={jest.fn()} />);
   expect(screen.getByRole('alert').textContent).toContain('Fix: nbplat service stop');
   expect(screen.getByText('spend@1')).toBeTruthy();
+  expect(screen.getByRole('status').textContent).toMatch(/^As it was at /);
 });
 
 test('a cell shows the service, not what was saved', () => {
