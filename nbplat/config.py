@@ -245,6 +245,11 @@ class Config:
         ]
 
     @property
+    def cores(self) -> int:
+        """Threads of one heavy step: `threads`, or every core of this machine."""
+        return self.threads or os.cpu_count() or 1
+
+    @property
     def spark_settings(self) -> dict[str, str]:
         """`spark.conf` as Spark's settings by name."""
         return dict(json.loads(self.spark_conf)) if self.spark_conf else {}

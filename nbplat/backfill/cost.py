@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -80,7 +79,7 @@ def prices_of(config: Config) -> Prices:
         ram_gb_hour=config.ram_price_gb_hour,
         storage_gb_month=config.storage_price_gb_month,
         currency=config.currency,
-        cores=config.threads or os.cpu_count() or 1,
+        cores=config.cores,
         memory_bytes=config.memory_bytes,
     )
 

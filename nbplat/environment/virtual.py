@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from platform import machine
 from types import MappingProxyType
 
 from nbplat.environment.definition import Definition
 from nbplat.environment.floors import compare
 from nbplat.environment.lock_record import CondaPackage
+from nbplat.remote.probe import conda_platform
 
 __all__ = ["USUAL", "needed", "needed_by_wheels", "offered", "this_platform"]
 
@@ -89,14 +91,7 @@ def max_version(left: str, right: str) -> str:
 
 def this_platform() -> str:
     """Conda's name for the machine that we run on."""
-    import platform
-
-    machine = platform.machine().lower()
-    if sys.platform == "darwin":
-        return "osx-arm64" if machine == "arm64" else "osx-64"
-    if sys.platform == "win32":
-        return "win-arm64" if machine == "arm64" else "win-64"
-    return "linux-64" if machine in ("x86_64", "amd64") else f"linux-{machine}"
+    return conda_platform(sys.platform, machine()) or f"{sys.platform}-{machine().lower()}"
 
 
 def _floor(name: str, limits: str, offer: Mapping[str, str]) -> str:

@@ -36,10 +36,12 @@ _PLATFORMS = {
     ("linux", "x86_64"): "linux-64",
     ("linux", "aarch64"): "linux-aarch64",
     ("linux", "ppc64le"): "linux-ppc64le",
+    ("linux", "riscv64"): "linux-riscv64",
     ("linux", "s390x"): "linux-s390x",
     ("darwin", "x86_64"): "osx-64",
     ("darwin", "arm64"): "osx-arm64",
-    ("win32", "AMD64"): "win-64",
+    ("win32", "amd64"): "win-64",
+    ("win32", "arm64"): "win-arm64",
 }
 # The x86-64 psABI's levels, by the names that Linux gives the flags; each level includes those below it.
 _LEVELS = (
@@ -117,7 +119,7 @@ def probe(imports: Iterable[str] = (), *, packages: bool = True) -> dict[str, An
 
 def conda_platform(system: str, machine: str) -> str:
     """Conda's name of a platform; empty when it has none."""
-    return _PLATFORMS.get((system, machine), "")
+    return _PLATFORMS.get((system, machine.lower()), "")
 
 
 def cpu_level(flags: Iterable[str]) -> str:

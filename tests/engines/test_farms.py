@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nbplat.engines import Engines
+from nbplat.compose.engines import Engines
 from nbplat.errors import RequestError, SetupError
 from tests.fixtures.lakehouse import Lake
 

@@ -206,9 +206,10 @@ def test_the_cpu_level_is_the_highest_whose_flags_are_all_there(flags: str, leve
 
 def test_names_are_those_of_conda_and_of_indexes() -> None:
     """Platforms by conda's names, distributions by their normal ones; what conda does not know is empty."""
-    assert ("linux-aarch64", "osx-arm64", "") == (
+    assert ("linux-aarch64", "osx-arm64", "win-64", "") == (
         conda_platform("linux", "aarch64"),
         conda_platform("darwin", "arm64"),
+        conda_platform("win32", "AMD64"),
         conda_platform("sunos5", "i86pc"),
     )
     assert "scikit-learn" == normal_name("Scikit_Learn")

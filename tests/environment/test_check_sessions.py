@@ -185,7 +185,7 @@ def test_the_environment_goes_where_the_session_runs(platform: Platform, small_c
             asked.append(target)
             return Settings(target, "archive", conf={"spark.archives": "x#environment"}, artifacts=("x#environment",))
 
-    environments = replace(platform._session_environments, workers=Workers())  # type: ignore[arg-type]
+    environments = replace(platform._environments.of_sessions, workers=Workers())  # type: ignore[arg-type]
     for master, mode, _ in _TARGETS:
         conf = environments.settled({"spark.nbplat.environment": "fraud"}, master_of(master, mode))
         sent = (conf["spark.archives"], conf["spark.nbplat.environment.artifacts"])

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from nbplat.compose.event_sources import NamedSources
 from nbplat.errors import Conflict, NotFound
-from nbplat.event_sources import NamedSources
 from nbplat.sequence.pinned_sources import PinnedSources
 from tests.fixtures.lakehouse import Lake
 from tests.fixtures.sequences import clicks

@@ -120,6 +120,7 @@ class IcebergJoinSource:
         try:
             self._commit(table, set_ref(name, pin.snapshot_id, tag=True))
         except NotImplementedError:
+            # pyiceberg's catalogs that cannot change a table's metadata at all (DynamoDB).
             return False
         return True
 

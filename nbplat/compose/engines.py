@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nbplat.compose.worker_environments import InWorkersPython, WorkerEnvironments, environment_of
 from nbplat.config import Config
 from nbplat.errors import RequestError, SetupError, did_you_mean
 from nbplat.terms import SnapshotPin
-from nbplat.worker_environments import InWorkersPython, WorkerEnvironments, environment_of
 
 if TYPE_CHECKING:
     from nbplat.adapters.ray.cluster import RaySettings
@@ -93,7 +93,7 @@ class Engines:
         if engine == "local":
             from nbplat.adapters.local.farm import LocalFarm, local_slots
 
-            yield LocalFarm(local_slots(self.config.threads or os.cpu_count() or 1, self.config.memory_bytes))
+            yield LocalFarm(local_slots(self.config.cores, self.config.memory_bytes))
             return
         made: RayFarm | SparkFarm
         if engine == "ray":

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nbplat.compose.worker_environments import WorkerEnvironments
 from nbplat.config import Config
 from nbplat.errors import NotFound, RequestError, SetupError
 from nbplat.session.masters import Master, master_of
 from nbplat.terms import EnvironmentRef
-from nbplat.worker_environments import WorkerEnvironments
 
 if TYPE_CHECKING:
     from nbplat.environment.check_against import Checker

@@ -1,0 +1,54 @@
+"""Training joins with their adapters: what reads, what trains, what a batch becomes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nbplat.compose.ground import Ground
+
+if TYPE_CHECKING:
+    from nbplat.sequence.sequences import Sequences
+    from nbplat.training.join import JoinPlan, JoinSource
+    from nbplat.training.join.open import OpenJoin
+    from nbplat.training.ports import ModelKit, SequenceColumns, TrainingSource
+
+__all__ = ["join_source", "model_kit", "open_join", "sequence_columns", "training_source"]
+
+
+def training_source(ground: Ground) -> TrainingSource:
+    """Reads base and staged files for training joins."""
+    from nbplat.adapters.iceberg.training_source import IcebergTrainingSource
+
+    return IcebergTrainingSource(ground.catalog)
+
+
+def join_source(ground: Ground) -> JoinSource:
+    """Tables as training joins plan and read them, over the catalog as it is now."""
+    from nbplat.adapters.iceberg.join_source import IcebergJoinSource
+
+    return IcebergJoinSource(ground.catalog)
+
+
+def open_join(ground: Ground, plan: JoinPlan) -> OpenJoin:
+    """Read a planned join in this process."""
+    from nbplat.adapters.torch.tensors import as_tensors
+    from nbplat.adapters.xgboost.data_iter import data_iter
+    from nbplat.training.join.open import OpenJoin
+
+    return OpenJoin(
+        plan, join_source(ground), tensors=as_tensors, trees=data_iter, clock=ground.clock, threads=ground.slots
+    )
+
+
+def sequence_columns(ground: Ground, sequences: Sequences) -> SequenceColumns:
+    """Kept sequences as columns of training joins."""
+    from nbplat.compose.sequence_columns import KeptSequences
+
+    return KeptSequences(sequences, ground.config.home / "frames")
+
+
+def model_kit(model: Any = None) -> ModelKit:
+    """scikit-learn's default model, or a user's own object, with the measures."""
+    from nbplat.adapters.sklearn.model import SklearnKit
+
+    return SklearnKit(model)
