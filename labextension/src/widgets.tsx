@@ -11,6 +11,7 @@ import { Board } from './board';
 import { nbplatIcon } from './icon';
 import { JobView, pictureHolds, unsettled } from './job_view';
 import { LogView } from './log_view';
+import { IPlace } from './place';
 import { ISnapshot, JOB_MIME } from './records';
 import { SectionId } from './rows';
 import { RunView } from './run_view';
@@ -105,19 +106,6 @@ export class BoardPanel extends Looking {
   }
 
   private _form: SectionId | null = null;
-}
-
-/** What a tab of the main area shows; also what restores it. */
-export interface IPlace {
-  what: 'run' | 'log' | 'session';
-  kind?: string;
-  id: string;
-  title?: string;
-}
-
-/** The name of a place, one tab each. */
-export function placeName(place: IPlace): string {
-  return [place.what, place.kind, place.id].filter(Boolean).join('-');
 }
 
 export class PlaceView extends Looking {

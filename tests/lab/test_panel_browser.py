@@ -221,8 +221,11 @@ def test_a_log_is_searched_and_kept(lab: LabPage, shared_config: Config) -> None
     # The tab is back after a reload: it is part of the layout.
     kept = "window.jupyterapp.serviceManager.workspaces.fetch('default').then(kept => JSON.stringify(kept))"
     lab.page.wait(f"{kept}.then(text => text.includes('nbplat:log-'))")
-    lab.open("lab")
-    lab.page.wait("document.querySelector('.nbp-log [role=status]')?.innerText.match(/[1-9][0-9]* lines/)", 40)
+    # So is what a link names.
+    lab.open("lab?nbplat=run/backfill/told@1")
+    lab.page.wait("document.querySelector('.nbp-page h2')?.innerText.includes('told@1')", 40)
+    tabs = "[...document.querySelectorAll('.lm-DockPanel-tabBar .lm-TabBar-tabLabel')].map(each => each.innerText)"
+    lab.page.wait(f"{tabs}.includes('Log told@1')")
 
 
 def test_a_hidden_panel_asks_nothing(lab: LabPage) -> None:
