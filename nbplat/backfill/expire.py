@@ -47,6 +47,7 @@ class RunTrace:
         staged: Locations of the staged files that its finished units name.
         named: A person named it, so its age does not count.
         swept: A sweep has taken it before; what is left of it was left by a kill.
+        held: Tags of training plans on its staging table: they read its staged files.
     """
 
     id: str
@@ -57,6 +58,7 @@ class RunTrace:
     staged: frozenset[str]
     named: bool = False
     swept: bool = False
+    held: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +128,16 @@ class Sweep:
 
 
 def candidates(runs: Sequence[RunTrace], *, now_ms: int, older_than_ms: int) -> list[RunTrace]:
-    """The runs that a sweep takes: named ones, else those that have rested long enough and need no decision."""
+    """The runs that a sweep takes: named ones, else those that have rested long enough and need no decision.
+
+    What a training plan holds stays whatever its age.
+    """
     return [
         run
         for run in runs
         if not run.busy
         and not run.swept
+        and not run.held
         and run.state in EXPIRABLE
         and (run.named or (run.state not in _DECIDING and now_ms - run.updated_ms >= older_than_ms))
     ]
@@ -196,7 +202,8 @@ def plan_sweep(
         run_id: str(RunState.PROMOTED if by_id[run_id].state == RunState.PROMOTED else RunState.EXPIRED)
         for run_id in sorted(taken)
     }
-    return Sweep(tuple(leftovers), after, {name: why for name, why in kept.items() if why != _NEEDED})
+    held = {run.id: f"the training plan of {run.held[0]} reads it: %training release" for run in runs if run.held}
+    return Sweep(tuple(leftovers), after, held | {name: why for name, why in kept.items() if why != _NEEDED})
 
 
 _NEEDED = "a run that stays refers to it"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nbplat.backfill.expire import EXPIRABLE, RunTrace, Sweep, TableTrace, candidates, plan_sweep
@@ -13,7 +13,7 @@ from nbplat.backfill.states import KIND, RunState
 from nbplat.clock import Clock
 from nbplat.errors import Conflict
 from nbplat.job import END_STATES, JobState, JobStore, Run, UnitState
-from nbplat.terms import Files, TableName
+from nbplat.terms import HOLD_PREFIX, Files, TableName
 
 __all__ = ["Expirer"]
 
@@ -49,8 +49,8 @@ class Expirer:
             dry_run: Only tell.
 
         Raises:
-            Conflict: a named run has a live job or is in a state that cannot be expired, or a run was taken on
-                meanwhile.
+            Conflict: a named run has a live job, is in a state that cannot be expired, or is held by a training plan
+                (``expire.held``); or a run was taken on meanwhile.
             NotFound: an unknown run.
         """
         named = {self.find(run_id).id for run_id in run_ids}
@@ -60,7 +60,8 @@ class Expirer:
         folders = self.staging_folders([table.name for table in tables])
         staged = [file for folder in folders for file in self.files.list(folder)]
         staging = self.sweeper.staging_tables()
-        runs = [self._trace(run, named) for run in self.store.runs(KIND, limit=_ALL)]
+        held = self._held(staging)
+        runs = [self._trace(run, named, held.get(run.id, ())) for run in self.store.runs(KIND, limit=_ALL)]
         for run in runs:
             _refuse(run)
         now_ms = self.clock.now_ms()
@@ -106,7 +107,16 @@ class Expirer:
             traces.append(TableTrace(name, self.sweeper.refs(name), tuple(spliced), folders))
         return traces
 
-    def _trace(self, run: Run, named: set[str]) -> RunTrace:
+    def _held(self, staging: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+        """Run -> tags of training plans on its staging table."""
+        found: dict[str, tuple[str, ...]] = {}
+        for table, run_id in staging.items():
+            tags = tuple(ref for ref in self.sweeper.refs(table) if ref.startswith(HOLD_PREFIX))
+            if tags:
+                found[run_id] = tags
+        return found
+
+    def _trace(self, run: Run, named: set[str], held: tuple[str, ...]) -> RunTrace:
         live = frozenset(JobState) - END_STATES
         staged = {
             str(unit.result["path"])
@@ -124,6 +134,7 @@ class Expirer:
             named=run.id in named,
             # One that was promoted when it was swept, and rolled back since, is taken once more.
             swept=gone and run.state in (RunState.EXPIRED, RunState.PROMOTED),
+            held=held,
         )
 
     def _frames(self, expired: set[str]) -> list[str]:
@@ -156,6 +167,12 @@ def _refuse(run: RunTrace) -> None:
     if run.named and run.busy:
         raise Conflict(
             "expire.busy", f"{run.id} has a live job", fix=f"`%backfill cancel {run.id}`, or wait until it has ended"
+        )
+    if run.named and run.held:
+        raise Conflict(
+            "expire.held",
+            f"the staged files of {run.id} are read by a training plan that holds them ({', '.join(run.held)})",
+            fix="`%training list` shows which runs hold snapshots, `%training release RUN` lets them go",
         )
     if run.named and run.state not in EXPIRABLE:
         raise Conflict(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import getpass
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -43,7 +44,8 @@ if TYPE_CHECKING:
     from nbplat.session.sessions import Sessions as LivySessions
     from nbplat.training.join import JoinPlan, JoinSource
     from nbplat.training.join.open import OpenJoin
-    from nbplat.training.ports import ModelKit, SequenceColumns, TrainingSource
+    from nbplat.training.join.sequence_use import SequenceSource
+    from nbplat.training.ports import ModelKit
 
 __all__ = ["Platform", "open_platform"]
 
@@ -117,14 +119,9 @@ class Platform(Ground):
         return open_sequences(self, self.engines, frames)
 
     @property
-    def sequence_columns(self) -> SequenceColumns:
+    def sequence_columns(self) -> SequenceSource:
         """Kept sequences as columns of training joins."""
         return training.sequence_columns(self, self.sequences)
-
-    @property
-    def training_source(self) -> TrainingSource:
-        """Reads base and staged files for training joins."""
-        return training.training_source(self)
 
     @property
     def join_source(self) -> JoinSource:
@@ -133,7 +130,7 @@ class Platform(Ground):
 
     def open_join(self, plan: JoinPlan) -> OpenJoin:
         """Read a planned join in this process."""
-        return training.open_join(self, plan)
+        return training.open_join(self, plan, self.sequence_columns, lambda: self.engines)
 
     def model_kit(self, model: Any = None) -> ModelKit:
         """scikit-learn's default model, or a user's own object, with the measures."""
@@ -229,11 +226,15 @@ class Platform(Ground):
 
     def spark_checks(self) -> list[tuple[str, Callable[[], Any]]]:
         """What Spark needs of this machine: a name and a check that raises when it is missing."""
-        from nbplat.adapters.spark.jars import check_java, check_pyspark, iceberg_jar
+        from nbplat.adapters.spark.jars import check_java, check_pyspark, iceberg_jar, java_says
+
+        def java() -> str:
+            found = check_java()
+            return f"ok, {java_says(found)} at {found}, by {'JAVA_HOME' if 'JAVA_HOME' in os.environ else 'PATH'}"
 
         return [
             ("pyspark", check_pyspark),
-            ("java", check_java),
+            ("java", java),
             ("iceberg jar", lambda: iceberg_jar(self.config)),
             ("kept warm", lambda: f"ok, {warm_starts.kept_warm(self.config)}"),
         ]

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nbplat.compose.ground import Ground
 
 if TYPE_CHECKING:
+    from nbplat.compose.engines import Engines
     from nbplat.sequence.sequences import Sequences
     from nbplat.training.join import JoinPlan, JoinSource
     from nbplat.training.join.open import OpenJoin
-    from nbplat.training.ports import ModelKit, SequenceColumns, TrainingSource
+    from nbplat.training.join.sequence_use import SequenceSource
+    from nbplat.training.ports import ModelKit
 
-__all__ = ["join_source", "model_kit", "open_join", "sequence_columns", "training_source"]
-
-
-def training_source(ground: Ground) -> TrainingSource:
-    """Reads base and staged files for training joins."""
-    from nbplat.adapters.iceberg.training_source import IcebergTrainingSource
-
-    return IcebergTrainingSource(ground.catalog)
+__all__ = ["join_source", "model_kit", "open_join", "sequence_columns"]
 
 
 def join_source(ground: Ground) -> JoinSource:
@@ -29,18 +25,30 @@ def join_source(ground: Ground) -> JoinSource:
     return IcebergJoinSource(ground.catalog)
 
 
-def open_join(ground: Ground, plan: JoinPlan) -> OpenJoin:
-    """Read a planned join in this process."""
+def open_join(ground: Ground, plan: JoinPlan, sequences: SequenceSource, engines: Callable[[], Engines]) -> OpenJoin:
+    """Read a planned join in this process, or on Ray when that is asked for.
+
+    Args:
+        sequences: Where the sequences of plans are kept.
+        engines: Know the cluster.
+    """
     from nbplat.adapters.torch.tensors import as_tensors
     from nbplat.adapters.xgboost.data_iter import data_iter
     from nbplat.training.join.open import OpenJoin
 
     return OpenJoin(
-        plan, join_source(ground), tensors=as_tensors, trees=data_iter, clock=ground.clock, threads=ground.slots
+        plan,
+        join_source(ground),
+        tensors=as_tensors,
+        trees=data_iter,
+        clock=ground.clock,
+        threads=ground.slots,
+        sequences=sequences,
+        pool=lambda asked: engines().ray_pool(next((f.path for unit in asked.units for f in unit.files), "")),
     )
 
 
-def sequence_columns(ground: Ground, sequences: Sequences) -> SequenceColumns:
+def sequence_columns(ground: Ground, sequences: Sequences) -> SequenceSource:
     """Kept sequences as columns of training joins."""
     from nbplat.compose.sequence_columns import KeptSequences
 

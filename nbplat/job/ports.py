@@ -164,6 +164,9 @@ class JobStore(Protocol):
     def release_lease(self, lease: Lease) -> None:
         """Give it back; nothing happens when it was taken over."""
 
+    def leases(self) -> list[Lease]:
+        """Those that were not released, lapsed ones included, by resource."""
+
     # -- events ----------------------------------------------------------------------------------
     def emit(
         self, kind: str, *, run_id: str = "", job_id: str = "", unit_id: str = "", data: Mapping[str, Any] | None = None

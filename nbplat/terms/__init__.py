@@ -6,7 +6,7 @@ from nbplat.terms.files import Files, Span, StoredFile
 from nbplat.terms.location import file_location, local_path
 from nbplat.terms.progress import Progress
 from nbplat.terms.run_id import RunId
-from nbplat.terms.snapshot_pin import SnapshotPin
+from nbplat.terms.snapshot_pin import HOLD_PREFIX, SnapshotPin
 from nbplat.terms.staged_columns import StagedColumns
 from nbplat.terms.staged_file import StagedFile
 from nbplat.terms.table_name import TableName
@@ -14,6 +14,7 @@ from nbplat.terms.window import Window
 from nbplat.terms.with_noun import counted
 
 __all__ = [
+    "HOLD_PREFIX",
     "EnvironmentRef",
     "Files",
     "Progress",

@@ -3,7 +3,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["SnapshotPin"]
+__all__ = ["HOLD_PREFIX", "SnapshotPin"]
+
+HOLD_PREFIX = "nb-join-"
+"""Begins the name of every tag that holds a snapshot for a training plan: what has one is needed still."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,14 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["Estimate", "auc", "bootstrap_aucs", "interval"]
+__all__ = ["Estimate", "auc", "bootstrap_aucs", "interval", "roc"]
 
 RESAMPLES = 1_000
 
 # Numbers drawn in one go; bounds memory to some 100 MB whatever the test set's size.
 _DRAWN_AT_ONCE = 4_000_000
 _DRAWN_IN_ALL = 400_000_000
+_POINTS = 101
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +94,17 @@ class _Ranked:
         below = np.cumsum(negative, axis=1) - negative
         pairs = (positive * (below + negative / 2)).sum(axis=1)
         return np.asarray(pairs / (positive.sum(axis=1) * negative.sum(axis=1)))
+
+
+def roc(labels: npt.NDArray[np.int64], scores: npt.NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
+    """The ROC curve from (0, 0) to (1, 1), at most 101 points: false and true positive share; both labels occur."""
+    order = np.argsort(-scores, kind="stable")
+    ordered, positive = scores[order], labels[order] == 1
+    ends = np.flatnonzero(np.r_[ordered[1:] != ordered[:-1], True])
+    true = np.r_[0, np.cumsum(positive)[ends]] / max(int(positive.sum()), 1)
+    false = np.r_[0, np.cumsum(~positive)[ends]] / max(int((~positive).sum()), 1)
+    if len(true) > _POINTS:
+        kept = np.unique(np.searchsorted(false, np.linspace(0, 1, _POINTS)).clip(0, len(true) - 1))
+        kept[0], kept[-1] = 0, len(true) - 1
+        true, false = true[kept], false[kept]
+    return tuple((round(float(x), 4), round(float(y), 4)) for x, y in zip(false, true, strict=True))

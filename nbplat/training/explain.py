@@ -4,48 +4,44 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from nbplat.training.plan import Coverage, JoinPlan
-from nbplat.training.run import TrainingResult
+from nbplat.remote.training.token import parts_left
+from nbplat.training.join.explain import explain_join
+from nbplat.training.join.order import windows_of
+from nbplat.training.plan import TrainingPlan
+from nbplat.training.result import Period, TrainingResult
 
-__all__ = ["explain_plan", "explain_result"]
+__all__ = ["explain_plan", "explain_result", "explain_wait"]
+
+_SLOW_LOADER, _SLOW_MODEL = 0.6, 0.3
 
 
-def explain_plan(plan: JoinPlan) -> list[str]:
-    """What will be read and attached, every default with its value; no data file is read."""
+def explain_plan(plan: TrainingPlan) -> list[str]:
+    """What will be read and joined, every default with its value; no data file is read."""
     spec = plan.spec
     keys = "columns named id or ending in _id" if spec.keys is None else ", ".join(spec.keys) or "none"
     chosen = "every numeric column but keys, label and time" if spec.features is None else "as named"
     lines = [
-        f"training {spec.name} on {spec.table}, snapshot {plan.base.snapshot_id}: {plan.rows:,} rows"
-        f" in {len(plan.files)} files · plan {plan.plan_id[:12]}",
+        f"training {spec.name} on {spec.table} · plan {plan.plan_id[:12]}",
         f"label {spec.label} · time {spec.time} · keys left out: {keys}",
         f"plain columns ({chosen}): {', '.join(plan.features)}",
-    ]
-    for at, use in enumerate(plan.staged):
-        if use.from_base:
-            source = "promoted: read from the base table"
-        else:
-            staged = [file.staged[at] for file in plan.files]
-            dense = sum(1 for file in staged if file is not None and file.dense)
-            source = f"staged: {sum(f is not None for f in staged)} of {len(staged)} files attached by position"
-            source += f", {dense} dense" if dense < len(staged) else ""
-            if use.planned_on != plan.base.snapshot_id:
-                source += f" (computed on snapshot {use.planned_on})"
-        lines.append(f"{use.run_id} → {', '.join(use.names)} · {source}")
-    lines += [
-        f"sequence {use.ref} → {len(use.columns):,} columns, {use.shape} · version {use.version[:12]}"
-        f" · as of {', '.join(use.reads)}"
-        for use in plan.sequences
+        *explain_join(plan.join),
     ]
     if spec.runs_in:
         lines.append(f"the model runs in {spec.runs_in}")
-    if not plan.staged and not plan.sequences:
-        lines.append("no staged run is joined: --stage RUN joins one, --sequence NAME the features of a sequence")
-    lines += _coverage(plan.coverage())
+    if not plan.join.sides and not plan.join.sequences:
+        lines.append("nothing is joined: --stage RUN joins a run, --sequence NAME the features of a sequence")
+    order = "in the plan's order" if spec.shuffle == "none" else f"shuffled by {spec.shuffle}"
     lines.append(
         f"split: oldest {spec.split:.0%} by {spec.time} train, the rest test · batches of {spec.batch_rows} rows"
-        f" · {spec.epochs} epochs · seed {spec.seed} · files not covered: {spec.uncovered}"
+        f" {order} · {spec.epochs} epochs · seed {spec.seed} · partitions that are not staged: {spec.join.missing}"
     )
+    if spec.world > 1:
+        windows = windows_of(plan.join, spec.order, 0)
+        dealt = [
+            sum(part.window.rows for part in parts_left(plan.join, spec.order, windows, rank, spec.world, ()))
+            for rank in range(spec.world)
+        ]
+        lines.append(f"dealt to {spec.world} ranks: {', '.join(f'{rows:,}' for rows in dealt)} rows")
     return lines
 
 
@@ -74,18 +70,51 @@ def explain_result(result: TrainingResult) -> list[str]:
         f"{result.batches:,} batches, {result.rows_read:,} rows at {result.rows_per_second:,.0f} rows/s"
         f" · {result.epochs} epochs {'from memory' if result.kept_in_memory else 'from the files'}"
         f" · {result.seconds:.1f} s · plan {result.plan_id[:12]}",
+        explain_wait(result),
     ]
+    if result.provenance:
+        told = result.provenance
+        pins = ", ".join(f"{table} {snapshot}" for table, snapshot in told["snapshots"].items())
+        lines.append(f"run {result.run} · seed {told['seed']} · code {told['code_hash'][:12]} · snapshots {pins}")
+        lines += [f"note: {note}" for note in told["notes"]]
+        if told["held"]:
+            lines.append(
+                f"its snapshots are kept under the tag {told['held']}: `%training replay {result.run}` trains again,"
+                f" `%training release {result.run}` lets them go"
+            )
     return lines
 
 
-def _coverage(coverage: tuple[Coverage, ...]) -> list[str]:
-    by_run: dict[str, list[Coverage]] = defaultdict(list)
+def explain_wait(result: TrainingResult) -> str:
+    """Is the loader or the model slow?"""
+    share = result.wait_share
+    verdict = (
+        "the loader is slow: more threads, fewer columns, or larger batches help"
+        if share >= _SLOW_LOADER
+        else "the model is slow: the loader keeps up"
+        if share <= _SLOW_MODEL
+        else "loader and model take about as long"
+    )
+    return (
+        f"wait share {share:.0%}: models waited {result.join_seconds:.2f} s for batches and computed"
+        f" {result.compute_seconds:.2f} s · {verdict}"
+    )
+
+
+def _coverage(coverage: tuple[Period, ...]) -> list[str]:
+    by_run: dict[str, list[Period]] = defaultdict(list)
     for entry in coverage:
-        by_run[entry.run_id].append(entry)
+        by_run[entry.ref].append(entry)
     lines = []
-    for run_id, entries in by_run.items():
+    for ref, entries in by_run.items():
         rows, covered = sum(e.rows for e in entries), sum(e.covered for e in entries)
+        exact = all(e.exact for e in entries)
+        if not exact and entries[0].matched:
+            covered, exact = entries[0].matched, True
         short = [f"{e.period} {e.covered:,}/{e.rows:,}" for e in entries if e.covered < e.rows]
         tail = f" · short in {', '.join(short)}" if short else f" · all {len(entries)} periods whole"
-        lines.append(f"coverage of {run_id}: {covered:,} of {rows:,} rows ({covered / rows:.1%}){tail}")
+        if covered < rows and not short:
+            tail = f" · {rows - covered:,} keys without a staged row"
+        bound = "" if exact else "at most "
+        lines.append(f"coverage of {ref}: {bound}{covered:,} of {rows:,} rows ({covered / max(rows, 1):.1%}){tail}")
     return lines

@@ -13,7 +13,7 @@ from nbplat.ui.render.result import Result
 
 if TYPE_CHECKING:
     from nbplat.training.join.open import OpenJoin
-    from nbplat.training.run import TrainingResult
+    from nbplat.training.result import TrainingResult
     from nbplat.ui.python_environment import Environment
     from nbplat.ui.python_sequence import Sequence as UserSequence
     from nbplat.ui.sequence_place import Place
@@ -189,7 +189,7 @@ def training_join(
     *,
     label: str,
     time: str,
-    stage: Sequence[str] = (),
+    stage: Sequence[str | Mapping[str, Any]] = (),
     sequences: Sequence[str] = (),
     **options: Any,
 ) -> TrainingResult: ...
@@ -211,20 +211,21 @@ def training_join(table: str, **options: Any) -> TrainingResult | OpenJoin:
 
     Args:
         table: The table of examples.
-        stage: What is joined. Without a label each is a run (``spend_90d``), a table with its columns
-            (``ml.stg_ctr:b_ctr,b_cnt``), or a dict of `nbplat.training.join.Stage`'s fields with a ``ref``; with one,
-            names of runs.
-        on: Without a label: the key columns; left out, those of the runs.
-        columns: Base columns of the result; left out, all.
+        stage: What is joined: a run (``spend_90d``), a table with its columns (``ml.stg_ctr:b_ctr,b_cnt``), these with
+            options behind them (``ml.stg_ctr prefix=c_ fill=c_b_cnt:0``), or a dict of
+            `nbplat.training.join.Stage`'s fields with a ``ref``.
+        on: The key columns; left out, those of the runs.
+        columns: Without a label: base columns of the result; left out, all.
         dates: ``(first, end)``, ISO dates, the end not included; None leaves a side open.
         plan: The record of a `JoinPlan` that is read again; nothing else is then asked for.
-        label: Column to predict, 0 or 1: a model learns with and without the staged columns.
-        time: Column of the dates; with a label, the one that orders the split.
-        sequences: With a label: kept sequences whose padded features are joined as columns, as of each row's own time:
-            ``home``, ``home@2``, ``home.short`` for a variant.
-        options: Without a label as in `nbplat.training.join.JoinSpec`: ``join``, ``missing``, ``min_coverage``,
-            ``max_unit_bytes``. With one as in `nbplat.training.spec.TrainingSpec`; ``model``: a fresh estimator;
-            ``env``: what the model learns in, as for `backfill`, with ``model`` as text that binds it.
+        label: Column to predict, 0 or 1: a model learns with and without the joined columns.
+        time: Column of the dates; with a label, the one that orders the split (`dates_by` is that of the dates).
+        sequences: Kept sequences whose features stand beside the rows, as of each row's own time: ``home``,
+            ``home@2``, ``home.short`` for a variant. Without a label `sequence_form` is ``padded`` (lists of one
+            length with a mask and a length) or ``lists``.
+        options: As in `nbplat.training.join.JoinSpec`: ``join``, ``missing``, ``min_coverage``, ``max_unit_bytes``.
+            With a label also those of `nbplat.training.TrainingSpec`; ``model``: a fresh estimator, or text that
+            binds it; ``env``: what it learns in, as for `backfill`; ``hold``: False leaves the snapshots untagged.
 
     Returns:
         Without a label an open join: ``explain()``, ``coverage()``, ``batches()``; with one the comparison.
@@ -302,8 +303,7 @@ class Local:
 
         if label is None:
             return open_join(self._desk, self.platform, table, **options)
-        stage = tuple(options.pop("stage", ()))
-        return train(self._desk, self.platform, table=table, label=label, stage=stage, **options)
+        return train(self._desk, self.platform, table, label=label, **options)
 
     def close(self) -> None:
         """Let go of connections."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbplat.errors import RequestError, did_you_mean
@@ -14,20 +14,33 @@ if TYPE_CHECKING:
     from nbplat.training.join import Stage
     from nbplat.training.join.open import OpenJoin
 
-__all__ = ["open_join"]
+__all__ = ["DeskRuns", "open_join", "stages"]
 
-_OPTIONS = ("columns", "time", "join", "missing", "min_coverage", "max_unit_bytes")
+_OPTIONS = (
+    "columns",
+    "time",
+    "join",
+    "missing",
+    "min_coverage",
+    "max_unit_bytes",
+    "sequences",
+    "sequence_form",
+)
 
 
 class DeskRuns:
-    """Staged runs as the join asks for them."""
+    """Staged runs as the join asks for them.
 
-    def __init__(self, desk: Desk) -> None:
+    Args:
+        desk: Opens the desk; called when the first run is asked for, since tables need none.
+    """
+
+    def __init__(self, desk: Callable[[], Desk]) -> None:
         self._desk = desk
 
     def staged_columns(self, run_id: str) -> StagedColumns:
         """See `nbplat.training.join.JoinRuns`."""
-        return staged_columns(self._desk.staged(run_id))
+        return staged_columns(self._desk().staged(run_id))
 
 
 def open_join(
@@ -70,11 +83,21 @@ def open_join(
     spec = JoinSpec(
         base=table,
         on=(on,) if isinstance(on, str) else tuple(on),
-        stage=tuple(_stage(each) for each in stage),
+        stage=stages(stage),
         dates=Window.parse(*dates),
         **given,
     )
-    return platform.open_join(plan_join(spec, platform.join_source, DeskRuns(desk)))
+    runs = DeskRuns(lambda: desk)
+    return platform.open_join(plan_join(spec, platform.join_source, runs, platform.sequence_columns))
+
+
+def stages(asked: Sequence[str | Mapping[str, Any]]) -> tuple[Stage, ...]:
+    """What is joined, each as a text or a dict of `Stage`'s fields with a ``ref``.
+
+    Raises:
+        RequestError: an option of a stage that is not known.
+    """
+    return tuple(_stage(each) for each in asked)
 
 
 def _stage(asked: str | Mapping[str, Any]) -> Stage:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from nbplat.adapters.files.s3 import S3Files
-from nbplat.training import TrainingSpec, iter_batches, plan_training
+from nbplat.training.join import JoinSpec, Stage, plan_join
 from tests.fixtures.lakehouse import ORDERS, Lake
 from tests.fixtures.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 
@@ -41,9 +41,9 @@ def test_a_feature_lives_on_s3(shop: Lake, s3_server: S3Server, bucket: str) -> 
     assert folder.startswith(f"s3://{bucket}/warehouse/shop/_nbplat/staged/")
     assert folder.endswith("/doubled-1")
     assert all(files.size(file.path) == file.file_bytes for file in staged)
-    source = shop.platform.training_source
-    plan = plan_training(TrainingSpec("t", ORDERS, (run_id,), label="customer", time="ts"), source, shop.backfills)
-    tried = pa.Table.from_batches(iter_batches(plan, source, ["x", "doubled"])).to_pandas()
+    plan = plan_join(JoinSpec(ORDERS, stage=(Stage(run_id),)), shop.platform.join_source, shop.backfills)
+    with shop.platform.open_join(plan) as opened:
+        tried = pa.Table.from_batches(opened.batches()).to_pandas()
     assert (tried["x"] * 2).equals(tried["doubled"].rename("x"))
     shop.promote(run_id)
     now = shop.rows()

@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from nbplat.adapters.iceberg.training_source import IcebergTrainingSource
-from nbplat.training import TrainingSpec, iter_batches, plan_training
+from nbplat.adapters.iceberg.join_source import IcebergJoinSource
+from nbplat.training.join import JoinSpec, Stage, plan_join
 from tests.fixtures.deletes import (
     add_deletion_vector,
     add_equality_deletes,
@@ -30,9 +30,9 @@ def lake(tmp_path: Path) -> Iterator[Lake]:
 
 def delete_some(lake: Lake) -> set[int]:
     """Delete rows by every kind of delete file; returns the ids that are gone."""
-    rows = IcebergTrainingSource(lake.catalog)
-    base = rows.describe(ORDERS)
-    ids = {file.path: rows.read_base(base.pin, file.path, ["id"])["id"].to_pylist() for file in base.files}
+    spec = JoinSpec(ORDERS, columns=("id",), max_unit_bytes=1)
+    with lake.platform.open_join(plan_join(spec, lake.platform.join_source, lake.backfills)) as opened:
+        ids = {unit.files[0].path: opened.read(unit).table["id"].to_pylist() for unit in opened.plan.units}
     first, second, third, *_ = sorted(ids)
     add_position_deletes(lake.table(), first, [0, 4])
     add_deletion_vector(lake.table(), second, [1, 2])
@@ -45,10 +45,12 @@ def test_the_training_join_leaves_deleted_rows_out(lake: Lake) -> None:
     """Rows deleted after staging are gone from the join, and each staged value stands in its own row."""
     run_id = lake.stage("twice", "SELECT id, x * 2 + id AS twice FROM base", keys=("id",))
     gone = delete_some(lake)
-    source = IcebergTrainingSource(lake.catalog)
 
-    plan = plan_training(TrainingSpec("t", ORDERS, (run_id,), time="ts"), source, lake.backfills)
-    table = pa.Table.from_batches(iter_batches(plan, source, ["id", "twice", "label"]))
+    spec = JoinSpec(ORDERS, stage=(Stage(run_id),), columns=("id", "label"))
+    plan = plan_join(spec, IcebergJoinSource(lake.catalog), lake.backfills)
+    assert {"aligned"} == {side.how for unit in plan.units for side in unit.sides}
+    with lake.platform.open_join(plan) as opened:
+        table = pa.Table.from_batches(opened.batches())
 
     left = [n for n in range(60) if n not in gone]
     assert left == sorted(table["id"].to_pylist())

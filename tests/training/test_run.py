@@ -17,31 +17,36 @@ from sklearn.metrics import roc_auc_score
 from sklearn.naive_bayes import GaussianNB
 
 from nbplat.adapters.iceberg.catalog import load_table, open_catalog
-from nbplat.adapters.iceberg.training_source import IcebergTrainingSource
+from nbplat.adapters.iceberg.join_source import IcebergJoinSource
 from nbplat.adapters.sklearn import SklearnKit
 from nbplat.config import load_config
 from nbplat.demo import EVENTS, TRAIN, load_demo
-from nbplat.errors import Conflict, DataError, RequestError
+from nbplat.errors import DataError, RequestError
+from nbplat.remote.training.join import join
 from nbplat.terms import Progress, StagedColumns, StagedFile, canonical_json
 from nbplat.training import (
-    JoinPlan,
+    TrainingPlan,
+    TrainingResult,
     TrainingSpec,
     explain_plan,
     explain_result,
-    iter_batches,
     plan_training,
     run_training,
 )
 from nbplat.training.evaluate import bootstrap_aucs
+from nbplat.training.join import JoinSpec, Stage, plan_join
+from nbplat.training.join.open import OpenJoin
+from nbplat.training.join.tasks import TaskMaker
 
 QUARTER_US = 90 * 86_400_000_000
-SPEC = TrainingSpec("repeat_buyer", TRAIN, ("orders_90d@1",))
+JOIN = JoinSpec(TRAIN, stage=(Stage("orders_90d@1"),))
+SPEC = TrainingSpec("repeat_buyer", JOIN)
 
 
 @dataclass
 class Lake:
     catalog: SqlCatalog
-    source: IcebergTrainingSource
+    source: IcebergJoinSource
     folder: Path
     run: StagedColumns
 
@@ -49,8 +54,14 @@ class Lake:
         assert self.run.run_id == run_id
         return self.run
 
-    def plan(self, spec: TrainingSpec = SPEC) -> JoinPlan:
+    def plan(self, spec: TrainingSpec = SPEC) -> TrainingPlan:
         return plan_training(spec, self.source, self)
+
+    def open(self, plan: TrainingPlan) -> OpenJoin:
+        return OpenJoin(plan.join, self.source, tensors=dict, trees=list)
+
+    def train(self, plan: TrainingPlan, kit: SklearnKit | None = None, **options: Any) -> TrainingResult:
+        return run_training(plan, self.open(plan), kit or SklearnKit(), **options)
 
 
 def _orders_by_customer(catalog: SqlCatalog) -> dict[int, np.ndarray[Any, Any]]:
@@ -72,11 +83,14 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
     assert isinstance(catalog, SqlCatalog)
     load_demo(catalog)
     orders = _orders_by_customer(catalog)
-    source = IcebergTrainingSource(catalog)
-    base = source.describe(TRAIN)
+    source = IcebergJoinSource(catalog)
+    columns = ("example_id", "customer_id", "label_ts")
+    bare = plan_join(JoinSpec(TRAIN, columns=columns, max_unit_bytes=1), source, None)  # type: ignore[arg-type]
+    maker = TaskMaker(bare, source)
     files = []
-    for number, file in enumerate(base.files):
-        rows = source.read_base(base.pin, file.path, ["example_id", "customer_id", "label_ts"])
+    for number, unit in enumerate(bare.units):
+        [file] = unit.files
+        rows = join(maker.task(unit)).table
         times = rows["label_ts"].cast(pa.int64()).to_pylist()
         counts = [
             int(np.searchsorted(orders[c], at) - np.searchsorted(orders[c], at - QUARTER_US)) or None
@@ -91,7 +105,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
         }
         pq.write_table(pa.table(staged), path)
         files.append(StagedFile(file.path, path.as_uri(), len(rows), path.stat().st_size, True, "d"))
-    run = StagedColumns("orders_90d@1", base.pin, (("orders_90d", "long"),), tuple(files), promoted=False)
+    run = StagedColumns("orders_90d@1", bare.base, (("orders_90d", "long"),), tuple(files), promoted=False)
     yield Lake(catalog, source, folder, run)
     catalog.engine.dispose()
 
@@ -99,7 +113,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
 def test_the_staged_column_shows_its_gain_before_promotion(lake: Lake) -> None:
     """Without history the AUC is near a coin's, with the staged order count it is near 0.7, and the gain is sure."""
     shown: list[Progress] = []
-    result = run_training(lake.plan(), lake.source, SklearnKit(), progress=shown.append)
+    result = lake.train(lake.plan(), SklearnKit(), progress=shown.append)
     assert 0.45 < result.auc_without.value < 0.57
     assert result.auc_with is not None
     assert 0.66 < result.auc_with.value < 0.74
@@ -115,8 +129,8 @@ def test_the_staged_column_shows_its_gain_before_promotion(lake: Lake) -> None:
 def test_the_reported_auc_is_that_of_the_returned_models(lake: Lake) -> None:
     """Scoring the later examples with the returned model gives the reported AUC."""
     plan = lake.plan()
-    result = run_training(plan, lake.source, SklearnKit())
-    rows = pa.Table.from_batches(iter_batches(plan, lake.source))
+    result = lake.train(plan, SklearnKit())
+    rows = pa.Table.from_batches(lake.open(plan).batches(64))
     times = np.asarray(rows["label_ts"].cast(pa.int64()))
     test = times >= np.sort(times)[int(0.7 * len(times))]
     plain = np.column_stack([np.asarray(rows[name], dtype=float) for name in plan.features])
@@ -132,8 +146,8 @@ def test_the_reported_auc_is_that_of_the_returned_models(lake: Lake) -> None:
 def test_the_same_plan_gives_the_same_figures_from_memory_and_from_files(lake: Lake) -> None:
     """Keeping the batches or reading them in every epoch changes nothing but the time."""
     plan = lake.plan(replace(SPEC, epochs=2))
-    kept = run_training(plan, lake.source, SklearnKit())
-    read = run_training(plan, lake.source, SklearnKit(), keep_bytes=0)
+    kept = lake.train(plan, SklearnKit())
+    read = lake.train(plan, SklearnKit(), keep_bytes=0)
     assert (True, False) == (kept.kept_in_memory, read.kept_in_memory)
     assert (kept.auc_without, kept.auc_with, kept.gain) == (read.auc_without, read.auc_with, read.gain)
     assert 4 * kept.batches == read.batches
@@ -141,7 +155,7 @@ def test_the_same_plan_gives_the_same_figures_from_memory_and_from_files(lake: L
 
 def test_without_a_staged_run_only_one_model_is_trained(lake: Lake) -> None:
     """Nothing joined, nothing compared."""
-    result = run_training(lake.plan(replace(SPEC, stage=(), epochs=1)), lake.source, SklearnKit())
+    result = lake.train(lake.plan(replace(SPEC, join=JoinSpec(TRAIN), epochs=1)), SklearnKit())
     assert (None, None, ["without"]) == (result.auc_with, result.gain, list(result.models))
     assert "no staged run was joined" in explain_result(result)[0]
 
@@ -149,7 +163,7 @@ def test_without_a_staged_run_only_one_model_is_trained(lake: Lake) -> None:
 def test_a_users_own_model_is_copied_and_trained(lake: Lake) -> None:
     """Any object with partial_fit and predict_proba learns, and the user's own stays untouched."""
     own = GaussianNB()
-    result = run_training(lake.plan(replace(SPEC, epochs=1)), lake.source, SklearnKit(own))
+    result = lake.train(lake.plan(replace(SPEC, epochs=1)), SklearnKit(own))
     assert isinstance(result.models["with"], GaussianNB)
     assert not hasattr(own, "classes_")
     assert result.gain is not None
@@ -167,9 +181,9 @@ def test_texts_name_what_was_done(lake: Lake) -> None:
     """The plan shows pins, defaults and coverage; the result both AUCs, the cut and the preprocessing."""
     plan = lake.plan(replace(SPEC, epochs=1))
     text = "\n".join(explain_plan(plan))
-    for part in (str(plan.base.snapshot_id), "48 of 48 files attached by position", "(100.0%)", "oldest 70%", "_id"):
+    for part in (str(plan.join.base.snapshot_id), "48 units attached by position", "(100.0%)", "oldest 70%", "_id"):
         assert part in text
-    text = "\n".join(explain_result(run_training(plan, lake.source, SklearnKit())))
+    text = "\n".join(explain_result(lake.train(plan, SklearnKit())))
     for part in ("AUC without", "with orders_90d", "gain +", "before 2011-08-21T", "log(1+|x|)", "null in 730 rows"):
         assert part in text
 
@@ -192,22 +206,10 @@ def test_bad_data_is_refused_by_column(lake: Lake, column: str, values: list[Any
     data = pa.table({key: pa.array(v, types[key]) for key, v in rows.items()})
     table = lake.catalog.create_table(name, data.schema)
     table.append(data)
-    plan = plan_training(TrainingSpec("bad", name, split=0.5), lake.source, lake)
+    plan = plan_training(TrainingSpec("bad", JoinSpec(name), split=0.5), lake.source, lake)
     with pytest.raises(DataError, match=code):
-        run_training(plan, lake.source, SklearnKit())
+        lake.train(plan, SklearnKit())
     lake.catalog.drop_table(name)
-
-
-def test_files_that_are_gone_are_named(lake: Lake, tmp_path: Path) -> None:
-    """A staged file that was deleted, one without the column, and an unknown base file each say so."""
-    base = lake.source.describe(TRAIN)
-    gone = replace(lake.run.files[0], path=(tmp_path / "gone.parquet").as_uri())
-    with pytest.raises(DataError, match=r"training\.staged_gone"):
-        lake.source.read_staged(base.pin, gone, ["orders_90d"])
-    with pytest.raises(DataError, match=r"training\.staged_column.*spend"):
-        lake.source.read_staged(base.pin, lake.run.files[0], ["spend"])
-    with pytest.raises(Conflict, match=r"training\.file_gone"):
-        lake.source.read_base(base.pin, "file:///nowhere.parquet", ["label"])
 
 
 def test_the_bootstrap_equals_sklearn_on_the_drawn_rows() -> None:

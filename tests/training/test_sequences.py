@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from nbplat.errors import NbplatError
+from nbplat.errors import Conflict, NbplatError, RequestError
+from nbplat.sequence.examples import read_examples
+from nbplat.sequence.frame_source import FrameSource
+from nbplat.sequence.opened import Opened
 from nbplat.sequence.parse import parse_definition
-from nbplat.training import TrainingSpec, explain_plan, explain_result, iter_batches, open_sequences, plan_training
+from nbplat.training import TrainingSpec, explain_plan, explain_result, plan_training
+from nbplat.training.join import JoinSpec
+from nbplat.training.join.open import OpenJoin
 from nbplat.ui.desk import LocalDesk
 from nbplat.ui.python import Local
 from tests.fixtures.lakehouse import Lake, demo
@@ -37,22 +44,27 @@ def local(demo: Lake) -> Local:
     return Local(LocalDesk(demo.platform))
 
 
-def _batches(local: Local, ref: str, **options: Any) -> pa.Table:
-    platform = local.platform
-    spec = TrainingSpec("t", "retail.train", sequences=(ref,), **options)
-    source, kept = platform.training_source, platform.sequence_columns
-    plan = plan_training(spec, source, platform.backfills, kept)
-    opened = open_sequences(plan, source, kept)
-    assert opened is not None
-    columns = ["example_id", "customer_id", "label_ts", *plan.sequence_features]
-    found = pa.Table.from_batches(iter_batches(plan, source, columns, sequences=opened))
-    opened.close()
+def _join(local: Local, *refs: str, form: str = "padded", **options: Any) -> OpenJoin:
+    found = local.training_join("retail.train", sequences=list(refs), sequence_form=form, **options)
+    assert isinstance(found, OpenJoin)
     return found
+
+
+def _own(local: Local, ref: str, examples: pa.Table, **options: Any) -> dict[str, Any]:
+    """The batch that the sequence area itself makes of these examples."""
+    sequences = local.platform.sequences
+    bound = sequences.bind(sequences.definition(sequences.find(ref.partition(".")[0])))
+    source = FrameSource("examples", examples, local.platform.config.home / "frames")
+    read = read_examples(source, bound.definition)
+    reading = Opened(sequences, bound, sequences.open(bound), moved=False).reading
+    with reading.batches(read, rows=len(read), **options) as batches:
+        [batch] = list(batches)
+    return dict(batch) if isinstance(batch, dict) else {name: batch[name] for name in batch.schema.names}
 
 
 def test_every_row_gets_the_tokens_before_its_own_time(local: Local) -> None:
     """Rows out are rows in; each cell is the token that plain Python finds, null where the sequence is shorter."""
-    got = _batches(local, "home").to_pylist()
+    got = pa.Table.from_batches(_join(local, "home").batches(500)).to_pylist()
     events = local.platform.catalog.load_table("retail.events").scan().to_arrow().to_pylist()
     by_customer: dict[int, list[dict[str, Any]]] = {}
     for event in events:
@@ -69,18 +81,57 @@ def test_every_row_gets_the_tokens_before_its_own_time(local: Local) -> None:
         kept.sort(key=lambda e: (e["event_ts"], e["event_type"], e["event_id"]))
         kept = kept[-4:][::-1]
         assert len(kept) == row["home__length"]
-        expected = [pytest.approx(e["amount"], rel=1e-6) for e in kept] + [None] * (4 - len(kept))
-        assert expected == [row[f"home__amount_{place}"] for place in range(4)]
-        types = [{"cancel": 2, "purchase": 3}[e["event_type"]] for e in kept] + [None] * (4 - len(kept))
-        assert types == [row[f"home__event_type_{place}"] for place in range(4)]
+        assert [True] * len(kept) + [False] * (4 - len(kept)) == row["home__mask"]
+        assert [pytest.approx(e["amount"], rel=1e-6) for e in kept] + [0] * (4 - len(kept)) == row["home__amount"]
+        types = [{"cancel": 2, "purchase": 3}[e["event_type"]] for e in kept] + [0] * (4 - len(kept))
+        assert types == row["home__event_type"]
+
+
+@pytest.mark.parametrize("options", [{}, {"shuffle": "window", "seed": 3}, {"rank": 1, "world": 2}])
+def test_batches_equal_those_of_the_sequence_area(local: Local, options: dict[str, Any]) -> None:
+    """Beside scalar columns, in any order, dealt to ranks: the arrays that the sequence area gives for these rows."""
+    for batch in _join(local, "home").batches(700, format="numpy", **options):
+        at = pa.array(batch["label_ts"].astype("M8[us]").astype(np.int64)).view(pa.timestamp("us", tz="UTC"))
+        examples = pa.table([pa.array(batch["customer_id"]), at], names=["customer_id", "label_ts"])
+        expected = _own(local, "home", examples, pad_to="length")
+        for name in ("amount", "event_ts", "event_type", "mask", "length"):
+            assert np.array_equal(expected[name], batch[f"home__{name}"]), name
+        assert ((len(at), 4), (len(at),)) == (batch["home__mask"].shape, batch["home__length"].shape)
+
+
+def test_lists_hold_the_tokens_that_there_are(local: Local) -> None:
+    """As Arrow lists of their own lengths: the sequence area's lists, without padding and mask."""
+    table = pa.Table.from_batches(_join(local, "home", form="lists").batches(700))
+    assert ["home__amount", "home__event_ts", "home__event_type"] == [n for n in table.column_names if "__" in n]
+    expected = _own(local, "home", table.select(["customer_id", "label_ts"]).combine_chunks(), format="arrow")
+    assert expected["amount"].to_pylist() == table["home__amount"].to_pylist()
+
+
+def test_a_token_resumes_among_sequences(local: Local) -> None:
+    """Stopped after a batch, the rest is the same, sequences included; a kept plan gives the same from its record."""
+    join = _join(local, "home")
+    whole = list(join.batches(400, shuffle="bucket", seed=1))
+    first = join.batches(400, shuffle="bucket", seed=1)
+    next(iter(first))
+    again = local.training_join("retail.train", plan=json.loads(json.dumps(join.plan.record())))
+    assert whole[1:] == list(again.batches(400, resume=first.state()))
+
+
+def test_a_sequence_that_has_moved_is_refused_when_its_plan_is_read(local: Local) -> None:
+    """Without an index its source is pinned by the plan: other rows are a conflict, not other figures."""
+    record = _join(local, "home").plan.record()
+    record["sequences"][0]["facts"]["source"]["identity"] = "other"
+    with pytest.raises(Conflict, match=r"training\.sequence_moved.*%sequence build home"):
+        list(local.training_join("retail.train", plan=record).batches(100))
+    record["sequences"][0]["version"] = "0" * 64
+    with pytest.raises(Conflict, match=r"training\.sequence_moved.*version"):
+        list(local.training_join("retail.train", plan=record).batches(100))
 
 
 def test_a_variant_per_type_has_columns_for_each_type(local: Local) -> None:
     """The names say variant, type, feature and place."""
-    got = _batches(local, "home.apart")
-    assert "home_apart__purchase__amount_2" in got.column_names
-    assert "home_apart__cancel__length" in got.column_names
-    assert "home_apart__cancel__amount_2" in got.column_names
+    got = _join(local, "home.apart").plan.columns
+    assert {"home_apart__purchase__amount", "home_apart__cancel__length", "home_apart__cancel__mask"} <= set(got)
 
 
 def test_a_model_is_compared_with_and_without_a_sequence(local: Local) -> None:
@@ -102,12 +153,13 @@ def test_a_model_is_compared_with_and_without_a_sequence(local: Local) -> None:
 
 def test_the_plan_names_the_sequence_and_reads_no_events(local: Local) -> None:
     """Version, columns and shape are part of the plan and of its id; without it the text says how to join one."""
+    join = _join(local, "home")
+    assert "sequence home → 5 columns, 4 tokens of 3 features, padded" in join.explain()
+    assert join.plan.plan_id != local.training_join("retail.train").plan.plan_id
     platform = local.platform
-    asked = TrainingSpec("t", "retail.train", sequences=("home",))
-    plan = plan_training(asked, platform.training_source, platform.backfills, platform.sequence_columns)
-    assert any("sequence home → 13 columns, 4 tokens of 3 features" in line for line in explain_plan(plan))
-    bare = plan_training(TrainingSpec("t", "retail.train"), platform.training_source, platform.backfills)
-    assert plan.plan_id != bare.plan_id
+    bare = plan_training(
+        TrainingSpec("t", JoinSpec("retail.train")), platform.join_source, platform.backfills, platform.sequence_columns
+    )
     assert any("--sequence NAME" in line for line in explain_plan(bare))
 
 
@@ -131,7 +183,18 @@ def test_a_sequence_that_cannot_be_joined_is_refused(local: Local, ref: str, mes
         changed = changed.partition("variants")[0] + "as_of: {time: article}\n"
         local.platform.sequences.keep(parse_definition(changed, "other"), owner="me")
     if ref == "wide":
-        changed = DEFINITION.partition("variants")[0].replace("length: 4", "length: 2000")
+        changed = DEFINITION.partition("variants")[0].replace("length: 4", "length: 9000")
         local.platform.sequences.keep(parse_definition(changed, "wide"), owner="me")
     with pytest.raises(NbplatError, match=message):
-        _batches(local, ref)
+        _join(local, ref)
+
+
+def test_sequences_that_clash_or_are_named_twice_are_refused(local: Local) -> None:
+    """A name comes from one place only; a form is one of two."""
+    with pytest.raises(RequestError, match=r"training\.twice.*'home'"):
+        _join(local, "home", "home")
+    with pytest.raises(RequestError, match=r"sequence_form.*padded or lists"):
+        _join(local, "home", form="ragged")
+    clash = "retail.train:mean_price rename=mean_price:home__amount across_dates"
+    with pytest.raises(RequestError, match=r"training\.clash.*home__amount"):
+        _join(local, "home", stage=[clash], on="example_id")

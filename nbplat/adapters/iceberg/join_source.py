@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["IcebergJoinSource"]
 
 _SUMMARY = "nbplat."
+_TRIES = 5
 
 
 class IcebergJoinSource:
@@ -62,18 +64,23 @@ class IcebergJoinSource:
             files = pinned_files(loaded, pin, inside, manifests=manifests)
             refuse_unreadable(files, pin.table)
             listed = _listed(loaded, schema, files, bounds_of)
-        snapshot = loaded.metadata.snapshot_by_id(pin.snapshot_id) if pin.snapshot_id is not None else None
-        summary = snapshot.summary.additional_properties if snapshot is not None and snapshot.summary else {}
         return TableState(
             pin=pin,
             columns=tuple((field.name, str(field.field_type)) for field in schema.fields),
             specs=_specs(loaded, schema),
             files=listed,
             metadata=loaded.metadata_location,
-            provenance={
-                name[len(_SUMMARY) :]: str(value) for name, value in summary.items() if name.startswith(_SUMMARY)
-            },
+            provenance=_provenance(loaded, pin),
         )
+
+    def standing(self, table: str) -> tuple[SnapshotPin, Mapping[str, str]] | None:
+        """See the port."""
+        try:
+            loaded = load_table(self._catalog, table)
+        except NotFound:
+            return None
+        pin = pin_of(loaded)
+        return pin, _provenance(loaded, pin)
 
     def schema(self, pin: SnapshotPin, columns: Sequence[str]) -> pa.Schema:
         """See the port."""
@@ -113,24 +120,43 @@ class IcebergJoinSource:
 
     def tag(self, pin: SnapshotPin, name: str) -> bool:
         """See the port."""
+        from pyiceberg.exceptions import CommitFailedException, RESTError
+
         if pin.snapshot_id is None:
             return False
         table = load_table(self._catalog, pin.table)
         check_pin(table, pin)
-        try:
-            self._commit(table, set_ref(name, pin.snapshot_id, tag=True))
-        except NotImplementedError:
-            # pyiceberg's catalogs that cannot change a table's metadata at all (DynamoDB).
-            return False
-        return True
+        for _ in range(_TRIES):
+            held = table.metadata.refs.get(name)
+            if held is not None and held.snapshot_id == pin.snapshot_id:
+                return True
+            try:
+                self._commit(table, set_ref(name, pin.snapshot_id, tag=True))
+            except CommitFailedException:
+                # Somebody else's commit came between; ours touches nothing of it.
+                table = load_table(self._catalog, pin.table)
+            except (NotImplementedError, RESTError):
+                # pyiceberg's catalogs that cannot change a table's metadata at all (DynamoDB).
+                return False
+            else:
+                return True
+        return False
 
     def untag(self, pin: SnapshotPin, name: str) -> None:
         """See the port."""
+        from pyiceberg.exceptions import CommitFailedException
         from pyiceberg.table.update import RemoveSnapshotRefUpdate
 
-        table = load_table(self._catalog, pin.table)
-        if name in table.metadata.refs:
-            self._commit(table, RemoveSnapshotRefUpdate(ref_name=name))
+        for _ in range(_TRIES):
+            try:
+                table = load_table(self._catalog, pin.table)
+            except NotFound:
+                return
+            if name not in table.metadata.refs:
+                return
+            with contextlib.suppress(CommitFailedException):
+                self._commit(table, RemoveSnapshotRefUpdate(ref_name=name))
+                return
 
     def _commit(self, table: Table, update: Any) -> None:
         from pyiceberg.table.update import AssertTableUUID
@@ -145,6 +171,12 @@ def _filter(schema: Schema, time: str, window: Window | None) -> str:
     if time not in kinds:
         raise NotFound("training.column", f"there is no column {time!r}", fix=did_you_mean(time, kinds))
     return window_filter(time, window, kinds[time])
+
+
+def _provenance(table: Table, pin: SnapshotPin) -> dict[str, str]:
+    snapshot = table.metadata.snapshot_by_id(pin.snapshot_id) if pin.snapshot_id is not None else None
+    summary = snapshot.summary.additional_properties if snapshot is not None and snapshot.summary else {}
+    return {name[len(_SUMMARY) :]: str(value) for name, value in summary.items() if name.startswith(_SUMMARY)}
 
 
 def _specs(table: Table, schema: Schema) -> dict[int, tuple[PartitionPart, ...]]:

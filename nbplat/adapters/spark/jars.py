@@ -22,7 +22,16 @@ from xml.sax.saxutils import quoteattr
 from nbplat.config import Config
 from nbplat.errors import RemoteError, SetupError
 
-__all__ = ["ICEBERG", "Artifact", "check_java", "check_pyspark", "fetch_jars", "iceberg_jar", "jars_folder"]
+__all__ = [
+    "ICEBERG",
+    "Artifact",
+    "check_java",
+    "check_pyspark",
+    "fetch_jars",
+    "iceberg_jar",
+    "jars_folder",
+    "java_says",
+]
 
 FETCH_SECONDS = 600
 JAVA_MINIMUM = 17
@@ -157,12 +166,18 @@ def check_java(*, environ: Mapping[str, str] = os.environ) -> Path:
     where = f"JAVA_HOME={home}" if home else "PATH"
     if java is None:
         raise SetupError("java.missing", f"Spark needs Java {JAVA_MINIMUM}, and {where} has none", fix=install)
-    said = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60, check=False).stderr
+    said = java_says(Path(java))
     match = re.search(r'version "(?:1\.)?(\d+)', said)
     if match is None or int(match[1]) < JAVA_MINIMUM:
-        found = said.splitlines()[0] if said else "something that does not say its version"
+        found = said or "something that does not say its version"
         raise SetupError("java.old", f"Spark needs Java {JAVA_MINIMUM} or newer; {java} is {found}", fix=install)
     return Path(java)
+
+
+def java_says(java: Path) -> str:
+    """The line in which a `java` tells its version; empty when it tells none."""
+    said = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60, check=False).stderr
+    return next((line for line in said.splitlines() if " version " in line), said.partition("\n")[0])
 
 
 def _obtain(

@@ -59,6 +59,11 @@ class Leases:
             if write.connection.execute(_RELEASE, _held(lease)).rowcount:
                 write.note("lease.released", data={"resource": lease.resource, "holder": lease.holder})
 
+    def leases(self) -> list[Lease]:
+        with self._db.read() as connection:
+            rows = connection.execute(sa.select(LEASE).where(LEASE.c.released.is_(False)).order_by(LEASE.c.resource))
+            return [Lease(row.resource, row.holder, row.fence, row.until_ms, row.taken_over) for row in rows]
+
 
 def _next(row: Any, holder: str, now_ms: int, until_ms: int) -> Lease:
     if row.released:

@@ -45,6 +45,11 @@ def explain_join(plan: JoinPlan) -> list[str]:
             periods = _spans([cover.period for cover in covers[side.ref] if cover.how == how])
             lines.append(f"  {counted(count, 'unit')} {_HOW[how]}{by} · {periods}")
         lines.append("  " + _covered(covers[side.ref]))
+    lines += [
+        f"sequence {use.ref} → {counted(len(use.columns), 'column')}, {use.shape}, {use.form} · version"
+        f" {use.version[:12]} · as of {', '.join(use.reads)}"
+        for use in plan.sequences
+    ]
     largest = max(plan.units, key=lambda unit: unit.decoded_bytes)
     split = sum("#" in unit.name for unit in plan.units)
     lines.append(

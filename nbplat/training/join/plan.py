@@ -8,6 +8,7 @@ from typing import Any
 
 from nbplat.errors import RequestError
 from nbplat.terms import SnapshotPin, content_hash
+from nbplat.training.join.sequence_use import SequenceUse
 from nbplat.training.join.spec import JoinSpec
 
 __all__ = ["HOWS", "JoinPlan", "PlanFile", "PlanSide", "Unit", "UnitSide", "Value"]
@@ -38,6 +39,7 @@ class PlanSide:
         planned_on: The base snapshot that the run was computed on; None for a table.
         pairs: How its partitions meet the base's, in words; empty where no file is merged.
         provenance: What its snapshot says of the features: definition, hashes.
+        staging: Of a run whose files meet by position: its staging table, which is held but not read.
     """
 
     ref: str
@@ -48,6 +50,7 @@ class PlanSide:
     planned_on: int | None
     pairs: str
     provenance: Mapping[str, str]
+    staging: SnapshotPin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +133,13 @@ class JoinPlan:
     Attributes:
         base: The pinned base table.
         base_columns: Base columns that are read, keys and time among them; with their Iceberg types.
-        output: Names of the result's columns, in order.
+        output: Names of the result's columns, in order; those of `sequences` come after them.
         keys: Key columns of the base; empty when nothing is merged.
         time: Column of the window; empty when all rows are wanted.
         units: In the plan's order: by date, then by partition.
         skipped: Base rows of partitions that were left out (``missing="skip"``).
         metadata: Table -> location of its metadata file when this was planned; says nothing of identity.
+        sequences: Joined where the plan is opened, not by the readers of units.
     """
 
     spec: JoinSpec
@@ -148,6 +152,7 @@ class JoinPlan:
     units: tuple[Unit, ...]
     skipped: int
     metadata: Mapping[str, str]
+    sequences: tuple[SequenceUse, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -166,6 +171,17 @@ class JoinPlan:
         """Every table that is read, the base first."""
         return (self.base, *(side.pin for side in self.sides if side.pin is not None))
 
+    @property
+    def held_pins(self) -> tuple[SnapshotPin, ...]:
+        """`pins`, and the staging tables whose files are read by position."""
+        staging = (side.staging for side in self.sides if side.staging is not None)
+        return tuple(dict.fromkeys((*self.pins, *staging)))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the result's columns, those of sequences included."""
+        return (*self.output, *(name for use in self.sequences for name in use.names))
+
     def record(self) -> dict[str, Any]:
         """JSON form; `from_record` reads it again, with the same `plan_id`."""
         return {
@@ -180,6 +196,7 @@ class JoinPlan:
             "units": [_unit_record(unit) for unit in self.units],
             "skipped": self.skipped,
             "metadata": dict(self.metadata),
+            **({"sequences": [use.record() for use in self.sequences]} if self.sequences else {}),
         }
 
     @classmethod
@@ -206,6 +223,7 @@ class JoinPlan:
             units=tuple(_unit(each) for each in record["units"]),
             skipped=record["skipped"],
             metadata=dict(record["metadata"]),
+            sequences=tuple(SequenceUse.from_record(each) for each in record.get("sequences", ())),
         )
 
 
@@ -219,6 +237,7 @@ def _side_record(side: PlanSide) -> dict[str, Any]:
         "planned_on": side.planned_on,
         "pairs": side.pairs,
         "provenance": dict(side.provenance),
+        **({"staging": side.staging.record()} if side.staging else {}),
     }
 
 
@@ -227,6 +246,7 @@ def _side(record: Mapping[str, Any]) -> PlanSide:
         **{
             **record,
             "pin": SnapshotPin(**record["pin"]) if record["pin"] else None,
+            "staging": SnapshotPin(**record["staging"]) if record.get("staging") else None,
             "keys": tuple(record["keys"]),
             "values": tuple(Value(*value) for value in record["values"]),
         }

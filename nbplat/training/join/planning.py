@@ -11,6 +11,7 @@ from nbplat.training.join.coverage import check_coverage
 from nbplat.training.join.meet import Meeting, meeting
 from nbplat.training.join.plan import JoinPlan, PlanFile, PlanSide, Unit, UnitSide
 from nbplat.training.join.ports import JoinRuns, JoinSource, TableFile, TableState
+from nbplat.training.join.sequence_use import SequenceSource, SequenceUse
 from nbplat.training.join.spec import JoinSpec
 from nbplat.training.join.split import Splitter
 from nbplat.training.join.stages import base_keys, check_names, found_stages
@@ -19,8 +20,11 @@ from nbplat.training.join.width import decoded_bytes
 __all__ = ["plan_join"]
 
 
-def plan_join(spec: JoinSpec, source: JoinSource, runs: JoinRuns) -> JoinPlan:
+def plan_join(spec: JoinSpec, source: JoinSource, runs: JoinRuns, sequences: SequenceSource | None = None) -> JoinPlan:
     """Plan a join on the tables' current snapshots; reads metadata, and footers of units above the limit.
+
+    Args:
+        sequences: Where sequences are kept; asked when the spec names any.
 
     Raises:
         NotFound: an unknown table, run or column, with the nearest names.
@@ -41,6 +45,7 @@ def plan_join(spec: JoinSpec, source: JoinSource, runs: JoinRuns) -> JoinPlan:
     meetings = [meeting(each, spec, base, source, keys) for each in found]
     units, skipped = _units(spec, base, meetings)
     output = _output(spec, base, meetings)
+    uses = _sequences(spec, base, output, sequences)
     merged = any(each.merged for each in meetings)
     columns = _read_columns(base, output, meetings, units, keys if merged else (), time)
     sized = [_sized(unit, base, columns, meetings) for unit in units]
@@ -58,10 +63,11 @@ def plan_join(spec: JoinSpec, source: JoinSource, runs: JoinRuns) -> JoinPlan:
         output=output,
         keys=keys if merged else (),
         time=time,
-        sides=tuple(_side(each) for each in meetings),
+        sides=tuple(_side(each, units, at, source) for at, each in enumerate(meetings)),
         units=tuple(part for unit in sized for part in splitter.cut(unit)),
         skipped=skipped,
         metadata=_metadata(base, meetings),
+        sequences=uses,
     )
     check_coverage(plan)
     return plan
@@ -196,9 +202,35 @@ def _sized(unit: _Met, base: TableState, columns: Sequence[tuple[str, str]], mee
     return Unit(unit.files[0].words, unit.files[0].period, rows, size, files, unit.sides)
 
 
-def _side(each: Meeting) -> PlanSide:
+def _sequences(
+    spec: JoinSpec, base: TableState, output: Sequence[str], source: SequenceSource | None
+) -> tuple[SequenceUse, ...]:
+    if not spec.sequences:
+        return ()
+    if source is None:
+        raise RequestError(
+            "training.sequence", "sequences cannot be joined here", fix="plan with nb.training_join or %%training"
+        )
+    uses = tuple(source.describe(ref, spec.sequence_form, dict(base.columns)) for ref in spec.sequences)
+    owner = dict.fromkeys(output, f"the join of {spec.base}")
+    for use in uses:
+        for name in use.names:
+            if name in owner:
+                raise RequestError(
+                    "training.clash",
+                    f"the sequence {use.ref} brings a column {name!r}, which {owner[name]} has as well",
+                    fix="name the feature otherwise in the definition, or leave one of the two out",
+                )
+            owner[name] = f"the sequence {use.ref}"
+    return uses
+
+
+def _side(each: Meeting, units: Sequence[_Met], at: int, source: JoinSource) -> PlanSide:
     found = each.found
     record = found.record
+    by_position = any(unit.sides[at].how == "aligned" for unit in units)
+    standing = source.standing(record.table) if record is not None and record.table else None
+    told = found.state.provenance if found.state is not None else standing[1] if standing is not None else {}
     return PlanSide(
         ref=found.ref,
         pin=found.state.pin if found.state is not None and each.merged else None,
@@ -207,7 +239,8 @@ def _side(each: Meeting) -> PlanSide:
         run=record.run_id if record is not None else "",
         planned_on=record.base.snapshot_id if record is not None else None,
         pairs=each.words,
-        provenance=dict(found.state.provenance) if found.state is not None else {},
+        provenance=dict(told),
+        staging=standing[0] if standing is not None and by_position else None,
     )
 
 

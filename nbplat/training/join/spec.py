@@ -8,6 +8,8 @@ from typing import Any
 
 from nbplat.errors import RequestError
 from nbplat.terms import TableName, Window
+from nbplat.training.join.sequence_use import FORMS
+from nbplat.training.join.stage_text import stage_options
 
 __all__ = ["MISSING", "STRATEGIES", "JoinSpec", "Stage"]
 
@@ -63,12 +65,15 @@ class Stage:
 
     @classmethod
     def parse(cls, text: str, **options: Any) -> Stage:
-        """Read ``ml.stg_ctr:b_ctr,b_cnt`` or ``spend_90d@1``.
+        """Read ``spend_90d@1``, ``ml.stg_ctr:b_ctr,b_cnt``, or these with options: ``ml.stg_ctr prefix=c_ fill=c_n:0``.
 
         Raises:
-            RequestError: nothing stands before or after the colon.
+            RequestError: nothing stands before or after the colon, or a word that is no option.
         """
-        ref, colon, names = text.partition(":")
+        head, _, words = text.strip().partition(" ")
+        if words.strip():
+            options = {**stage_options(text, words), **options}
+        ref, colon, names = head.partition(":")
         columns = tuple(name.strip() for name in names.split(",") if name.strip())
         if not ref.strip() or (colon and not columns):
             raise _option(f"stage {text!r}", "write RUN, TABLE, or TABLE:column,column")
@@ -125,6 +130,10 @@ class JoinSpec:
             (they get nulls), or ``skip`` (they are left out).
         min_coverage: Share of the base rows that must have a staged row, of every stage; 1 is strict.
         max_unit_bytes: Decoded bytes of one unit above which it is split by row groups.
+        sequences: Kept sequences whose features stand beside the rows, as of each row's own time: ``home``,
+            ``home@2``, or ``home.short`` for a variant.
+        sequence_form: ``padded``: lists of the declared length with a mask and a length; ``lists``: the tokens there
+            are.
     """
 
     base: str
@@ -137,6 +146,8 @@ class JoinSpec:
     missing: str = "error"
     min_coverage: float = 0.0
     max_unit_bytes: int = 256 << 20
+    sequences: tuple[str, ...] = ()
+    sequence_form: str = "padded"
 
     def __post_init__(self) -> None:
         TableName.parse(self.base)
@@ -145,6 +156,7 @@ class JoinSpec:
             (self.missing in MISSING, f"missing={self.missing!r}", f"give {', '.join(MISSING)}"),
             (0 <= self.min_coverage <= 1, f"min_coverage={self.min_coverage}", "give a share from 0 to 1"),
             (self.max_unit_bytes >= 1, f"max_unit_bytes={self.max_unit_bytes}", "give 1 or more"),
+            (self.sequence_form in FORMS, f"sequence_form={self.sequence_form!r}", f"give {' or '.join(FORMS)}"),
             (self.columns != (), "columns=()", "name a column, or leave it out for all"),
         ):
             if not ok:
@@ -153,12 +165,14 @@ class JoinSpec:
             ("on", self.on),
             ("stage", tuple(stage.ref for stage in self.stage)),
             ("columns", self.columns or ()),
+            ("sequences", self.sequences),
         ):
             if doubled := sorted({name for name in names if names.count(name) > 1}):
                 raise RequestError("training.twice", f"{what} names {doubled[0]!r} twice", fix="name each once")
 
     def record(self) -> dict[str, Any]:
         """JSON form."""
+        sequences = {"sequences": list(self.sequences), "sequence_form": self.sequence_form} if self.sequences else {}
         return {
             "base": self.base,
             "on": list(self.on),
@@ -170,6 +184,7 @@ class JoinSpec:
             "missing": self.missing,
             "min_coverage": self.min_coverage,
             "max_unit_bytes": self.max_unit_bytes,
+            **sequences,
         }
 
     @classmethod
@@ -182,6 +197,7 @@ class JoinSpec:
                 "stage": tuple(Stage.from_record(each) for each in record["stage"]),
                 "columns": None if record["columns"] is None else tuple(record["columns"]),
                 "dates": Window.parse(record["dates"]["from"], record["dates"]["to"]),
+                "sequences": tuple(record.get("sequences", ())),
             }
         )
 

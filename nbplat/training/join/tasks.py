@@ -59,9 +59,13 @@ class TaskMaker:
 
     def counting(self, unit: Unit) -> JoinTask:
         """A task that reads no more than it takes to learn which rows of a unit are live and inside the dates."""
-        wanted = self.plan.time or self.plan.base_columns[0][0]
-        columns = _serialized(self._source.schema(self.plan.base, [wanted]))
-        return JoinTask(**{**self.task(unit), "columns": columns, "sides": [], "output": [wanted]})
+        return self.bare(unit, (self.plan.time or self.plan.base_columns[0][0],))
+
+    def bare(self, unit: Unit, columns: Sequence[str]) -> JoinTask:
+        """A task that gives some base columns of the unit's rows, in the order of the rows, and joins nothing."""
+        read = dict.fromkeys([*columns, *([self.plan.time] if self.plan.time else [])])
+        schema = _serialized(self._source.schema(self.plan.base, list(read)))
+        return JoinTask(**{**self.task(unit), "columns": schema, "keys": [], "sides": [], "output": list(columns)})
 
     def _recipes(self, pin: SnapshotPin, files: Sequence[PlanFile | None]) -> list[JoinFile]:
         wanted = [file for file in files if file is not None]

@@ -28,12 +28,14 @@ def main(arguments: Sequence[str] | None = None, handlers: Mapping[tuple[str, st
         handlers: Stands in for the table of handlers in tests.
 
     Returns:
-        The exit code: 0, or the error class's. A bug keeps its traceback and gives 70.
+        The exit code: 0, the result's own (a check that found faults), or the error class's. A bug keeps its traceback
+        and gives 70.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     line = TerminalLine(sys.stderr)
     try:
-        _print(_run(words, line, handlers))
+        text, code = _run(words, line, handlers)
+        _print(text)
     except NbplatError as exc:
         line.clear()
         if "--json" in words:
@@ -55,24 +57,25 @@ def main(arguments: Sequence[str] | None = None, handlers: Mapping[tuple[str, st
         traceback.print_exc()
         print("internal.bug: this is a bug of nbplat\nfix: report it with the lines above", file=sys.stderr)
         return 70
-    return 0
+    return code
 
 
-def _run(words: list[str], line: TerminalLine, handlers: Mapping[tuple[str, str], str]) -> str:
+def _run(words: list[str], line: TerminalLine, handlers: Mapping[tuple[str, str], str]) -> tuple[str, int]:
+    """What is printed, and the exit code."""
     if not words or words[0] in _HELP:
-        return program_help(NOUNS, "cli")
+        return program_help(NOUNS, "cli"), 0
     if words[0] == "--version":
         from nbplat import __version__
 
-        return f"nbplat {__version__}"
+        return f"nbplat {__version__}", 0
     noun, rest = choose_top(words)
     if rest and rest[0] in _HELP and noun is not PLATFORM:
-        return noun_help(noun, "cli")
+        return noun_help(noun, "cli"), 0
     verb, rest = choose_line_verb(noun, rest, "cli")
 
     result, options = carry_out(noun, verb, rest, where="cli", show=line.show, write=line.write, handlers=handlers)
     line.clear()
-    return _text(result, as_json=getattr(options, "json", False))
+    return _text(result, as_json=getattr(options, "json", False)), result.exit_code
 
 
 def _text(result: Result, *, as_json: bool) -> str:

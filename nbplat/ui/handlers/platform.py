@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from nbplat.config import load_config
-from nbplat.errors import NbplatError, SetupError
 from nbplat.ui.call import Call
 from nbplat.ui.handlers import backfill, service
-from nbplat.ui.render.figures import bytes_text
 from nbplat.ui.render.result import Result
 from nbplat.ui.render.table import table_html, table_text
 
 __all__ = ["config", "doctor", "serve", "status"]
-
-_ROOM_BYTES = 1 << 30
 
 
 def status(call: Call) -> Result:
@@ -37,24 +32,36 @@ def config(_call: Call) -> Result:
     return Result(table_text(header, rows), table_html(header, rows), data=data)
 
 
-def doctor(_call: Call) -> Result:
-    """Check this machine and say what is missing and how to mend it."""
+def doctor(call: Call) -> Result:
+    """Check this machine, the folder and the service, each with its mend; a command with faults ends with 1."""
     from nbplat.compose import open_platform
+    from nbplat.ui.doctor.examination import checks_of
+    from nbplat.ui.doctor.finding import Verdict, examine
 
-    platform = open_platform()
-    checks: list[tuple[str, str, Callable[[], Any]]] = [
-        ("python", "needed", _check_python),
-        ("state folder", "needed", lambda: _check_room(platform.config.home)),
-        ("store", "needed", lambda: platform.store.runs(limit=1)),
-        ("catalog", "needed", lambda: platform.catalog.list_namespaces()),
-        ("scikit-learn", "for training", platform.model_kit),
-        *((name, "for Spark", check) for name, check in platform.spark_checks()),
-        *((name, "for environments", check) for name, check in platform.environment_checks()),
+    def waiting(names: Sequence[str]) -> None:
+        call.show(Result(f"still looking at {', '.join(names[:4])}{' …' if len(names) > 4 else ''}"))
+
+    findings = examine(checks_of(load_config(), open_platform), waiting=waiting)
+    count = Counter(each.verdict for each in findings)
+    head = (
+        f"doctor: {count[Verdict.FAULT]} faults, {count[Verdict.WARNING]} warnings, {count[Verdict.OK]} ok, "
+        f"{count[Verdict.NOT_NEEDED]} not needed"
+    )
+    header = ["check", "for", "state", "found", "mend"]
+    rows = [[each.name, each.part, each.verdict.value, each.text, each.mend] for each in findings]
+    data = {"ok": not count[Verdict.FAULT], "checks": [each.record() for each in findings]}
+    # A line each, for grep.
+    lines = [
+        f"{each.verdict.value}: {each.name}: {each.text}" + (f" -> {each.mend}" if each.mend else "")
+        for each in findings
     ]
-    rows = [_checked(name, need, check) for name, need, check in checks]
-    header = ["check", "need", "state", "mend"]
-    data = [dict(zip(header, row, strict=True)) for row in rows]
-    return Result(table_text(header, rows), table_html(header, rows), data=data)
+    return Result(
+        "\n".join([head, *lines]),
+        f"<p>{head}</p>{table_html(header, rows)}",
+        value=data,
+        data=data,
+        exit_code=1 if count[Verdict.FAULT] else 0,
+    )
 
 
 def serve(call: Call) -> Result:
@@ -68,22 +75,3 @@ def serve(call: Call) -> Result:
 
     serve_here(load_config(settings), on_ready=ready, foreground=True)
     return Result("service stopped")
-
-
-def _checked(name: str, need: str, check: Callable[[], Any]) -> list[str]:
-    try:
-        said = check()
-    except NbplatError as error:
-        return [name, need, error.message, error.fix]
-    return [name, need, said if isinstance(said, str) else "ok", ""]
-
-
-def _check_python() -> str:
-    return f"ok, {sys.version.split()[0]}"
-
-
-def _check_room(home: Any) -> str:
-    free = shutil.disk_usage(home).free
-    if free < _ROOM_BYTES:
-        raise SetupError("disk.low", f"{bytes_text(free)} free at {home}", fix="make room, or set NBPLAT_HOME")
-    return f"ok, {bytes_text(free)} free at {home}"

@@ -24,6 +24,7 @@ class Result:
         more: Further parts of the display by MIME type, such as a widget.
         beside: Shown below the progress, whose last state stays; otherwise it takes the progress' place.
         data: JSON for ``--json``; None gives the text as a JSON string.
+        exit_code: What the command line ends with; the result is printed all the same.
     """
 
     text: str
@@ -33,6 +34,7 @@ class Result:
     data: Any = None
     more: Mapping[str, Any] = field(default_factory=dict)
     beside: bool = False
+    exit_code: int = 0
 
     def json(self) -> str:
         """`data` as indented JSON; what JSON cannot hold is written as text."""

@@ -1,0 +1,1 @@
+"""`nbplat doctor`: what this machine, the folder and the service lack, each with its mend."""
