@@ -150,6 +150,8 @@ class JobLine extends Looking {
 
   set snapshot(value: ISnapshot) {
     this._snapshot = value;
+    // What is known may be older than what the cell says now.
+    this._looked = this.truth.looks;
     this.settle();
     this.update();
   }
@@ -174,8 +176,12 @@ class JobLine extends Looking {
   }
 
   protected get curious(): boolean {
-    return this._snapshot !== null && unsettled(this.truth, this._snapshot);
+    return (
+      this._snapshot !== null && (this.truth.looks === this._looked || unsettled(this.truth, this._snapshot))
+    );
   }
+
+  private _looked = 0;
 
   private _snapshot: ISnapshot | null = null;
 }

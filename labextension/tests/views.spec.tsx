@@ -99,6 +99,15 @@ test('a cell whose job has ended asks nothing more', () => {
   expect(unsettled(known({ board: { seq: 1, now_ms: NOW, runs: [] } }), SNAPSHOT)).toBe(false);
 });
 
+test('between two jobs of a run a cell asks on, for a while', () => {
+  const between = (ago: number, state = 'staged'): boolean => {
+    const ended = job({ state: 'succeeded', ended: true, ended_ms: NOW - ago });
+    const runs = [run({ state, job: ended, updated_ms: NOW - ago })];
+    return unsettled(known({ board: { seq: 1, now_ms: NOW, runs } }), SNAPSHOT);
+  };
+  expect([between(1000), between(31_000), between(1000, 'awaiting_promotion')]).toEqual([true, false, false]);
+});
+
 test('a search keeps the lines that hold all words, with their numbers', () => {
   const text = 'unit 1 done\nunit 2 FAILED\nunit 3 done\n';
   expect(matching(text, 'failed unit')).toEqual([{ number: 2, line: 'unit 2 FAILED' }]);
