@@ -1,5 +1,6 @@
 /** What rows and cells can do beyond asking the service; JupyterLab does it. */
 
+import { IPlace } from './place';
 import { IRow } from './rows';
 import { trans } from './translation';
 import { Truth } from './truth';
@@ -16,6 +17,8 @@ export interface IActions {
   notebookOf(runId: string): string | null;
   openNotebook(runId: string): void;
   copy(text: string): void;
+  /** The address of this page with the place in it, into the clipboard. */
+  copyLink(place: IPlace): void;
   /** Ask before something ends. */
   confirm(question: string, what: string, doIt: string): Promise<boolean>;
   failed(error: unknown): void;

@@ -64,7 +64,7 @@ export function Board(props: IBoardProps): JSX.Element {
       </SearchBox>
       {truth.fault && <Trouble fault={truth.fault} actions={actions} />}
       <p className="nbp-aside" role="status">
-        {truth.board ? summary(found) : truth.fault ? '' : trans.__('Asking the service …')}
+        {summary(truth, found)}
       </p>
       {found.map(section => (
         <Section
@@ -272,7 +272,14 @@ function onKey(
   event.stopPropagation();
 }
 
-function summary(found: ISection[]): string {
+/** What goes on; while nothing can be known, only when that was last known. */
+function summary(truth: Truth, found: ISection[]): string {
+  if (!truth.board) {
+    return truth.fault ? '' : trans.__('Asking the service …');
+  }
+  if (truth.fault) {
+    return trans.__('As it was at %1.', new Date(truth.board.now_ms).toLocaleTimeString());
+  }
   const running = found
     .filter(each => each.live > 0)
     .map(each => trans.__('%1 in %2', each.live, each.title.toLowerCase()));

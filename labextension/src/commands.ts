@@ -1,16 +1,17 @@
 /** What the command palette, the launcher, menus and links can call. */
 
-import { JupyterFrontEnd } from '@jupyterlab/application';
+import { IRouter, JupyterFrontEnd } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { ILauncher } from '@jupyterlab/launcher';
 import { IActions } from './actions';
 import { nbplatIcon } from './icon';
 import { FORM_TITLES, LESSONS } from './lessons';
+import { IPlace, PARAMETER, placeOf } from './place';
 import { SectionId } from './rows';
 import { OPEN, Tabs } from './tabs';
 import { trans } from './translation';
 import { Truth } from './truth';
-import { BoardPanel, IPlace } from './widgets';
+import { BoardPanel } from './widgets';
 
 const CATEGORY = 'nbplat';
 const SECTIONS = Object.keys(LESSONS) as SectionId[];
@@ -19,12 +20,13 @@ export function addCommands(parts: {
   app: JupyterFrontEnd;
   palette: ICommandPalette | null;
   launcher: ILauncher | null;
+  router: IRouter | null;
   truth: Truth;
   tabs: Tabs;
   panel: BoardPanel;
   actions: IActions;
 }): void {
-  const { app, palette, launcher, truth, tabs, panel, actions } = parts;
+  const { app, palette, launcher, router, truth, tabs, panel, actions } = parts;
   const none = { type: 'object' as const, properties: {} };
   const openPanel = (): void => app.shell.activateById(panel.id);
   app.commands.addCommand('nbplat:open-panel', {
@@ -54,6 +56,18 @@ export function addCommands(parts: {
     },
     execute: args => tabs.open(args as unknown as IPlace)
   });
+  app.commands.addCommand('nbplat:follow-link', {
+    label: trans.__('Open what the address names'),
+    describedBy: { args: none },
+    execute: async () => {
+      const place = placeOf(window.location.search);
+      await app.restored;
+      if (place) {
+        tabs.open(place);
+      }
+    }
+  });
+  router?.register({ command: 'nbplat:follow-link', pattern: new RegExp(`[?&]${PARAMETER}=`) });
   app.commands.addCommand('nbplat:new', {
     label: args => FORM_TITLES[args.section as SectionId]?.() ?? trans.__('Fill in a form of nbplat'),
     caption: trans.__('A form that puts a cell into the notebook'),

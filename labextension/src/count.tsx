@@ -39,7 +39,7 @@ export class RunningCount extends ReactWidget {
   }
 
   private _settle(): void {
-    const some = this.isActive();
+    const some = this._truth.anyGoesOn;
     if (some && !this._stop) {
       this._stop = this._truth.watch('count');
     } else if (!some) {

@@ -1,6 +1,6 @@
 /** The plugins: they hang the panel, the cells' renderer, the colours and the commands into JupyterLab or Notebook 7. */
 
-import { ILayoutRestorer, JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { ILayoutRestorer, IRouter, JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { Clipboard, Dialog, ICommandPalette, Notification, showDialog } from '@jupyterlab/apputils';
 import { IEditorLanguageRegistry } from '@jupyterlab/codemirror';
 import { ILauncher } from '@jupyterlab/launcher';
@@ -15,6 +15,7 @@ import { addCommands } from './commands';
 import { RunningCount } from './count';
 import { Fault } from './fault';
 import { CellInserter } from './insert';
+import { linkOf } from './place';
 import { IChange, JOB_EVENT, JOB_MIME } from './records';
 import { sender } from './request';
 import { runRow } from './rows';
@@ -37,6 +38,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
     ITranslator,
     ICommandPalette,
     ILauncher,
+    IRouter,
     INotebookTracker,
     IRenderMimeRegistry,
     IStatusBar,
@@ -66,6 +68,7 @@ function activate(
   translator: ITranslator | null,
   palette: ICommandPalette | null,
   launcher: ILauncher | null,
+  router: IRouter | null,
   notebooks: INotebookTracker | null,
   rendermime: IRenderMimeRegistry | null,
   statusBar: IStatusBar | null,
@@ -101,6 +104,7 @@ function activate(
       }
     },
     copy: text => Clipboard.copyToSystem(text),
+    copyLink: place => Clipboard.copyToSystem(linkOf(place, window.location.href)),
     confirm: async (title, body, doIt) => {
       const buttons = [Dialog.cancelButton({ label: trans.__('Keep') }), Dialog.warnButton({ label: doIt })];
       return (await showDialog({ title, body, buttons })).button.accept;
@@ -124,7 +128,7 @@ function activate(
     },
     0
   );
-  addCommands({ app, palette, launcher, truth, tabs, panel, actions });
+  addCommands({ app, palette, launcher, router, truth, tabs, panel, actions });
   const count = new RunningCount(truth, () => app.shell.activateById(panel.id));
   statusBar?.registerStatusItem('nbplat-lab:running', {
     item: count,

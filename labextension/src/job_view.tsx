@@ -21,7 +21,7 @@ export interface IJobViewProps {
 /** Whether the service can still tell something new of it. */
 export function unsettled(truth: Truth, snapshot: ISnapshot): boolean {
   const run = truth.runOf(snapshot);
-  return run ? run.job !== null && !run.job.ended : truth.board === null;
+  return run ? truth.goesOn(run) : truth.board === null;
 }
 
 /** Whether what the cell has drawn itself is the last word: the same job, ended, and nothing after it. */

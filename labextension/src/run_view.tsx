@@ -28,7 +28,10 @@ export function RunView(props: { truth: Truth; kind: string; id: string; actions
   return (
     <div className="nbp-view">
       <h2>
-        {run.id} <State tone={row.tone} text={row.state} />
+        {run.id} <State tone={row.tone} text={row.state} />{' '}
+        <button className="nbp-link" onClick={() => actions.copyLink({ what: 'run', kind, id })}>
+          {trans.__('Copy link')}
+        </button>
       </h2>
       {truth.fault && <Trouble fault={truth.fault} actions={actions} />}
       {live && <Bar share={row.share} label={trans.__('Progress of %1', run.id)} />}

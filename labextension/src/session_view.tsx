@@ -31,7 +31,10 @@ export function SessionView(props: { truth: Truth; id: number; actions: IActions
   return (
     <div className="nbp-view">
       <h2>
-        {session.name || trans.__('session %1', id)} {row && <State tone={row.tone} text={row.state} />}
+        {session.name || trans.__('session %1', id)} {row && <State tone={row.tone} text={row.state} />}{' '}
+        <button className="nbp-link" onClick={() => actions.copyLink({ what: 'session', id: String(id) })}>
+          {trans.__('Copy link')}
+        </button>
       </h2>
       <p className="nbp-aside">{row && `${row.about}, ${row.figures}`}</p>
       {session.error && <p className="nbp-error">{session.error}</p>}

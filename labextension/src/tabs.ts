@@ -4,9 +4,10 @@ import { ILayoutRestorer, JupyterFrontEnd } from '@jupyterlab/application';
 import { MainAreaWidget, WidgetTracker } from '@jupyterlab/apputils';
 import { IActions } from './actions';
 import { nbplatIcon } from './icon';
+import { IPlace, placeName } from './place';
 import { trans } from './translation';
 import { Truth } from './truth';
-import { IPlace, placeName, PlaceView } from './widgets';
+import { PlaceView } from './widgets';
 
 /** The command that opens a place; also what the layout is restored by. */
 export const OPEN = 'nbplat:open';

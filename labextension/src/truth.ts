@@ -12,6 +12,9 @@ const EVERY_MS = 4000;
 const COUNT_EVERY_MS = 15_000;
 /** At most two updates a second. */
 const LEAST_MS = 500;
+/** States that another job takes on by itself, and for how long that is waited for. */
+const PASSING = ['staged', 'auditing', 'audited', 'promoting', 'rolling_back'];
+const PASSING_MS = 30_000;
 /** Listing environments reads the disk. */
 const ENVIRONMENTS_MS = 60_000;
 
@@ -53,6 +56,9 @@ export class Truth {
   fault: Fault | null = null;
   /** No service runs, and nobody who looks would start one. */
   asleep = false;
+
+  /** How many looks have come to their end, with or without an answer. */
+  looks = 0;
 
   /** The service's clock, as far as this page knows it. */
   nowMs(): number {
@@ -109,6 +115,21 @@ export class Truth {
     return this.board?.runs.find(run => run.kind === kind && run.id === snapshot.run_id);
   }
 
+  /** Whether a run goes on: its job does, or has ended a moment ago and another takes on. */
+  goesOn(run: IRun): boolean {
+    const job = run.job;
+    if (!job || !job.ended) {
+      return job !== null;
+    }
+    const since = this.nowMs() - Math.max(run.updated_ms, job.ended_ms ?? 0);
+    return job.state === 'succeeded' && PASSING.includes(run.state) && since < PASSING_MS;
+  }
+
+  /** Whether anything goes on that has an end to be told. */
+  get anyGoesOn(): boolean {
+    return this.board?.runs.some(run => this.goesOn(run)) ?? false;
+  }
+
   /** How many jobs are under way. */
   get liveCount(): number {
     return this.board?.runs.filter(run => run.job && !run.job.ended).length ?? 0;
@@ -161,6 +182,15 @@ export class Truth {
 
   private async _look(): Promise<void> {
     try {
+      await this._lookOnce();
+    } finally {
+      this.looks += 1;
+      this._tell();
+    }
+  }
+
+  private async _lookOnce(): Promise<void> {
+    try {
       const mayStart = [...this._watchers].some(each => each.who === 'panel');
       if (!this._checked || !mayStart) {
         const about = await this.service.about();
@@ -171,7 +201,6 @@ export class Truth {
         this._checked = true;
         if (!mayStart && about.service.state === 'stopped') {
           this.asleep = true;
-          this._tell();
           return;
         }
       }
@@ -191,7 +220,6 @@ export class Truth {
           ? error
           : new Fault('page.failed', String(error), trans.__('reload the page'), 'way');
       this._checked = false;
-      this._tell();
     }
   }
 
@@ -228,9 +256,11 @@ export class Truth {
       if (!job) {
         continue;
       }
-      if (!job.ended) {
-        this._alive.add(job.id);
-      } else if (this._alive.delete(job.id)) {
+      // By the run: its next job may begin and end between two looks.
+      const key = `${run.kind}/${run.id}`;
+      if (this.goesOn(run)) {
+        this._alive.add(key);
+      } else if (this._alive.delete(key)) {
         if (area(job.kind) === 'environment') {
           this._environmentsAsked = -Infinity;
         }

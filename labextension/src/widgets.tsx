@@ -11,6 +11,7 @@ import { Board } from './board';
 import { nbplatIcon } from './icon';
 import { JobView, pictureHolds, unsettled } from './job_view';
 import { LogView } from './log_view';
+import { IPlace } from './place';
 import { ISnapshot, JOB_MIME } from './records';
 import { SectionId } from './rows';
 import { RunView } from './run_view';
@@ -107,19 +108,6 @@ export class BoardPanel extends Looking {
   private _form: SectionId | null = null;
 }
 
-/** What a tab of the main area shows; also what restores it. */
-export interface IPlace {
-  what: 'run' | 'log' | 'session';
-  kind?: string;
-  id: string;
-  title?: string;
-}
-
-/** The name of a place, one tab each. */
-export function placeName(place: IPlace): string {
-  return [place.what, place.kind, place.id].filter(Boolean).join('-');
-}
-
 export class PlaceView extends Looking {
   constructor(
     truth: Truth,
@@ -162,6 +150,8 @@ class JobLine extends Looking {
 
   set snapshot(value: ISnapshot) {
     this._snapshot = value;
+    // What is known may be older than what the cell says now.
+    this._looked = this.truth.looks;
     this.settle();
     this.update();
   }
@@ -186,8 +176,12 @@ class JobLine extends Looking {
   }
 
   protected get curious(): boolean {
-    return this._snapshot !== null && unsettled(this.truth, this._snapshot);
+    return (
+      this._snapshot !== null && (this.truth.looks === this._looked || unsettled(this.truth, this._snapshot))
+    );
   }
+
+  private _looked = 0;
 
   private _snapshot: ISnapshot | null = null;
 }

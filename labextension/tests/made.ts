@@ -143,6 +143,7 @@ export function actions(more: Partial<IActions> = {}): IActions {
     notebookOf: jest.fn(() => null),
     openNotebook: jest.fn(),
     copy: jest.fn(),
+    copyLink: jest.fn(),
     confirm: jest.fn(async () => true),
     failed: jest.fn(),
     ...more

@@ -78,6 +78,31 @@ test('the end of a job that was seen alive is news, once', async () => {
   expect(news).toEqual([{ run: failed, failed: true }]);
 });
 
+test('the end of a run is told though its last job was never seen alive', async () => {
+  const { clock, server, truth } = world();
+  const news: string[] = [];
+  truth.onNews(each => news.push(`${each.run.state} ${each.run.job?.id}`));
+  const at = (state: string, id: string, ended: boolean): void => {
+    const made = job({
+      id,
+      state: ended ? 'succeeded' : 'running',
+      ended,
+      ended_ms: ended ? clock.now() : null
+    });
+    const board = { seq: 1, now_ms: clock.now(), runs: [run({ state, job: made, updated_ms: clock.now() })] };
+    server.replies[BOARD] = board;
+  };
+  at('staging', 'j1', false);
+  truth.watch('panel');
+  await clock.pass(0);
+  at('staged', 'j1', true);
+  await clock.pass(4_500);
+  expect([news, truth.anyGoesOn]).toEqual([[], true]);
+  at('awaiting_promotion', 'j2', true);
+  await clock.pass(4_500);
+  expect([news, truth.anyGoesOn]).toEqual([['awaiting_promotion j2'], false]);
+});
+
 test('a server that is away is said, and the truth is back when it is', async () => {
   const { clock, server, truth } = world();
   truth.watch('panel');

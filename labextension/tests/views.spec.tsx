@@ -63,6 +63,7 @@ test('a fault is said with its mend, beside what was known before', () => {
   render(<Board truth={known({ fault })} actions={actions()} form={null} setForm={jest.fn()} />);
   expect(screen.getByRole('alert').textContent).toContain('Fix: nbplat service stop');
   expect(screen.getByText('spend@1')).toBeTruthy();
+  expect(screen.getByRole('status').textContent).toMatch(/^As it was at /);
 });
 
 test('a cell shows the service, not what was saved', () => {
@@ -96,6 +97,15 @@ test('a cell whose job has ended asks nothing more', () => {
   const ended = run({ job: job({ state: 'succeeded', ended: true }) });
   expect(unsettled(known({ board: { seq: 1, now_ms: NOW, runs: [ended] } }), SNAPSHOT)).toBe(false);
   expect(unsettled(known({ board: { seq: 1, now_ms: NOW, runs: [] } }), SNAPSHOT)).toBe(false);
+});
+
+test('between two jobs of a run a cell asks on, for a while', () => {
+  const between = (ago: number, state = 'staged'): boolean => {
+    const ended = job({ state: 'succeeded', ended: true, ended_ms: NOW - ago });
+    const runs = [run({ state, job: ended, updated_ms: NOW - ago })];
+    return unsettled(known({ board: { seq: 1, now_ms: NOW, runs } }), SNAPSHOT);
+  };
+  expect([between(1000), between(31_000), between(1000, 'awaiting_promotion')]).toEqual([true, false, false]);
 });
 
 test('a search keeps the lines that hold all words, with their numbers', () => {

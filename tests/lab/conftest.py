@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,9 @@ class LabPage:
         self.page.open(f"{self.server.address}{path}{joined}token={self.server.token}")
         self.page.wait(ready, 60)
         self.page.wait("!document.querySelector('#jupyterlab-splash')", 60)
+        if path == "lab?reset":
+            # It comes late and takes the focus.
+            self.page.wait("!!document.querySelector('.jp-Launcher')", 60)
 
     def command(self, name: str, **arguments: Any) -> None:
         """Carry out a command of JupyterLab, without waiting for what comes of it."""
@@ -87,11 +91,16 @@ class LabPage:
         self.page.wait(script + " !== undefined")
         self.page.value(script + ".click()")
 
-    def notebook(self, name: str, *cells: str) -> None:
-        """Write a notebook and open it, its kernel ready."""
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    def write_notebook(self, name: str, *cells: nbformat.NotebookNode) -> None:
+        """Write a notebook of Python."""
+        notebook = nbformat.v4.new_notebook(cells=list(cells))
+        # Without it a person is asked for a kernel.
         notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
         nbformat.write(notebook, self.server.folder / name)
+
+    def notebook(self, name: str, *cells: str) -> None:
+        """Write a notebook and open it, its kernel ready."""
+        self.write_notebook(name, *(nbformat.v4.new_code_cell(cell) for cell in cells))
         self.open(f"lab/tree/{name}?reset")
         self.ready(len(cells))
 
@@ -142,6 +151,15 @@ class LabPage:
         folder = ROOT / "build" / "screenshots"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.png").write_bytes(self.page.picture())
+
+    def measured(self, what: str, happens: Callable[[], object]) -> None:
+        """Note how long something takes in build/lab-times.txt; never held against a limit, as CI is slow at times."""
+        began = time.monotonic()
+        happens()
+        folder = ROOT / "build"
+        folder.mkdir(exist_ok=True)
+        with (folder / "lab-times.txt").open("a") as file:
+            file.write(f"{time.monotonic() - began:6.2f} s  {what}\n")
 
     def until(self, condition: Callable[[], Any], what: str, limit_s: float = 30.0) -> Any:
         """Wait for something outside the page."""

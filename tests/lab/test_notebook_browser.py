@@ -13,11 +13,9 @@ from nbplat.service.discovery import environ_of
 from nbplat.ui.client import ServiceClient
 from tests.fixtures.jupyter import JupyterServer, jupyter_server
 from tests.lab.conftest import LabPage
-from tests.lab.toy_backfills import backfill
+from tests.lab.toy_backfills import backfill, saved_output
 
 pytestmark = [pytest.mark.process, pytest.mark.kernel]
-
-SNAPSHOT = {"kind": "backfill.wait", "state": "queued", "progress": {"done": 0, "total": 0, "unit": "units"}}
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +32,7 @@ def test_a_saved_job_is_live_there_too(lab: LabPage, shared_config: Config) -> N
     """A notebook that was saved while a job waited shows it as it is now, and its end, with no kernel of its own."""
     gate = shared_config.home / "gate"
     job_id = backfill(shared_config, "held", "backfill.wait", file=str(gate))
-    saved = {"application/vnd.nbplat.job.v1+json": {"id": job_id, "run_id": "held@1", **SNAPSHOT}, "text/plain": "held"}
-    cell = nbformat.v4.new_code_cell("1", outputs=[nbformat.v4.new_output("display_data", data=saved)])
+    cell = saved_output(job_id, "held@1")
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), lab.server.folder / "saved.ipynb")
 
     lab.open("notebooks/saved.ipynb")

@@ -16,9 +16,10 @@ from nbplat.errors import NbplatError
 from nbplat.job import RunDraft
 from nbplat.service.discovery import environ_of
 from nbplat.ui.client import ServiceClient
+from tests.fixtures.browser import Browser
 from tests.fixtures.jupyter import JupyterServer, jupyter_server
 from tests.lab.conftest import LabPage
-from tests.lab.toy_backfills import backfill
+from tests.lab.toy_backfills import backfill, saved_output
 
 pytestmark = [pytest.mark.process, pytest.mark.kernel]
 
@@ -172,6 +173,37 @@ def test_rows_by_keyboard_alone(lab: LabPage, shared_config: Config, axe: str) -
     lab.wait_for("Nothing is running.")
 
 
+def test_two_tabs_and_two_notebooks_say_the_same(lab: LabPage, shared_config: Config, browser: Browser) -> None:
+    """Two notebooks in two tabs of a browser and the panel show one job's start and end, each by itself."""
+    job_id = backfill(shared_config, "both", "backfill.wait", file=str(shared_config.home / "never"))
+    with closing(browser.page()) as other:
+        other.size(1400, 900)
+        second = LabPage(lab.server, other)
+        for tab, name in ((lab, "first"), (second, "second")):
+            tab.write_notebook(f"{name}.ipynb", saved_output(job_id, "both@1"))
+            tab.open(f"lab/tree/{name}.ipynb?reset")
+            tab.wait_for("staging", ".nbp-output [data-live]", 60)
+            tab.open_panel()
+
+        # Where the cell of a run is open, its row leads there.
+        lab.command("nbplat:open", what="run", kind="backfill", id="both@1")
+        lab.page.wait("document.querySelector('.nbp-page h2')?.innerText.includes('both@1')")
+        lab.button("Notebook of both@1", "#nbplat-board")
+        lab.page.wait("window.jupyterapp.shell.currentWidget.context?.path === 'first.ipynb'")
+
+        second.button("Cancel both@1", "#nbplat-board")
+        second.button("Cancel job", ".jp-Dialog")
+
+        def told() -> None:
+            for tab in (lab, second):
+                tab.wait_for("planned", "#nbplat-board [data-row='backfill/both@1']", 60)
+                tab.wait_for("planned", ".nbp-output [data-ended]", 60)
+
+        lab.measured("two tabs and two notebooks say the end of a job", told)
+    with closing(open_store(shared_config, clock=SystemClock())) as store:
+        assert "cancelled" == store.job(job_id).state
+
+
 def test_a_log_is_searched_and_kept(lab: LabPage, shared_config: Config) -> None:
     """The log of a job opens in a tab, keeps the lines that hold the searched words, and can be downloaded."""
     job_id = backfill(shared_config, "told", "backfill.refuse")
@@ -189,8 +221,11 @@ def test_a_log_is_searched_and_kept(lab: LabPage, shared_config: Config) -> None
     # The tab is back after a reload: it is part of the layout.
     kept = "window.jupyterapp.serviceManager.workspaces.fetch('default').then(kept => JSON.stringify(kept))"
     lab.page.wait(f"{kept}.then(text => text.includes('nbplat:log-'))")
-    lab.open("lab")
-    lab.page.wait("document.querySelector('.nbp-log [role=status]')?.innerText.match(/[1-9][0-9]* lines/)", 40)
+    # So is what a link names.
+    lab.open("lab?nbplat=run/backfill/told@1")
+    lab.page.wait("document.querySelector('.nbp-page h2')?.innerText.includes('told@1')", 40)
+    tabs = "[...document.querySelectorAll('.lm-DockPanel-tabBar .lm-TabBar-tabLabel')].map(each => each.innerText)"
+    lab.page.wait(f"{tabs}.includes('Log told@1')")
 
 
 def test_a_hidden_panel_asks_nothing(lab: LabPage) -> None:
@@ -207,22 +242,19 @@ def test_a_hidden_panel_asks_nothing(lab: LabPage) -> None:
 
 
 def test_five_hundred_runs(lab: LabPage, shared_config: Config) -> None:
-    """The panel with five hundred runs stands within a second of being opened, and shows a dozen of each section."""
+    """The panel with five hundred runs shows a dozen of them, and how many more there are."""
     with closing(open_store(shared_config, clock=SystemClock())) as store:
         for number in range(500):
             name = f"many_{number}"
             store.open_run(RunDraft("backfill", name, name, "promoted", frozenset(), {"table": "a.b"}, {}, "ann"))
     lab.open()
-    took_ms = lab.page.value(
-        """(async () => { const began = performance.now();
+    script = """(async () => { const began = performance.now();
         window.jupyterapp.commands.execute('nbplat:open-panel');
         while (document.querySelectorAll('#nbplat-board [data-row]').length < 12) {
           await new Promise(done => setTimeout(done, 10)); }
         return performance.now() - began; })()"""
-    )
+    lab.measured("the panel with 500 runs stands", lambda: lab.page.value(script))
     lab.wait_for("Show 488 more")
-    # The goal is one second on a machine of its own; tests share theirs.
-    assert 3000 > took_ms
 
 
 def test_the_bundle_is_small(bundle: Path) -> None:

@@ -215,6 +215,7 @@ def test_a_wrong_token_of_a_team_is_said(service_config: Config, toy_client: Ser
         where = server.ask("GET", "nbplat/about").json["service"]["where"]
 
     assert (400, "service.token") == (refused.status, refused.json["code"])
+    assert "NBPLAT_TOKEN_FILE" in refused.json["fix"]
     assert (200, "elsewhere") == (answered.status, where)
 
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from contextlib import closing
 
+import nbformat
+
 from nbplat.adapters.store import open_store
 from nbplat.clock import SystemClock
 from nbplat.config import Config
@@ -17,3 +19,16 @@ def backfill(config: Config, name: str, kind: str, **params: object) -> str:
         run, _ = store.open_run(draft)
         job, _ = store.submit(JobDraft(kind, run.id, params), kind_of_run="backfill", owner="ann")
     return job.id
+
+
+def saved_output(job_id: str, run_id: str) -> nbformat.NotebookNode:
+    """A cell whose saved output is of a job that waited then."""
+    snapshot = {
+        "id": job_id,
+        "run_id": run_id,
+        "kind": "backfill.wait",
+        "state": "queued",
+        "progress": {"done": 0, "total": 0, "unit": "units"},
+    }
+    data = {"application/vnd.nbplat.job.v1+json": snapshot, "text/plain": run_id}
+    return nbformat.v4.new_code_cell("1", outputs=[nbformat.v4.new_output("display_data", data=data)])

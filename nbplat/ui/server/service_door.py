@@ -42,12 +42,15 @@ class ServiceDoor:
         Raises:
             NbplatError: the service's own error, or why there is none.
         """
-        client = await self._opened()
         try:
+            client = await self._opened()
             return await self._in_thread(
                 lambda: client.request(verb, path, query=query or {}, body=body, timeout_s=timeout_s)
             )
         except NbplatError as exc:
+            if exc.code == "service.token":
+                # The service tells who sends a token; here it is this server, and a person who reads it in a browser.
+                exc.fix = "let NBPLAT_TOKEN_FILE name the file with the service's token; the next look reads it"
             if exc.code.startswith("service."):
                 # Settings, address or version may be others by now: the next request looks again.
                 self._client = None
