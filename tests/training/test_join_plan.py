@@ -209,7 +209,7 @@ def test_a_unit_above_the_limit_is_split_by_row_groups(joins: Lake) -> None:
     split = _plan(joins, *BOTH, max_unit_bytes=500)
     assert 12 == len(whole.units)
     assert _read(joins, whole).equals(_read(joins, split))
-    told = "above max_unit_bytes: one row group is the least that is read"
+    told = "above max_unit_bytes: a row group is the least that is read"
     assert [False, True] == [told in explain_join(plan)[-1] for plan in (whole, split)]
 
 

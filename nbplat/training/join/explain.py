@@ -57,11 +57,7 @@ def explain_join(plan: JoinPlan) -> list[str]:
         f"largest unit: {largest.name or 'the whole table'}, {largest.rows:,} rows, about"
         f" {largest.decoded_bytes / 1e6:,.0f} MB decoded"
         + (f" · {split} pieces of units above {spec.max_unit_bytes / 1e6:,.0f} MB" if split else "")
-        + (
-            f" · {counted(whole, 'unit')} above max_unit_bytes: one row group is the least that is read"
-            if whole
-            else ""
-        )
+        + (f" · {counted(whole, 'unit')} above max_unit_bytes: a row group is the least that is read" if whole else "")
     )
     return lines
 
