@@ -42,6 +42,8 @@ HANDLERS: Mapping[tuple[str, str], str] = {
     **_at("session", "start", "attach", "info", "logs", "stop", "run", "sql", "follow", "url", "profiles", "share"),
     **_at("session", "send", module="session_cell"),
     **_at("session", "ui", module="session_ui"),
+    ("session", "form"): "nbplat.ui.handlers.form:session",
+    ("environment", "form"): "nbplat.ui.handlers.form:environment",
     ("session", "list"): "nbplat.ui.handlers.session:list_sessions",
     ("spark", "run"): "nbplat.ui.handlers.session_cell:spark",
     ("sql", "run"): "nbplat.ui.handlers.session_cell:sql",
