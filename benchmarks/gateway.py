@@ -114,16 +114,7 @@ def _start(name: str, cost: Cost, goal: float | None, against: str) -> Figure:
 
 
 def _cells(client: Any) -> list[Figure]:
-    done = subprocess.run(
-        [sys.executable, "-c", _SPARKMAGIC, client.url, client.token, str(_CELLS)],
-        env=fresh_environ(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        timeout=_LIMIT_S,
-        check=True,
-    )
-    took = sorted(json.loads(done.stdout.splitlines()[-1]))
+    took = sorted(json.loads(_printed(_SPARKMAGIC, client.url, client.token, str(_CELLS)).splitlines()[-1]))
     session = _session(client)
     try:
         direct = sorted(cost_of(lambda: _run(client, session, "1 + 1")).wall_s for _ in range(_CELLS))
@@ -316,8 +307,13 @@ def _ended(statement: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _floor() -> Cost:
+    return Cost(float(_printed(_FLOOR)), 0.0)
+
+
+def _printed(program: str, *args: str) -> str:
+    """What a program prints in an interpreter of its own."""
     done = subprocess.run(
-        [sys.executable, "-c", _FLOOR],
+        [sys.executable, "-c", program, *args],
         env=fresh_environ(),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -325,7 +321,7 @@ def _floor() -> Cost:
         timeout=_LIMIT_S,
         check=True,
     )
-    return Cost(float(done.stdout), 0.0)
+    return done.stdout
 
 
 def _until(look: Callable[[], Any], what: str, pause_s: float = 0.02) -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from nbplat.backfill.land import Lander
@@ -11,11 +12,12 @@ from nbplat.backfill.lease import TableLease, hold_table
 from nbplat.backfill.make_file import FileMaker, Values
 from nbplat.backfill.ports import Publisher, SchemaChange, Splicer, StagedWriter, Tables
 from nbplat.clock import Clock
-from nbplat.errors import NbplatError
 from nbplat.job import JobStore, StepContext
 from nbplat.terms import SnapshotPin
 
 __all__ = ["Attempts"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,10 @@ class Attempts:
         try:
             yield self.publisher.open(base, lease.branch, change, wanted, lease.guard)
         except Exception:
-            with suppress(NbplatError):
+            try:
                 self.publisher.sweep(base, branch=lease.branch)
+            except Exception as exc:  # noqa: BLE001 - what failed first is what the caller has to hear
+                _log.warning("%s: the branch %s is left to the next try: %s", base.table, lease.branch, exc)
             raise
 
     def lander(

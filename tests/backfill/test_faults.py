@@ -12,6 +12,7 @@ from pyiceberg.schema import Schema
 from pyiceberg.table.maintenance import MaintenanceTable
 from pyiceberg.types import DoubleType, LongType, MapType, NestedField, StringType, UUIDType
 
+from nbplat.adapters.iceberg.publisher import IcebergPublisher
 from nbplat.backfill import run as runs
 from nbplat.backfill.states import Step
 from nbplat.errors import NbplatError
@@ -105,6 +106,25 @@ def test_a_staged_file_lost_before_the_promotion(lake: Lake) -> None:
     assert ("file.gone", True) == (error["code"], local_path(lost).name in str(error))
     assert ("awaiting_promotion", main) == (lake.state(run_id), lake.table().metadata.current_snapshot_id)
     assert {"main"} == set(lake.table().metadata.refs)
+
+
+def test_a_branch_that_cannot_be_swept_hides_no_error(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What failed first is what the caller hears, and the branch is taken away by the next try."""
+    run_id = lake.stage("f", SQL)
+    path = next(iter(lake.table().scan().plan_files())).file.file_path
+    aside = local_path(path).rename(local_path(path).with_suffix(".aside"))
+    lake.backfills.step(run_id, Step.PROMOTE, owner="me")
+    with monkeypatch.context() as patch:
+        patch.setattr(IcebergPublisher, "sweep", _broken)
+        assert "file.gone" == lake.fail()["code"]
+    assert 2 == len(lake.table().metadata.refs)
+    aside.rename(local_path(path))
+    lake.promote(run_id)
+    assert {"main", "nb-pre-f-1"} == set(lake.table().metadata.refs)
+
+
+def _broken(*_: Any, **__: Any) -> None:
+    raise OSError("the catalog's disk is gone")
 
 
 def test_a_live_file_lost_before_the_promotion(lake: Lake) -> None:

@@ -41,15 +41,20 @@ _TYPED = """SELECT * FROM VALUES
   TIMESTAMP '2024-03-31 01:30:00.123456', CAST(NULL AS STRING)),
  (NULL, NULL, NULL, NULL, 'x'), (NULL, NULL, NULL, NULL, 'y') AS t(n, d, f, at, s)"""
 
-_INTERRUPT = """import os, signal, threading, time
+_INTERRUPT = """import os, signal, sys, threading, time
 import nbplat as nb
 
 watched = nb.session({session}, attach=True)
 
+def follows():
+    frame = sys._current_frames()[threading.main_thread().ident]
+    while frame is not None and not frame.f_code.co_filename.endswith("statement_stream.py"):
+        frame = frame.f_back
+    return frame is not None
+
 def press():
-    while watched.statements(limit=1)[0]["state"] != "running":
+    while watched.statements(limit=1)[0]["state"] != "running" or not follows():
         time.sleep(0.05)
-    time.sleep(0.5)
     os.kill(os.getpid(), signal.SIGINT)
 
 threading.Thread(target=press).start()"""
@@ -180,6 +185,29 @@ def test_progress_and_cancel_of_a_spark_job(gateway: Gateway, session: int) -> N
     )
 
 
+def test_a_cancel_leaves_no_job_behind_whenever_it_comes(gateway: Gateway, session: int) -> None:
+    """A job that is asked for while its cell is cancelled does not run on, and py4j's own trouble is not told."""
+    code = "print('up')\nspark.range(0, 400, 1, 40).rdd.map(lambda n: __import__('time').sleep(1)).count()"
+
+    def running(where: str) -> bool:
+        return bool(gateway.call("GET", where, headers={"Prefer": "wait=0"}).json()["state"] == "running")
+
+    for moment in range(6):
+        where = gateway.post(session, code)
+        wait_until(partial(running, where), limit_s=60, what="the cell runs")
+        # Before the job is asked for, while it is sent, and after it has begun.
+        time.sleep(moment * 0.1)
+        gateway.call("POST", f"{where}/cancel")
+        done = gateway.ended(where)
+        assert "cancelled" == done["state"]
+        assert "while sending command" not in json.dumps(done)
+    # The two cores would be taken for minutes.
+    began = time.monotonic()
+    counted = gateway.run(session, "SELECT count(*) FROM range(1000)", "sql")["data"]["application/json"]["data"]
+    assert [[1000]] == counted
+    assert time.monotonic() - began < 60.0
+
+
 def test_a_notebook_runs_cells_in_a_session(gateway: Gateway, session: int) -> None:
     """`%session`, `%%spark` and `%%sql` give ordinary outputs: streams, displays, tables, a red block of an error."""
     sources = {
@@ -267,6 +295,8 @@ def test_a_killed_service_loses_neither_session_nor_output(gateway: Gateway, ses
 reads = 0
 while not os.path.exists(gate) or reads < 5:
     reads += spark.table('retail.kept_copy').count() == 3
+    with open(gate + '.reads', 'a') as file:
+        file.write('.')
     time.sleep(0.1)
 spark.sql('INSERT INTO retail.kept_copy VALUES (7)')
 print('read on')
@@ -276,7 +306,7 @@ spark.table('retail.kept_copy').count() + kept"""
     before = gateway.product.address()
     where = gateway.post(session, code)
     for _ in range(KILLS):
-        time.sleep(0.7)
+        _told_more(Path(f"{gate}.reads"))
         _killed(gateway)
         # Its callers wait at the socket that the worker keeps; nobody is refused.
         assert 200 == gateway.call("GET", where, headers={"Prefer": "wait=0"}).status_code
@@ -292,16 +322,28 @@ def test_commits_go_through_while_the_service_is_killed(gateway: Gateway, sessio
     code = """spark.range(0).writeTo('retail.appended').createOrReplace()
 for n in range({count}):
     spark.range(n, n + 1).writeTo('retail.appended').append()
+    with open({told!r}, 'a') as file:
+        file.write('.')
 sorted(row.id for row in spark.table('retail.appended').collect())"""
-    count = 5 * KILLS
-    where = gateway.post(session, code.format(count=count))
+    count, told = 5 * KILLS, gateway.product.folder / "appended"
+    where = gateway.post(session, code.format(count=count, told=str(told)))
     for _ in range(KILLS):
-        time.sleep(0.9)
+        _told_more(told, most=count)
         _killed(gateway)
         assert 200 == gateway.call("GET", "/version").status_code
     output = gateway.ended(where)["output"]
     assert "ok" == output["status"], output["traceback"]
     assert str(list(range(count))) == output["data"]["text/plain"]
+
+
+def _told_more(file: Path, most: int = sys.maxsize) -> None:
+    """Wait until a cell that writes a byte whenever it got on has got on; at once when it has got to its end."""
+
+    def size() -> int:
+        return file.stat().st_size if file.exists() else 0
+
+    before = size()
+    wait_until(lambda: size() > before or size() >= most, limit_s=120, what="the cell gets on")
 
 
 def test_deleting_a_session_ends_its_jvm(gateway: Gateway) -> None:

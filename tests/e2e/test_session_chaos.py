@@ -86,7 +86,12 @@ def test_no_kill_of_the_service_loses_a_session_or_its_output(
     added = dict.fromkeys(ten, 0)
     away_s = []
     for _ in range(KILLS):
-        time.sleep(chance.uniform(0.05, 1.0))
+        watched, more = chance.choice(ten), chance.randint(1, 10)
+        before = len(printed(toy_client, watched, work[watched]))
+        wait_until(
+            lambda: len(printed(toy_client, watched, work[watched])) >= before + 2 * more,  # noqa: B023 - used at once
+            what="it prints more lines",
+        )
         away_s.append(back_after_kill(toy_client, service_config, chance.choice(ten)))
         chosen = chance.choice(ten)
         toy_client.post(f"{PATH}/{chosen}/statements", {"code": "added += 1"})

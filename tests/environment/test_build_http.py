@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import http.server
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from nbplat.environment.store import Store
 from nbplat.errors import DataError, NbplatError, RemoteError
 from tests.fixtures.channels import SmallChannel
 from tests.fixtures.environments import lock_small, small_tools, unsaid
+from tests.fixtures.served import served_handler
 
 _SPECS = ("python", "nbplat-marker ==7.7.7")
 
@@ -68,14 +68,9 @@ def site(small_channel: SmallChannel, tmp_path: Path) -> Iterator[Site]:
     """The small channel on a free port."""
     made = Site(small_channel.copy(tmp_path / "channel").folder)
     handler: Callable[..., _Handler] = functools.partial(_Handler, site=made)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    made.url = f"http://127.0.0.1:{server.server_port}"
-    yield made
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with served_handler(handler) as url:
+        made.url = url
+        yield made
 
 
 @pytest.fixture

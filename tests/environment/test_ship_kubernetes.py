@@ -9,7 +9,6 @@ from __future__ import annotations
 import http.server
 import json
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from nbplat.environment.settings import settings_text
 from nbplat.environment.shipped import Shipped
 from nbplat.environment.targets import Asked, settings_for
 from nbplat.terms import EnvironmentRef
+from tests.fixtures.served import served_handler
 from tests.fixtures.standalone import environ, spark_home, write_conf
 
 pytestmark = [pytest.mark.cluster, pytest.mark.jvm]
@@ -61,14 +61,8 @@ def api_server() -> Iterator[tuple[str, list[dict[str, Any]]]]:
                 404, {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}
             )
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}", given
-        finally:
-            server.shutdown()
-            thread.join(10)
+    with served_handler(Api) as url:
+        yield url, given
 
 
 def submitted(asked: Asked, folder: Path) -> tuple[dict[str, Any], str]:

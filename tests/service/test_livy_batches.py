@@ -203,7 +203,9 @@ def test_settings_reach_spark_by_a_private_file(tmp_path: Path) -> None:
         7, "", "", BatchState.NOT_STARTED, {"file": "/j.py", "className": "a.B", "args": ["1"]}, conf, {}, 0, None, None
     )
     command = spark_submit(batch, tmp_path / "7" / "spark.conf")
-    assert ["--properties-file", f"{tmp_path}/7/spark.conf", "--class", "a.B", "/j.py", "1"] == command[5:]
+    assert ["--properties-file", f"{tmp_path}/7/spark.conf", "--class", "a.B", "/j.py", "1"] == command[
+        command.index("spark-submit") + 1 :
+    ]
     processes = LocalBatches(tmp_path, command=lambda *_: ["true"])
     process = processes.start(batch)
     written = tmp_path / "7" / "spark.conf"

@@ -12,13 +12,17 @@ from typing import Any
 
 import pytest
 
+from nbplat.adapters.driver.dialled import DialledLine
 from nbplat.adapters.driver.hub import Hub, write_spec
 from nbplat.adapters.driver.managers import Kubernetes, Standing, Yarn
-from nbplat.errors import SetupError
+from nbplat.errors import RemoteError, SetupError
+from nbplat.remote import PROTOCOL
+from nbplat.remote.driver.arrow_pages import page_path
 from nbplat.remote.driver.dial import Dialer, tls_call
 from nbplat.remote.driver.tls_pipe import plain_end
-from nbplat.remote.wire import pack, unpack
+from nbplat.remote.socket_wire import receive, send
 from nbplat.session.changes import changes_of
+from nbplat.session.results import ROWS
 from tests.fixtures.drivers import python_session
 from tests.fixtures.toy_cluster import ToyCluster
 from tests.fixtures.waiting import wait_until
@@ -41,10 +45,8 @@ def known(tmp_path: Path) -> None:
 def greeted(where: dict[str, Any], hello: dict[str, Any]) -> dict[str, Any]:
     """What the hub answers to a greeting."""
     with tls_call(where["host"], where["port"], where["fingerprint"]) as tls:
-        for piece in pack(hello):
-            if len(piece):
-                tls.sendall(piece)
-        found = unpack(tls.recv)
+        send(tls, hello)
+        found = receive(tls)
     assert found is not None
     return found[0]
 
@@ -93,10 +95,8 @@ def test_whoever_knows_no_token_is_refused(hub: Hub, tmp_path: Path, hello: dict
     """With nothing said of why, and no connection is kept."""
     known(tmp_path)
     with tls_call(*hub.open().values()) as tls:
-        for piece in pack(hello):
-            if len(piece):
-                tls.sendall(piece)
-        found = unpack(tls.recv)
+        send(tls, hello)
+        found = receive(tls)
     assert found is None or found[0] == {"refused": "token"}
     assert hub.take(7) is None
 
@@ -156,10 +156,8 @@ def test_everything_comes_through_both_ways_at_once(hub: Hub, tmp_path: Path) ->
     """Megabytes in both directions over one connection, each byte in its place, and the end is seen."""
     known(tmp_path)
     tls = tls_call(*hub.open().values())
-    for piece in pack({"session": 7, "token": "first"}):
-        if len(piece):
-            tls.sendall(piece)
-    assert unpack(tls.recv) is not None
+    send(tls, {"session": 7, "token": "first"})
+    assert receive(tls) is not None
     there = plain_end(tls)
     here = wait_until(lambda: hub.take(7), what="the call")
     assert here is not None
@@ -198,6 +196,55 @@ def test_a_driver_that_no_service_speaks_to_ends_itself(tmp_path: Path) -> None:
     wait_until(lambda: not Path(f"/proc/{pid}").exists() or _is_zombie(int(pid)), what="the driver ends")
     drivers.kill(driver)
     drivers.close()
+
+
+@pytest.mark.process
+def test_the_manager_is_asked_seldom(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each answer takes a JVM: looks at a quiet driver that follow one another at once share one."""
+    drivers = ToyCluster(tmp_path / "sessions", hub, quiet_s=0.0)
+    asked: list[Any] = []
+    monkeypatch.setattr(drivers._applications, "look", asked.append)
+    driver = drivers.start(python_session(4, conf={"spark.master": "yarn", "spark.submit.deployMode": "cluster"}))
+    try:
+        wait_until(lambda: drivers.lives(driver) and asked, what="the manager is asked")
+        assert [True] * 20 == [drivers.lives(driver) for _ in range(20)]
+        assert 1 == len(asked)
+    finally:
+        drivers.kill(driver)
+
+
+@pytest.mark.parametrize("answers", ["refuses", "hangs up"])
+def test_rows_that_the_line_did_not_bring_are_not_taken_for_fetched(tmp_path: Path, answers: str) -> None:
+    """A page that made room for others is gone; a line that breaks takes its row along, which comes again."""
+    here, there = socket.socketpair()
+    output = {"data": {ROWS: {"pages": [{"rows": 1}]}}}
+
+    def driver() -> None:
+        assert receive(there) is not None
+        send(there, {"hello": {"protocol": PROTOCOL}})
+        send(there, {"events": [{"seq": 1, "event": "done", "id": 0, "output": output}]})
+        asked = receive(there)
+        assert asked is not None
+        assert "page" == asked[0]["ask"]
+        if answers == "refuses":
+            send(there, {"ref": asked[0]["ref"], "error": "FileNotFoundError: made room"})
+        there.close()
+
+    thread = threading.Thread(target=driver)
+    thread.start()
+    ends: list[str] = []
+    line = DialledLine(here, "t", 0, tmp_path, ended=lambda: ends.append("ended"))
+    try:
+        if answers == "refuses":
+            assert [1] == [event["seq"] for row in line.events() for event in row]
+        else:
+            with pytest.raises(RemoteError):
+                list(line.events())
+        assert not page_path(str(tmp_path), 0, 0).exists()
+        assert [] == ends
+    finally:
+        line.close()
+        thread.join(60)
 
 
 def _text(path: Path) -> str:

@@ -285,17 +285,22 @@ def test_top_level_await_works(talk: Talk) -> None:
     assert {"text/plain": "True"} == talk.run(1, "await asyncio.sleep(0)\nlock.locked()")["output"]["data"]
 
 
-def test_a_new_line_reads_on_where_the_last_one_stopped(talk: Talk) -> None:
+def test_a_new_line_reads_on_where_the_last_one_stopped(talk: Talk, tmp_path: Path) -> None:
     """Events told while nobody listened come with the next line, each once."""
-    talk.ask(
-        "run",
-        id=0,
-        runner="python",
-        body={"code": "import time\nfor n in range(5):\n    print(n)\n    time.sleep(0.1)"},
-    )
+    away, told = tmp_path / "away", tmp_path / "told"
+    code = f"""import os, time
+while not os.path.exists({str(away)!r}):
+    time.sleep(0.01)
+for n in range(5):
+    print(n, flush=True)
+    if n == 2:
+        open({str(told)!r}, "w").close()
+    time.sleep(0.05)"""
+    talk.ask("run", id=0, runner="python", body={"code": code})
     talk.until("started", id=0)
     talk.line.close()
-    time.sleep(0.3)
+    away.touch()
+    wait_until(told.exists, what="something is told")
     talk.connect()
     talk.until("done", id=0)
     assert "0\n1\n2\n3\n4\n" == talk.printed(0)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from nbplat.adapters.driver.command import in_folder
 from nbplat.adapters.driver.kept import (
     ending_of,
     fresh_folder,
@@ -19,8 +20,8 @@ from nbplat.adapters.driver.kept import (
     start_kept,
     write_private,
 )
-from nbplat.adapters.driver.processes import FOLDER
 from nbplat.adapters.driver.properties import properties_text
+from nbplat.adapters.driver.spark_program import PYSPARK, spark_program
 
 if TYPE_CHECKING:
     from nbplat.session.batch import Batch, BatchProcesses
@@ -30,20 +31,8 @@ __all__ = ["LocalBatches", "spark_submit"]
 
 _LOG = "batch.log"
 _CONF = "spark.conf"
-# Folder of the pyspark that an environment without one borrows.
-_PYSPARK = "spark.nbplat.environment.pyspark"
 # Read by Spark itself, under the user's own rights on them.
 _STORES = frozenset(("hdfs", "viewfs", "s3", "s3a", "s3n", "gs", "abfs", "abfss", "wasb", "wasbs", "dbfs", "oss"))
-_FIND = """
-import importlib.util, os, sys
-spec = importlib.util.find_spec("pyspark")
-home = os.path.dirname(spec.origin) if spec else sys.argv[1]
-if not home:
-    sys.exit("this environment has no pyspark: install nbplat[spark]")
-os.environ.update(SPARK_HOME=home, PYSPARK_PYTHON=sys.executable, PYSPARK_DRIVER_PYTHON=sys.executable)
-os.execv(home + "/bin/spark-submit", ["spark-submit", *sys.argv[2:]])
-"""
-
 Command = Callable[["Batch", Path], Sequence[str]]
 
 
@@ -53,8 +42,9 @@ def spark_submit(batch: Batch, conf: Path, interpreter: str = sys.executable) ->
     name = ["--name", request["name"]] if request.get("name") else []
     main = ["--class", request["className"]] if request.get("className") else []
     whose = ["--proxy-user", batch.proxy_user] if batch.proxy_user else []
-    submit = ["--properties-file", str(conf), *name, *whose, *main, request["file"], *request.get("args", [])]
-    return [interpreter, "-I", "-c", _FIND, batch.conf.get(_PYSPARK, ""), *submit]
+    what = [request["file"], *request.get("args", [])]
+    words = ["spark-submit", "--properties-file", str(conf), *name, *whose, *main, *what]
+    return spark_program(interpreter, batch.conf.get(PYSPARK, ""), words, own=True)
 
 
 class LocalBatches:
@@ -95,8 +85,7 @@ class LocalBatches:
         """Start a batch; see `nbplat.session.batch.BatchProcesses`."""
         folder = self._folder / str(batch.id)
         fresh_folder(folder)
-        conf = {key: value.replace(FOLDER, str(folder)) for key, value in batch.conf.items()}
-        write_private(folder / _CONF, properties_text(conf))
+        write_private(folder / _CONF, properties_text(in_folder(dict(batch.conf), folder)))
         return start_kept(folder, _LOG, self._command(batch, folder / _CONF))
 
     def lives(self, process: Mapping[str, Any]) -> bool:

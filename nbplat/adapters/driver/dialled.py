@@ -84,15 +84,26 @@ class DialledLine(Line):
             if path.is_file():
                 continue
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fresh = path.with_suffix(".part")
-            with contextlib.suppress(RemoteError), fresh.open("wb") as out:
-                at, size = 0, 1
-                while at < size:
-                    # One that made room for others is not there any more, as in a session of this host.
-                    found = super().ask("page", limit_s=_PIECE_S, id=event["id"], page=page, at=at)
-                    size = int(found["size"])
-                    at += out.write(base64.b64decode(found["data"]))
-                fresh.replace(path)
+            self._fetch_page(event["id"], page, path)
+
+    def _fetch_page(self, statement_id: int, page: int, path: Path) -> None:
+        """Take one page.
+
+        Raises:
+            RemoteError: the line ended. The row that tells of the page is not taken then: it comes with the next line.
+        """
+        fresh = path.with_suffix(".part")
+        with fresh.open("wb") as out:
+            at, size = 0, 1
+            while at < size:
+                found = self._exchanged("page", _PIECE_S, {"id": statement_id, "page": page, "at": at})
+                if "error" in found:
+                    # It made room for others and is not there any more, as in a session of this host.
+                    fresh.unlink()
+                    return
+                size = int(found["answer"]["size"])
+                at += out.write(base64.b64decode(found["answer"]["data"]))
+        fresh.replace(path)
 
     def _uploaded(self, uri: str) -> Path | None:
         path = Path(uri.removeprefix("file://"))

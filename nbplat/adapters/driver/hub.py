@@ -20,14 +20,13 @@ from typing import Any
 from nbplat.adapters.driver.certificate import dial_certificate
 from nbplat.errors import SetupError
 from nbplat.remote.driver.tls_pipe import plain_end
-from nbplat.remote.wire import pack, unpack
+from nbplat.remote.socket_wire import SHORT, receive, send
 
 __all__ = ["Hub", "write_spec"]
 
 _log = logging.getLogger("nbplat.session")
 
 _HELLO_S = 10.0
-_SHORT = 1 << 16
 _BACKLOG = 64
 _MOST_GREETING = 64
 
@@ -128,16 +127,12 @@ class Hub:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             assert self._context is not None  # noqa: S101 - `open` has made it
             tls = secure = self._context.wrap_socket(connection, server_side=True)
-            found = unpack(lambda count: _take(tls, count))
+            found = receive(tls, SHORT)
             welcome = None if found is None else self._known(found[0])
             if found is None or welcome is None:
-                for piece in pack({"refused": "token"}):
-                    if len(piece):
-                        tls.sendall(piece)
+                send(tls, {"refused": "token"})
                 raise ConnectionError("it knows no session's token")
-            for piece in pack({"welcome": welcome}):
-                if len(piece):
-                    tls.sendall(piece)
+            send(tls, {"welcome": welcome})
             plain = plain_end(secure)
             with self._changing:
                 before = self._waiting.pop(int(found[0]["session"]), None)
@@ -214,16 +209,3 @@ def _own_address() -> str:
         asked.connect(("192.0.2.1", 9))
         return str(asked.getsockname()[0])
     return socket.getfqdn()
-
-
-def _take(connection: socket.socket, count: int) -> bytes:
-    if count > _SHORT:
-        raise ValueError("the greeting is too long")
-    pieces = []
-    while count:
-        piece = connection.recv(count)
-        if not piece:
-            break
-        pieces.append(piece)
-        count -= len(piece)
-    return b"".join(pieces)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbplat.errors import RemoteError
 from nbplat.remote import PROTOCOL
-from nbplat.remote.wire import pack, unpack
+from nbplat.remote.socket_wire import receive, send
 
 if TYPE_CHECKING:
     from nbplat.session.ports import Driver
@@ -69,6 +69,14 @@ class Line:
         Raises:
             RemoteError: ``session.driver``: the line ended, no answer came in time, or the driver refuses.
         """
+        found = self._exchanged(what, limit_s, values)
+        if "error" in found:
+            raise self._lost(f"it refuses {what!r}: {found['error']}")
+        answer: dict[str, Any] = found["answer"]
+        return answer
+
+    def _exchanged(self, what: str, limit_s: float, values: dict[str, Any]) -> dict[str, Any]:
+        """What the driver says: ``answer``, or ``error`` when it refuses. Raises RemoteError when it says nothing."""
         ref = next(self._refs)
         waiting: queue.Queue[dict[str, Any] | None] = queue.Queue(1)
         self._answers[ref] = waiting
@@ -81,10 +89,7 @@ class Line:
             self._answers.pop(ref, None)
         if found is None:
             raise self._lost(f"it does not answer {what!r}")
-        if "error" in found:
-            raise self._lost(f"it refuses {what!r}: {found['error']}")
-        answer: dict[str, Any] = found["answer"]
-        return answer
+        return found
 
     def close(self) -> None:
         """Let go of the line; the driver lives on."""
@@ -93,7 +98,7 @@ class Line:
         self._socket.close()
 
     def _greet(self) -> dict[str, Any]:
-        found = unpack(self._take)
+        found = receive(self._socket)
         if found is None:
             raise ConnectionError("the driver hung up")
         if "refused" in found[0]:
@@ -105,7 +110,7 @@ class Line:
 
     def _read(self) -> None:
         with contextlib.suppress(OSError, ValueError):
-            while (message := unpack(self._take)) is not None:
+            while (message := receive(self._socket)) is not None:
                 head = message[0]
                 if "events" in head:
                     self._events.put(head["events"])
@@ -118,20 +123,7 @@ class Line:
 
     def _send(self, head: dict[str, Any]) -> None:
         with self._writing:
-            for piece in pack(head):
-                # Not an empty one: who refuses us has hung up by then, and its answer is still to be read.
-                if len(piece):
-                    self._socket.sendall(piece)
-
-    def _take(self, count: int) -> bytes:
-        pieces = []
-        while count:
-            piece = self._socket.recv(min(count, 1 << 20))
-            if not piece:
-                break
-            pieces.append(piece)
-            count -= len(piece)
-        return b"".join(pieces)
+            send(self._socket, head)
 
     def _lost(self, why: str) -> RemoteError:
         return RemoteError(

@@ -6,7 +6,7 @@ import json
 import secrets
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +20,8 @@ from nbplat.adapters.driver.kept import (
     start_kept,
     write_private,
 )
+from nbplat.adapters.driver.kept_rows import KeptRows
 from nbplat.adapters.driver.line import Line
-from nbplat.remote.driver.arrow_pages import page_path, results_of
 from nbplat.remote.driver.event_log import read_events
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["FOLDER", "LocalDrivers"]
 
 
-class LocalDrivers:
+class LocalDrivers(KeptRows):
     """Starts each driver in a process group of its own, with a folder of its own.
 
     Args:
@@ -108,22 +108,6 @@ class LocalDrivers:
     def ending(self, driver: Mapping[str, Any]) -> Ending:
         """How one that has ended came to its end."""
         return ending_of(driver, DRIVER_LOG)
-
-    def page(self, driver: Mapping[str, Any], statement_id: int, page: int) -> Path | None:
-        """The file of a page of a statement's rows."""
-        path = page_path(driver["folder"], statement_id, page)
-        return path if path.is_file() else None
-
-    def drop_rows(self, driver: Mapping[str, Any], statement_ids: Sequence[int]) -> None:
-        """Delete the rows that statements left."""
-        for statement in statement_ids:
-            shutil.rmtree(results_of(driver["folder"], statement), ignore_errors=True)
-
-    def new_frame(self, driver: Mapping[str, Any]) -> Path:
-        """A new file in the driver's folder."""
-        folder = Path(driver["folder"], "frames")
-        folder.mkdir(mode=0o700, exist_ok=True)
-        return folder / secrets.token_hex(8)
 
     def kill(self, driver: Mapping[str, Any]) -> None:
         """End the whole process group."""

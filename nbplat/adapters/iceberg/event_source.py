@@ -120,7 +120,7 @@ class IcebergEventSource:
         try:
             old = pinned_files(self._table, before, manifests=self._manifests)
         except Conflict:
-            return None
+            return None  # the older snapshot has expired: nobody can say what changed since
         was, now = ({_with_deletes(live): live for live in files} for files in (old, self._files))
         changed = [*(was[each] for each in was.keys() - now), *(now[each] for each in now.keys() - was)]
         field = pinned_schema(self._table, self._pin).find_field(column)

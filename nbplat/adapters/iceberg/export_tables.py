@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
+import logging
 import uuid
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table, Transaction
 
 __all__ = ["IcebergExportTables"]
+
+_log = logging.getLogger(__name__)
 
 _OWNER = "nbplat.export-of"
 _FILE_BYTES = 64 << 20
@@ -192,6 +194,9 @@ def _files(transaction: Transaction, batches: Iterator[pa.RecordBatch], io: File
 
 
 def _remove(io: FileIO, written: list[DataFile]) -> None:
+    """Delete what a try has written; the error that ended the try is what its caller has to hear."""
     for file in written:
-        with contextlib.suppress(Exception):
+        try:
             io.delete(file.file_path)
+        except Exception as exc:  # noqa: BLE001 - whatever the store's client raises
+            _log.warning("%s is left: no table names it, and it cannot be deleted: %s", file.file_path, exc)

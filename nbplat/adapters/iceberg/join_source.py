@@ -64,25 +64,23 @@ class IcebergJoinSource:
             files = pinned_files(loaded, pin, inside, manifests=manifests)
             refuse_unreadable(files, pin.table)
             listed = _listed(loaded, schema, files, bounds_of)
-        snapshot = loaded.metadata.snapshot_by_id(pin.snapshot_id) if pin.snapshot_id is not None else None
-        summary = snapshot.summary.additional_properties if snapshot is not None and snapshot.summary else {}
         return TableState(
             pin=pin,
             columns=tuple((field.name, str(field.field_type)) for field in schema.fields),
             specs=_specs(loaded, schema),
             files=listed,
             metadata=loaded.metadata_location,
-            provenance={
-                name[len(_SUMMARY) :]: str(value) for name, value in summary.items() if name.startswith(_SUMMARY)
-            },
+            provenance=_provenance(loaded, pin),
         )
 
-    def pin(self, table: str) -> SnapshotPin | None:
+    def standing(self, table: str) -> tuple[SnapshotPin, Mapping[str, str]] | None:
         """See the port."""
         try:
-            return pin_of(load_table(self._catalog, table))
+            loaded = load_table(self._catalog, table)
         except NotFound:
             return None
+        pin = pin_of(loaded)
+        return pin, _provenance(loaded, pin)
 
     def schema(self, pin: SnapshotPin, columns: Sequence[str]) -> pa.Schema:
         """See the port."""
@@ -138,6 +136,7 @@ class IcebergJoinSource:
                 # Somebody else's commit came between; ours touches nothing of it.
                 table = load_table(self._catalog, pin.table)
             except (NotImplementedError, RESTError):
+                # pyiceberg's catalogs that cannot change a table's metadata at all (DynamoDB).
                 return False
             else:
                 return True
@@ -172,6 +171,12 @@ def _filter(schema: Schema, time: str, window: Window | None) -> str:
     if time not in kinds:
         raise NotFound("training.column", f"there is no column {time!r}", fix=did_you_mean(time, kinds))
     return window_filter(time, window, kinds[time])
+
+
+def _provenance(table: Table, pin: SnapshotPin) -> dict[str, str]:
+    snapshot = table.metadata.snapshot_by_id(pin.snapshot_id) if pin.snapshot_id is not None else None
+    summary = snapshot.summary.additional_properties if snapshot is not None and snapshot.summary else {}
+    return {name[len(_SUMMARY) :]: str(value) for name, value in summary.items() if name.startswith(_SUMMARY)}
 
 
 def _specs(table: Table, schema: Schema) -> dict[int, tuple[PartitionPart, ...]]:

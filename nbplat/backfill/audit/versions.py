@@ -59,8 +59,10 @@ def _count(survey: Survey, writer: StagedWriter, column: str, previous: Previous
     for file in previous.files:
         try:
             rows = writer.read(file, [column])
-        except (OSError, NbplatError):
+        except FileNotFoundError:
             return {}, "its staged files are gone"
+        except (OSError, NbplatError) as exc:
+            return {}, f"its staged files cannot be read ({exc})"
         for chunk in rows[column].chunks:
             for measure in measures(column, chunk):
                 counts = survey.measures.get(measure.name)

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from nbplat.remote import PROTOCOL
-from nbplat.remote.wire import pack, unpack
+from nbplat.remote.socket_wire import receive
+from nbplat.remote.socket_wire import send as send_on
 
 from .event_log import EventLog
 
@@ -95,13 +96,12 @@ class Control:
 
         def send(head: dict[str, Any], payload: bytes = b"") -> None:
             with lock:
-                for piece in pack(head, payload):
-                    connection.sendall(piece)
+                send_on(connection, head, payload)
 
         counted = False
         try:
             connection.settimeout(_HELLO_S)
-            hello = unpack(lambda count: _read(connection, count))
+            hello = receive(connection, _LONGEST)
             if hello is None or not hmac.compare_digest(str(hello[0].get("token", "")), self._token):
                 send({"refused": "token"})
                 return
@@ -113,7 +113,7 @@ class Control:
                 target=self._follow, args=(connection, send, int(hello[0].get("after", 0))), daemon=True
             ).start()
             while True:
-                asked = unpack(lambda count: _read(connection, count))
+                asked = receive(connection, _LONGEST)
                 if asked is None:
                     return
                 send(*self._answer(*asked))
@@ -153,16 +153,3 @@ class Control:
                     send({"alive": self._log.last})
         except (OSError, ValueError):
             return
-
-
-def _read(connection: socket.socket, count: int) -> bytes:
-    if count > _LONGEST:
-        raise ValueError("a message is longer than 128 MiB")
-    pieces = []
-    while count:
-        piece = connection.recv(min(count, 1 << 20))
-        if not piece:
-            break
-        pieces.append(piece)
-        count -= len(piece)
-    return b"".join(pieces)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from nbplat.remote.wire import pack, unpack
+from nbplat.remote.socket_wire import SHORT, receive, send
 
 from .control import Control
 from .tls_pipe import fingerprint_of, plain_end
@@ -19,7 +19,6 @@ __all__ = ["Dialer", "tls_call"]
 _HELLO_S = 15.0
 _FIRST_S = 0.2
 _SLOWEST_S = 5.0
-_SHORT = 1 << 16
 
 
 class Dialer:
@@ -63,10 +62,8 @@ class Dialer:
         """A connection to the very service that started us, and that knows us."""
         tls = tls_call(self._dial["host"], int(self._dial["port"]), str(self._dial["fingerprint"]))
         try:
-            for piece in pack({"session": self._dial["session"], "token": self._token}):
-                if len(piece):
-                    tls.sendall(piece)
-            found = unpack(lambda count: _take(tls, count))
+            send(tls, {"session": self._dial["session"], "token": self._token})
+            found = receive(tls, SHORT)
             if found is None or "welcome" not in found[0]:
                 raise ConnectionError("it does not know this session")
             # The first token has passed through files of a cluster: another takes its place at once.
@@ -103,16 +100,3 @@ def tls_call(host: str, port: int, fingerprint: str) -> ssl.SSLSocket:
             tls.close()
         raise ConnectionError("another certificate was shown: this is not the service that started the session")
     return tls
-
-
-def _take(connection: socket.socket, count: int) -> bytes:
-    if count > _SHORT:
-        raise ValueError("the greeting is too long")
-    pieces = []
-    while count:
-        piece = connection.recv(count)
-        if not piece:
-            break
-        pieces.append(piece)
-        count -= len(piece)
-    return b"".join(pieces)

@@ -226,12 +226,27 @@ class Driver:
         if self._jvm is None:
             return
         broken = isinstance(exc, (OSError, EOFError)) or type(exc).__module__.startswith("py4j")
+        answered = threading.Event()
+        if broken:
+            # Java's own errors are py4j's as well, and an interrupt may break a connection of a JVM that is well.
+            threading.Thread(target=self._ask_jvm, args=(answered,), daemon=True).start()
         deadline = time.monotonic() + (_JVM_S if broken else 0.0)
         while self._jvm.poll() is None:
-            if time.monotonic() >= deadline:
+            if answered.is_set() or time.monotonic() >= deadline:
                 return
             time.sleep(0.01)
         threading.Event().wait()
+
+    def _ask_jvm(self, answered: threading.Event) -> None:
+        deadline = time.monotonic() + _JVM_S
+        while time.monotonic() < deadline:
+            try:
+                self._spark.gateway.jvm.java.lang.System.nanoTime()
+            except Exception:  # noqa: BLE001 - asked again: the connection may be the one that was broken
+                time.sleep(0.05)
+            else:
+                answered.set()
+                return
 
     def _spared(self) -> set[int]:
         return set() if self._jvm is None else {self._jvm.pid}

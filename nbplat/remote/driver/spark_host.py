@@ -91,6 +91,8 @@ class SparkHost:
         context = SparkContext(conf=settings, gateway=self._gateway)
         # What it would say of every failed query is the cell's error already.
         logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
+        for name in ("", "py4j.clientserver"):
+            logging.getLogger(name).addFilter(_says_more_than_interrupted)
         self.session = SparkSession(context)
         return {
             "app_id": context.applicationId,
@@ -136,9 +138,10 @@ class SparkHost:
             self.session.sparkContext.setJobGroup(group_of(statement), f"statement {statement}", interruptOnCancel=True)
 
     def cancel(self, statement: int) -> None:
-        """End the Spark jobs of a statement."""
+        """End the Spark jobs of a statement, and those that it has asked for and the JVM has not begun."""
         if self.session is not None:
-            self.session.sparkContext.cancelJobGroup(group_of(statement))
+            context = self.session.sparkContext._jsc.sc()  # noqa: SLF001 - pyspark has no name of its own for this
+            context.cancelJobGroupAndFutureJobs(group_of(statement))
 
     def tracker(self) -> Any:
         """Spark's StatusTracker; None without a session."""
@@ -163,6 +166,14 @@ class SparkHost:
     def jvm_pid(self) -> int | None:
         """Process id of the JVM."""
         return None if self._gateway is None else int(self._gateway.proc.pid)
+
+
+def _says_more_than_interrupted(record: logging.LogRecord) -> bool:
+    """False for what py4j logs, with its own frames, of each call that an interrupt ends."""
+    return record.msg not in (
+        "KeyboardInterrupt while sending command.",
+        "Exception occurred while shutting down connection",
+    )
 
 
 def _gateway_with(launch: dict[str, str], options: str) -> Any:

@@ -19,6 +19,8 @@ __all__ = ["Statement", "Statements"]
 
 _AGAIN_S = 2.0
 _STUBBORN_S = 4.0
+_REACH_S = 2.0
+_RETRY_S = 0.05
 
 
 class Statement(NamedTuple):
@@ -80,6 +82,8 @@ class Statements:
         # interrupt that comes late finds another number here and does nothing.
         self._interruptible: int | None = None
         self._wanted: int | None = None
+        # Set when what runs beyond this process has heard of the last cancel.
+        self._reached = threading.Event()
         self._stopping = False
         self.runners: dict[str, Runner] = {}
         self.streams = (Stream("stdout", sys.stdout), Stream("stderr", sys.stderr))
@@ -150,6 +154,7 @@ class Statements:
     def serve(self) -> None:
         """Run statements until `stop`. Must be called on the main thread: interrupts are signals."""
         signal.signal(signal.SIGINT, self._on_signal)
+        sys.unraisablehook = self._on_unraisable
         sys.stdout, sys.stderr = self.streams
         while True:
             with self._lock:
@@ -177,6 +182,9 @@ class Statements:
             stream.capture = None
         capture.close()
         output["dropped"] = capture.dropped
+        if self._wanted == statement.id:
+            # Not cancelled before what runs beyond this process has heard of it.
+            self._reached.wait(_REACH_S)
         self._after()
         with self._lock:
             self._running = None
@@ -212,8 +220,18 @@ class Statements:
         if self._wanted is not None and self._interruptible == self._wanted:
             raise KeyboardInterrupt
 
+    def _on_unraisable(self, lost: Any) -> None:
+        """An interrupt that met a finalizer is dropped there by Python; the code goes on, so it is sent again."""
+        if lost.exc_type is KeyboardInterrupt and self._wanted is not None:
+            again = threading.Timer(_RETRY_S, signal.pthread_kill, (_main_thread(), signal.SIGINT))
+            again.daemon = True
+            again.start()
+        else:
+            sys.__unraisablehook__(lost)
+
     def _climb(self, statement_id: int) -> None:
         """Interrupt, two seconds later again, and say so when it does not help."""
+        self._reached.clear()
         self._wanted = statement_id
         for after_s in (_AGAIN_S, _STUBBORN_S - _AGAIN_S):
             # The code first: Spark's own end of the job would look like a failure of the cell.
@@ -225,7 +243,20 @@ class Statements:
 
     def _guarded_cancel(self, statement_id: int) -> None:
         # Beside: a JVM that does not answer must not keep the second interrupt back.
-        threading.Thread(target=self._cancel, args=(statement_id,), daemon=True).start()
+        threading.Thread(target=self._reach, args=(statement_id,), daemon=True).start()
+
+    def _reach(self, statement_id: int) -> None:
+        deadline = time.monotonic() + _REACH_S
+        while True:
+            try:
+                self._cancel(statement_id)
+            except Exception:  # noqa: BLE001 - the interrupt closes a connection of py4j's, and another one at times
+                if time.monotonic() > deadline:
+                    return
+                time.sleep(_RETRY_S)
+            else:
+                self._reached.set()
+                return
 
     def _ended(self, statement_id: int, limit_s: float) -> bool:
         deadline = time.monotonic() + limit_s

@@ -91,7 +91,7 @@ class Repeats:
             with self._engine.begin() as db:
                 self._insert(db, key, Done(content=content))
         except IntegrityError:
-            return
+            return  # the same request came twice at once: the other one's answer is this one's
 
     def _insert(self, db: Connection, key: str, done: Done) -> None:
         now = time.time_ns() // 1_000_000

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from nbplat.clock import iso
-from nbplat.errors import NotFound, RequestError
+from nbplat.errors import NbplatError, NotFound, RequestError
 from nbplat.ui import session_here as here
 from nbplat.ui.call import Call
 from nbplat.ui.handlers.session_cell import follow_statement, run_python, run_query
@@ -220,7 +220,7 @@ def _mine(desk: SessionDesk, call: Call) -> int | None:
         return None
     try:
         session = here.current(desk)
-    except Exception:  # noqa: BLE001 - it has ended: the list shows how
+    except NbplatError:  # it has ended: the list shows how
         return None
     return None if session is None else int(session["id"])
 
