@@ -10,7 +10,7 @@ SLOW := cluster or jvm or ray or postgres or kernel or process or s3 or thorough
 .DEFAULT_GOAL := help
 # The targets share one virtual environment and one machine; they are steps, not a graph to run at once.
 .NOTPARALLEL:
-.PHONY: help setup demo test test-fast test-lab labextension test-cluster test-airflow chaos lint bench bench-start bench-promote bench-backfill bench-spark bench-service bench-sequence bench-environment bench-gateway bench-training lab docs notebooks envs lock jars
+.PHONY: help setup demo test test-fast test-lab labextension test-cluster test-airflow test-torch chaos lint bench bench-start bench-promote bench-backfill bench-spark bench-service bench-sequence bench-environment bench-gateway bench-training lab docs notebooks envs lock jars
 
 help:      ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,12 @@ test-airflow: ## Airflow's Livy operator against a real service; makes build/air
 	@sh scripts/install.sh test
 	@sh scripts/airflow.sh
 	$(PY) -m pytest -q tests/e2e/test_airflow.py
+
+test-torch: ## batches as tensors, and a model on them; makes build/torch once (about 5 GB: only CUDA builds exist)
+	@sh scripts/system-packages.sh test
+	@sh scripts/install.sh test
+	@sh scripts/torch.sh
+	$${NBPLAT_TORCH:-build/torch}/bin/python -m pytest -q -p no:cacheprovider tests/training/test_torch.py
 
 chaos:     ## kill -9 of worker, service and step at random moments of 100 backfills, 100 sequences, 11 sessions (an hour)
 	@sh scripts/install.sh test

@@ -18,6 +18,7 @@ from nbplat.terms import SnapshotPin
 if TYPE_CHECKING:
     from nbplat.adapters.ray.cluster import RaySettings
     from nbplat.adapters.ray.farm import RayFarm
+    from nbplat.adapters.ray.pool import RayPool
     from nbplat.adapters.spark.farm import SparkFarm
     from nbplat.adapters.spark.host import SparkHost
     from nbplat.adapters.spark.lane import SqlLane
@@ -199,6 +200,20 @@ class Engines:
             return Cluster(engine, where, session.version, driver, records, refused, here=self._is_here(engine))
         finally:
             host.close()
+
+    def ray_pool(self, reads: str) -> RayPool:
+        """Where units of a training join are joined on Ray; the cluster lives as long as this process.
+
+        Args:
+            reads: A file that its workers must reach.
+
+        Raises:
+            SetupError: Ray is not installed; its workers do not reach the files.
+        """
+        from nbplat.adapters.ray.pool import RayPool
+
+        self._check("ray", "the files of the join", reads, "files", "", tables=False)
+        return RayPool(replace(self._ray_settings(), kept=True))
 
     def spark_host(self, what: str, *, tables: bool = True, quick: bool = True) -> SparkHost:
         """A session for one step.

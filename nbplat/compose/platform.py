@@ -130,7 +130,7 @@ class Platform(Ground):
 
     def open_join(self, plan: JoinPlan) -> OpenJoin:
         """Read a planned join in this process."""
-        return training.open_join(self, plan, self.sequence_columns)
+        return training.open_join(self, plan, self.sequence_columns, lambda: self.engines)
 
     def model_kit(self, model: Any = None) -> ModelKit:
         """scikit-learn's default model, or a user's own object, with the measures."""

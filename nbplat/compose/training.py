@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nbplat.compose.ground import Ground
 
 if TYPE_CHECKING:
+    from nbplat.compose.engines import Engines
     from nbplat.sequence.sequences import Sequences
     from nbplat.training.join import JoinPlan, JoinSource
     from nbplat.training.join.open import OpenJoin
@@ -23,11 +25,12 @@ def join_source(ground: Ground) -> JoinSource:
     return IcebergJoinSource(ground.catalog)
 
 
-def open_join(ground: Ground, plan: JoinPlan, sequences: SequenceSource) -> OpenJoin:
-    """Read a planned join in this process.
+def open_join(ground: Ground, plan: JoinPlan, sequences: SequenceSource, engines: Callable[[], Engines]) -> OpenJoin:
+    """Read a planned join in this process, or on Ray when that is asked for.
 
     Args:
         sequences: Where the sequences of plans are kept.
+        engines: Know the cluster.
     """
     from nbplat.adapters.torch.tensors import as_tensors
     from nbplat.adapters.xgboost.data_iter import data_iter
@@ -41,6 +44,7 @@ def open_join(ground: Ground, plan: JoinPlan, sequences: SequenceSource) -> Open
         clock=ground.clock,
         threads=ground.slots,
         sequences=sequences,
+        pool=lambda asked: engines().ray_pool(next((f.path for unit in asked.units for f in unit.files), "")),
     )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from nbplat.remote.training.token import parts_left
 from nbplat.training.join.explain import explain_join
 from nbplat.training.join.order import windows_of
-from nbplat.training.join.token import parts_left
 from nbplat.training.plan import TrainingPlan
 from nbplat.training.result import Period, TrainingResult
 

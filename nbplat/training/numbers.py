@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nbplat.errors import DataError
-from nbplat.training.join.arrays import as_arrays
+from nbplat.remote.training.arrays import as_arrays
 from nbplat.training.join.sequence_use import SequenceUse
 from nbplat.training.plan import TrainingPlan
 

@@ -66,13 +66,14 @@ def test_words_import_only_words(root, imports_of):
 def test_code_for_other_interpreters_imports_nothing_of_nbplat(root, imports_of):
     """nbplat/remote runs where nbplat is not installed: standard library, numpy, pyarrow; the rest on use only."""
     allowed = {"numpy", "pyarrow", *sys.stdlib_module_names}
+    on_use = {"duckdb", "numba", "pyspark", "ray", "boto3", "botocore", "sklearn", "torch"}
 
     wrong = [
         str(found)
         for found in imports_of(root / "nbplat" / "remote")
         if _top(found) not in allowed
         and not found.name.startswith("nbplat.remote.")
-        and not (found.lazy and _top(found) in {"duckdb", "numba", "pyspark", "ray", "boto3", "botocore", "sklearn"})
+        and not (found.lazy and _top(found) in on_use)
     ]
 
     assert [] == wrong

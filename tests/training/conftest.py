@@ -8,8 +8,11 @@ from collections.abc import Iterator
 import pytest
 from pyiceberg.types import DateType, DoubleType, FloatType, IntegerType, ListType, LongType, StringType
 
+from tests.fixtures.engines import ray_cluster
 from tests.fixtures.lakehouse import Lake
 from tests.training.join_tables import make_table
+
+__all__ = ["joins", "ray_cluster"]
 
 DAYS = [dt.date(2026, 11, day) for day in (1, 2, 3)]
 

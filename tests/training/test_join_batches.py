@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbplat.errors import Conflict, NbplatError, NotFound, RequestError, SetupError
+from nbplat.remote.training.mix import mixed
 from nbplat.terms import Window, local_path
 from nbplat.training.join import JoinPlan, JoinSpec, Stage, plan_join
-from nbplat.training.join.mix import Mixed
 from nbplat.training.join.open import OpenJoin
 from tests.fixtures.lakehouse import Lake
 
@@ -156,7 +156,7 @@ def test_batches_as_arrays(opened: OpenJoin) -> None:
 
 def test_ragged_lists_and_nulls_as_arrays() -> None:
     """Ragged lists are values with offsets, a null integer is NaN, a null list is an empty one."""
-    from nbplat.training.join.arrays import as_arrays, matrix
+    from nbplat.remote.training.arrays import as_arrays, matrix
 
     batch = pa.RecordBatch.from_pydict(
         {"r": [[1.0], None, [2.0, 3.0]], "n": pa.array([1, None, 3], pa.int32()), "b": [True, False, True]}
@@ -165,6 +165,18 @@ def test_ragged_lists_and_nulls_as_arrays() -> None:
     assert ([1.0, 2.0, 3.0], [0, 1, 1, 3]) == (arrays["r"].tolist(), arrays["r__offsets"].tolist())
     assert ("float64", "bool") == (arrays["n"].dtype, arrays["b"].dtype)
     assert (3, 2) == matrix(arrays, ("n", "b")).shape
+
+
+def test_lists_in_lists_as_arrays() -> None:
+    """An embedding a token is a cube where all lists are of one length; else values and offsets of the outer lists."""
+    from nbplat.remote.training.arrays import as_arrays
+
+    pair = pa.list_(pa.float32(), 2)
+    cube = pa.array([[[1, 2], [3, 4]], [[5, 6], [7, 8]]], pa.list_(pair, 2))
+    ragged = pa.array([[[1, 2]], [[3, 4], [5, 6]]], pa.large_list(pair))
+    arrays = as_arrays(pa.RecordBatch.from_arrays([cube, ragged], ["cube", "ragged"]))
+    assert cube.to_pylist() == arrays["cube"].tolist()
+    assert ((3, 2), [0, 1, 3]) == (arrays["ragged"].shape, arrays["ragged__offsets"].tolist())
 
 
 @settings(max_examples=40, deadline=None)
@@ -184,7 +196,7 @@ def test_rows_in_any_order_are_those_rows(data: st.DataObject) -> None:
     table = pa.concat_tables([pa.Table.from_pylist(plain, schema), pa.Table.from_pylist(plain, schema)]).slice(first)
     places = data.draw(st.lists(st.integers(0, table.num_rows - 1), max_size=20))
     expected = [table.to_pylist()[at] for at in places]
-    assert expected == Mixed(table).at(np.array(places, np.int64)).to_pylist()
+    assert expected == mixed([table], np.array(places, np.int64)).to_pylist()
 
 
 def test_torch_batches_need_torch(opened: OpenJoin) -> None:

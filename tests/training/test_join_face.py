@@ -65,7 +65,14 @@ def test_options_that_are_not_known_are_refused(local: Local, options: dict[str,
 def test_an_unknown_format_or_rank_is_refused(local: Local) -> None:
     """Before anything is read."""
     join = local.training_join("j.base", stage=["twice"])
-    for options in ({"format": "list"}, {"rank": 2, "world": 2}, {"shuffle": "all"}, {"equal": "cut"}, {"window": 0}):
+    for options in (
+        {"format": "list"},
+        {"rank": 2, "world": 2},
+        {"shuffle": "all"},
+        {"equal": "cut"},
+        {"window": 0},
+        {"pin": True},
+    ):
         with pytest.raises(RequestError, match=r"training\.option"):
             join.batches(8, **options)  # type: ignore[arg-type]
     with pytest.raises(RequestError, match=r"batch_rows=0"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -18,13 +19,22 @@ from urllib.parse import urlsplit
 
 from nbplat.errors import RemoteError, SetupError
 
-__all__ = ["RaySettings", "check_answers", "check_ray", "cluster", "is_here"]
+__all__ = [
+    "RaySettings",
+    "check_answers",
+    "check_ray",
+    "cluster",
+    "is_here",
+]
 
 _CONNECT_S = 5.0
+_VERSION = re.compile(r"(Ray|Python):? v?(\d+\.\d+[\w.]*)")
 _HERE = ("127.0.0.1", "localhost", "::1", "")
 
 # Ray wants no less, and staging puts next to nothing there: sources and files are read by location.
 _STORE_FLOOR_BYTES = 80 << 20
+_KEPT_STORE_BYTES = 1 << 30
+_OOM_RETRIES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +47,7 @@ class RaySettings:
         memory_bytes: Of the step; a tenth of it bounds the object store of a cluster started here.
         bundle: Makes the zip of `nbplat.remote` that remote workers are given; returns its path.
         runtime_env: What has the workers run in an environment; empty leaves them as they are.
+        kept: A cluster started here lives as long as the process and hands rows over: its object store is larger.
     """
 
     address: str
@@ -44,6 +55,7 @@ class RaySettings:
     memory_bytes: int
     bundle: Callable[[], str]
     runtime_env: Mapping[str, Any] = field(default_factory=dict)
+    kept: bool = False
 
 
 def check_ray() -> None:
@@ -109,6 +121,8 @@ def _joined(ray: ModuleType, settings: RaySettings) -> Iterator[None]:
                 logging_level="error",
             )
         except Exception as exc:
+            if refused := _version_refused(exc, settings.address) or _token_refused(exc, settings.address):
+                raise refused from None
             raise RemoteError(
                 "ray.address",
                 f"the Ray cluster at {settings.address} cannot be joined: {exc}",
@@ -119,6 +133,41 @@ def _joined(ray: ModuleType, settings: RaySettings) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+def _version_refused(exc: Exception, address: str) -> RemoteError | None:
+    """The error of a cluster of another Ray or Python, out of Ray's words; None for any other error."""
+    text = str(exc)
+    if "mismatch" not in text.lower():
+        return None
+    import ray
+
+    theirs, own = _VERSION.findall(text), ".".join(map(str, sys.version_info[:3]))
+    has = {name.lower(): version for name, version in reversed(theirs)}
+    other, python = has.get("ray", ray.__version__), has.get("python", own)
+    fix = (
+        f'pip install "ray=={other}" here and restart the kernel, or start the cluster with Ray {ray.__version__}'
+        if other != ray.__version__
+        else f"work in an environment of Python {python}, or start the cluster with Python {own}"
+    )
+    return RemoteError(
+        "ray.version",
+        f"the Ray cluster at {address} runs Ray {other} and Python {python}, this process {ray.__version__} and {own}",
+        fix=fix,
+    )
+
+
+def _token_refused(exc: Exception, address: str) -> RemoteError | None:
+    """The error of a cluster that wants a token, or another one; None for any other error. Tokens are not named."""
+    text = str(exc).lower()
+    if not any(word in text for word in ("authentication", "unauthenticated", "auth token")):
+        return None
+    has = "has another token" if os.environ.get("RAY_AUTH_MODE", "").lower() == "token" else "gives none"
+    return RemoteError(
+        "ray.token",
+        f"the Ray cluster at {address} wants a token, and this process {has}",
+        fix="set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to a file that holds its token, then restart the kernel",
+    )
 
 
 @contextmanager
@@ -139,13 +188,15 @@ def _init_here(ray: ModuleType, settings: RaySettings, folder: str) -> None:
             address="local",
             num_cpus=settings.threads or os.cpu_count() or 1,
             num_gpus=0,
-            object_store_memory=max(settings.memory_bytes // 10, _STORE_FLOOR_BYTES),
+            object_store_memory=_store_bytes(settings),
             include_dashboard=False,
             log_to_driver=False,
             logging_level="error",
             namespace="nbplat",
             _node_ip_address="127.0.0.1",
             _temp_dir=folder,
+            # Ray would start a task anew without end that the machine has no memory for.
+            _system_config={"task_oom_retries": _OOM_RETRIES},
         )
     except Exception as exc:
         raise RemoteError(
@@ -153,6 +204,13 @@ def _init_here(ray: ModuleType, settings: RaySettings, folder: str) -> None:
             f"Ray does not start on this machine: {exc}",
             fix="give it more memory (limits.memory_bytes), or set ray.address to a running cluster",
         ) from exc
+
+
+def _store_bytes(settings: RaySettings) -> int:
+    if not settings.kept:
+        return max(settings.memory_bytes // 10, _STORE_FLOOR_BYTES)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(min(memory // 4, _KEPT_STORE_BYTES), _STORE_FLOOR_BYTES)
 
 
 def _own_token() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbplat.errors import SetupError
-from nbplat.training.join.arrays import matrix
+from nbplat.remote.training.arrays import matrix
 
 if TYPE_CHECKING:
     import numpy.typing as npt

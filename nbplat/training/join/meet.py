@@ -61,6 +61,9 @@ def meeting(found: Found, spec: JoinSpec, base: TableState, source: JoinSource, 
         if record.promoted and in_base and not found.stage.replace and (any(holding) or not any(mine)):
             covered = sum(file.rows for file, holds in zip(files, holding, strict=True) if holds)
             return UnitSide("base", (), covered, exact=True)
+        if all(holding) and not any(mine) and not found.stage.replace:
+            # A run that extends a promoted one stages only the files that lack its columns.
+            return UnitSide("base", (), sum(file.rows for file in files), exact=True)
         if any(holding) and not record.promoted and not found.stage.replace:
             raise RequestError(
                 "training.clash",

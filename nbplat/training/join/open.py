@@ -10,25 +10,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from nbplat.clock import Clock
-from nbplat.errors import InternalError, NotFound, RequestError, did_you_mean, from_record
+from nbplat.errors import InternalError, NotFound, RequestError, SetupError, did_you_mean, from_record
 from nbplat.remote.failure import KernelError
+from nbplat.remote.tensors import pinned
+from nbplat.remote.training import batches as kernel
+from nbplat.remote.training.batches import FORMATS, form_of
 from nbplat.remote.training.deal import deal
+from nbplat.remote.training.epoch import Epoch, Pace, Share, Sides
 from nbplat.remote.training.join import Joined, join
+from nbplat.remote.training.ray_shard import Shard, ShardUnit
 from nbplat.remote.training.task import JoinFile
 from nbplat.terms import HOLD_PREFIX
-from nbplat.training.join.arrays import as_arrays
-from nbplat.training.join.coverage import Cover, SeenCover, coverage
+from nbplat.training.join.coverage import Cover, coverage
 from nbplat.training.join.explain import explain_join
-from nbplat.training.join.iteration import Counts, Iteration, Pace, Share
 from nbplat.training.join.order import Order
 from nbplat.training.join.plan import JoinPlan, PlanSide, Unit
-from nbplat.training.join.ports import JoinSource
+from nbplat.training.join.ports import JoinSource, Pool
 from nbplat.training.join.sequence_use import OpenSequences, SequenceSource
+from nbplat.training.join.shipped import pieces_of, shipped_unit, shipped_units
 from nbplat.training.join.tasks import TaskMaker
-from nbplat.training.join.token import Token
 from nbplat.training.join.width import decoded_bytes
 
 if TYPE_CHECKING:
@@ -36,13 +37,13 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "Batches", "OpenJoin", "tag_of"]
 
-FORMATS = ("arrow", "numpy", "pandas", "torch")
+RUNNERS = ("local", "ray")
 _MOST_PARTS = 256
 
 Tensors = Callable[[Mapping[str, "npt.NDArray[Any]"]], dict[str, Any]]
 
 
-class Batches:
+class Batches(kernel.Batches):
     """One pass; iterate it once.
 
     Attributes:
@@ -50,25 +51,16 @@ class Batches:
         seen: Per side what was matched, exact for what was read so far.
     """
 
-    def __init__(self, iteration: Iteration, form: Callable[[pa.RecordBatch], Any]) -> None:
-        self._iteration, self._form = iteration, form
-
     def __iter__(self) -> Iterator[Any]:
-        return map(self._form, self._iteration)
-
-    @property
-    def counts(self) -> Counts:
-        """So far."""
-        return self._iteration.counts
-
-    @property
-    def seen(self) -> list[SeenCover]:
-        """So far."""
-        return self._iteration.seen
-
-    def state(self) -> dict[str, Any]:
-        """A token as JSON: what was handed out is behind it. Give it as ``resume``, with the same batch size."""
-        return self._iteration.token.record()
+        reading = super().__iter__()
+        while True:
+            try:
+                batch = next(reading)
+            except StopIteration:
+                return
+            except KernelError as error:
+                raise from_record(error.record()) from None
+            yield batch
 
 
 class OpenJoin:
@@ -79,6 +71,7 @@ class OpenJoin:
         trees: Batches of arrays, features and label as an iterator of XGBoost.
         sequences: Where the plan's sequences are kept.
         folder: Where local files of a repartition go, in a folder of their own; None for the temporary folder.
+        pool: Where units of a plan are joined when Ray is asked for; refuses a cluster that cannot read the files.
     """
 
     def __init__(
@@ -91,12 +84,13 @@ class OpenJoin:
         clock: Clock | None = None,
         folder: Path | None = None,
         threads: int = 2,
+        pool: Callable[[JoinPlan], Pool] | None = None,
         sequences: SequenceSource | None = None,
     ) -> None:
         self.plan = plan
         self._source, self._tensors, self._trees = source, tensors, trees
         self._clock, self._threads = clock, threads
-        self._folder = folder
+        self._folder, self._pool = folder, pool
         self._made: TaskMaker | None = None
         self._dealt: Path | None = None
         self._sequences = sequences
@@ -128,8 +122,10 @@ class OpenJoin:
         resume: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         threads: int = 0,
         ahead_bytes: int = 256 << 20,
+        runner: str = "local",
+        pin: bool = False,
     ) -> Batches:
-        """An epoch's batches, read by threads of this process.
+        """An epoch's batches, read ahead of need by threads of this process or by tasks of Ray.
 
         Args:
             batch_rows: Rows in a batch; only the last one may hold fewer.
@@ -139,39 +135,45 @@ class OpenJoin:
             rank, world, equal: See `iteration.Share`.
             drop_last: Leave a batch of fewer rows out.
             resume: What `Batches.state` gave: of this rank, or a list of all ranks' for another world size.
-            threads: Units joined at once; 0 takes the platform's limit.
+            threads: Units joined at once; 0 takes the platform's limit, or with Ray the cluster's CPUs.
             ahead_bytes: Bound on what is joined before it is asked for.
+            runner: ``local``, or ``ray``: units are joined on a Ray cluster and come back in their order; the batches
+                are the same. Trainers of Ray Train read without the detour: see `shard`.
+            pin: Put tensors in page-locked memory where there is CUDA; for the format ``torch``.
 
         Raises:
             RequestError: an option that is not possible; tokens that do not fit.
             Conflict: a token of another plan; a snapshot or file that is gone.
             DataError: what the data breaks: duplicate keys, too little coverage.
         """
-        if format not in FORMATS:
+        if runner not in RUNNERS:
             raise RequestError(
-                "training.option", f"format={format!r} is not possible", fix=f"give {', '.join(FORMATS)}"
+                "training.option", f"runner={runner!r} is not possible", fix=f"give {', '.join(RUNNERS)}"
             )
-        tokens: Token | list[Token] | None = None
-        if resume is not None:
-            tokens = (
-                Token.from_record(resume)
-                if isinstance(resume, Mapping)
-                else [Token.from_record(each) for each in resume]
+        if pin and format != "torch":
+            raise RequestError(
+                "training.option", f"pin=True with format={format!r} is not possible", fix="give format='torch'"
             )
-        iteration = Iteration.begin(
-            self.plan,
-            self.read,
-            self.exact_rows,
-            batch_rows=batch_rows,
-            order=Order(shuffle, seed, window),
-            epoch=epoch,
-            share=Share(rank, world, equal),
-            pace=Pace(threads or self._threads, ahead_bytes),
-            drop_last=drop_last,
-            resume=tokens,
-            clock=self._clock,
-        )
-        return Batches(iteration, self._form(format))
+        try:
+            form, share = form_of(format, self._pinned if pin else self._tensors), Share(rank, world, equal)
+            read, slots = (self.read, self._threads) if runner == "local" else self._pool_reader()
+            epoch_ = Epoch(
+                self.plan,
+                self._sides,
+                read,
+                self.exact_rows,
+                batch_rows=batch_rows,
+                order=Order(shuffle, seed, window),
+                epoch=epoch,
+                share=share,
+                pace=Pace(threads or slots, ahead_bytes),
+                drop_last=drop_last,
+                resume=resume,
+                **({} if self._clock is None else {"monotonic_s": self._clock.monotonic_s}),
+            )
+        except KernelError as error:
+            raise from_record(error.record()) from None
+        return Batches(epoch_, form)
 
     def data_iter(self, label: str, features: Sequence[str] = (), batch_rows: int = 131_072) -> Any:
         """The join as an `xgboost.DataIter`: ``xgboost.QuantileDMatrix(join.data_iter("label"), max_bin=64)``.
@@ -192,9 +194,54 @@ class OpenJoin:
                 )
         return self._trees(lambda: self.batches(batch_rows, format="numpy"), chosen, label)
 
+    def shard(self, rank: int | None = None, world: int | None = None) -> Shard:
+        """A rank's part as a value: pickle it to a worker, and ask for its ``batches(…)`` there.
+
+        The worker reads the files itself. The options are those of `batches`, and so are the batches.
+
+        Args:
+            rank, world: Left out, the Ray Train worker that opens it says which it is.
+
+        Raises:
+            RequestError: ``training.not_shipped``: sequences are joined in this process alone.
+            Conflict: a snapshot that is gone.
+        """
+        sides = self._sides
+        return Shard(self.plan.plan_id, self._units(), sides, rank=rank, world=world, threads=self._threads)
+
+    def to_ray(self, *, shuffle: str = "none", seed: int = 0, window: int = 4, epoch: int = 0) -> Any:
+        """The joined rows as a `ray.data.Dataset`, in the order of `batches` with the same options.
+
+        One read task per unit (with ``window``, per window) joins files to rows; nothing is shuffled. The dataset
+        keeps its order (``preserve_order``), and a task whose worker dies is tried a bounded number of times.
+
+        Raises:
+            RequestError: an option that is not possible; ``training.not_shipped``.
+            SetupError: Ray is not installed; its workers do not reach the files.
+            RemoteError: the cluster does not answer, or is of another version.
+        """
+        order = Order(shuffle, seed, window)
+        pool, units = self._pool_of(self.plan), self._units()
+        return pool.dataset(pieces_of(units, order, epoch))
+
+    def start_ray(self) -> str:
+        """Connect to the Ray cluster that `to_ray` and ``runner="ray"`` use; returns a line that says which.
+
+        ``RAY_ADDRESS`` (or ``ray.address``) names it; else a small one is started here, and ended with this process.
+
+        Raises:
+            SetupError, RemoteError: as `to_ray`.
+        """
+        return self._pool_of(self.plan).start()
+
     def read(self, unit: Unit) -> Joined:
         """Join one unit, in this thread."""
-        joined = join(self._maker.task(unit))
+        return self._with_sequences(unit, join(self._maker.task(unit)))
+
+    def _pinned(self, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
+        return pinned(self._tensors(arrays))
+
+    def _with_sequences(self, unit: Unit, joined: Joined) -> Joined:
         if not self.plan.sequences:
             return joined
         table, opened = joined.table, self._open_sequences()
@@ -215,6 +262,22 @@ class OpenJoin:
         if not self.plan.time and not any(file.deletes for file in unit.files):
             return unit.rows
         return sum(join(self._maker.counting(unit)).counts)
+
+    def _units(self) -> list[ShardUnit]:
+        return shipped_units(self.plan, self._maker)
+
+    def _pool_of(self, plan: JoinPlan) -> Pool:
+        if self._pool is None:
+            raise SetupError("ray.missing", "this join was opened without Ray", fix="open it with nb.training_join")
+        return self._pool(plan)
+
+    def _pool_reader(self) -> tuple[Callable[[Unit], Joined], int]:
+        pool, maker = self._pool_of(self.plan), self._maker
+
+        def read(unit: Unit) -> Joined:
+            return self._with_sequences(unit, pool.join(shipped_unit(self.plan, maker, unit)))
+
+        return read, pool.slots
 
     @contextmanager
     def held(self) -> Iterator[list[str]]:
@@ -258,14 +321,11 @@ class OpenJoin:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _form(self, name: str) -> Callable[[pa.RecordBatch], Any]:
-        if name == "arrow":
-            return lambda batch: batch
-        if name == "pandas":
-            return lambda batch: batch.to_pandas()
-        if name == "numpy":
-            return as_arrays
-        return lambda batch: self._tensors(as_arrays(batch))
+    @property
+    def _sides(self) -> Sides:
+        plan = self.plan
+        runs = {side.ref: side.run for side in plan.sides if side.run}
+        return Sides(tuple(side.ref for side in plan.sides), runs, plan.spec.min_coverage, plan.rows)
 
     @property
     def _maker(self) -> TaskMaker:

@@ -1,92 +1,32 @@
-"""In which order units are read: permuted by seed and epoch, mixed in windows, dealt to ranks."""
+"""The order of an epoch as it is asked for here: a bad value is a bad request."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from nbplat.errors import RequestError
-from nbplat.training.join.plan import JoinPlan
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
+from nbplat.errors import from_record
+from nbplat.remote.failure import KernelError
+from nbplat.remote.training import order as kernel
+from nbplat.remote.training.order import SHUFFLES, Window, row_order, windows_of
 
 __all__ = ["SHUFFLES", "Order", "Window", "row_order", "windows_of"]
 
-SHUFFLES = ("none", "bucket", "window")
 
+class Order(kernel.Order):
+    """See `nbplat.remote.training.order.Order`.
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """How an epoch goes over the rows.
-
-    Attributes:
-        shuffle: ``none``: the plan's order; ``bucket``: units in a random order, rows of a unit mixed; ``window``:
-            units in a random order, the rows of `window_units` of them mixed. A bucket of a hashed key is a random
-            sample of keys; where rows of one request stand together, mixing is what makes them independent again.
-        seed: Of all randomness; the same seed, epoch and plan give the same order, wherever it is read.
-        window_units: Units in memory at once while they are mixed.
+    Raises:
+        RequestError: ``training.option``: a value that is not possible.
     """
 
-    shuffle: str = "none"
-    seed: int = 0
-    window_units: int = 4
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        for ok, what, fix in (
-            (self.shuffle in SHUFFLES, f"shuffle={self.shuffle!r}", f"give {', '.join(SHUFFLES)}"),
-            (self.seed >= 0, f"seed={self.seed}", "give 0 or more"),
-            (self.window_units >= 1, f"window={self.window_units}", "give 1 or more"),
-        ):
-            if not ok:
-                raise RequestError("training.option", f"{what} is not possible", fix=fix)
+    def __init__(self, shuffle: str = "none", seed: int = 0, window_units: int = 4) -> None:
+        try:
+            super().__init__(shuffle, seed, window_units)
+        except KernelError as error:
+            raise from_record(error.record()) from None
 
     def record(self) -> dict[str, Any]:
         """JSON form."""
         return {"shuffle": self.shuffle, "seed": self.seed, "window_units": self.window_units}
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Units that are in memory together.
-
-    Attributes:
-        number: Place in the epoch's order over all ranks; seeds the order of its rows.
-        units: Places in `JoinPlan.units`, in the order in which their rows are put together.
-        rows: Physical rows.
-    """
-
-    number: int
-    units: tuple[int, ...]
-    rows: int
-
-
-def windows_of(plan: JoinPlan, order: Order, epoch: int) -> tuple[Window, ...]:
-    """An epoch's windows, over all ranks."""
-    places = np.arange(len(plan.units))
-    if order.shuffle != "none":
-        places = np.random.default_rng([order.seed, epoch]).permutation(places)
-    size = order.window_units if order.shuffle == "window" else 1
-    parts = [tuple(int(at) for at in places[start : start + size]) for start in range(0, len(places), size)]
-    return tuple(Window(number, part, sum(plan.units[at].rows for at in part)) for number, part in enumerate(parts))
-
-
-def row_order(order: Order, epoch: int, window: int, rows: int) -> npt.NDArray[np.int64] | None:
-    """The order of a window's rows, ``int64[rows]``; None when they stay as they are."""
-    if order.shuffle == "none":
-        return None
-    return np.random.default_rng([order.seed, epoch, window]).permutation(rows)
-
-
-def deal(windows: Sequence[Window], world: int) -> list[list[Window]]:
-    """Windows to ranks: each in turn to the rank that has the fewest rows so far, the lowest of several."""
-    dealt: list[list[Window]] = [[] for _ in range(world)]
-    rows = [0] * world
-    for window in windows:
-        rank = rows.index(min(rows))
-        dealt[rank].append(window)
-        rows[rank] += window.rows
-    return dealt

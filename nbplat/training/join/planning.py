@@ -229,6 +229,8 @@ def _side(each: Meeting, units: Sequence[_Met], at: int, source: JoinSource) -> 
     found = each.found
     record = found.record
     by_position = any(unit.sides[at].how == "aligned" for unit in units)
+    standing = source.standing(record.table) if record is not None and record.table else None
+    told = found.state.provenance if found.state is not None else standing[1] if standing is not None else {}
     return PlanSide(
         ref=found.ref,
         pin=found.state.pin if found.state is not None and each.merged else None,
@@ -237,8 +239,8 @@ def _side(each: Meeting, units: Sequence[_Met], at: int, source: JoinSource) -> 
         run=record.run_id if record is not None else "",
         planned_on=record.base.snapshot_id if record is not None else None,
         pairs=each.words,
-        provenance=dict(found.state.provenance) if found.state is not None else {},
-        staging=source.pin(record.table) if record is not None and record.table and by_position else None,
+        provenance=dict(told),
+        staging=standing[0] if standing is not None and by_position else None,
     )
 
 

@@ -11,9 +11,12 @@ from nbplat.terms import SnapshotPin, StagedColumns, Window
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from nbplat.remote.training.join import Joined
+    from nbplat.remote.training.ray_shard import ShardUnit
+    from nbplat.remote.training.ray_unit import Piece
     from nbplat.remote.training.task import JoinFile
 
-__all__ = ["JoinRuns", "JoinSource", "PartitionPart", "RowGroup", "TableFile", "TableState"]
+__all__ = ["JoinRuns", "JoinSource", "PartitionPart", "Pool", "RowGroup", "TableFile", "TableState"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +134,8 @@ class JoinSource(Protocol):
         gone.
         """
 
-    def pin(self, table: str) -> SnapshotPin | None:
-        """The table as it is now; None when there is none."""
+    def standing(self, table: str) -> tuple[SnapshotPin, Mapping[str, str]] | None:
+        """A table as it is now, with its snapshot's `TableState.provenance`; None when there is none."""
 
     def schema(self, pin: SnapshotPin, columns: Sequence[str]) -> pa.Schema:
         """The Arrow schema of columns at a pin, with field ids."""
@@ -164,3 +167,23 @@ class JoinRuns(Protocol):
 
     def staged_columns(self, run_id: str) -> StagedColumns:
         """What a run has staged completely. Raises NotFound (nearest ids), Conflict when it is not staged yet."""
+
+
+class Pool(Protocol):
+    """Processes elsewhere that join units. It starts, or connects, at the first question. Threads may share one."""
+
+    @property
+    def slots(self) -> int:
+        """Units that it joins at once."""
+
+    def start(self) -> str:
+        """Start or connect; a line that says what answers."""
+
+    def join(self, unit: ShardUnit) -> Joined:
+        """Join one unit in a worker; returns when it is done.
+
+        Raises KernelError: what joining breaks; ``ray.worker`` or ``memory.full`` when worker after worker died.
+        """
+
+    def dataset(self, pieces: Sequence[Piece]) -> Any:
+        """A dataset of the pool's own kind, whose rows are those of the pieces, in their order."""

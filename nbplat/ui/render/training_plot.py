@@ -101,8 +101,8 @@ def _waiting(result: TrainingResult) -> list[str]:
     return [
         _text(_RIGHT, 162, f"wait share {share:.0%}", weight=600),
         f"<g><title>waited {result.join_seconds:.2f} s for batches, computed {result.compute_seconds:.2f} s</title>"
-        f'<rect x="{_RIGHT}" y="{y}" width="{_WIDE}" height="12" fill="{ACCENT}"/>'
-        f'<rect x="{_RIGHT}" y="{y}" width="{wide:.1f}" height="12" fill="{WARNING}"/></g>',
+        f'<rect x="{_RIGHT}" y="{y}" width="{_WIDE}" height="12" fill="currentColor" opacity=".2"/>'
+        f'<rect x="{_RIGHT}" y="{y}" width="{wide:.1f}" height="12" fill="currentColor" opacity=".6"/></g>',
         _text(_RIGHT, 200, f"waiting for batches {result.join_seconds:.2f} s"),
         _text(_RIGHT + _WIDE, 200, f"models {result.compute_seconds:.2f} s", anchor="end"),
         _text(_RIGHT, 216, f"{result.rows_per_second:,.0f} joined rows/s while reading"),

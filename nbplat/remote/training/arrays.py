@@ -2,43 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import numpy.typing as npt
 
 __all__ = ["as_arrays", "matrix"]
 
 OFFSETS = "__offsets"
 
 
-def as_arrays(batch: pa.RecordBatch) -> dict[str, npt.NDArray[Any]]:
+def as_arrays(batch: pa.RecordBatch) -> dict[str, Any]:
     """A batch as numpy arrays by name.
 
     Numbers and truth values keep their type and, without nulls, their memory; with nulls, floats get NaN, and
     integers and truth values become float64 with NaN. Times are ``datetime64``, null is NaT. Lists of one length
     become ``[rows, length]`` without a copy where none is null; ragged ones become their values under the name and
-    ``int32[rows + 1]`` under ``<name>__offsets`` (a null list is an empty one). Texts and bytes are the only arrays
-    of objects.
+    ``int32[rows + 1]`` under ``<name>__offsets`` (a null list is an empty one). Lists in lists of one length become
+    ``[rows, length, inner length]``. Texts and bytes are the only arrays of objects.
     """
-    found: dict[str, npt.NDArray[Any]] = {}
-    for field, column in zip(batch.schema, batch.columns, strict=True):
+    found: dict[str, Any] = {}
+    for field, column in zip(batch.schema, batch.columns):
         if _is_list(field.type):
-            found |= _lists(field.name, column)
+            found.update(_lists(field.name, column))
         else:
             found[field.name] = _plain(column)
     return found
 
 
-def matrix(
-    arrays: Mapping[str, npt.NDArray[Any]], names: tuple[str, ...], kind: type[np.floating[Any]] = np.float32
-) -> npt.NDArray[Any]:
+def matrix(arrays: Mapping[str, Any], names: tuple[str, ...], kind: Any = np.float32) -> Any:
     """Some columns of `as_arrays` side by side, ``[rows, columns]``; a matrix column brings all of its own.
 
     Raises:
@@ -48,13 +42,13 @@ def matrix(
     widths = [part.shape[1] if part.ndim == 2 else 1 for part in parts]
     whole = np.empty((len(parts[0]) if parts else 0, sum(widths)), kind)
     start = 0
-    for part, width in zip(parts, widths, strict=True):
+    for part, width in zip(parts, widths):
         whole[:, start : start + width] = part if part.ndim == 2 else part[:, None]
         start += width
     return whole
 
 
-def _plain(column: pa.Array) -> npt.NDArray[Any]:
+def _plain(column: pa.Array) -> Any:
     kind = column.type
     if isinstance(column, pa.ExtensionArray):
         column, kind = column.storage, column.type.storage_type
@@ -62,9 +56,9 @@ def _plain(column: pa.Array) -> npt.NDArray[Any]:
         column = column.cast(pa.float64())
     elif pa.types.is_boolean(kind):
         column = column.cast(pa.float64() if column.null_count else pa.uint8())
-        values: npt.NDArray[Any] = column.to_numpy(zero_copy_only=False)
+        values: Any = column.to_numpy(zero_copy_only=False)
         return values.astype(np.bool_) if values.dtype == np.uint8 else values
-    found: npt.NDArray[Any] = column.to_numpy(zero_copy_only=False)
+    found: Any = column.to_numpy(zero_copy_only=False)
     return found
 
 
@@ -72,14 +66,16 @@ def _is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
-def _lists(name: str, column: pa.Array) -> dict[str, npt.NDArray[Any]]:
+def _lists(name: str, column: pa.Array) -> dict[str, Any]:
     lengths = pc.list_value_length(column)
-    flat = _plain(column.flatten())
-    rows = len(column)
-    if rows and not column.null_count:
+    inner = column.flatten()
+    found = _lists(name, inner) if _is_list(inner.type) else {name: _plain(inner)}
+    rows, even = len(column), len(found) == 1
+    if rows and even and not column.null_count:
         bounds = pc.min_max(lengths).as_py()
         if bounds["min"] == bounds["max"]:
-            return {name: flat.reshape(rows, bounds["min"])}
+            return {name: found[name].reshape(rows, bounds["min"], *found[name].shape[1:])}
     offsets = np.zeros(rows + 1, np.int32)
     np.cumsum(lengths.fill_null(0).to_numpy(zero_copy_only=False), out=offsets[1:])
-    return {name: flat, name + OFFSETS: offsets}
+    deeper = {} if even else {name + OFFSETS + "_inside": found[name + OFFSETS]}
+    return {name: found[name], **deeper, name + OFFSETS: offsets}

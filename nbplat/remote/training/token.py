@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from nbplat.errors import RequestError
-from nbplat.training.join.order import Order, Window, deal
-from nbplat.training.join.plan import JoinPlan
+from nbplat.remote.failure import KernelError
+
+from .order import Order, Window, deal
 
 __all__ = ["Part", "Token", "parts_left"]
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """What has been handed out before it is not handed out again.
 
     Attributes:
@@ -42,25 +40,22 @@ class Token:
 
     def record(self) -> dict[str, Any]:
         """JSON form."""
-        return {**asdict(self), "earlier": [dict(each) for each in self.earlier]}
+        return {**self._asdict(), "earlier": [dict(each) for each in self.earlier]}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Token:
         """Read what `record` wrote.
 
         Raises:
-            RequestError: ``training.token``: it is none.
+            KernelError: ``training.token``: it is none.
         """
         try:
             return cls(**{**record, "earlier": tuple(record["earlier"])})
         except (TypeError, KeyError) as exc:
-            raise RequestError(
-                "training.token", f"this is no resume token: {exc}", fix="give what state() of an iteration returned"
-            ) from None
+            raise _bad(f"this is no resume token: {exc}", "give what state() of an iteration returned") from None
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """A window, or what is left of one.
 
     Attributes:
@@ -72,7 +67,7 @@ class Part:
 
 
 def parts_left(
-    plan: JoinPlan, order: Order, windows: Sequence[Window], rank: int, world: int, earlier: Sequence[Token]
+    plan: Any, order: Order, windows: Sequence[Window], rank: int, world: int, earlier: Sequence[Token]
 ) -> list[Part]:
     """What a rank goes over in an epoch, from its start.
 
@@ -80,17 +75,16 @@ def parts_left(
         earlier: Tokens of all ranks of another world size, whose rest is dealt anew; empty for a whole epoch.
 
     Raises:
-        RequestError: ``training.token``: they are not the tokens of one iteration.
+        KernelError: ``training.token``: they are not the tokens of one iteration.
     """
     if not earlier:
         return [Part(window, 0) for window in deal(windows, world)[rank]]
     skips: dict[int, int] = {}
     for number, token in enumerate(sorted(earlier, key=lambda each: each.rank)):
         if token.rank != number or token.world != len(earlier):
-            raise RequestError(
-                "training.token",
+            raise _bad(
                 f"{len(earlier)} tokens were given of a world of {token.world}",
-                fix="give the token of every rank of the run that is taken over, each once",
+                "give the token of every rank of the run that is taken over, each once",
             )
         before = tuple(Token.from_record(each) for each in token.earlier)
         for at, part in enumerate(parts_left(plan, order, windows, token.rank, token.world, before)):
@@ -98,3 +92,7 @@ def parts_left(
                 skips[part.window.number] = max(token.row, part.skip) if at == token.part else part.skip
     left = [window for window in windows if window.number in skips]
     return [Part(window, skips[window.number]) for window in deal(left, world)[rank]]
+
+
+def _bad(message: str, fix: str) -> KernelError:
+    return KernelError("training.token", message, fix=fix, kind="RequestError")

@@ -2,42 +2,56 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
-from nbplat.clock import Clock
-from nbplat.errors import Conflict, NbplatError, RemoteError, SetupError, from_record
 from nbplat.remote.failure import KernelError
-from nbplat.remote.training.join import Joined
-from nbplat.training.join.plan import Unit
 
-__all__ = ["UnitReader"]
+from .join import Joined
 
-_ATTEMPTS = 3
+__all__ = ["ATTEMPTS", "Ahead", "of_unit", "read_unit", "shown_unit"]
+
+ATTEMPTS = 3
+_SHOWN = 3
 
 
-class UnitReader:
+class Ahead:
     """Joins units in threads.
 
     Args:
         read: Joins one unit; called from several threads.
         threads: Units that are joined at once.
         ahead_bytes: Estimated bytes of units that are joined before they are asked for; one is, whatever its size.
+
+    Attributes:
+        wait_s: How long the caller has waited, in seconds.
     """
 
-    def __init__(self, read: Callable[[Unit], Joined], *, threads: int, ahead_bytes: int, clock: Clock) -> None:
-        self._read, self._threads, self._ahead, self._clock = read, threads, ahead_bytes, clock
+    def __init__(
+        self,
+        read: Callable[[Any], Joined],
+        *,
+        threads: int,
+        ahead_bytes: int,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._read, self._threads, self._ahead, self._monotonic_s = read, threads, ahead_bytes, monotonic_s
         self.wait_s = 0.0
 
-    def units(self, units: Sequence[Unit]) -> Iterator[tuple[Unit, Joined]]:
+    def units(self, units: Sequence[Any]) -> Iterator[tuple[Any, Joined]]:
         """Each unit with its rows, in order.
 
+        Args:
+            units: Each with ``name``, ``decoded_bytes`` and ``files``.
+
         Raises:
-            NbplatError: what joining a unit breaks, naming the unit.
+            KernelError: what joining a unit breaks, naming the unit.
         """
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="nbplat-join")
-        pending: deque[tuple[Unit, Future[Joined]]] = deque()
+        pending: deque[tuple[Any, Future[Joined]]] = deque()
         upcoming = iter(units)
         following = next(upcoming, None)
         try:
@@ -47,12 +61,12 @@ class UnitReader:
                     if pending and held + following.decoded_bytes > self._ahead:
                         break
                     held += following.decoded_bytes
-                    pending.append((following, pool.submit(_joined, self._read, following)))
+                    pending.append((following, pool.submit(read_unit, self._read, following)))
                     following = next(upcoming, None)
                 unit, future = pending.popleft()
-                started = self._clock.monotonic_s()
+                started = self._monotonic_s()
                 joined = future.result()
-                self.wait_s += self._clock.monotonic_s() - started
+                self.wait_s += self._monotonic_s() - started
                 # A future keeps its result for as long as it lives.
                 del future
                 yield unit, joined
@@ -63,40 +77,53 @@ class UnitReader:
             pool.shutdown(wait=True)
 
 
-def _joined(read: Callable[[Unit], Joined], unit: Unit) -> Joined:
-    for attempt in range(1, _ATTEMPTS + 1):
+def read_unit(read: Callable[[Any], Joined], unit: Any) -> Joined:
+    """Join one unit; what another system failed at is tried again.
+
+    Raises:
+        KernelError: what joining it breaks, naming the unit.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
         try:
             return read(unit)
         except KernelError as error:
-            found = of_unit(from_record(error.record()), unit)
-            # What another system failed at may succeed a moment later; all else fails the same way again.
-            if attempt == _ATTEMPTS or not isinstance(found, RemoteError):
+            found = of_unit(error, unit)
+            # What another system failed at may succeed a moment later; all else fails the same way again, and
+            # Ray has had its tries.
+            if attempt == ATTEMPTS or found.kind != "RemoteError" or found.code == "ray.worker":
                 raise found from None
         except MemoryError:
-            raise SetupError(
+            raise KernelError(
                 "memory.full",
                 f"the machine ran out of memory while {unit.name or 'the whole table'} was joined",
                 fix="plan with a smaller max_unit_bytes, and prefetch fewer bytes",
+                kind="SetupError",
             ) from None
     raise AssertionError("unreachable")
 
 
-def of_unit(error: NbplatError, unit: Unit) -> NbplatError:
+def of_unit(error: KernelError, unit: Any) -> KernelError:
     """The error with the unit that it is about; a file that is gone says why that can be."""
     name = unit.name or "the whole table"
     if error.code == "file.gone":
-        return Conflict(
+        return KernelError(
             "training.file_gone",
             f"a file of {name} is gone: its snapshot was expired, or its staged run swept, after this was planned",
             fix="plan again; hold() a plan while it is used, which tags its snapshots",
             where=error.where,
+            kind="Conflict",
         )
-    if name in str(error):
+    if name in error.message:
         return error
-    return type(error)(
-        error.code,
-        f"{error.args[0]} (while {name} was joined)",
-        fix=error.fix,
-        where=error.where,
-        detail_id=error.detail_id,
+    return KernelError(
+        error.code, f"{error.message} (while {name} was joined)", fix=error.fix, where=error.where, kind=error.kind
     )
+
+
+def shown_unit(unit: Any) -> str:
+    """A plan's entry for people: its name, rows, bytes and files."""
+    paths = [file["path"] if isinstance(file, dict) else file.path for file in unit.files]
+    names = [path.rpartition("/")[2] for path in paths[:_SHOWN]]
+    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+    size = f"{unit.rows:,} rows, about {unit.decoded_bytes / 1e6:,.0f} MB decoded"
+    return f"{unit.name or 'the whole table'} ({', '.join(names)}{more}: {size})"

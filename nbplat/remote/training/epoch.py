@@ -2,57 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from nbplat.clock import Clock, SystemClock
-from nbplat.errors import Conflict, RequestError
-from nbplat.remote.training.join import Joined
-from nbplat.training.join.coverage import SeenCover, check_seen
-from nbplat.training.join.mix import Mixed
-from nbplat.training.join.order import Order, row_order, windows_of
-from nbplat.training.join.plan import JoinPlan, Unit
-from nbplat.training.join.reader import UnitReader
-from nbplat.training.join.token import Part, Token, parts_left
+from nbplat.remote.failure import KernelError
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+from .ahead import Ahead
+from .covered import SeenCover, check_seen
+from .join import Joined
+from .mix import mixed
+from .order import Order, row_order, windows_of
+from .token import Part, Token, parts_left
 
-__all__ = ["EQUAL", "Iteration", "Pace", "Share"]
+__all__ = ["EQUAL", "Counts", "Epoch", "Pace", "Share", "Sides"]
 
 EQUAL = ("", "trim", "pad")
 
 
-@dataclass(frozen=True, slots=True)
 class Share:
     """Whose rows of a pass are wanted.
 
     Attributes:
         equal: ``trim``: every rank gets as many whole batches as the one with fewest; ``pad``: as many as the one with
             most, short ranks begin again. Empty: each rank gets all rows of its windows.
+
+    Raises:
+        KernelError: ``training.option``: a value that is not possible.
     """
 
-    rank: int = 0
-    world: int = 1
-    equal: str = ""
+    __slots__ = ("equal", "rank", "world")
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.rank < self.world:
-            raise RequestError(
-                "training.option",
-                f"rank={self.rank} of world={self.world} is not possible",
-                fix="ranks count from 0 to world - 1",
-            )
-        if self.equal not in EQUAL:
-            raise RequestError("training.option", f"equal={self.equal!r} is not possible", fix="give trim or pad")
+    def __init__(self, rank: int = 0, world: int = 1, equal: str = "") -> None:
+        if not 0 <= rank < world:
+            raise _option(f"rank={rank} of world={world} is not possible", "ranks count from 0 to world - 1")
+        if equal not in EQUAL:
+            raise _option(f"equal={equal!r} is not possible", "give trim or pad")
+        self.rank, self.world, self.equal = rank, world, equal
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(NamedTuple):
     """How far reading may run ahead.
 
     Attributes:
@@ -64,16 +55,28 @@ class Pace:
     ahead_bytes: int = 256 << 20
 
 
-@dataclass(slots=True)
+class Sides(NamedTuple):
+    """What is joined, as far as its coverage is watched.
+
+    Attributes:
+        refs: Of the sides, in order.
+        runs: Ref -> its run, where it is one.
+        least: Share of the rows that must have a staged row.
+        rows: Physical rows of the whole plan.
+    """
+
+    refs: tuple[str, ...]
+    runs: Mapping[str, str]
+    least: float
+    rows: int
+
+
 class Counts:
     """What an iteration has done so far; times in seconds."""
 
-    rows: int = 0
-    batches: int = 0
-    bytes: int = 0
-    first_batch_s: float = 0.0
-    wait_s: float = 0.0
-    seconds: float = 0.0
+    def __init__(self) -> None:
+        self.rows = self.batches = self.bytes = 0
+        self.first_batch_s = self.wait_s = self.seconds = 0.0
 
     @property
     def wait_share(self) -> float:
@@ -81,93 +84,64 @@ class Counts:
         return self.wait_s / self.seconds if self.seconds else 0.0
 
 
-@dataclass(slots=True)
-class Iteration:
+class Epoch:
     """Iterate it once for an epoch's batches; `token` then says where it stands.
 
-    Attributes:
+    Args:
+        plan: Has ``plan_id`` and ``units``, each with ``name``, ``rows``, ``decoded_bytes`` and ``files``.
         read: Joins one unit; called from several threads.
         exact_rows: Live rows of a unit; asked only where `share.equal` needs them.
         batch_rows: Rows in a batch; only the last of an epoch may hold fewer.
         drop_last: True leaves that one out.
-        earlier: Tokens of all ranks of another world size that this takes over from.
+        resume: A token of this rank; or, to go on with another number of ranks, those of all ranks. Order and
+            epoch are then theirs.
+
+    Attributes:
         token: Where it stands; before the first batch, where it begins.
         seen: What was read of each side.
-        progress: Called after each batch with rows handed out.
+
+    Raises:
+        KernelError: ``training.token``: a token is of another plan, rank or world size, or some are missing.
     """
 
-    plan: JoinPlan
-    read: Callable[[Unit], Joined]
-    exact_rows: Callable[[Unit], int]
-    token: Token
-    order: Order
-    share: Share
-    pace: Pace
-    batch_rows: int
-    drop_last: bool
-    earlier: tuple[Token, ...]
-    clock: Clock = field(default_factory=SystemClock)
-    counts: Counts = field(default_factory=Counts)
-    seen: list[SeenCover] = field(default_factory=list)
-
-    @classmethod
-    def begin(
-        cls,
-        plan: JoinPlan,
-        read: Callable[[Unit], Joined],
-        exact_rows: Callable[[Unit], int],
+    def __init__(
+        self,
+        plan: Any,
+        sides: Sides,
+        read: Callable[[Any], Joined],
+        exact_rows: Callable[[Any], int],
         *,
         batch_rows: int,
-        order: Order | None = None,
+        order: Order,
         epoch: int = 0,
-        share: Share | None = None,
-        pace: Pace | None = None,
+        share: Share,
+        pace: Pace,
         drop_last: bool = False,
-        resume: Token | Sequence[Token] | None = None,
-        clock: Clock | None = None,
-    ) -> Iteration:
-        """Begin an epoch, or go on where a token stands.
-
-        Args:
-            resume: A token of this rank; or, to go on with another number of ranks, those of all ranks. Order and
-                epoch are then theirs.
-
-        Raises:
-            Conflict: ``training.token``: it is of another plan.
-            RequestError: it is of another rank or world size, or tokens are missing.
-        """
-        share = share or Share()
+        resume: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         if batch_rows < 1:
-            raise RequestError("training.option", f"batch_rows={batch_rows} is not possible", fix="give 1 or more")
-        tokens = () if resume is None else (resume,) if isinstance(resume, Token) else tuple(resume)
-        for each in tokens:
-            _check_plan(each, plan)
-        order = order or Order()
+            raise _option(f"batch_rows={batch_rows} is not possible", "give 1 or more")
+        given = () if resume is None else (resume,) if isinstance(resume, Mapping) else tuple(resume)
+        tokens = [Token.from_record(each) for each in given]
         plan_id = plan.plan_id
+        for each in tokens:
+            _check_plan(each, plan_id)
         start = Token(plan_id, order.shuffle, order.seed, order.window_units, epoch, share.rank, share.world, 0, 0, 0)
-        earlier: tuple[Token, ...] = ()
+        self.earlier: tuple[Token, ...] = ()
         if tokens:
-            start, earlier = _taken_over(tokens, share, start)
+            start, self.earlier = _taken_over(tokens, share, start)
             order = Order(start.shuffle, start.seed, start.window_units)
-        return cls(
-            plan=plan,
-            read=read,
-            exact_rows=exact_rows,
-            token=start,
-            order=order,
-            share=share,
-            pace=pace or Pace(),
-            batch_rows=batch_rows,
-            drop_last=drop_last,
-            earlier=earlier,
-            clock=clock or SystemClock(),
-            seen=[SeenCover(side.ref, 0, 0, 0, 0, {}, {}) for side in plan.sides],
-        )
+        self.plan, self.sides, self.read, self.exact_rows = plan, sides, read, exact_rows
+        self.token, self.order, self.share, self.pace = start, order, share, pace
+        self.batch_rows, self.drop_last, self._monotonic_s = batch_rows, drop_last, monotonic_s
+        self.counts = Counts()
+        self.seen = [SeenCover(ref) for ref in sides.refs]
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         limit = self._limit() if self.share.equal else None
         parts = self._parts(self.share.rank)
-        began = self.clock.monotonic_s()
+        began = self._monotonic_s()
         source = self._batches(parts)
         if limit is not None:
             source = self._evened(source, parts, limit)
@@ -175,11 +149,11 @@ class Iteration:
             self.counts.batches += 1
             self.counts.rows += batch.num_rows
             self.counts.bytes += batch.nbytes
-            self.counts.seconds = self.clock.monotonic_s() - began
+            self.counts.seconds = self._monotonic_s() - began
             self.counts.first_batch_s = self.counts.first_batch_s or self.counts.seconds
             self.token = token
             yield batch
-            self.counts.seconds = self.clock.monotonic_s() - began
+            self.counts.seconds = self._monotonic_s() - began
 
     def _parts(self, rank: int) -> list[Part]:
         windows = windows_of(self.plan, self.order, self.token.epoch)
@@ -200,10 +174,9 @@ class Iteration:
         if self.share.equal == "trim":
             return min(counts)
         if not min(counts):
-            raise RequestError(
-                "training.option",
+            raise _option(
                 f"equal='pad' is not possible: a rank of {self.share.world} has no rows",
-                fix="use fewer ranks, or equal='trim'",
+                "use fewer ranks, or equal='trim'",
             )
         return max(counts)
 
@@ -216,7 +189,7 @@ class Iteration:
                 if token.batch >= limit:
                     return
             # A rank that is padded goes over its rows again, and counts on.
-            self.token = replace(self.token, part=0, row=0)
+            self.token = self.token._replace(part=0, row=0)
             source = self._batches(parts)
 
     def _batches(self, parts: list[Part]) -> Iterator[tuple[pa.RecordBatch, Token]]:
@@ -229,20 +202,25 @@ class Iteration:
                 taken = size - held_rows
                 held.append(rows.slice(start, taken))
                 start += taken
-                token = replace(token, part=at, row=first + start, batch=token.batch + 1)
+                token = token._replace(part=at, row=first + start, batch=token.batch + 1)
                 batch, held, held_rows = _one_batch(held), [], 0
                 yield batch, token
             if start < rows.num_rows:
                 held.append(rows.slice(start))
                 held_rows += rows.num_rows - start
         if held_rows and not (self.drop_last or self.share.equal == "trim"):
-            yield _one_batch(held), replace(token, part=len(parts), row=0, batch=token.batch + 1)
-        check_seen(self.plan, self.seen, ended=whole)
+            yield _one_batch(held), token._replace(part=len(parts), row=0, batch=token.batch + 1)
+        self._check(ended=whole)
 
-    def _tables(self, parts: list[Part]) -> Iterator[tuple[int, int, _Rows]]:
+    def _tables(self, parts: list[Part]) -> Iterator[tuple[int, int, pa.Table]]:
         """Place of each part, the first row of it that is wanted, and the rows from there in their order."""
         begin = self.token.part
-        reader = UnitReader(self.read, threads=self.pace.threads, ahead_bytes=self.pace.ahead_bytes, clock=self.clock)
+        reader = Ahead(
+            self.read,
+            threads=self.pace.threads,
+            ahead_bytes=self.pace.ahead_bytes,
+            monotonic_s=self._monotonic_s,
+        )
         wanted = [self.plan.units[at] for part in parts[begin:] for at in part.window.units]
         reading = reader.units(wanted)
         before = self.counts.wait_s
@@ -253,21 +231,25 @@ class Iteration:
                     unit, joined = next(reading)
                     tables.append(joined.table)
                     self._count(unit, joined)
+                    del joined
                     self.counts.wait_s = before + reader.wait_s
                 skip = max(self.token.row, part.skip) if number == begin else part.skip
                 yield number, skip, self._in_order(part, tables, skip)
         finally:
             reading.close()  # type: ignore[attr-defined]
 
-    def _in_order(self, part: Part, tables: list[pa.Table], skip: int) -> _Rows:
+    def _in_order(self, part: Part, tables: list[pa.Table], skip: int) -> pa.Table:
+        """The rows of a part from `skip` on; empties the list, so that they are held once."""
+        rows = sum(table.num_rows for table in tables)
+        places = row_order(self.order, self.token.epoch, part.window.number, rows)
+        if places is not None:
+            return mixed(tables, places[skip:])
         table = pa.concat_tables(tables) if len(tables) > 1 else tables[0]
-        places = row_order(self.order, self.token.epoch, part.window.number, table.num_rows)
-        if places is None:
-            return _Rows(table.slice(skip), None)
-        return _Rows(table.slice(0, 0), places[skip:], Mixed(table))
+        tables.clear()
+        return table.slice(skip)
 
-    def _count(self, unit: Unit, joined: Joined) -> None:
-        for so_far, report in zip(self.seen, joined.reports, strict=True):
+    def _count(self, unit: Any, joined: Joined) -> None:
+        for so_far, report in zip(self.seen, joined.reports):
             so_far.rows += report.rows
             so_far.matched += report.matched
             so_far.null_keys += report.null_keys
@@ -276,34 +258,19 @@ class Iteration:
                 so_far.nulls[name] = so_far.nulls.get(name, 0) + count
             if report.matched < report.rows:
                 so_far.missed[unit.name] = report.missed
-        check_seen(self.plan, self.seen, ended=False)
+        self._check(ended=False)
+
+    def _check(self, *, ended: bool) -> None:
+        check_seen(self.seen, self.sides.least, self.sides.rows, self.sides.runs, ended=ended)
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """A window's rows in their order; they are put in it batch by batch, so that no second copy of it is held."""
-
-    table: pa.Table
-    places: npt.NDArray[np.int64] | None
-    mixed: Mixed | None = None
-
-    @property
-    def num_rows(self) -> int:
-        return self.table.num_rows if self.places is None else len(self.places)
-
-    def slice(self, start: int, count: int | None = None) -> pa.Table:
-        """Some of them; None takes all from there on."""
-        if self.places is None or self.mixed is None:
-            return self.table.slice(start, count)
-        return self.mixed.at(self.places[start : None if count is None else start + count])
-
-
-def _check_plan(token: Token, plan: JoinPlan) -> None:
-    if token.plan_id != plan.plan_id:
-        raise Conflict(
+def _check_plan(token: Token, plan_id: str) -> None:
+    if token.plan_id != plan_id:
+        raise KernelError(
             "training.token",
-            f"the token is of plan {token.plan_id[:12]}, this is plan {plan.plan_id[:12]}",
+            f"the token is of plan {str(token.plan_id)[:12]}, this is plan {plan_id[:12]}",
             fix="load the plan that was logged with the checkpoint: JoinPlan.from_record, or nb.training_join(plan=…)",
+            kind="Conflict",
         )
 
 
@@ -311,21 +278,24 @@ def _taken_over(tokens: Sequence[Token], share: Share, start: Token) -> tuple[To
     """Where to go on, and the tokens of another world size that it rests on."""
     first = tokens[0]
     if len({(each.shuffle, each.seed, each.window_units, each.epoch) for each in tokens}) > 1:
-        raise RequestError(
-            "training.token", "the tokens are of several epochs or orders", fix="give those of one moment"
+        raise KernelError(
+            "training.token",
+            "the tokens are of several epochs or orders",
+            fix="give those of one moment",
+            kind="RequestError",
         )
     same = [each for each in tokens if each.world == share.world and each.rank == share.rank]
     if first.world == share.world and same:
         return same[0], tuple(Token.from_record(each) for each in same[0].earlier)
     if len(tokens) != first.world:
-        raise RequestError(
+        raise KernelError(
             "training.world",
             f"the token is of rank {first.rank} of {first.world}, this is rank {share.rank} of {share.world}",
             fix="give the tokens of all ranks, resume=[…]: what is left is dealt anew, in another order",
+            kind="RequestError",
         )
     earlier = tuple(sorted(tokens, key=lambda each: each.rank))
-    fresh = replace(
-        start,
+    fresh = start._replace(
         shuffle=first.shuffle,
         seed=first.seed,
         window_units=first.window_units,
@@ -340,3 +310,7 @@ def _one_batch(tables: list[pa.Table]) -> pa.RecordBatch:
     if not table.num_columns:
         return pa.RecordBatch.from_arrays([], names=[])
     return table.combine_chunks().to_batches()[0]
+
+
+def _option(message: str, fix: str) -> KernelError:
+    return KernelError("training.option", message, fix=fix, kind="RequestError")

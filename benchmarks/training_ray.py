@@ -1,0 +1,203 @@
+"""The join on Ray, in a process of its own: our three ways, and Ray's own join of the same tables."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nbplat.compose import Platform, open_platform
+from nbplat.config import load_config
+from nbplat.training.join import JoinPlan
+
+__all__ = ["BATCH_ROWS", "VALUES", "platform_of", "summed"]
+
+BATCH_ROWS = 8192
+VALUES = ("a_score", "b_ctr", "b_cnt", "b_age")
+_PAGE = os.sysconf("SC_CLK_TCK")
+
+
+def platform_of(home: Path) -> Platform:
+    """The platform of a bench's folder."""
+    return open_platform(load_config({"home": str(home)}, environ={}, cwd=home.parent, user_file=home / "none"))
+
+
+def summed(batches: Iterable[Any]) -> dict[str, float]:
+    """Rows and sums of joined columns, which say whether two ways give the same."""
+    total = dict.fromkeys(("rows", *VALUES, "f0"), 0.0)
+    for batch in batches:
+        total["rows"] += batch.num_rows
+        for name in (*VALUES, "f0"):
+            total[name] += pc.sum(batch.column(name)).as_py() or 0.0
+    return {name: round(value, 2) for name, value in total.items()}
+
+
+def _tree() -> list[int]:
+    """This process and all that descend from it."""
+    parents: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents.setdefault(int(fields[1]), []).append(int(entry.name))
+    found, waiting = [], [os.getpid()]
+    while waiting:
+        found.append(waiting.pop())
+        waiting += parents.get(found[-1], [])
+    return found
+
+
+def _cpu_s() -> float:
+    """User and system time of the living processes of the tree."""
+    total = 0
+    for pid in _tree():
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        total += int(fields[11]) + int(fields[12])
+    return total / _PAGE
+
+
+def _pss() -> int:
+    """Bytes of the tree, shared pages once."""
+    total = 0
+    for pid in _tree():
+        try:
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) * 1024
+    return total
+
+
+class _Peak:
+    """The most memory of the tree over what it had at first, sampled while a block runs."""
+
+    def __enter__(self) -> _Peak:
+        self._first = self.most = _pss()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self.most = max(self.most, _pss()) - self._first
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.3):
+            self.most = max(self.most, _pss())
+
+
+def _measured(work: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    cpu_s, started = _cpu_s(), time.perf_counter()
+    with _Peak() as peak:
+        said = work()
+        wall_s = time.perf_counter() - started
+    return {**said, "wall_s": wall_s, "cpu_s": _cpu_s() - cpu_s, "peak_bytes": peak.most}
+
+
+def _timed(batches: Iterable[Any]) -> dict[str, Any]:
+    """Sums, and the seconds to the first batch."""
+    started = time.perf_counter()
+    first: list[float] = []
+
+    def noted() -> Iterable[Any]:
+        for batch in batches:
+            if not first:
+                first.append(time.perf_counter() - started)
+            yield batch
+
+    return {"sums": summed(noted()), "first_s": first[0] if first else 0.0}
+
+
+class _Reader:
+    """What a rank of Ray Train is: a process that opens its shard and reads."""
+
+    def ready(self) -> int:
+        return os.getpid()
+
+    def read(self, shard: Any) -> dict[str, Any]:
+        return _timed(shard.batches(BATCH_ROWS))
+
+
+def _ours(platform: Platform, plan: JoinPlan) -> dict[str, Any]:
+    import ray
+
+    opened = platform.open_join(plan)
+    opened.start_ray()
+    # A warm Ray: its workers have started and imported what they need.
+    for _ in opened.batches(BATCH_ROWS, runner="ray"):
+        break
+    reader = ray.remote(num_cpus=1)(_Reader).remote()
+    ray.get(reader.ready.remote())
+    found = {"pool": _measured(lambda: _timed(opened.batches(BATCH_ROWS, runner="ray")))}
+    found["worker"] = _measured(lambda: ray.get(reader.read.remote(opened.shard(0, 1))))  # type: ignore[no-any-return]
+    ray.kill(reader)
+    dataset = opened.to_ray()
+    found["dataset"] = _measured(
+        lambda: _timed(dataset.iter_batches(batch_size=BATCH_ROWS, batch_format="pyarrow", prefetch_batches=2))
+    )
+    found["dataset"]["shuffled"] = _shuffled(dataset.stats())
+    found["dataset"]["spilled"] = _spilled()
+    return found
+
+
+def _theirs(files: Mapping[str, list[str]]) -> dict[str, Any]:
+    """`Dataset.join` twice, left, as its manual says."""
+    import ray.data
+
+    parts = max(2 * (os.cpu_count() or 1), 8)
+    base, one, three = (ray.data.read_parquet(files[name]) for name in ("base", "one", "three"))
+    joined = base.join(one.drop_columns(["dt"]), "left_outer", parts, on=("request_id",)).join(
+        three.drop_columns(["dt"]), "left_outer", parts, on=("request_id",)
+    )
+    before = _spilled()
+    found = _measured(
+        lambda: _timed(joined.iter_batches(batch_size=BATCH_ROWS, batch_format="pyarrow", prefetch_batches=2))
+    )
+    return {**found, "spilled": _spilled() - before}
+
+
+def _shuffled(stats: str) -> int:
+    """Operators that are no read."""
+    names = [line for line in stats.splitlines() if line.startswith("Operator")]
+    return sum("ReadTrainingJoin" not in line for line in names)
+
+
+def _spilled() -> float:
+    """MiB that this cluster has written to disk for want of memory."""
+    from ray._private.internal_api import memory_summary
+
+    for line in memory_summary(stats_only=True).splitlines():
+        if line.startswith("Spilled "):
+            return float(line.split()[1])
+    return 0.0
+
+
+def main(home: str, asked: str) -> None:
+    """Measure, and print one line of JSON."""
+    wanted = json.loads(Path(asked).read_text())
+    platform = platform_of(Path(home))
+    found = _ours(platform, JoinPlan.from_record(wanted["plan"]))
+    found["join"] = _theirs(wanted["files"])
+    opened = platform.open_join(JoinPlan.from_record(wanted["part"]))
+    found["part"] = _measured(lambda: _timed(opened.batches(BATCH_ROWS)))
+    platform.close()
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    assert pa.__version__
+    main(*sys.argv[1:])

@@ -1,0 +1,74 @@
+"""Rows of several tables put together in a given order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+__all__ = ["mixed"]
+
+
+def mixed(tables: list[pa.Table], places: Any) -> pa.Table:
+    """The rows at these places, in their order; every column in one chunk.
+
+    It goes column by column: a column of a window fits the processor's cache where a row of all columns, taken batch by
+    batch, does not. The tables are let go column by column as well, so that the rows are in memory once, and one column
+    twice.
+
+    Args:
+        tables: Of one schema, counted through from the first; the list is emptied. Whoever holds the tables elsewhere
+            holds their memory.
+        places: ``int64[rows]``.
+    """
+    schema = tables[0].schema
+    held = [table.columns for table in tables]
+    tables.clear()
+    taken = pa.array(places)
+    columns = []
+    for at, field in enumerate(schema):
+        chunks = [chunk for columns_ in held for chunk in columns_[at].chunks]
+        for columns_ in held:
+            columns_[at] = None
+        columns.append(_taken(chunks, field.type, places, taken))
+        del chunks
+    return pa.table(columns, schema=schema)
+
+
+def _taken(chunks: list[pa.Array], kind: pa.DataType, places: Any, taken: pa.Array) -> pa.Array:
+    whole = chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks) if chunks else pa.array([], kind)
+    chunks.clear()
+    if whole.null_count or not len(whole):
+        return whole.take(taken)
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return pa.array(whole.to_numpy().take(places, mode="wrap"), kind)
+    matrix = _matrix(whole)
+    return whole.take(taken) if matrix is None else _lists(np.take(matrix, places, axis=0, mode="wrap"), kind)
+
+
+def _matrix(column: pa.Array) -> Any:
+    """Lists of one length as ``[rows, length]``, which are copied row by row; None for anything else."""
+    kind = column.type
+    fixed = pa.types.is_fixed_size_list(kind)
+    if not (fixed or pa.types.is_list(kind)):
+        return None
+    values = column.flatten()
+    if values.null_count or not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+        return None
+    if fixed:
+        width = kind.list_size
+    else:
+        lengths = np.diff(column.offsets.to_numpy())
+        width = int(lengths[0])
+        if not (lengths == width).all():
+            return None
+    return values.to_numpy().reshape(-1, width) if width else None
+
+
+def _lists(rows: Any, kind: pa.DataType) -> pa.Array:
+    values = pa.array(rows.reshape(-1), kind.value_type)
+    if pa.types.is_fixed_size_list(kind):
+        return pa.FixedSizeListArray.from_arrays(values, type=kind)
+    offsets = np.arange(0, rows.size + 1, rows.shape[1], dtype=np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), values, type=kind)

@@ -1,0 +1,187 @@
+"""What a join promises when tables are not as one would like them: keys without a value, drift, moved tables."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyiceberg.transforms import BucketTransform
+from pyiceberg.types import DateType, DoubleType, LongType, StringType
+
+from nbplat.errors import Conflict, NbplatError, RequestError
+from nbplat.training.join import JoinPlan, JoinSpec, Stage, explain_join, plan_join
+from tests.fixtures.lakehouse import ORDERS, Lake, small_rows
+from tests.training.join_tables import append, make_table
+
+DAY = dt.date(2026, 11, 1)
+KEYED = [("id", LongType()), ("dt", DateType())]
+TWICE = "SELECT id, x * 2 AS twice FROM base"
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Iterator[Lake]:
+    lake = Lake(tmp_path / "home")
+    yield lake
+    lake.close()
+
+
+def _plan(lake: Lake, base: str, *stage: Stage, **options: Any) -> JoinPlan:
+    return plan_join(JoinSpec(base, stage=stage, **options), lake.platform.join_source, lake.backfills)
+
+
+def _read(lake: Lake, plan: JoinPlan) -> list[dict[str, Any]]:
+    with lake.platform.open_join(plan) as opened:
+        rows: list[dict[str, Any]] = pa.Table.from_batches(opened.batches(7)).to_pylist()
+    return rows
+
+
+def _pair(lake: Lake, rows: int = 24, *, buckets: tuple[int, int] = (2, 2)) -> None:
+    """`p.base` and `p.staged`, of the same keys on one day; the staged rows stand in no order, in three files each."""
+    base = [{"id": n, "dt": DAY, "x": float(n)} for n in range(rows)]
+    staged = [{"id": n, "dt": DAY, "v": n * 10.0} for n in reversed(range(rows))]
+    make_table(lake.catalog, "p.base", [*KEYED, ("x", DoubleType())], [base], bucket=("id", buckets[0]), by="dt")
+    parts = [staged[at::3] for at in range(3)]
+    make_table(lake.catalog, "p.staged", [*KEYED, ("v", DoubleType())], parts, bucket=("id", buckets[1]), by="dt")
+
+
+STAGED = Stage("p.staged")
+
+
+def test_several_unsorted_small_files_in_a_bucket_are_put_together(lake: Lake) -> None:
+    """Order within and between files does not matter; the base's order stays."""
+    _pair(lake)
+    plan = _plan(lake, "p.base", STAGED, on=("id",))
+    assert {3} == {len(unit.sides[0].files) for unit in plan.units}
+    rows = _read(lake, plan)
+    assert [row["x"] * 10 for row in rows] == [row["v"] for row in rows]
+
+
+@pytest.mark.parametrize(("kind", "keys"), [(LongType(), [1, None, 3]), (DoubleType(), [1.0, float("nan"), None])])
+def test_a_key_without_a_value_meets_nothing_and_is_counted(lake: Lake, kind: Any, keys: list[Any]) -> None:
+    """Neither null nor NaN equals itself; the rows stay, with nulls, and the report counts them."""
+    fields = [("k", kind), ("dt", DateType())]
+    base, staged = ([{"k": k, "dt": DAY, name: 1.0} for k in keys] for name in ("x", "v"))
+    make_table(lake.catalog, "n.base", [*fields, ("x", DoubleType())], [base], bucket=None, by="dt")
+    make_table(lake.catalog, "n.staged", [*fields, ("v", DoubleType())], [staged], bucket=None, by="dt")
+    plan = _plan(lake, "n.base", Stage("n.staged", across_dates=True), on=("k",), join="shuffle")
+    with lake.platform.open_join(plan) as opened:
+        batches = opened.batches(10)
+        rows = pa.Table.from_batches(batches).to_pylist()
+        [seen] = batches.seen
+    voids = sum(k is None or k != k for k in keys)
+    assert (3, 3 - voids, voids) == (seen.rows, seen.matched, seen.null_keys)
+    assert [None if k is None or k != k else 1.0 for k in keys] == [row["v"] for row in rows]
+
+
+def test_columns_that_change_after_planning_change_nothing(lake: Lake) -> None:
+    """The plan pins schemas: a renamed, a dropped and a new column are read as they were, by their ids."""
+    _pair(lake)
+    plan = _plan(lake, "p.base", STAGED, on=("id",))
+    before = _read(lake, plan)
+    with lake.table("p.base").update_schema() as update:
+        update.rename_column("x", "y")
+    with lake.table("p.staged").update_schema(allow_incompatible_changes=True) as update:
+        update.delete_column("v")
+        update.add_column("w", StringType())
+    assert before == _read(lake, plan)
+
+
+def test_partition_specs_that_changed_meet_file_by_file(lake: Lake) -> None:
+    """Old files of 2 buckets and new ones of 4 fold to each other; a file without the bucket is refused."""
+    _pair(lake, 12)
+    table = lake.table("p.staged")
+    with table.update_spec() as update:
+        update.remove_field("id_bucket")
+        update.add_field("id", BucketTransform(4), "id_bucket4")
+    append(lake.table("p.base"), [{"id": n, "dt": DAY, "x": float(n)} for n in range(12, 30)])
+    append(lake.table("p.staged"), [{"id": n, "dt": DAY, "v": n * 10.0} for n in range(12, 30)])
+    plan = _plan(lake, "p.base", STAGED, on=("id",))
+    assert any("bucket[2](id) from 4" in line and "; " in line for line in explain_join(plan))
+    rows = _read(lake, plan)
+    assert [row["x"] * 10 for row in rows] == [row["v"] for row in rows]
+    with lake.table("p.staged").update_spec() as update:
+        update.remove_field("id_bucket4")
+    append(lake.table("p.staged"), [{"id": 99, "dt": DAY, "v": 0.0}])
+    with pytest.raises(RequestError, match=r"training\.no_common_bucket"):
+        _plan(lake, "p.base", STAGED, on=("id",))
+
+
+def test_what_is_held_outlives_an_expiry_and_what_is_not_is_named(lake: Lake) -> None:
+    """The catalog's own expiry keeps a tagged snapshot; let go, the plan says what is gone."""
+    _pair(lake)
+    plan = _plan(lake, "p.base", STAGED, on=("id",))
+    before = _read(lake, plan)
+    lake.table("p.base").delete("id < 5")
+    now = lake.table("p.base").current_snapshot()
+    with lake.platform.open_join(plan) as opened, opened.held() as unsafe:
+        assert [] == unsafe
+        lake.table("p.base").maintenance.expire_snapshots().older_than(_after(now)).commit()
+        assert before == _read(lake, plan)
+    lake.table("p.base").maintenance.expire_snapshots().older_than(_after(now)).commit()
+    with pytest.raises(Conflict, match=r"snapshot\.expired") as caught:
+        _read(lake, plan)
+    assert caught.value.fix
+
+
+def _after(snapshot: Any) -> dt.datetime:
+    return dt.datetime.fromtimestamp(snapshot.timestamp_ms / 1000 + 5, dt.UTC)
+
+
+def test_a_column_half_promoted_is_read_from_where_it_is(lake: Lake) -> None:
+    """Dates that are promoted come from the base, those an extension has staged from there; the text says which."""
+    lake.make(ORDERS, small_rows(30))
+    run = lake.stage("twice", TWICE, keys=("id",))
+    lake.promote(run)
+    later = small_rows(60).slice(30).set_column(2, "ts", _april(30))
+    lake.table().append(later.cast(_arrow(lake)))
+    extension = lake.backfills.extend(run, owner="me", promote=False).run
+    assert extension is not None
+    lake.work()
+    plan = _plan(lake, ORDERS, Stage(extension.id), columns=("id", "x"))
+    assert {"base", "aligned"} == {side.how for unit in plan.units for side in unit.sides}
+    lines = explain_join(plan)
+    assert any("promoted: read from the base table" in line for line in lines)
+    assert any("attached by position" in line and "2024-04" in line for line in lines)
+    rows = _read(lake, plan)
+    assert 60 == len(rows)
+    assert [None if row["x"] is None else row["x"] * 2 for row in rows] == [row["twice"] for row in rows]
+
+
+def _april(count: int) -> pa.Array:
+    return pa.array([dt.datetime(2024, 4, 1 + n % 28, tzinfo=dt.UTC) for n in range(count)], pa.timestamp("us", "UTC"))
+
+
+def test_the_plan_carries_what_the_features_were_made_of(lake: Lake) -> None:
+    """A run's definition and its hashes are in the plan that is logged with the model."""
+    lake.make(ORDERS, small_rows(30))
+    run = lake.stage("twice", TWICE, keys=("id",))
+    [side] = _plan(lake, ORDERS, Stage(run)).sides
+    assert run == side.run
+    assert run == side.provenance["run"]
+    assert {"code", "plan", "identity", "engine", "version.nbplat"} <= set(side.provenance)
+
+
+@pytest.mark.parametrize("missing", ["error", "null", "skip"])
+def test_base_files_that_a_run_has_not_staged_are_named(lake: Lake, missing: str) -> None:
+    """Files that came after the run: an error with the mend, nulls, or rows left out, as was asked for."""
+    lake.make(ORDERS, small_rows(30))
+    run = lake.stage("twice", TWICE, keys=("id",))
+    lake.table().append(small_rows(60).slice(30).set_column(2, "ts", _april(30)).cast(_arrow(lake)))
+    before = lake.picture()
+    if missing == "error":
+        with pytest.raises(NbplatError, match=r"training\.missing_partition.*2024-04.*twice.*%backfill extend twice"):
+            _plan(lake, ORDERS, Stage(run))
+    else:
+        rows = _read(lake, _plan(lake, ORDERS, Stage(run), missing=missing))
+        assert (60 if missing == "null" else 30) == len(rows)
+    assert before == lake.picture()
+
+
+def _arrow(lake: Lake) -> pa.Schema:
+    names = small_rows(1).column_names
+    fields = {field.name: field for field in lake.table().schema().as_arrow()}
+    return pa.schema([fields[name] for name in names])

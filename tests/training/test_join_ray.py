@@ -1,0 +1,258 @@
+"""The Ray runners of a join: the same batches as here, whoever dies meanwhile; nothing shuffled."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbplat.adapters.ray.cluster import RaySettings
+from nbplat.adapters.ray.kept import token_words
+from nbplat.adapters.ray.pool import RayPool
+from nbplat.errors import Conflict, RemoteError, RequestError
+from nbplat.remote.failure import KernelError
+from nbplat.terms import Window, local_path
+from nbplat.training.join import JoinPlan, JoinSpec, Stage, plan_join
+from nbplat.training.join.open import OpenJoin
+from tests.fixtures.lakehouse import Lake
+
+pytestmark = [
+    pytest.mark.ray,
+    # What Ray Data says of its own options when it copies them.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),
+]
+
+BOTH = (Stage("twice@1"), Stage.parse("j.score:score"))
+SETTINGS = RaySettings("", threads=2, memory_bytes=1 << 30, bundle=lambda: "")
+
+
+def _plan(lake: Lake, *stage: Stage, **options: Any) -> JoinPlan:
+    return plan_join(JoinSpec("j.base", on=("id",), stage=stage, **options), lake.platform.join_source, lake.backfills)
+
+
+@pytest.fixture(scope="module")
+def opened(joins: Lake, ray_cluster: None) -> Iterator[OpenJoin]:
+    with joins.platform.open_join(_plan(joins, *BOTH)) as opened:
+        yield opened
+
+
+def _rows(batches: Any) -> list[list[dict[str, Any]]]:
+    return [batch.to_pylist() for batch in batches]
+
+
+def _sent(value: Any) -> Any:
+    """As a worker gets it."""
+    return pickle.loads(pickle.dumps(value))  # noqa: S301 - our own
+
+
+@pytest.mark.parametrize("shuffle", ["none", "bucket", "window"])
+@pytest.mark.parametrize("seed", [0, 7])
+def test_the_runners_give_the_same_batches(opened: OpenJoin, shuffle: str, seed: int) -> None:
+    """Threads here, tasks of Ray, a shard elsewhere and a dataset of Ray: row for row and batch for batch the same."""
+    options: dict[str, Any] = {"shuffle": shuffle, "seed": seed, "epoch": 1, "window": 3}
+    here = _rows(opened.batches(50, **options))
+    assert here == _rows(opened.batches(50, runner="ray", **options))
+    shard = _sent(opened.shard(0, 1))
+    assert here == _rows(shard.batches(50, **options))
+    dataset = opened.to_ray(**options)
+    got = dataset.iter_batches(batch_size=50, batch_format="pyarrow", prefetch_batches=0)
+    assert here == [batch.to_pylist() for batch in got]
+    # One operator, which reads: there is nothing in between that could shuffle.
+    operators = [line for line in dataset.stats().splitlines() if line.startswith("Operator")]
+    assert ["Operator 1 ReadTrainingJoin"] == [line.partition(":")[0] for line in operators]
+
+
+@pytest.mark.parametrize("shuffle", ["none", "window"])
+def test_a_shard_deals_as_the_runner_here_does(opened: OpenJoin, shuffle: str) -> None:
+    """Ranks of a world get the same batches, trimmed to equally many as well; dates that cut are counted there."""
+    options: dict[str, Any] = {"shuffle": shuffle, "seed": 3, "window": 2, "equal": "trim"}
+    for rank in range(3):
+        here = _rows(opened.batches(9, rank=rank, world=3, **options))
+        assert here == _rows(_sent(opened.shard(rank, 3)).batches(9, **options))
+
+
+def test_dates_and_numbers_are_the_same_in_a_shard(joins: Lake) -> None:
+    """Rows outside the dates are left out and not counted; arrays have the form that they have here."""
+    opened = joins.platform.open_join(_plan(joins, BOTH[0], dates=Window.parse("2026-11-01", "2026-11-03")))
+    here = opened.batches(20, rank=1, world=2, equal="pad", format="numpy")
+    there = _sent(opened.shard(1, 2)).batches(20, equal="pad", format="numpy")
+    for ours, theirs in zip(here, there, strict=True):
+        assert list(ours) == list(theirs)
+        assert all((ours[name] == theirs[name]).all() for name in ours)
+    assert here.state() == there.state()
+    assert [cover.record() for cover in here.seen] == [cover.record() for cover in there.seen]
+
+
+def test_a_token_goes_on_in_another_runner(opened: OpenJoin) -> None:
+    """Begun here, gone on in Ray, ended in a shard: the batches of one pass; another world size is refused there."""
+    options: dict[str, Any] = {"shuffle": "window", "seed": 11, "window": 2}
+    whole = _rows(opened.batches(16, **options))
+    first = opened.batches(16, **options)
+    got = [batch.to_pylist() for _, batch in zip(range(4), first, strict=False)]
+    token = first.state()
+    second = opened.batches(16, runner="ray", resume=token)
+    for batch in second:
+        got.append(batch.to_pylist())
+        if len(got) == 10:
+            break
+    got += _rows(_sent(opened.shard(0, 1)).batches(16, resume=second.state()))
+    assert whole == got
+    of_two = opened.batches(16, rank=0, world=2).state()
+    with pytest.raises(KernelError, match=r"training\.world.*rank 0 of 2.*rank 1 of 3"):
+        opened.shard(1, 3).batches(16, resume=of_two)
+    with pytest.raises(RequestError, match=r"training\.world"):
+        opened.batches(16, rank=1, world=3, runner="ray", resume=of_two)
+
+
+class Deadly(RayPool):
+    """Workers that are killed in the middle of a unit: so many times, then no more.
+
+    Args:
+        folder: Where the tries are counted, one file a unit.
+    """
+
+    def __init__(self, folder: Path, victim: str, times: int) -> None:
+        super().__init__(SETTINGS, attempts=2)
+        self.folder, self.victim, self.times = folder, victim, times
+
+    def _marked(self, unit: Any) -> Any:
+        return unit._replace(task=_DeadlyTask(unit.task, str(self.folder / "tries"), self.times))
+
+    def join(self, unit: Any) -> Any:
+        return super().join(self._marked(unit) if unit.name == self.victim else unit)
+
+    def dataset(self, pieces: Any) -> Any:
+        return super().dataset(
+            [
+                piece._replace(
+                    units=tuple(self._marked(u) if u.name == self.victim else u for u in piece.units), attempts=2
+                )
+                for piece in pieces
+            ]
+        )
+
+
+class _DeadlyTask(dict[str, Any]):
+    """A task that kills the worker that reads it."""
+
+    def __init__(self, task: Any, tries: str, times: int, driver: int = 0) -> None:
+        super().__init__(task)
+        self.tries, self.times, self.driver = tries, times, driver or os.getpid()
+
+    def __reduce__(self) -> Any:
+        return _DeadlyTask, (dict(self), self.tries, self.times, self.driver)
+
+    def __getitem__(self, name: str) -> Any:
+        if name == "sides" and os.getpid() != self.driver:
+            with open(self.tries, "a") as file:  # noqa: PTH123 - runs in a worker
+                file.write("x")
+            if os.path.getsize(self.tries) <= self.times:  # noqa: PTH202
+                os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(name)
+
+
+def _deadly(opened: OpenJoin, folder: Path, times: int) -> OpenJoin:
+    """The same join over a pool in which the workers of its third unit die."""
+    pool = Deadly(folder, opened.plan.units[2].name, times)
+    return OpenJoin(
+        opened.plan, opened._source, tensors=lambda arrays: {}, trees=lambda *_: None, pool=lambda plan: pool
+    )
+
+
+def test_a_killed_worker_costs_no_row(opened: OpenJoin, tmp_path: Path) -> None:
+    """With -9 in the middle of an epoch: the batches are those of an epoch in which nobody died."""
+    options: dict[str, Any] = {"shuffle": "window", "seed": 5, "window": 2}
+    whole = _rows(opened.batches(50, **options))
+    assert whole == _rows(_deadly(opened, tmp_path, 1).batches(50, runner="ray", **options))
+    assert 2 == (tmp_path / "tries").stat().st_size
+    (tmp_path / "tries").unlink()
+    dataset = _deadly(opened, tmp_path, 1).to_ray(**options)
+    got = dataset.iter_batches(batch_size=50, batch_format="pyarrow", prefetch_batches=0)
+    assert whole == [batch.to_pylist() for batch in got]
+    assert 2 == (tmp_path / "tries").stat().st_size
+
+
+def test_a_unit_that_keeps_killing_its_worker_is_named(opened: OpenJoin, tmp_path: Path) -> None:
+    """After so many workers it is given up: the error says which unit, its files and its size, and what mends it."""
+    unit = opened.plan.units[2]
+    file = local_path(unit.files[0].path).name
+    named = rf"ray\.worker.*2 times.*{unit.name} \({file}: {unit.rows} rows.*max_unit_bytes"
+    with pytest.raises(RemoteError, match=named):
+        list(_deadly(opened, tmp_path, 99).batches(50, runner="ray"))
+    assert 2 == (tmp_path / "tries").stat().st_size
+    (tmp_path / "tries").unlink()
+    with pytest.raises(Exception, match=named):
+        _deadly(opened, tmp_path, 99).to_ray().materialize()
+
+
+def test_a_file_that_is_gone_names_the_unit_from_the_worker_too(tmp_path: Path, ray_cluster: None) -> None:
+    """A shard, the pool and the dataset say which partition, and that its snapshot or run was swept."""
+    lake = Lake(tmp_path / "home")
+    lake.make_shop()
+    run = lake.stage("twice", "SELECT id, x * 2 AS twice FROM base", keys=("id",))
+    spec = JoinSpec("shop.orders", stage=(Stage(run),))
+    opened = lake.platform.open_join(plan_join(spec, lake.platform.join_source, lake.backfills))
+    lost = opened.plan.units[2]
+    staged = lost.sides[0].files[0]
+    assert staged is not None
+    local_path(staged.path).unlink()
+    told = rf"training\.file_gone.*{lost.name}.*hold"
+    with pytest.raises(Conflict, match=told):
+        list(opened.batches(7, runner="ray"))
+    with pytest.raises(KernelError, match=told):
+        list(_sent(opened.shard(0, 1)).batches(7))
+    with pytest.raises(KernelError, match=told):
+        opened.to_ray().materialize()
+    lake.close()
+
+
+def test_a_shard_that_nobody_gave_a_rank_says_so(opened: OpenJoin) -> None:
+    """Outside of a trainer's worker the rank must be given."""
+    with pytest.raises(KernelError, match=r"training\.option.*join\.shard\(rank, world\)"):
+        opened.shard().batches()
+
+
+def test_a_cluster_of_another_version_is_refused(ray_cluster: None, tmp_path: Path) -> None:
+    """The error names both versions and the command that makes them one; nothing is run there."""
+    import ray
+
+    address = ray.get_runtime_context().gcs_address
+    script = (
+        "import ray; ray.__version__ = '2.59.0'\n"
+        "from nbplat.adapters.ray.cluster import RaySettings, cluster\n"
+        "from nbplat.errors import RemoteError\n"
+        "from nbplat.remote.bundle import write_bundle\n"
+        f"settings = RaySettings({address!r}, 1, 1 << 30, lambda: write_bundle({str(tmp_path)!r}))\n"
+        "try:\n"
+        "    with cluster(settings): print('joined')\n"
+        "except RemoteError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+    told = rf"ray\.version.*Ray {ray.__version__}.*2\.59\.0.*pip install .ray=={ray.__version__}"
+    assert re.search(told, done.stdout), done.stdout
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({}, "no token"),
+        ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "s3cret"}, "token authentication, token in RAY_AUTH_TOKEN"),
+        ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": "/no/file"}, "token in /no/file \\(which is not there\\)"),
+    ],
+)
+def test_a_token_is_named_but_not_shown(variables: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The status says that a token is used and where it comes from."""
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert re.search(words, token_words())
+    assert "s3cret" not in token_words()
