@@ -27,6 +27,7 @@ HANDLERS: Mapping[tuple[str, str], str] = {
     **_at("backfill", "audit", "promote", "rollback", "extend", module="backfill_steps"),
     **_at("backfill", "logs", module="backfill_logs"),
     **_at("backfill", "diff", module="backfill_diff"),
+    **_at("backfill", "grid", module="backfill_grid"),
     **_at("backfill", "expire", module="backfill_expire"),
     ("backfill", "plan"): "nbplat.ui.handlers.backfill:run",
     ("backfill", "list"): "nbplat.ui.handlers.backfill:list_runs",
