@@ -56,7 +56,10 @@ def test_the_tour(tour: Product) -> None:
     run(tour, notebook)
     CHECKS[TOUR](texts(notebook))
     bundles(notebook)
-    assert ([], False) == (started_for(tour.folder / "cluster-tour"), (tour.folder / "cluster-tour").exists())
+    left = tour.folder / "cluster-tour"
+    assert not left.exists()
+    # Ray's own processes see the end of the one that started them a moment later.
+    wait_until(lambda: not started_for(left), limit_s=90, what="the end of what the notebook started")
 
 
 @pytest.mark.timeout(600)
