@@ -23,8 +23,7 @@ export default defineConfig([
       ],
       '@typescript-eslint/no-unused-vars': ['error', { args: 'none' }],
       '@typescript-eslint/no-explicit-any': 'off',
-      // Everything we say is English, in the kernel, on the command line and here; the whole bundle is 20 KB compressed.
-      'jupyter/no-untranslated-string': 'off',
+      'jupyter/no-untranslated-string': 'error',
       'jupyter/prefer-lazy-imports': 'off',
       curly: 'error',
       eqeqeq: 'error',

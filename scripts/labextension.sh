@@ -2,6 +2,7 @@
 # The JupyterLab panel: labextension/ is built once for its sources, and linked into .venv.
 #
 #   build    what JupyterLab loads, in labextension/dist     about half a minute on a fresh machine, then nothing
+#   install  the packages that it is built and tested with
 #   lint     eslint, prettier and the type checker
 #   test     jest
 #
@@ -64,6 +65,9 @@ case ${1:-} in
     fingerprint >"$stamp"
     link
     ;;
+  install)
+    install
+    ;;
   lint)
     install
     (cd labextension && jlpm lint)
@@ -73,7 +77,7 @@ case ${1:-} in
     (cd labextension && jlpm jest --silent)
     ;;
   *)
-    printf 'usage: labextension.sh build|lint|test\n' >&2
+    printf 'usage: labextension.sh build|install|lint|test\n' >&2
     exit 2
     ;;
 esac

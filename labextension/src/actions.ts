@@ -1,13 +1,20 @@
 /** What rows and cells can do beyond asking the service; JupyterLab does it. */
 
 import { IRow } from './rows';
+import { trans } from './translation';
+import { Truth } from './truth';
 
 export interface IActions {
   /** Put a cell below the active one of the notebook in front; false when there is none. */
   insert(cell: string): boolean;
+  /** The same, and run it there, where everybody sees it. */
+  run(cell: string): boolean;
   openRun(kind: string, id: string): void;
   openJobLog(jobId: string, title: string): void;
   openSession(id: number, title: string): void;
+  /** The open notebook with a cell of this run; null: none is open. */
+  notebookOf(runId: string): string | null;
+  openNotebook(runId: string): void;
   copy(text: string): void;
   /** Ask before something ends. */
   confirm(question: string, what: string, doIt: string): Promise<boolean>;
@@ -20,5 +27,37 @@ export function openRow(row: IRow, actions: IActions): void {
     actions.openSession(row.session.id, row.title);
   } else if (row.run) {
     actions.openRun(row.run.kind, row.run.id);
+  }
+}
+
+/** Send the cells of the notebook in front to a session, by a cell that stays in it. */
+export function attachTo(row: IRow, actions: IActions): void {
+  actions.run(`%session attach ${row.id}`);
+}
+
+/** End what a row is of, after asking. */
+export async function stopRow(row: IRow, truth: Truth, actions: IActions): Promise<void> {
+  const session = row.session && !row.session.ended ? row.session : null;
+  if (!session && !row.cancelJob) {
+    return;
+  }
+  const sure = session
+    ? await actions.confirm(
+        trans.__('Stop %1?', row.title),
+        trans.__('The session ends, with its variables and what it runs.'),
+        trans.__('Stop session')
+      )
+    : await actions.confirm(
+        trans.__('Cancel %1?', row.title),
+        trans.__('Its job ends; what is finished is kept.'),
+        trans.__('Cancel job')
+      );
+  if (!sure) {
+    return;
+  }
+  try {
+    await (session ? truth.stop(session.id) : truth.cancel(row.cancelJob!));
+  } catch (error) {
+    actions.failed(error);
   }
 }

@@ -1,19 +1,30 @@
 /** The left panel's inside: a filter, what is wrong, and five sections of rows. */
 
 import * as React from 'react';
-import { IActions, openRow } from './actions';
+import { attachTo, IActions, openRow, stopRow } from './actions';
 import { Bar, State } from './bar';
 import { useTruth } from './changes';
-import { Fault } from './fault';
-import { ILesson, LESSONS } from './lessons';
-import { IRow, ISection, sections } from './rows';
+import { FORM_TITLES, ILesson, LESSONS } from './lessons';
+import { FormView } from './form_view';
+import { IRow, ISection, SectionId, sections } from './rows';
+import { SearchBox } from './search_box';
+import { trans } from './translation';
+import { Trouble } from './trouble';
 import { Truth } from './truth';
 
 /** Rows of a section before one asks for more. */
 const FIRST = 12;
 
-export function Board(props: { truth: Truth; actions: IActions }): JSX.Element {
-  const { truth, actions } = props;
+interface IBoardProps {
+  truth: Truth;
+  actions: IActions;
+  /** The form that is shown in place of the sections; null: none. */
+  form: SectionId | null;
+  setForm: (section: SectionId | null) => void;
+}
+
+export function Board(props: IBoardProps): JSX.Element {
+  const { truth, actions, form, setForm } = props;
   const [filter, setFilter] = React.useState('');
   const [closed, setClosed] = React.useState<ReadonlySet<string>>(new Set());
   const [active, setActive] = React.useState<string | null>(null);
@@ -31,24 +42,29 @@ export function Board(props: { truth: Truth; actions: IActions }): JSX.Element {
     setClosed(next);
   };
 
+  if (form) {
+    return <FormView truth={truth} section={form} actions={actions} close={() => setForm(null)} />;
+  }
   return (
     <div className="nbp-board" onKeyDown={event => onKey(event, shown, truth, actions)}>
-      <div className="nbp-tools">
-        <input
-          className="jp-mod-styled"
-          type="search"
-          placeholder="Filter"
-          aria-label="Filter by name, table, state or owner"
-          value={filter}
-          onChange={event => setFilter(event.target.value)}
-        />
-        <button className="nbp-tool" title="Refresh" aria-label="Refresh" onClick={() => truth.refresh()}>
+      <SearchBox
+        words={filter}
+        hint={trans.__('Filter')}
+        label={trans.__('Filter by name, table, state or owner')}
+        set={setFilter}
+      >
+        <button
+          className="nbp-tool"
+          title={trans.__('Refresh')}
+          aria-label={trans.__('Refresh')}
+          onClick={() => truth.refresh()}
+        >
           ↻
         </button>
-      </div>
+      </SearchBox>
       {truth.fault && <Trouble fault={truth.fault} actions={actions} />}
       <p className="nbp-aside" role="status">
-        {truth.board ? summary(found) : truth.fault ? '' : 'Asking the service …'}
+        {truth.board ? summary(found) : truth.fault ? '' : trans.__('Asking the service …')}
       </p>
       {found.map(section => (
         <Section
@@ -61,28 +77,9 @@ export function Board(props: { truth: Truth; actions: IActions }): JSX.Element {
           setActive={setActive}
           truth={truth}
           actions={actions}
+          fill={() => setForm(section.id)}
         />
       ))}
-    </div>
-  );
-}
-
-/** What is wrong and the command that mends it, in place of a dead panel. */
-export function Trouble(props: { fault: Fault; actions: IActions }): JSX.Element {
-  const { fault, actions } = props;
-  return (
-    <div className="nbp-trouble" role="alert">
-      <strong>{capital(fault.message)}</strong>
-      <div>{capital(fault.fix)}</div>
-      <div className="nbp-code">
-        {fault.code}{' '}
-        <button
-          className="nbp-link"
-          onClick={() => actions.copy(`${fault.code}: ${fault.message}. Fix: ${fault.fix}`)}
-        >
-          Copy
-        </button>
-      </div>
     </div>
   );
 }
@@ -96,6 +93,8 @@ interface ISectionProps {
   setActive: (key: string) => void;
   truth: Truth;
   actions: IActions;
+  /** Open the section's form. */
+  fill: () => void;
 }
 
 function Section(props: ISectionProps): JSX.Element {
@@ -106,18 +105,28 @@ function Section(props: ISectionProps): JSX.Element {
   const body = `nbp-section-${section.id}`;
   return (
     <section className="nbp-section" aria-label={section.title}>
-      <h3>
-        <button className="nbp-head" aria-expanded={open} aria-controls={body} onClick={props.toggle}>
-          <span className="nbp-caret" aria-hidden="true">
-            {open ? '▾' : '▸'}
-          </span>
-          {section.title}
-          <span className="nbp-count">
-            {section.live ? `${section.live} running · ` : ''}
-            {rows ? rows.length : '…'}
-          </span>
+      <div className="nbp-section-head">
+        <h3>
+          <button className="nbp-head" aria-expanded={open} aria-controls={body} onClick={props.toggle}>
+            <span className="nbp-caret" aria-hidden="true">
+              {open ? '▾' : '▸'}
+            </span>
+            {section.title}
+            <span className="nbp-count">
+              {section.live ? trans.__('%1 running · ', section.live) : ''}
+              {rows ? rows.length : '…'}
+            </span>
+          </button>
+        </h3>
+        <button
+          className="nbp-tool nbp-new"
+          title={FORM_TITLES[section.id]()}
+          aria-label={FORM_TITLES[section.id]()}
+          onClick={props.fill}
+        >
+          +
         </button>
-      </h3>
+      </div>
       <div id={body} hidden={!open}>
         {open && first && first.length > 0 && (
           <ul className="nbp-rows" aria-label={section.title}>
@@ -128,12 +137,14 @@ function Section(props: ISectionProps): JSX.Element {
         )}
         {open && rows && first && rows.length > first.length && (
           <button className="nbp-link nbp-more" onClick={() => setAll(true)}>
-            Show {rows.length - first.length} more
+            {trans.__('Show %1 more', rows.length - first.length)}
           </button>
         )}
-        {open && rows?.length === 0 && filtered && <p className="nbp-aside">Nothing fits the filter.</p>}
+        {open && rows?.length === 0 && filtered && (
+          <p className="nbp-aside">{trans.__('Nothing fits the filter.')}</p>
+        )}
         {open && rows?.length === 0 && !filtered && (
-          <Lesson lesson={LESSONS[section.id]} actions={props.actions} />
+          <Lesson lesson={LESSONS[section.id]()} actions={props.actions} />
         )}
       </div>
     </section>
@@ -180,7 +191,9 @@ const Row = (props: IRowProps): JSX.Element => {
         <State tone={row.tone} text={row.state} />
       </div>
       {row.about && <div className="nbp-aside nbp-cut">{row.about}</div>}
-      {row.run?.job && !row.run.job.ended && <Bar share={row.share} label={`Progress of ${row.title}`} />}
+      {row.run?.job && !row.run.job.ended && (
+        <Bar share={row.share} label={trans.__('Progress of %1', row.title)} />
+      )}
       <div className="nbp-row-end">
         <span className="nbp-aside">{row.figures}</span>
         <span className="nbp-acts">
@@ -195,46 +208,35 @@ const Row = (props: IRowProps): JSX.Element => {
 
 function Acts(props: { row: IRow; truth: Truth; actions: IActions; tabIndex: number }): JSX.Element {
   const { row, truth, actions, tabIndex } = props;
-  const act = (label: string, what: string, work: () => void): JSX.Element => (
-    <button className="nbp-link" tabIndex={tabIndex} aria-label={`${label} ${what}`} onClick={work}>
+  const act = (label: string, read: string, work: () => void): JSX.Element => (
+    <button className="nbp-link" tabIndex={tabIndex} aria-label={read} onClick={work}>
       {label}
     </button>
   );
   const session = row.session;
   return (
     <>
-      {(row.run || session) && act('Open', row.title, () => openRow(row, actions))}
-      {row.logJob && act('Log', `of ${row.title}`, () => actions.openJobLog(row.logJob!, row.title))}
+      {(row.run || session) &&
+        act(trans.__('Open'), trans.__('Open %1', row.title), () => openRow(row, actions))}
+      {row.logJob &&
+        act(trans.__('Log'), trans.__('Log of %1', row.title), () =>
+          actions.openJobLog(row.logJob!, row.title)
+        )}
+      {row.run &&
+        actions.notebookOf(row.run.id) &&
+        act(trans.__('Notebook'), trans.__('Notebook of %1', row.title), () =>
+          actions.openNotebook(row.run!.id)
+        )}
       {session &&
         !session.ended &&
-        act('Attach', row.title, () => actions.insert(`%session attach ${row.id}`))}
-      {session && !session.ended && act('Stop', row.title, () => void stopRow(row, truth, actions))}
-      {row.cancelJob && act('Cancel', row.title, () => void stopRow(row, truth, actions))}
+        act(trans.__('Attach'), trans.__('Attach %1', row.title), () => attachTo(row, actions))}
+      {session &&
+        !session.ended &&
+        act(trans.__('Stop'), trans.__('Stop %1', row.title), () => void stopRow(row, truth, actions))}
+      {row.cancelJob &&
+        act(trans.__('Cancel'), trans.__('Cancel %1', row.title), () => void stopRow(row, truth, actions))}
     </>
   );
-}
-
-/** End what a row is of, after asking. */
-async function stopRow(row: IRow, truth: Truth, actions: IActions): Promise<void> {
-  const session = row.session && !row.session.ended ? row.session : null;
-  if (!session && !row.cancelJob) {
-    return;
-  }
-  const sure = session
-    ? await actions.confirm(
-        `Stop ${row.title}?`,
-        'The session ends, with its variables and what it runs.',
-        'Stop session'
-      )
-    : await actions.confirm(`Cancel ${row.title}?`, 'Its job ends; what is finished is kept.', 'Cancel job');
-  if (!sure) {
-    return;
-  }
-  try {
-    await (session ? truth.stop(session.id) : truth.cancel(row.cancelJob!));
-  } catch (error) {
-    actions.failed(error);
-  }
 }
 
 function onKey(
@@ -273,10 +275,6 @@ function onKey(
 function summary(found: ISection[]): string {
   const running = found
     .filter(each => each.live > 0)
-    .map(each => `${each.live} in ${each.title.toLowerCase()}`);
-  return running.length ? `Running: ${running.join(', ')}.` : 'Nothing is running.';
-}
-
-function capital(text: string): string {
-  return text ? text[0].toUpperCase() + text.slice(1) : '';
+    .map(each => trans.__('%1 in %2', each.live, each.title.toLowerCase()));
+  return running.length ? trans.__('Running: %1.', running.join(', ')) : trans.__('Nothing is running.');
 }

@@ -15,3 +15,19 @@ export function useTruth(truth: Truth, ticking: boolean): void {
     return () => window.clearInterval(timer);
   }, [ticking]);
 }
+
+/** What a request gives; asked again when one of `on` changes, the last answer staying meanwhile. */
+export function useAsked<T>(ask: () => Promise<T>, on: unknown[]): { value: T | null; error: unknown } {
+  const [state, set] = React.useState<{ value: T | null; error: unknown }>({ value: null, error: null });
+  React.useEffect(() => {
+    let over = false;
+    ask().then(
+      value => !over && set({ value, error: null }),
+      error => !over && set(before => ({ ...before, error }))
+    );
+    return () => {
+      over = true;
+    };
+  }, on);
+  return state;
+}

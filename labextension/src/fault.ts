@@ -1,6 +1,7 @@
 /** What is wrong, and the command that mends it. */
 
 import { IAbout, ISaid } from './records';
+import { trans } from './translation';
 
 /** A refusal of the service, of the server extension, or of the way between. */
 export class Fault extends Error {
@@ -27,36 +28,41 @@ export function faultOf(status: number, text: string, about = false): Fault {
   if (status === 401 || status === 403) {
     return new Fault(
       'jupyter.login',
-      'the Jupyter server does not know you any more',
-      'log in again and reload the page',
+      trans.__('the Jupyter server does not know you any more'),
+      trans.__('log in again and reload the page'),
       'way'
     );
   }
   if (status === 404 && (about || !record)) {
     return new Fault(
       'extension.missing',
-      'the server extension of nbplat does not run in this Jupyter server',
-      'jupyter server extension enable nbplat.ui.server, then restart the Jupyter server',
+      trans.__('the server extension of nbplat does not run in this Jupyter server'),
+      trans.__('%1, then restart the Jupyter server', 'jupyter server extension enable nbplat.ui.server'),
       'way'
     );
   }
   if (status >= 500) {
     return new Fault(
       'extension.failed',
-      `the Jupyter server failed (HTTP ${status})`,
-      "read the Jupyter server's log",
+      trans.__('the Jupyter server failed (HTTP %1)', status),
+      trans.__("read the Jupyter server's log"),
       'way'
     );
   }
-  return new Fault('request.refused', record?.message || `HTTP ${status}`, 'reload the page', 'request');
+  return new Fault(
+    'request.refused',
+    record?.message || `HTTP ${status}`,
+    trans.__('reload the page'),
+    'request'
+  );
 }
 
 /** The fault of a request that got no reply. */
 export function unanswered(): Fault {
   return new Fault(
     'jupyter.unreachable',
-    'the Jupyter server does not answer',
-    'start it again: jupyter lab',
+    trans.__('the Jupyter server does not answer'),
+    trans.__('start it again: %1', 'jupyter lab'),
     'way'
   );
 }
@@ -66,8 +72,8 @@ export function misfit(about: IAbout, page: string): Fault | null {
   if (about.version !== page) {
     return new Fault(
       'extension.version',
-      `this page is of nbplat ${page}, the server extension is ${about.version}`,
-      'restart the Jupyter server and reload the page',
+      trans.__('this page is of nbplat %1, the server extension is %2', page, about.version),
+      trans.__('restart the Jupyter server and reload the page'),
       'way'
     );
   }
@@ -75,7 +81,7 @@ export function misfit(about: IAbout, page: string): Fault | null {
   if (running && running !== about.version) {
     return new Fault(
       'service.version',
-      `the running service is nbplat ${running}, installed is ${about.version}`,
+      trans.__('the running service is nbplat %1, installed is %2', running, about.version),
       'nbplat service stop',
       'way'
     );

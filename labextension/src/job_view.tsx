@@ -6,6 +6,7 @@ import { Bar, State } from './bar';
 import { useTruth } from './changes';
 import { ISnapshot, IRun } from './records';
 import { liveFigures, runRow, stepOf } from './rows';
+import { trans } from './translation';
 import { jobOfSnapshot, Truth } from './truth';
 import { progressText, stateWord } from './words';
 
@@ -48,15 +49,15 @@ export function JobView(props: IJobViewProps): JSX.Element {
   const why = truth.fault
     ? `${truth.fault.message}; ${truth.fault.fix}`
     : truth.asleep
-      ? 'the service does not run; the nbplat panel starts it'
+      ? trans.__('the service does not run; the nbplat panel starts it')
       : truth.board
-        ? 'the service does not know it'
+        ? trans.__('the service does not know it')
         : '';
   const word = stateWord(snapshot.state);
   return (
     <div className="nbp-job" data-saved="true">
       <Head title={snapshot.run_id} step={stepOf(saved)} tone={word.tone} state={word.text} />
-      {!saved.ended && <Bar share={shareOf(snapshot)} label={`Progress of ${snapshot.run_id}`} />}
+      {!saved.ended && <Bar share={shareOf(snapshot)} label={trans.__('Progress of %1', snapshot.run_id)} />}
       <div className="nbp-row-end">
         <span className="nbp-aside">{progressText(snapshot.progress)}</span>
         <span className="nbp-acts">
@@ -64,11 +65,11 @@ export function JobView(props: IJobViewProps): JSX.Element {
             className="nbp-link"
             onClick={() => actions.openRun(saved.kind.split('.')[0], snapshot.run_id)}
           >
-            Open
+            {trans.__('Open')}
           </button>
         </span>
       </div>
-      {why && <div className="nbp-aside">As it was when the cell was drawn: {why}.</div>}
+      {why && <div className="nbp-aside">{trans.__('As it was when the cell was drawn: %1.', why)}</div>}
     </div>
   );
 }
@@ -79,7 +80,11 @@ function Live(props: IJobViewProps & { run: IRun }): JSX.Element {
   const job = run.job!;
   const cancel = async (): Promise<void> => {
     if (
-      await actions.confirm(`Cancel ${row.title}?`, 'Its job ends; what is finished is kept.', 'Cancel job')
+      await actions.confirm(
+        trans.__('Cancel %1?', row.title),
+        trans.__('Its job ends; what is finished is kept.'),
+        trans.__('Cancel job')
+      )
     ) {
       await truth.cancel(job.id).catch(actions.failed);
     }
@@ -87,19 +92,19 @@ function Live(props: IJobViewProps & { run: IRun }): JSX.Element {
   return (
     <div className="nbp-job" data-live="true">
       <Head title={row.title} step={stepOf(job)} tone={row.tone} state={row.state} />
-      <Bar share={row.share} label={`Progress of ${row.title}`} />
+      <Bar share={row.share} label={trans.__('Progress of %1', row.title)} />
       <div className="nbp-row-end">
         <span className="nbp-aside">{liveFigures(job, truth.nowMs())}</span>
         <span className="nbp-acts">
           <button className="nbp-link" onClick={() => actions.openRun(run.kind, run.id)}>
-            Open
+            {trans.__('Open')}
           </button>
           <button className="nbp-link" onClick={() => actions.openJobLog(job.id, run.id)}>
-            Log
+            {trans.__('Log')}
           </button>
           {row.cancelJob && (
             <button className="nbp-link" onClick={() => void cancel()}>
-              Cancel
+              {trans.__('Cancel')}
             </button>
           )}
         </span>
@@ -107,7 +112,7 @@ function Live(props: IJobViewProps & { run: IRun }): JSX.Element {
       {row.doing && <div className="nbp-aside">{row.doing}</div>}
       {truth.fault && (
         <div className="nbp-error" role="alert">
-          Not up to date: {truth.fault.message}. {truth.fault.fix}
+          {trans.__('Not up to date: %1. %2', truth.fault.message, truth.fault.fix)}
         </div>
       )}
     </div>
@@ -124,11 +129,11 @@ function Ended(props: IJobViewProps & { run: IRun }): JSX.Element {
         <span className="nbp-acts">
           <span className="nbp-aside">{row.figures}</span>
           <button className="nbp-link" onClick={() => actions.openRun(run.kind, run.id)}>
-            Open
+            {trans.__('Open')}
           </button>
           {run.job && (
             <button className="nbp-link" onClick={() => actions.openJobLog(run.job!.id, run.id)}>
-              Log
+              {trans.__('Log')}
             </button>
           )}
         </span>

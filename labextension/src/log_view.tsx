@@ -1,6 +1,8 @@
 import * as React from 'react';
 import { LogTail, matching } from './log_tail';
+import { SearchBox } from './search_box';
 import { IPiece } from './service';
+import { trans } from './translation';
 
 /** Between two looks at a log that still grows. */
 const EVERY_MS = 1000;
@@ -63,39 +65,33 @@ export function LogView(props: {
 
   return (
     <div className="nbp-log">
-      <div className="nbp-tools">
-        <input
-          className="jp-mod-styled"
-          type="search"
-          placeholder="Search the log"
-          aria-label="Search the log"
-          value={search}
-          onChange={event => setSearch(event.target.value)}
-        />
+      <SearchBox words={search} label={trans.__('Search the log')} set={setSearch}>
         <label className="nbp-aside">
           <input type="checkbox" checked={follow} onChange={event => setFollow(event.target.checked)} />{' '}
-          Follow
+          {trans.__('Follow')}
         </label>
         <button className="nbp-button" onClick={download} disabled={!tail.text}>
-          Download
+          {trans.__('Download')}
         </button>
-      </div>
+      </SearchBox>
       {trouble && (
         <p className="nbp-error" role="alert">
           {trouble}
         </p>
       )}
       <p className="nbp-aside" role="status">
-        {search ? `${lines.length} lines with “${search}”` : `${lines.length} lines`}
-        {lines.length > shown.length ? `, the last ${shown.length} are shown` : ''}
-        {tail.cut ? '; the beginning is left out' : ''}
+        {search
+          ? trans._n('%1 line with “%2”', '%1 lines with “%2”', lines.length, search)
+          : trans._n('%1 line', '%1 lines', lines.length)}
+        {lines.length > shown.length ? trans.__(', the last %1 are shown', shown.length) : ''}
+        {tail.cut ? trans.__('; the beginning is left out') : ''}
       </p>
-      <pre ref={box} className="nbp-lines" tabIndex={0} aria-label="Log">
+      <pre ref={box} className="nbp-lines" tabIndex={0} role="region" aria-label={trans.__('Log')}>
         {shown.length
           ? shown.map(({ number, line }) => `${line}\n`)
           : live
-            ? 'Nothing yet.'
-            : 'The log is empty.'}
+            ? trans.__('Nothing yet.')
+            : trans.__('The log is empty.')}
       </pre>
     </div>
   );

@@ -2,6 +2,7 @@
 
 import * as React from 'react';
 import { IPartition } from './records';
+import { trans } from './translation';
 import { bytes } from './words';
 
 /** Boxes drawn; a table of more partitions says how many are left out. */
@@ -12,11 +13,12 @@ export function PartitionGrid(props: { partitions: IPartition[] }): JSX.Element 
   const whole = partitions.filter(each => each.done === each.files).length;
   const failed = partitions.filter(each => each.failed > 0).length;
   return (
-    <section aria-label="Partitions">
-      <h3>Partitions</h3>
+    <section aria-label={trans.__('Partitions')}>
+      <h3>{trans.__('Partitions')}</h3>
       <p className="nbp-aside" role="status">
-        {whole} of {partitions.length} staged{failed ? `, ${failed} with failed files` : ''}
-        {partitions.length > MOST ? `; the first ${MOST} are drawn` : ''}
+        {trans.__('%1 of %2 staged', whole, partitions.length)}
+        {failed ? trans.__(', %1 with failed files', failed) : ''}
+        {partitions.length > MOST ? trans.__('; the first %1 are drawn', MOST) : ''}
       </p>
       <ul className="nbp-grid">
         {partitions.slice(0, MOST).map(each => (
@@ -50,13 +52,13 @@ function Box(props: { partition: IPartition }): JSX.Element {
 
 /** `label_month=2011-05: 2 of 4 files staged, 1 failed, 1,943 rows, 1.2 MB to read`. */
 export function partitionText(partition: IPartition): string {
-  const name = partition.partition || 'unpartitioned';
+  const name = partition.partition || trans.__('unpartitioned');
   return [
-    `${name}: ${partition.done} of ${partition.files} files staged`,
-    partition.failed ? `${partition.failed} failed` : '',
-    partition.leased ? `${partition.leased} under way` : '',
-    `${partition.rows.toLocaleString('en')} rows`,
-    `${bytes(partition.read_bytes)} to read`
+    trans.__('%1: %2 of %3 files staged', name, partition.done, partition.files),
+    partition.failed ? trans.__('%1 failed', partition.failed) : '',
+    partition.leased ? trans.__('%1 under way', partition.leased) : '',
+    trans.__('%1 rows', partition.rows.toLocaleString('en')),
+    trans.__('%1 to read', bytes(partition.read_bytes))
   ]
     .filter(Boolean)
     .join(', ');

@@ -1,8 +1,9 @@
 /** What the panel's rows show, made of records alone. */
 
 import { area, IEnvironment, IJob, IRun, ISession } from './records';
+import { trans } from './translation';
 import { Truth } from './truth';
-import { ago, bytes, duration, fraction, progressText, stateWord, timeLeft, Tone } from './words';
+import { ago, bytes, capital, duration, fraction, progressText, stateWord, timeLeft, Tone } from './words';
 
 export type SectionId = 'sessions' | 'backfill' | 'training' | 'environment' | 'sequence';
 
@@ -42,12 +43,12 @@ export interface ISection {
   live: number;
 }
 
-const TITLES: [SectionId, string][] = [
-  ['sessions', 'Sessions'],
-  ['backfill', 'Backfills'],
-  ['training', 'Training'],
-  ['environment', 'Environments'],
-  ['sequence', 'Sequences']
+const TITLES: [SectionId, () => string][] = [
+  ['sessions', () => trans.__('Sessions')],
+  ['backfill', () => trans.__('Backfills')],
+  ['training', () => trans.__('Training')],
+  ['environment', () => trans.__('Environments')],
+  ['sequence', () => trans.__('Sequences')]
 ];
 
 /** The five sections; rows are null while the service has not answered. `filter` is held against all words of a row. */
@@ -57,7 +58,7 @@ export function sections(truth: Truth, filter = ''): ISection[] {
     const rows = rowsOf(id, truth, now);
     const words = filter.trim().toLowerCase().split(/\s+/).filter(Boolean);
     const shown = rows?.filter(row => words.every(word => textOf(row).includes(word))) ?? null;
-    return { id, title, rows: shown, live: rows?.filter(row => row.live).length ?? 0 };
+    return { id, title: title(), rows: shown, live: rows?.filter(row => row.live).length ?? 0 };
   });
 }
 
@@ -91,7 +92,11 @@ export function runRow(run: IRun, now: number): IRow {
   return {
     key: `${run.kind}/${run.id}`,
     title: run.id,
-    state: job?.cancelling ? 'cancelling' : job?.state === 'failed' ? `${stepOf(job)} failed` : word.text,
+    state: job?.cancelling
+      ? trans.__('cancelling')
+      : job?.state === 'failed'
+        ? trans.__('%1 failed', stepOf(job))
+        : word.text,
     tone: word.tone,
     about: [run.table, run.owner || job?.owner || ''].filter(Boolean).join(' · '),
     share: live ? fraction(job.progress) : null,
@@ -127,15 +132,16 @@ export function liveFigures(job: IJob, now: number): string {
   const left = elapsed === null || job.state !== 'running' ? null : timeLeft(job.progress, elapsed);
   return [
     progressText(job.progress),
-    elapsed === null ? `waits ${duration(now - job.created_ms)}` : duration(elapsed),
-    left === null ? '' : `about ${duration(left)} left`
+    elapsed === null ? trans.__('waits %1', duration(now - job.created_ms)) : duration(elapsed),
+    left === null ? '' : trans.__('about %1 left', duration(left))
   ]
     .filter(Boolean)
     .join(', ');
 }
 
 function restFigures(run: IRun, job: IJob | null, now: number): string {
-  const took = job?.started_ms && job.ended_ms ? `took ${duration(job.ended_ms - job.started_ms)}` : '';
+  const took =
+    job?.started_ms && job.ended_ms ? trans.__('took %1', duration(job.ended_ms - job.started_ms)) : '';
   return [took, ago(now - run.updated_ms)].filter(Boolean).join(', ');
 }
 
@@ -145,14 +151,16 @@ function sessionRow(session: ISession, now: number): IRow {
   const until = session.ended_ms ?? now;
   return {
     key: `session/${session.id}`,
-    title: session.name || `session ${session.id}`,
+    title: session.name || trans.__('session %1', session.id),
     state: word.text,
     tone: word.tone,
-    about: [session.kind, session.name ? `id ${session.id}` : '', app, session.owner]
+    about: [session.kind, session.name ? trans.__('id %1', session.id) : '', app, session.owner]
       .filter(Boolean)
       .join(' · '),
     share: null,
-    figures: `${session.ended ? 'lived' : 'up'} ${duration(until - session.created_ms)}`,
+    figures: session.ended
+      ? trans.__('lived %1', duration(until - session.created_ms))
+      : trans.__('up %1', duration(until - session.created_ms)),
     doing: '',
     error: word.tone === 'bad' && session.error ? session.error : '',
     live: !session.ended && word.tone === 'live',
@@ -171,13 +179,15 @@ function environmentRow(environment: IEnvironment, now: number): IRow {
   return {
     key: `environment/${environment.key}`,
     title: environment.name,
-    state: inUse ? 'in use' : 'built',
+    state: inUse ? trans.__('in use') : trans.__('built'),
     tone: 'good',
-    about: [`Python ${environment.python}`, `${environment.packages} packages`, environment.platform].join(
-      ' · '
-    ),
+    about: [
+      `Python ${environment.python}`,
+      trans._n('%1 package', '%1 packages', environment.packages),
+      environment.platform
+    ].join(' · '),
     share: null,
-    figures: `${bytes(environment.size_bytes)}, built ${ago(now - environment.built_ms)}`,
+    figures: trans.__('%1, built %2', bytes(environment.size_bytes), ago(now - environment.built_ms)),
     doing: '',
     error: '',
     live: false,
@@ -193,10 +203,6 @@ function environmentRow(environment: IEnvironment, now: number): IRow {
 
 function liveFirst(a: ISession, b: ISession): number {
   return Number(a.ended) - Number(b.ended) || b.id - a.id;
-}
-
-function capital(text: string): string {
-  return text ? text[0].toUpperCase() + text.slice(1) : '';
 }
 
 function textOf(row: IRow): string {

@@ -1,6 +1,8 @@
 /** The requests to the service, by way of the server extension. Imports nothing of JupyterLab. */
 
 import { Fault, faultOf, unanswered } from './fault';
+import { IForm } from './forms';
+import { parsedExactly } from './exact';
 import { IAbout, IBoard, IEnvironment, IJob, IPartition, ISession } from './records';
 
 /** How a request is made: `path` is below the server's base address. */
@@ -21,6 +23,11 @@ export class Service {
   /** What is installed; starts nothing. */
   about(): Promise<IAbout> {
     return this._ask('GET', 'nbplat/about');
+  }
+
+  /** What can be filled in; starts nothing. */
+  async forms(): Promise<IForm[]> {
+    return (await this._ask('GET', 'nbplat/forms')).forms;
   }
 
   /** The newest runs with their last jobs. */
@@ -99,10 +106,10 @@ export class Service {
       throw error instanceof Fault ? error : unanswered();
     }
     if (reply.status >= 400) {
-      throw faultOf(reply.status, reply.text, path === 'nbplat/about');
+      throw faultOf(reply.status, reply.text, path === 'nbplat/about' || path === 'nbplat/forms');
     }
     try {
-      return JSON.parse(reply.text);
+      return parsedExactly(reply.text);
     } catch {
       // A proxy's login page, for one.
       throw faultOf(403, '');

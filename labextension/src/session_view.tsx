@@ -1,14 +1,13 @@
 /** One Spark session in the main area: its state, its settings and who said each, its log. */
 
 import * as React from 'react';
-import { IActions } from './actions';
+import { attachTo, IActions, stopRow } from './actions';
 import { State } from './bar';
-import { Trouble } from './board';
-import { useTruth } from './changes';
-import { Fault } from './fault';
+import { useAsked, useTruth } from './changes';
 import { LogView } from './log_view';
 import { sections } from './rows';
-import { useAsked } from './run_view';
+import { trans } from './translation';
+import { Waiting } from './trouble';
 import { Truth } from './truth';
 
 export function SessionView(props: { truth: Truth; id: number; actions: IActions }): JSX.Element {
@@ -27,26 +26,32 @@ export function SessionView(props: { truth: Truth; id: number; actions: IActions
   );
   const session = asked.value;
   if (!session) {
-    return asked.error instanceof Fault ? (
-      <Trouble fault={asked.error} actions={actions} />
-    ) : (
-      <p className="nbp-aside">Asking the service …</p>
-    );
+    return <Waiting error={truth.fault ?? asked.error} actions={actions} />;
   }
   return (
     <div className="nbp-view">
       <h2>
-        {session.name || `session ${id}`} {row && <State tone={row.tone} text={row.state} />}
+        {session.name || trans.__('session %1', id)} {row && <State tone={row.tone} text={row.state} />}
       </h2>
       <p className="nbp-aside">{row && `${row.about}, ${row.figures}`}</p>
       {session.error && <p className="nbp-error">{session.error}</p>}
-      <h3>Settings</h3>
+      {row && !session.ended && (
+        <p className="nbp-steps">
+          <button className="nbp-button" onClick={() => attachTo(row, actions)}>
+            {trans.__('Attach the notebook')}
+          </button>
+          <button className="nbp-button" onClick={() => void stopRow(row, truth, actions)}>
+            {trans.__('Stop')}
+          </button>
+        </p>
+      )}
+      <h3>{trans.__('Settings')}</h3>
       <table className="nbp-facts">
         <thead>
           <tr>
-            <th scope="col">setting</th>
-            <th scope="col">value</th>
-            <th scope="col">said by</th>
+            <th scope="col">{trans.__('setting')}</th>
+            <th scope="col">{trans.__('value')}</th>
+            <th scope="col">{trans.__('said by')}</th>
           </tr>
         </thead>
         <tbody>
@@ -59,7 +64,7 @@ export function SessionView(props: { truth: Truth; id: number; actions: IActions
           ))}
         </tbody>
       </table>
-      <h3>Log</h3>
+      <h3>{trans.__('Log')}</h3>
       <LogView read={read} live={!session.ended} fileName={`session-${id}`} />
     </div>
   );

@@ -4,6 +4,7 @@ import { Fault, misfit } from './fault';
 import { browserTimers, ITimers, Poller } from './poller';
 import { area, IBoard, IChange, IEnvironment, IJob, IRun, ISession, ISnapshot } from './records';
 import { Service } from './service';
+import { trans } from './translation';
 
 /** Between two looks when no event comes: what is shown is never older than 5 s. */
 const EVERY_MS = 4000;
@@ -186,7 +187,9 @@ export class Truth {
     } catch (error) {
       // Anything else is a fault of ours in drawing or reading: it is said as well, never a dead panel.
       this.fault =
-        error instanceof Fault ? error : new Fault('page.failed', String(error), 'reload the page', 'way');
+        error instanceof Fault
+          ? error
+          : new Fault('page.failed', String(error), trans.__('reload the page'), 'way');
       this._checked = false;
       this._tell();
     }

@@ -4,7 +4,7 @@ import { ReactWidget } from '@jupyterlab/ui-components';
 import { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { Message } from '@lumino/messaging';
-import { Panel } from '@lumino/widgets';
+import { Panel, Widget } from '@lumino/widgets';
 import * as React from 'react';
 import { IActions } from './actions';
 import { Board } from './board';
@@ -12,8 +12,10 @@ import { nbplatIcon } from './icon';
 import { JobView, pictureHolds, unsettled } from './job_view';
 import { LogView } from './log_view';
 import { ISnapshot, JOB_MIME } from './records';
+import { SectionId } from './rows';
 import { RunView } from './run_view';
 import { SessionView } from './session_view';
+import { trans } from './translation';
 import { Truth, Watcher } from './truth';
 
 /** Looks while it is visible. */
@@ -80,14 +82,29 @@ export class BoardPanel extends Looking {
     super(truth, 'panel');
     this.id = 'nbplat-board';
     this.title.icon = nbplatIcon;
-    this.title.caption = 'nbplat: sessions, backfills, training, environments, sequences';
+    this.title.caption = trans.__('nbplat: sessions, backfills, training, environments, sequences');
     this.node.setAttribute('role', 'region');
-    this.node.setAttribute('aria-label', 'nbplat');
+    this.node.setAttribute('aria-label', trans.__('nbplat'));
   }
 
   render(): JSX.Element {
-    return <Board truth={this.truth} actions={this._actions} />;
+    return (
+      <Board
+        truth={this.truth}
+        actions={this._actions}
+        form={this._form}
+        setForm={section => this.fill(section)}
+      />
+    );
   }
+
+  /** Show a section's form; null goes back to the sections. */
+  fill(section: SectionId | null): void {
+    this._form = section;
+    this.update();
+  }
+
+  private _form: SectionId | null = null;
 }
 
 /** What a tab of the main area shows; also what restores it. */
@@ -124,9 +141,7 @@ export class PlaceView extends Looking {
     }
     return (
       <div className="nbp-view">
-        <h2>
-          Log of {title ?? id} ({id})
-        </h2>
+        <h2>{trans.__('Log of %1 (%2)', title ?? id, id)}</h2>
         <LogView read={this._readLog} live fileName={`${title ?? 'job'}-${id}`} />
       </div>
     );
@@ -177,6 +192,13 @@ class JobLine extends Looking {
   private _snapshot: ISnapshot | null = null;
 }
 
+/** The output of a cell that shows a run, of the notebooks that are open; by the run's id. */
+const SEEN = new Map<string, JobOutput>();
+
+export function outputOf(runId: string): Widget | null {
+  return SEEN.get(runId) ?? null;
+}
+
 /**
  * Draws `application/vnd.nbplat.job.v1+json`: the job as the service knows it, and below it what the cell has drawn
  * itself (tables, pictures) once that is the last word.
@@ -199,6 +221,7 @@ export class JobOutput extends Panel implements IRenderMime.IRenderer {
 
   async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
     this._snapshot = model.data[JOB_MIME] as unknown as ISnapshot;
+    SEEN.set(this._snapshot.run_id, this);
     this._line.snapshot = this._snapshot;
     this._picture?.dispose();
     this._picture = null;
@@ -216,6 +239,9 @@ export class JobOutput extends Panel implements IRenderMime.IRenderer {
       return;
     }
     this._unsubscribe();
+    if (this._snapshot && SEEN.get(this._snapshot.run_id) === this) {
+      SEEN.delete(this._snapshot.run_id);
+    }
     super.dispose();
   }
 

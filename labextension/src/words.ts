@@ -1,6 +1,7 @@
 /** How states, times and sizes are said. Nothing is said by colour alone. */
 
 import { IProgress } from './records';
+import { trans } from './translation';
 
 export type Tone = 'live' | 'waiting' | 'good' | 'bad' | 'rest';
 
@@ -9,52 +10,54 @@ interface IWord {
   tone: Tone;
 }
 
-const STATES: { [state: string]: IWord } = {
+/** Said when they are asked for: the language is known by then. */
+const STATES: { [state: string]: [() => string, Tone] } = {
   // jobs
-  queued: { text: 'queued', tone: 'waiting' },
-  running: { text: 'running', tone: 'live' },
-  paused: { text: 'paused', tone: 'waiting' },
-  succeeded: { text: 'succeeded', tone: 'good' },
-  failed: { text: 'failed', tone: 'bad' },
-  cancelled: { text: 'cancelled', tone: 'rest' },
+  queued: [() => trans.__('queued'), 'waiting'],
+  running: [() => trans.__('running'), 'live'],
+  paused: [() => trans.__('paused'), 'waiting'],
+  succeeded: [() => trans.__('succeeded'), 'good'],
+  failed: [() => trans.__('failed'), 'bad'],
+  cancelled: [() => trans.__('cancelled'), 'rest'],
   // runs of a backfill
-  planned: { text: 'planned', tone: 'rest' },
-  staging: { text: 'staging', tone: 'live' },
-  staged: { text: 'staged', tone: 'waiting' },
-  auditing: { text: 'auditing', tone: 'live' },
-  audited: { text: 'audited', tone: 'good' },
-  rejected: { text: 'rejected by the audit', tone: 'bad' },
-  awaiting_promotion: { text: 'awaiting promotion', tone: 'waiting' },
-  promoting: { text: 'promoting', tone: 'live' },
-  promoted: { text: 'promoted', tone: 'good' },
-  rolling_back: { text: 'rolling back', tone: 'live' },
-  rolled_back: { text: 'rolled back', tone: 'rest' },
-  superseded: { text: 'superseded', tone: 'rest' },
-  expired: { text: 'expired', tone: 'rest' },
+  planned: [() => trans.__('planned'), 'rest'],
+  staging: [() => trans.__('staging'), 'live'],
+  staged: [() => trans.__('staged'), 'waiting'],
+  auditing: [() => trans.__('auditing'), 'live'],
+  audited: [() => trans.__('audited'), 'good'],
+  rejected: [() => trans.__('rejected by the audit'), 'bad'],
+  awaiting_promotion: [() => trans.__('awaiting promotion'), 'waiting'],
+  promoting: [() => trans.__('promoting'), 'live'],
+  promoted: [() => trans.__('promoted'), 'good'],
+  rolling_back: [() => trans.__('rolling back'), 'live'],
+  rolled_back: [() => trans.__('rolled back'), 'rest'],
+  superseded: [() => trans.__('superseded'), 'rest'],
+  expired: [() => trans.__('expired'), 'rest'],
   // sessions
-  not_started: { text: 'not started', tone: 'waiting' },
-  starting: { text: 'starting', tone: 'live' },
-  recovering: { text: 'recovering', tone: 'live' },
-  idle: { text: 'idle', tone: 'good' },
-  busy: { text: 'busy', tone: 'live' },
-  shutting_down: { text: 'shutting down', tone: 'waiting' },
-  error: { text: 'failed', tone: 'bad' },
-  dead: { text: 'dead', tone: 'bad' },
-  killed: { text: 'killed', tone: 'rest' },
-  success: { text: 'ended', tone: 'rest' },
+  not_started: [() => trans.__('not started'), 'waiting'],
+  starting: [() => trans.__('starting'), 'live'],
+  recovering: [() => trans.__('recovering'), 'live'],
+  idle: [() => trans.__('idle'), 'good'],
+  busy: [() => trans.__('busy'), 'live'],
+  shutting_down: [() => trans.__('shutting down'), 'waiting'],
+  error: [() => trans.__('failed'), 'bad'],
+  dead: [() => trans.__('dead'), 'bad'],
+  killed: [() => trans.__('killed'), 'rest'],
+  success: [() => trans.__('ended'), 'rest'],
   // sequences, environments
-  kept: { text: 'kept', tone: 'rest' },
-  built: { text: 'built', tone: 'good' },
-  building: { text: 'building', tone: 'live' },
-  locked: { text: 'locked', tone: 'good' },
-  done: { text: 'done', tone: 'good' }
+  kept: [() => trans.__('kept'), 'rest'],
+  built: [() => trans.__('built'), 'good'],
+  building: [() => trans.__('building'), 'live'],
+  locked: [() => trans.__('locked'), 'good'],
+  done: [() => trans.__('done'), 'good']
 };
 
 const GLYPHS: { [tone in Tone]: string } = { live: '◐', waiting: '○', good: '✓', bad: '✕', rest: '–' };
 
 /** The words and the tone of a state; an unknown one is said as it is. */
 export function stateWord(state: string): IWord {
-  return STATES[state] ?? { text: state.replace(/_/g, ' '), tone: 'rest' };
+  const known = Object.prototype.hasOwnProperty.call(STATES, state) ? STATES[state] : null;
+  return known ? { text: known[0](), tone: known[1] } : { text: state.replace(/_/g, ' '), tone: 'rest' };
 }
 
 /** A sign beside the words, for eyes that scan. */
@@ -84,7 +87,9 @@ export function duration(ms: number): string {
 
 /** `3 m ago`, `just now`. */
 export function ago(ms: number): string {
-  return ms < 10_000 ? 'just now' : `${duration(ms).split(' ').slice(0, 2).join(' ')} ago`;
+  return ms < 10_000
+    ? trans.__('just now')
+    : trans.__('%1 ago', duration(ms).split(' ').slice(0, 2).join(' '));
 }
 
 /** `12.3 MB`; powers of ten, as the command line says it. */
@@ -134,4 +139,8 @@ export function timeLeft(progress: IProgress, elapsedMs: number): number | null 
   const left = (elapsedMs * (1 - share)) / share;
   // It is a guess: beyond a minute seconds would only pretend.
   return left > 60_000 ? Math.round(left / 60_000) * 60_000 : left;
+}
+
+export function capital(text: string): string {
+  return text ? text[0].toUpperCase() + text.slice(1) : '';
 }

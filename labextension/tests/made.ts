@@ -1,5 +1,6 @@
 /** Records and a clock for the tests. */
 
+import { IActions } from '../src/actions';
 import { IJob, IRun, ISession } from '../src/records';
 import { ITimers } from '../src/poller';
 import { ISend, Service } from '../src/service';
@@ -129,4 +130,21 @@ export class FakeServer {
   get service(): Service {
     return new Service(this.send);
   }
+}
+
+/** Actions that only note that they were called. */
+export function actions(more: Partial<IActions> = {}): IActions {
+  return {
+    insert: jest.fn(() => true),
+    run: jest.fn(() => true),
+    openRun: jest.fn(),
+    openJobLog: jest.fn(),
+    openSession: jest.fn(),
+    notebookOf: jest.fn(() => null),
+    openNotebook: jest.fn(),
+    copy: jest.fn(),
+    confirm: jest.fn(async () => true),
+    failed: jest.fn(),
+    ...more
+  };
 }

@@ -1,6 +1,5 @@
 import { act, cleanup, fireEvent, render, screen } from '@testing-library/react';
 import * as React from 'react';
-import { IActions } from '../src/actions';
 import { Board } from '../src/board';
 import { Fault } from '../src/fault';
 import { JobView, pictureHolds, unsettled } from '../src/job_view';
@@ -8,7 +7,7 @@ import { matching } from '../src/log_tail';
 import { PartitionGrid } from '../src/partition_grid';
 import { IPartition, ISnapshot } from '../src/records';
 import { Truth } from '../src/truth';
-import { Clock, FakeServer, job, NOW, run, session } from './made';
+import { actions, Clock, FakeServer, job, NOW, run, session } from './made';
 
 const SNAPSHOT: ISnapshot = {
   id: 'j000001',
@@ -17,19 +16,6 @@ const SNAPSHOT: ISnapshot = {
   state: 'running',
   progress: { done: 5, total: 48, unit: 'files' }
 };
-
-function actions(more: Partial<IActions> = {}): IActions {
-  return {
-    insert: jest.fn(() => true),
-    openRun: jest.fn(),
-    openJobLog: jest.fn(),
-    openSession: jest.fn(),
-    copy: jest.fn(),
-    confirm: jest.fn(async () => true),
-    failed: jest.fn(),
-    ...more
-  };
-}
 
 function known(more: Partial<Truth> = {}): Truth {
   const truth = new Truth(new FakeServer().service, '0.1.0', new Clock());
@@ -41,7 +27,7 @@ afterEach(cleanup);
 
 test('a row is read whole, moved to by arrows, opened by Enter', () => {
   const done = actions();
-  render(<Board truth={known()} actions={done} />);
+  render(<Board truth={known()} actions={done} form={null} setForm={jest.fn()} />);
   const row = screen.getByLabelText(/^spend@1, staging, retail.train · ann, 12\/48 units/);
   expect(row.querySelector('[role=progressbar]')?.getAttribute('aria-valuenow')).toBe('25');
   const first = screen.getByLabelText(/^warm, idle/);
@@ -57,7 +43,7 @@ test('nothing ends without being asked', async () => {
   const truth = known();
   truth.cancel = jest.fn(async () => undefined);
   const sure = jest.fn(async () => false);
-  render(<Board truth={truth} actions={actions({ confirm: sure })} />);
+  render(<Board truth={truth} actions={actions({ confirm: sure })} form={null} setForm={jest.fn()} />);
   await act(async () => {
     fireEvent.click(screen.getByLabelText('Cancel spend@1'));
   });
@@ -65,17 +51,17 @@ test('nothing ends without being asked', async () => {
   expect(truth.cancel).not.toHaveBeenCalled();
 });
 
-test('a session is attached to by a cell, in plain sight', () => {
+test('a session is attached to by a cell that is run in plain sight', () => {
   const done = actions();
-  render(<Board truth={known()} actions={done} />);
+  render(<Board truth={known()} actions={done} form={null} setForm={jest.fn()} />);
   fireEvent.click(screen.getByLabelText('Attach warm'));
-  expect(done.insert).toHaveBeenCalledWith('%session attach warm');
+  expect(done.run).toHaveBeenCalledWith('%session attach warm');
 });
 
 test('a fault is said with its mend, beside what was known before', () => {
   const fault = new Fault('service.version', 'the service is old', 'nbplat service stop', 'way');
-  render(<Board truth={known({ fault })} actions={actions()} />);
-  expect(screen.getByRole('alert').textContent).toContain('Nbplat service stop');
+  render(<Board truth={known({ fault })} actions={actions()} form={null} setForm={jest.fn()} />);
+  expect(screen.getByRole('alert').textContent).toContain('Fix: nbplat service stop');
   expect(screen.getByText('spend@1')).toBeTruthy();
 });
 

@@ -21,11 +21,14 @@ from nbplat.environment.store_index import Reference, StoreIndex
 from nbplat.errors import Conflict, NotFound, RequestError, SetupError, did_you_mean
 from nbplat.terms import EnvironmentRef
 
-__all__ = ["KernelSpec", "kernels_of", "remove_kernel", "user_kernels", "write_kernel"]
+__all__ = [
+    "KERNEL_NAME", "MARK", "SPEC_FILE", "KernelSpec", "kernels_of", "put_spec", "read_spec", "remove_kernel",
+    "user_kernels", "write_kernel",
+]  # fmt: skip
 
-_SPEC = "kernel.json"
-_NAME = re.compile(r"[a-z0-9._-]+")
-_MARK = "nbplat"
+SPEC_FILE = "kernel.json"
+KERNEL_NAME = re.compile(r"[a-z0-9._-]+")
+MARK = "nbplat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ def write_kernel(
         SetupError: ``env.readonly``.
     """
     name = name or f"nbplat-{re.sub(r'[^a-z0-9._-]', '-', ref.name.lower())}"
-    if not _NAME.fullmatch(name):
+    if not KERNEL_NAME.fullmatch(name):
         raise RequestError(
             "env.kernel",
             f"{name!r} is no name of a kernel",
@@ -105,13 +108,13 @@ def write_kernel(
         "interrupt_mode": "signal",
         # What cells start by name comes from the environment too, and what the user installed aside does not leak in.
         "env": {"PATH": f"{ref.prefix}/bin:${{PATH}}", "CONDA_PREFIX": ref.prefix, "PYTHONNOUSERSITE": "1"},
-        "metadata": {"debugger": True, _MARK: {"environment": ref.name, "key": ref.key, "lock": ref.lock_digest}},
+        "metadata": {"debugger": True, MARK: {"environment": ref.name, "key": ref.key, "lock": ref.lock_digest}},
     }
     with store_faults(kernels):
-        _put(folder, spec)
+        put_spec(folder, spec)
     now_ms = clock.now_ms()
-    StoreIndex(store.index).refer(Reference(KERNEL, str(folder / _SPEC), ref.key, now_ms))
-    return KernelSpec(name, str(spec["display_name"]), str(folder / _SPEC), ref.name, ref.key)
+    StoreIndex(store.index).refer(Reference(KERNEL, str(folder / SPEC_FILE), ref.key, now_ms))
+    return KernelSpec(name, str(spec["display_name"]), str(folder / SPEC_FILE), ref.name, ref.key)
 
 
 def remove_kernel(store: Store, name: str, *, kernels: Path) -> KernelSpec:
@@ -132,7 +135,7 @@ def remove_kernel(store: Store, name: str, *, kernels: Path) -> KernelSpec:
     _ours_or_free(folder)
     with store_faults(kernels):
         shutil.rmtree(folder)
-    StoreIndex(store.index).release(KERNEL, str(folder / _SPEC))
+    StoreIndex(store.index).release(KERNEL, str(folder / SPEC_FILE))
     return ours[name]
 
 
@@ -143,8 +146,8 @@ def kernels_of(kernels: Path, environment: str = "") -> list[KernelSpec]:
         environment: Only those of this one; empty takes all.
     """
     found = []
-    for path in sorted(kernels.glob(f"*/{_SPEC}")):
-        spec = _read(path)
+    for path in sorted(kernels.glob(f"*/{SPEC_FILE}")):
+        spec = read_spec(path)
         mark = _mark(spec)
         if mark and environment in ("", mark["environment"]):
             found.append(
@@ -166,7 +169,7 @@ def _has_ipykernel(ref: EnvironmentRef) -> None:
 
 
 def _ours_or_free(folder: Path) -> None:
-    if folder.exists() and not _mark(_read(folder / _SPEC)):
+    if folder.exists() and not _mark(read_spec(folder / SPEC_FILE)):
         raise Conflict(
             "env.kernel",
             f"the kernel {folder.name!r} is not one of ours",
@@ -175,20 +178,25 @@ def _ours_or_free(folder: Path) -> None:
         )
 
 
-def _put(folder: Path, spec: Mapping[str, Any]) -> None:
-    """The file comes under its name in one move: Jupyter may list kernels at any moment."""
+def put_spec(folder: Path, spec: Mapping[str, Any]) -> None:
+    """Write a ``kernel.json``. It comes under its name in one move: Jupyter may list kernels at any moment.
+
+    Raises:
+        SetupError: ``env.kernel``: a file stands where a folder is needed.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        half = folder / f".{_SPEC}.{secrets.token_hex(4)}"
+        half = folder / f".{SPEC_FILE}.{secrets.token_hex(4)}"
         half.write_text(json.dumps(spec, indent=1) + "\n", encoding="utf-8")
-        half.replace(folder / _SPEC)
+        half.replace(folder / SPEC_FILE)
     except NotADirectoryError:
         raise SetupError(
             "env.kernel", f"{folder.parent} is no folder", fix="give a folder: --prefix DIR", where=str(folder.parent)
         ) from None
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_spec(path: Path) -> dict[str, Any]:
+    """A ``kernel.json``; empty when there is none, or it is no JSON object."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -198,5 +206,5 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _mark(spec: Mapping[str, Any]) -> dict[str, str]:
     metadata = spec.get("metadata")
-    found = metadata.get(_MARK) if isinstance(metadata, dict) else None
+    found = metadata.get(MARK) if isinstance(metadata, dict) else None
     return found if isinstance(found, dict) and "key" in found and "environment" in found else {}

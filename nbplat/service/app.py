@@ -16,7 +16,18 @@ from nbplat.service.callers import Callers
 from nbplat.service.discovery import version
 from nbplat.service.platform import Platform
 from nbplat.service.replies import answer_errors
-from nbplat.service.routes import about, backfills, board, environments, frames, iceberg, jobs, ledger, sequences
+from nbplat.service.routes import (
+    about,
+    backfills,
+    board,
+    environments,
+    frames,
+    iceberg,
+    jobs,
+    ledger,
+    sequences,
+    tables,
+)
 
 __all__ = ["make_app"]
 
@@ -54,6 +65,7 @@ def make_app(
     app.include_router(jobs.router(platform))
     app.include_router(backfills.router(platform))
     app.include_router(frames.router(platform))
+    app.include_router(tables.router(platform))
     app.include_router(sequences.router(platform))
     app.include_router(environments.router(platform))
     if sessions is not None:

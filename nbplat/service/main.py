@@ -10,21 +10,15 @@ import argparse
 import json
 import logging
 import os
-import signal
 import sys
 from collections.abc import Callable
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nbplat.config import Config, load_config
 from nbplat.errors import Conflict, InternalError, NbplatError, from_record, unexpected
-from nbplat.service.discovery import PLATFORM, log_file, private_folder, read_info, service_lock, version, write_info
+from nbplat.service.discovery import PLATFORM, log_file, private_folder, read_info, service_lock, version
 from nbplat.service.lock import FileLock
 from nbplat.service.logs import log_to
-
-if TYPE_CHECKING:
-    from nbplat.session.batch import BatchDraft
-    from nbplat.session.records import SessionDraft
 
 __all__ = ["main", "serve"]
 
@@ -74,8 +68,10 @@ def serve(
         return 0
     log_to(log_file(config, "service.log"), echo=foreground)
     try:
+        from nbplat.service.serving import serve_folder
+
         # One in the foreground is its starter's to bring back.
-        _serve(config, factory, on_ready or _say_address, revived=not foreground)
+        serve_folder(config, factory, on_ready or _say_address, revived=not foreground)
     except NbplatError as exc:
         _log.error("%s", exc)
         raise
@@ -86,131 +82,6 @@ def serve(
     finally:
         lock.release()
     return 0
-
-
-def _serve(config: Config, factory: str, on_ready: Callable[[dict[str, Any]], None], *, revived: bool) -> None:
-    import uvicorn
-
-    from nbplat.service.address import bind, check_exposure, choose
-    from nbplat.service.app import make_app
-    from nbplat.service.asker import asker
-    from nbplat.service.auth import is_loopback
-    from nbplat.service.callers import Callers
-    from nbplat.service.kept_listener import HandedOver, kept_listener
-    from nbplat.service.livy import make_livy
-    from nbplat.service.livy.owner import Impersonation
-    from nbplat.service.logins import logins_of
-    from nbplat.service.logins.choosing import names_in
-    from nbplat.service.platform import platform_factory
-    from nbplat.service.routes import sessions as session_routes
-    from nbplat.service.routes.iceberg import catalog_token
-    from nbplat.service.supervisor import Supervisor
-    from nbplat.service.wake import runtime_folder
-
-    loopback = is_loopback(config.service_host)
-    check_exposure(config, loopback=loopback)
-    logins = logins_of(config)
-    port, token = choose(config)
-    listener = kept_listener(config, port) or bind(config, port)
-    platform = None
-    sessions = None
-    handed = HandedOver(config, listener, again=revived)
-    supervisor = Supervisor(config, factory=factory, hand_over=handed.hold)
-    try:
-        platform = platform_factory(factory)(config)
-        info = _info(config, listener.getsockname()[1], token)
-        write_info(config, info)
-
-        class Server(uvicorn.Server):
-            async def startup(self, sockets: Any = None) -> None:
-                await super().startup(sockets=sockets)
-                # Before anybody is told: from now on a kill is noticed.
-                handed.hold()
-                supervisor.start()
-                _log.info("serving %s at %s", config.home, info["url"])
-                on_ready(info)
-
-        sessions = platform.open_sessions(runtime_folder(config))
-        sessions.recover()
-        batches = platform.open_batches()
-        batches.recover()
-        sessions.watch(batches.look)
-
-        profiles = platform.session_profiles
-
-        def draft(fields: dict[str, Any], owner: str) -> SessionDraft:
-            profiles.admit(fields, asker())
-            return platform.session_draft(fields, owner, info["url"], catalog_token(token))
-
-        def batch_draft(fields: dict[str, Any], owner: str) -> BatchDraft:
-            profiles.admit(fields, asker())
-            return platform.batch_draft(fields, owner, info["url"], catalog_token(token))
-
-        app = make_app(
-            platform,
-            token,
-            loopback=loopback,
-            worker=supervisor.status,
-            stopping=lambda: server.should_exit,
-            sessions=session_routes.router(sessions, draft, batches.refusal, profiles),
-            livy=make_livy(
-                sessions,
-                draft,
-                batches,
-                batch_draft,
-                csrf=config.session_csrf,
-                impersonation=Impersonation(
-                    config.session_impersonation, frozenset(names_in(config.session_superusers))
-                ),
-                upload_bytes=config.session_upload_bytes,
-            ),
-            callers=Callers(token, logins, keep_s=config.service_auth_cache_seconds),
-        )
-        server = Server(
-            uvicorn.Config(
-                app,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=3,
-                ssl_certfile=config.service_tls_cert or None,
-                ssl_keyfile=config.service_tls_key or None,
-            )
-        )
-        for number in (signal.SIGTERM, signal.SIGINT):
-            # uvicorn raises the signal again when it is done; the default action would then skip our clean-up.
-            signal.signal(number, _pass)
-        server.run(sockets=[listener])
-    finally:
-        handed.release()
-        listener.close()
-        supervisor.stop()
-        if sessions is not None:
-            sessions.close()
-        if platform is not None:
-            platform.close()
-        _log.info("service stopped")
-
-
-def _pass(_number: int, _frame: FrameType | None) -> None:
-    pass
-
-
-def _info(config: Config, port: int, token: str) -> dict[str, Any]:
-    host = config.service_host.strip("[]")
-    # Clients on this machine come by loopback when every address is bound.
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    scheme = "https" if config.service_tls_cert and config.service_tls_key else "http"
-    import time
-
-    return {
-        "url": f"{scheme}://{shown}:{port}",
-        "port": port,
-        "token": token,
-        "pid": os.getpid(),
-        "version": version(),
-        "started_ms": time.time_ns() // 1_000_000,
-    }
 
 
 def _say_address(info: dict[str, Any]) -> None:

@@ -34,7 +34,7 @@ from nbplat.service.logs import last_lines
 if TYPE_CHECKING:
     import http.client
 
-__all__ = ["START_S", "ServiceClient", "find_or_start", "stop_service"]
+__all__ = ["START_S", "ServiceClient", "find_or_start", "stop_service", "team_client"]
 
 START_S = 20.0
 """How long a service may take to answer at its start."""
@@ -253,7 +253,7 @@ def find_or_start(config: Config, *, factory: str = PLATFORM) -> ServiceClient:
         RemoteError: a team's service does not answer.
     """
     if config.service_url:
-        client = ServiceClient(config.service_url, _read_token(config), user=config.service_user)
+        client = team_client(config)
         _check_version(client.get("/api/v1/version")["version"], f"the service at {client.url}", "ask for an upgrade")
         return client
     note = holder_of(service_lock(config))
@@ -262,6 +262,11 @@ def find_or_start(config: Config, *, factory: str = PLATFORM) -> ServiceClient:
         raise SetupError("service.start", "the service's file has gone", fix="run it again", where=str(config.home))
     _check_version(info["version"], f"the running service of {config.home}", "nbplat service stop, then run again")
     return ServiceClient(info["url"], info["token"], config=config, factory=factory)
+
+
+def team_client(config: Config) -> ServiceClient:
+    """A client of the service at ``service.url``, which is not asked. Raises NotFound: there is no token file."""
+    return ServiceClient(config.service_url, _read_token(config), user=config.service_user)
 
 
 def stop_service(config: Config) -> bool:

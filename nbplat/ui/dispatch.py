@@ -116,6 +116,8 @@ def _body(
     verb: Verb, options: SimpleNamespace, cell: str | None, values: Mapping[str, Any], where: Where, prog: str
 ) -> str | None:
     if verb.body == "none":
+        if cell is not None and cell.strip():
+            raise RequestError("usage.body", f"{prog} takes no body", fix="leave the lines below it out")
         return None
     kind, file = _kind(verb, options)
     if file is not None and cell is not None:

@@ -1,7 +1,7 @@
 """The records by which an option is declared once.
 
 From these come the magics' and the CLI's parsers (`ui/parse.py`), ``%%backfill?``, ``nbplat backfill --help``, the page
-docs/options.md, and later the panel's forms. The declarations themselves are in `ui/nouns/`.
+docs/options.md, and the panel's forms. The declarations themselves are in `ui/nouns/`.
 """
 
 from __future__ import annotations
@@ -105,6 +105,7 @@ class Verb:
         example: A line or a cell to copy; empty when there is none.
         surfaces: Where it can be used.
         presets: Option values that this verb fixes: ``plan`` is ``run`` with ``dry_run``.
+        aliases: Flags of another tool, understood and not shown: ``--maxrows`` is ``--rows``.
     """
 
     name: str
@@ -116,6 +117,7 @@ class Verb:
     example: str = ""
     surfaces: tuple[Surface, ...] = ("magic", "cli")
     presets: tuple[tuple[str, Any], ...] = ()
+    aliases: tuple[tuple[str, str], ...] = ()
 
     @property
     def arguments(self) -> tuple[Option, ...]:
@@ -137,7 +139,12 @@ class Verb:
 
     def known_flags(self) -> tuple[str, ...]:
         """Every flag a user can give, help included."""
-        return ("--help", "-h", *(flag for option in self.arguments for flag in (*option.flags, *option.off)))
+        return (
+            "--help",
+            "-h",
+            *(alias for alias, _ in self.aliases),
+            *(flag for option in self.arguments for flag in (*option.flags, *option.off)),
+        )
 
 
 @dataclass(frozen=True, slots=True)

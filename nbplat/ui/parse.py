@@ -55,7 +55,7 @@ def parse(noun: Noun, verb: Verb, arguments: Sequence[str], *, prog: str) -> Sim
     if "--help" in ours or "-h" in ours:
         raise HelpAsked(parser.format_help())
     _refuse_unknown_flags(verb, ours, prog)
-    options, extra = parser.parse_known_args(words)
+    options, extra = parser.parse_known_args([_spelt(verb, word) for word in words])
     if extra:
         raise RequestError(
             "usage.arguments",
@@ -167,13 +167,27 @@ def _settle_names(verb: Verb, found: dict[str, Any], prog: str) -> dict[str, Any
 def _refuse_unknown_flags(verb: Verb, words: Sequence[str], prog: str) -> None:
     # Before argparse, which would first complain that the option meant by a misspelt one is missing.
     known = verb.known_flags()
+    unknown: list[str] = []
     for word in words:
         flag = word.split("=", 1)[0]
         if not flag.startswith("-") or flag == "-" or _NUMBER.match(word) or flag in known:
             continue
         if not flag.startswith("--") and any(flag[:2] == k for k in known):
             continue  # -k=value, -kvalue
-        raise RequestError("usage.option", f"{prog} has no option {flag}", fix=did_you_mean(flag, known, limit=1))
+        unknown.append(flag)
+    if not unknown:
+        return
+    mends = [did_you_mean(flag, known, limit=1) for flag in unknown]
+    # Of each its own nearest; a list of all options helps once at most.
+    meant = [mend.removeprefix("did you mean ").rstrip("?") for mend in mends if mend.startswith("did you mean ")]
+    fix = f"did you mean {' and '.join(meant)}?" if meant else mends[0]
+    options = "option" if len(unknown) == 1 else "options"
+    raise RequestError("usage.option", f"{prog} has no {options} {', '.join(unknown)}", fix=fix)
+
+
+def _spelt(verb: Verb, word: str) -> str:
+    flag, equals, value = word.partition("=")
+    return dict(verb.aliases).get(flag, flag) + equals + value
 
 
 def _converter(option: Option) -> Callable[[str], Any]:

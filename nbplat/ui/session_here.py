@@ -11,22 +11,60 @@ from typing import Any
 from nbplat.errors import Conflict, NotFound, RequestError, did_you_mean
 from nbplat.ui.session_desk import SessionDesk, ended_error
 
-__all__ = ["attach", "chosen", "current", "forget", "notebook_name", "start_named"]
+__all__ = [
+    "attach", "attach_id", "attached", "chosen", "configure", "configured", "current", "forget", "notebook_name", "own",
+    "owned", "start_named",
+]  # fmt: skip
 
 # By the service's place; the id, since a name may be taken by another session later.
 _current: dict[str, int] = {}
+# What cells of this kernel started by themselves, which nobody has asked to keep.
+_own: dict[str, set[int]] = {}
+# How the next one is started: `%%configure`.
+_configured: dict[str, dict[str, Any]] = {}
 _TRIES = 50
 
 
 def attach(desk: SessionDesk, session: Mapping[str, Any]) -> None:
     """Send the cells of this kernel to a session from now on."""
-    _current[desk.place] = int(session["id"])
+    attach_id(desk.place, int(session["id"]))
+
+
+def attach_id(place: str, session_id: int) -> None:
+    """As `attach`, without a look at the session: the first cell finds out whether it lives."""
+    _current[place] = session_id
 
 
 def forget(desk: SessionDesk, session_id: int) -> None:
     """Send no cells to a session that was stopped."""
     if _current.get(desk.place) == session_id:
         del _current[desk.place]
+    _own.get(desk.place, set()).discard(session_id)
+
+
+def attached(place: str) -> int | None:
+    """The id of the session that cells of this kernel go to, without a look at it."""
+    return _current.get(place)
+
+
+def own(place: str, session_id: int) -> None:
+    """Say that a session was started for this kernel's cells alone."""
+    _own.setdefault(place, set()).add(session_id)
+
+
+def owned(place: str) -> frozenset[int]:
+    """The sessions that end with this kernel."""
+    return frozenset(_own.get(place, ()))
+
+
+def configure(place: str, fields: Mapping[str, Any]) -> None:
+    """Say how the sessions of this kernel's cells are started from now on."""
+    _configured[place] = dict(fields)
+
+
+def configured(place: str) -> dict[str, Any]:
+    """Fields of a request to start a session, as `configure` was told them."""
+    return dict(_configured.get(place, {}))
 
 
 def current(desk: SessionDesk) -> dict[str, Any] | None:
@@ -85,6 +123,8 @@ def _named(desk: SessionDesk, key: str) -> dict[str, Any]:
 
 def start_named(desk: SessionDesk, name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Start a session under a name of our choice: where it is taken, ``name-2`` and so on."""
+    fields = dict(fields)
+    name = fields.pop("name", "") or name
     for number in range(1, _TRIES):
         try:
             return desk.start({**fields, "name": name if number == 1 else f"{name}-{number}"})

@@ -12,7 +12,7 @@ from typing import cast
 from nbplat.ui.call import Call
 from nbplat.ui.render.result import Result
 
-__all__ = ["HANDLERS", "Handler", "resolve"]
+__all__ = ["HANDLERS", "SPARKMAGIC_HANDLERS", "Handler", "resolve"]
 
 Handler = Callable[[Call], Result]
 
@@ -47,8 +47,10 @@ HANDLERS: Mapping[tuple[str, str], str] = {
     ("environment", "form"): "nbplat.ui.handlers.form:environment",
     ("session", "list"): "nbplat.ui.handlers.session:list_sessions",
     ("spark", "run"): "nbplat.ui.handlers.session_cell:spark",
+    **_at("spark", "add", "info", "logs", "delete", "cleanup", "config", module="sparkmagic"),
     ("sql", "run"): "nbplat.ui.handlers.session_cell:sql",
-    **_at("kernel", "install"),
+    **_at("kernel", "install", "remove"),
+    ("kernel", "list"): "nbplat.ui.handlers.kernel:list_kernels",
     **_at("environment", "show", "diff"),
     **_at("environment", "init", "add", "remove", module="environment_edit"),
     **_at("environment", "lock", "build", "pack", "push", "pull", module="environment_jobs"),
@@ -62,8 +64,16 @@ HANDLERS: Mapping[tuple[str, str], str] = {
     **_at("service", "status", "stop", "user"),
     **_at("demo", "init", "run"),
     **_at("jars", "fetch"),
+    **_at("nbplat", "target", module="target"),
+    ("nbplat", "last-error"): "nbplat.ui.handlers.last_error:last_error",
     **_at("nbplat", "status", "config", "doctor", "serve", module="platform"),
 }
+
+SPARKMAGIC_HANDLERS: Mapping[tuple[str, str], str] = {
+    (name, "run"): f"nbplat.ui.handlers.sparkmagic:{name}_magic"
+    for name in ("configure", "info", "logs", "cleanup", "delete", "send_to_spark", "pretty")
+}
+"""Of `nbplat.ui.nouns.sparkmagic.SPARKMAGIC`."""
 
 
 def resolve(noun: str, verb: str, handlers: Mapping[tuple[str, str], str] = HANDLERS) -> Handler:

@@ -57,7 +57,7 @@ def test_words_import_only_words(root, imports_of):
         str(found)
         for path in _word_files(root)
         for found in imports_of(path)
-        if not _allowed(found, ours) and not (path.name == "config.py" and _top(found) in CONFIG_ONLY and found.lazy)
+        if not _allowed(found, ours) and not (path.name == "config" and _top(found) in CONFIG_ONLY and found.lazy)
     ]
 
     assert [] == wrong

@@ -31,6 +31,15 @@ def bundle() -> Path:
     return ROOT / "labextension" / "dist"
 
 
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The program that looks for faults of accessibility in a page."""
+    script = ROOT / "scripts" / "labextension.sh"
+    done = subprocess.run(["sh", script, "install"], capture_output=True, text=True, timeout=280, check=False)
+    assert 0 == done.returncode, done.stderr
+    return (ROOT / "labextension" / "node_modules" / "axe-core" / "axe.min.js").read_text()
+
+
 class LabPage:
     """JupyterLab in a tab, as a person finds things in it: by roles and words."""
 
@@ -85,6 +94,41 @@ class LabPage:
         nbformat.write(notebook, self.server.folder / name)
         self.open(f"lab/tree/{name}?reset")
         self.ready(len(cells))
+
+    def theme(self, name: str) -> None:
+        """``Light`` or ``Dark``; waits until the page has it."""
+        light = "true" if name == "Light" else "false"
+        if light != self.page.value("document.body.getAttribute('data-jp-theme-light')"):
+            self.command("apputils:change-theme", theme=f"JupyterLab {name}")
+            self.page.wait(f"document.body.getAttribute('data-jp-theme-light') == '{light}'")
+
+    def write(self, label: str, text: str, where: str = "#nbplat-board") -> None:
+        """Put text into the field that is called so, as typing does."""
+        script = f"""(() => {{
+          const root = document.querySelector({where!r});
+          const named = each => each.ariaLabel ?? each.labels?.[0]?.innerText.replace(' *', '') ?? '';
+          const fields = [...root.querySelectorAll('input, textarea')];
+          const field = fields.find(each => named(each).trim() === {label!r});
+          const kind = field.tagName === 'TEXTAREA' ? HTMLTextAreaElement : HTMLInputElement;
+          Object.getOwnPropertyDescriptor(kind.prototype, 'value').set.call(field, {text!r});
+          field.dispatchEvent(new Event('input', {{ bubbles: true }})); }})()"""
+        self.page.value(script)
+
+    def sources(self) -> list[str]:
+        """The texts of the cells of the notebook in front."""
+        script = """window.jupyterapp.shell.currentWidget.content.widgets
+          .map(cell => cell.model.sharedModel.getSource())"""
+        return list(self.page.value(script))
+
+    def serious(self, where: str, axe: str) -> list[str]:
+        """What axe calls serious or critical in a part of the page, each with the elements it is about."""
+        if not self.page.value("!!window.axe"):
+            self.page.value(axe + "; 1")
+        script = f"""axe.run({where!r}, {{ resultTypes: ['violations'] }}).then(found => found.violations
+          .filter(each => ['serious', 'critical'].includes(each.impact))
+          .map(each => each.id + ': ' + each.nodes.map(node => node.html + ' ' + node.any.map(one => one.message))
+            .join(' | ')))"""
+        return list(self.page.value(script))
 
     def ready(self, cells: int = 1) -> None:
         """Wait for the notebook in front and its kernel."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from nbplat.adapters.store import open_store
 from nbplat.clock import SystemClock
 from nbplat.config import Config
+from nbplat.errors import NbplatError
 from nbplat.job import RunDraft
 from nbplat.service.discovery import environ_of
 from nbplat.ui.client import ServiceClient
@@ -36,7 +37,7 @@ def lab_server(
         yield running
 
 
-def test_an_empty_panel_teaches(lab: LabPage) -> None:
+def test_an_empty_panel_teaches(lab: LabPage, axe: str) -> None:
     """Each empty section says what it is for and gives a cell that makes one, which is inserted and not run."""
     lab.notebook("empty.ipynb", "1 + 1")
     lab.open_panel()
@@ -44,15 +45,93 @@ def test_an_empty_panel_teaches(lab: LabPage) -> None:
     lab.wait_for("No sequence is kept")
     lab.picture("panel-empty")
     assert "Nothing is running." in lab.panel()
+    assert [] == lab.serious("#nbplat-board", axe)
 
     lab.button("Insert a %%backfill cell", "#nbplat-board")
+    # The magic has to be loaded first: that is a cell as well, in plain sight.
+    lab.page.wait("document.querySelectorAll('.jp-Notebook .jp-CodeCell').length == 3")
+    first, load, cell = lab.sources()
+    assert ["1 + 1", "%load_ext nbplat"] == [first, load]
+    assert cell.startswith("%%backfill my_feature --table retail.train")
+    prompts = "[...document.querySelectorAll('.jp-InputPrompt')].map(each => each.innerText.replace(/[^0-9*]/g, ''))"
+    assert ["", "", ""] == lab.page.value(prompts)
+
+
+def test_a_form_by_keyboard_alone(lab: LabPage, axe: str) -> None:
+    """A form opened from the palette shows the cell while it is filled in, says what is missing, and inserts it."""
+    lab.notebook("form.ipynb", "%load_ext nbplat")
+    lab.command("nbplat:new", section="backfill")
+    lab.page.wait("document.querySelector('#nbplat-board form')?.contains(document.activeElement)", 40)
+    for theme in ("Dark", "Light"):
+        lab.theme(theme)
+        assert [] == lab.serious("#nbplat-board", axe)
+        lab.picture(f"form-{theme.lower()}")
+    lab.page.type("spend_90d")
+    lab.page.key("Enter")
+    lab.wait_for("table is needed")
+    assert "true" == lab.page.value("document.activeElement.ariaInvalid")
+    lab.page.type("retail.train")
+    lab.wait_for("%%backfill spend_90d --table retail.train --dry-run")
+    lab.page.key("Enter")
     lab.page.wait("document.querySelectorAll('.jp-Notebook .jp-CodeCell').length == 2")
-    script = "window.jupyterapp.shell.currentWidget.content.activeCell.model.sharedModel.getSource()"
-    assert lab.page.value(script).startswith("%%backfill my_feature --table retail.train")
-    assert "" == lab.page.value("document.querySelectorAll('.jp-InputPrompt')[1].innerText").strip("[]: ")
+    assert "%%backfill spend_90d --table retail.train --dry-run" == lab.sources()[1].splitlines()[0]
+    lab.page.wait("!document.querySelector('#nbplat-board form')")
+
+    # Escape leaves a form; the launcher has a card for each.
+    lab.command("nbplat:new", section="sessions")
+    lab.page.wait("document.querySelector('#nbplat-board form')?.contains(document.activeElement)")
+    lab.page.key("Escape")
+    lab.page.wait("!document.querySelector('#nbplat-board form')")
+    lab.command("launcher:create")
+    cards = "[...document.querySelectorAll('.jp-LauncherCard')].map(each => each.innerText.trim())"
+    lab.page.wait(f"{cards}.includes('New backfill') && {cards}.includes('New session')")
 
 
-def test_rows_by_keyboard_alone(lab: LabPage, shared_config: Config) -> None:
+def test_bodies_have_the_colours_of_their_language(lab: LabPage) -> None:
+    """SQL and YAML below a magic are coloured as keywords and keys are, and Python in the next cell as ever."""
+    cells = ("import os", "%%backfill a --table b.c\nSELECT 1 AS x", "%%sequence h\nsource: retail.events")
+    lab.notebook("colours.ipynb", *cells)
+    script = """word => { for (const each of document.querySelectorAll('.cm-line span'))
+        if (each.innerText === word) return getComputedStyle(each).color; return ''; }"""
+    lab.page.wait(f"({script})('SELECT') && ({script})('source')")
+    keyword, select, key = (lab.page.value(f"({script})({word!r})") for word in ("import", "SELECT", "source"))
+    assert keyword == select
+    assert "" != key != keyword
+    lab.picture("colours")
+
+
+@pytest.fixture
+def warm(shared_client: ServiceClient) -> Iterator[str]:
+    """The number of a session that is called warm; it ends with the test."""
+    made = shared_client.request("POST", "/api/v1/sessions", query={}, body={"name": "warm", "conf": {}})
+    yield str(made["id"])
+    with suppress(NbplatError):
+        shared_client.request("DELETE", f"/api/v1/sessions/{made['id']}", query={})
+
+
+def test_a_session_is_attached_from_the_panel(lab: LabPage, warm: str, axe: str) -> None:
+    """Attach puts the magic into the notebook and runs it; the session's page shows its settings, and Stop ends it."""
+    lab.notebook("attach.ipynb", "1 + 1")
+    lab.open_panel()
+    lab.wait_for("idle", "#nbplat-board [data-row^=session]", 60)
+    lab.button("Attach warm", "#nbplat-board")
+    outputs = "[...document.querySelectorAll('.jp-Notebook .jp-OutputArea-output')].map(each => each.innerText).join()"
+    lab.page.wait(f"{outputs}.includes('warm')", 60)
+    assert ["1 + 1", "%load_ext nbplat", "%session attach warm"] == lab.sources()
+    lab.picture("session-attached")
+
+    lab.command("nbplat:open", what="session", id=warm, title="warm")
+    lab.wait_for("said by", ".nbp-page", 30)
+    for theme in ("Dark", "Light"):
+        lab.theme(theme)
+        assert [] == lab.serious(".nbp-page", axe)
+        lab.picture(f"session-{theme.lower()}")
+    lab.button("Stop warm", "#nbplat-board")
+    lab.button("Stop session", ".jp-Dialog")
+    lab.page.wait("!document.querySelector('#nbplat-board [aria-label^=\"Attach\"]')", 60)
+
+
+def test_rows_by_keyboard_alone(lab: LabPage, shared_config: Config, axe: str) -> None:
     """Arrows move among the rows, Enter opens one, Delete asks and then ends its job; nothing needs the pointer."""
     gate = shared_config.home / "gate"
     backfill(shared_config, "broken", "backfill.refuse")
@@ -79,7 +158,10 @@ def test_rows_by_keyboard_alone(lab: LabPage, shared_config: Config) -> None:
     lab.page.key("Enter")
     lab.page.wait("document.querySelector('.nbp-page h2')?.innerText.includes('held@1')")
     lab.wait_for("waiting — wartet", ".nbp-page")
-    lab.picture("run-view")
+    for theme in ("Dark", "Light"):
+        lab.theme(theme)
+        assert [] == [fault for part in ("#nbplat-board", ".nbp-page") for fault in lab.serious(part, axe)]
+        lab.picture(f"run-{theme.lower()}")
 
     lab.page.value("document.querySelector('#nbplat-board [data-row]').focus()")
     lab.page.key("Delete")

@@ -9,9 +9,10 @@ import pytest
 
 from nbplat.ui.help import magic_docstring, noun_help, verb_help
 from nbplat.ui.nouns import NOUNS, find_noun
+from nbplat.ui.nouns.sparkmagic import SPARKMAGIC
 from nbplat.ui.options import COMMON, Noun, Verb
 from nbplat.ui.options_page import options_page
-from nbplat.ui.verbs import HANDLERS
+from nbplat.ui.verbs import HANDLERS, SPARKMAGIC_HANDLERS
 
 EVERY_VERB = [pytest.param(noun, verb, id=f"{noun.name}-{verb.name}") for noun in NOUNS for verb in noun.verbs]
 
@@ -21,11 +22,12 @@ def _flags(text: str) -> set[str]:
 
 
 def test_every_declared_verb_has_a_handler_and_no_other_has():
-    """The table of handlers and the declarations name the same verbs."""
+    """The tables of handlers and the declarations name the same verbs."""
     assert {(noun.name, verb.name) for noun in NOUNS for verb in noun.verbs} == set(HANDLERS)
+    assert {(noun.name, verb.name) for noun in SPARKMAGIC for verb in noun.verbs} == set(SPARKMAGIC_HANDLERS)
 
 
-@pytest.mark.parametrize("place", sorted(set(HANDLERS.values())))
+@pytest.mark.parametrize("place", sorted({*HANDLERS.values(), *SPARKMAGIC_HANDLERS.values()}))
 def test_every_handler_exists(place):
     """Each entry of the table can be imported, so that a misspelt one is found here and not by a user."""
     module, _, function = place.partition(":")

@@ -120,5 +120,5 @@ def test_the_command_sets_up_this_service(
     assert (info["url"], info["token"]) == (credentials["url"], credentials["password"])
     assert info["token"] not in told
     assert "kernel PySpark" in told
-    assert 2 == main(["kernel", "install"])
-    assert "--sparkmagic" in capsys.readouterr().err
+    assert 2 == main(["kernel", "install", "--sparkmagic", "--user", "--prefix", "x"])
+    assert "two places" in capsys.readouterr().err

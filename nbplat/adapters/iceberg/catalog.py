@@ -28,6 +28,7 @@ __all__ = [
     "pin_of",
     "staged_root",
     "storage_options",
+    "table_names",
 ]
 
 _LENT: MutableMapping[Catalog, dict[str, dict[str, str]]] = WeakKeyDictionary()
@@ -99,12 +100,18 @@ def load_table(catalog: Catalog, name: TableName | str) -> Table:
         _LENT.setdefault(catalog, {})[table.location().rstrip("/")] = _options(table.io.properties)
         return table
     except (NoSuchTableError, NoSuchNamespaceError):
-        known = [".".join(identifier) for ns in catalog.list_namespaces() for identifier in catalog.list_tables(ns)]
+        known = table_names(catalog)
         raise NotFound(
             "table.unknown",
             f"there is no table {name}",
             fix=did_you_mean(str(name), known) or "the catalog is empty: `nbplat demo init` loads example tables",
         ) from None
+
+
+def table_names(catalog: Catalog) -> list[str]:
+    """The names of all tables, sorted."""
+    spaces = catalog.list_namespaces()
+    return sorted(".".join(identifier) for space in spaces for identifier in catalog.list_tables(space))
 
 
 def storage_options(catalog: Catalog, location: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nbplat.adapters.iceberg.arrow_schema import arrow_schema
-from nbplat.adapters.iceberg.catalog import load_table, pin_of, storage_options
+from nbplat.adapters.iceberg.catalog import load_table, pin_of, storage_options, table_names
 from nbplat.adapters.iceberg.deletes import DeletedRows
 from nbplat.adapters.iceberg.file_facts import ColumnBytes, field_names, file_constants, filled_fields, partition_words
 from nbplat.adapters.iceberg.live import LiveFile, live_files, refuse_unreadable
@@ -65,6 +65,10 @@ class IcebergTables:
             files=int((summary["total-data-files"] if summary else None) or 0),
             file_bytes=int((summary["total-files-size"] if summary else None) or 0),
         )
+
+    def every(self) -> list[str]:
+        """Ask the catalog for each namespace's tables."""
+        return table_names(self._catalog)
 
     def files(
         self, pin: SnapshotPin, *, time_column: str | None = None, window: Window | None = None

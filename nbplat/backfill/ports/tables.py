@@ -135,6 +135,9 @@ class Tables(Protocol):
     def describe(self, table: TableName) -> TableFacts:
         """Raises NotFound (with near names)."""
 
+    def every(self) -> list[str]:
+        """The names of all tables, sorted."""
+
     def files(
         self, pin: SnapshotPin, *, time_column: str | None = None, window: Window | None = None
     ) -> tuple[BaseFile, ...]:

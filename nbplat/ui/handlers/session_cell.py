@@ -19,10 +19,23 @@ from nbplat.ui.session_desk import SessionDesk, open_session_desk
 from nbplat.ui.session_rows import frame_of, has_rows, rows_left_out, rows_of
 from nbplat.ui.statement_end import StatementFailed
 
-__all__ = ["CellResult", "follow_statement", "run_python", "run_query", "send", "spark", "sql"]
+__all__ = [
+    "CellResult",
+    "follow_statement",
+    "notebook_session",
+    "run_code",
+    "run_python",
+    "run_query",
+    "send",
+    "spark",
+    "sql",
+]
 
 _SHOWN_ROWS = 50
 _SHOWN_CHARS = 200
+_QUERY_ROWS = 1000
+# In the session; no name that a cell would use.
+_SAMPLE = "_nbplat_sample"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +61,10 @@ def spark(call: Call) -> Result:
     session = _session(call, desk)
     for name, body in bodies.items():
         _followed(call, desk, session, desk.send(session["id"], name, body))
-    ran = run_python(call, desk, session)
+    kind = _kind(call, session)
+    if kind == "sql":
+        return run_query(call, desk, session)
+    ran = run_code(call, desk, session, kind)
     return ran if options.out is None or not options.wait else _with_frame(call, desk, session, ran)
 
 
@@ -68,16 +84,30 @@ def sql(call: Call) -> Result:
     return run_query(call, desk, _session(call, desk))
 
 
+def notebook_session(call: Call, desk: SessionDesk) -> dict[str, Any]:
+    """The session of this notebook's cells, started and waited for when there is none."""
+    found = here.current(desk)
+    return found if found is not None else _start(call, desk, {})
+
+
 def run_python(call: Call, desk: SessionDesk, session: Mapping[str, Any]) -> Result:
     """Run the body as Python."""
-    statement = desk.submit(session["id"], call.body or "", "pyspark")
+    return run_code(call, desk, session, "pyspark")
+
+
+def run_code(call: Call, desk: SessionDesk, session: Mapping[str, Any], kind: str) -> Result:
+    """Run the body in a language of sessions: ``pyspark``, ``spark`` (Scala)."""
+    statement = desk.submit(session["id"], call.body or "", kind)
     return follow_statement(call, desk, session, statement) if call.options.wait else _left(desk, session, statement)
 
 
 def run_query(call: Call, desk: SessionDesk, session: Mapping[str, Any]) -> Result:
     """Run the body as SQL."""
-    rows = call.options.rows
-    statement = desk.submit(session["id"], (call.body or "").strip().rstrip(";"), "sql", rows=rows, arrow=True)
+    rows = _rows(call, otherwise=_QUERY_ROWS)
+    query = (call.body or "").strip().rstrip(";")
+    if getattr(call.options, "method", None) == "sample":
+        return _sampled(call, desk, session, f"spark.sql({query!r})", rows)
+    statement = desk.submit(session["id"], query, "sql", rows=rows, arrow=True)
     if not call.options.wait:
         return _left(desk, session, statement)
     done = desk.follow(statement, _title(session, statement), show=call.show, write=call.write)
@@ -92,6 +122,29 @@ def follow_statement(call: Call, desk: SessionDesk, session: Mapping[str, Any], 
         return _rows_result(desk, done, quiet=False, records=call.options.json)
     text = str(data.get("text/plain", ""))
     return CellResult(text, value=data.get("application/json", text), data=done, beside=True, own=data)
+
+
+def _kind(call: Call, session: Mapping[str, Any]) -> str:
+    """The language of a cell: what its line says, else the session's own where that is Scala, else Python."""
+    asked = call.options.language or ("sql" if call.options.context == "sql" else None)
+    if asked is None:
+        return "spark" if session["kind"] == "spark" else "pyspark"
+    return {"python": "pyspark", "scala": "spark", "sql": "sql"}[asked]
+
+
+def _rows(call: Call, *, otherwise: int | None) -> int | None:
+    """At most so many; None: all."""
+    asked = call.options.rows
+    return otherwise if asked is None else None if asked < 0 else int(asked)
+
+
+def _sampled(call: Call, desk: SessionDesk, session: Mapping[str, Any], frame: str, rows: int | None) -> Result:
+    """A random share of a frame's rows."""
+    code = f"{_SAMPLE} = {frame}.sample(False, {float(call.options.fraction)})"
+    _followed(call, desk, session, desk.submit(session["id"], code, "pyspark"))
+    statement = desk.submit(session["id"], _SAMPLE, "take", rows=rows)
+    done = desk.follow(statement, _title(session, statement), show=call.show, write=call.write)
+    return _rows_result(desk, done, quiet=call.options.quiet, records=call.options.json)
 
 
 def _local(call: Call, name: str) -> Any:
@@ -116,7 +169,14 @@ def _with_frame(call: Call, desk: SessionDesk, session: Mapping[str, Any], ran: 
     """
     # The session's `_` is the cell's value, as at any prompt.
     for name in (call.options.out, *(["_"] if ran.bundle() else [])):
-        statement = desk.submit(session["id"], name, "take", rows=call.options.rows)
+        if call.options.method == "sample":
+            try:
+                return replace(ran, value=_sampled(call, desk, session, name, _rows(call, otherwise=None)).value)
+            except StatementFailed as exc:
+                if exc.ename in ("NameError", "AttributeError"):
+                    continue
+                raise
+        statement = desk.submit(session["id"], name, "take", rows=_rows(call, otherwise=None))
         try:
             done = _followed(call, desk, session, statement)
         except StatementFailed as exc:
@@ -133,7 +193,7 @@ def _with_frame(call: Call, desk: SessionDesk, session: Mapping[str, Any], ran: 
 
 def _session(call: Call, desk: SessionDesk) -> dict[str, Any]:
     """The session that the line names; else the notebook's, which is started when there is none."""
-    key, name = call.options.session, call.options.name
+    key, name = call.options.session or call.options.named, call.options.name
     if key:
         session = here.chosen(desk, key)
         if here.current(desk) is None:
@@ -143,17 +203,19 @@ def _session(call: Call, desk: SessionDesk) -> dict[str, Any]:
         session = desk.living(name) or _start(call, desk, {"name": name})
         here.attach(desk, session)
         return session
-    found = here.current(desk)
-    return found if found is not None else _start(call, desk, {})
+    return notebook_session(call, desk)
 
 
 def _start(call: Call, desk: SessionDesk, fields: dict[str, Any]) -> dict[str, Any]:
     base = here.notebook_name()
-    session = desk.start(fields) if fields else here.start_named(desk, base, {})
+    asked = here.configured(desk.place)
+    session = desk.start({**asked, **fields}) if fields else here.start_named(desk, base, asked)
     other = ""
     if not fields and session["name"] != base:
         other = f"; {base} lives too: %session attach {base}"
     call.write("stderr", f"starting session {title_of(session)} for this notebook{other}\n")
+    if not fields:
+        here.own(desk.place, session["id"])
     # Before it is ready: an interrupt leaves it to the next cell.
     here.attach(desk, session)
     desk.started(session["id"], call.show)

@@ -4,9 +4,10 @@ from nbplat.errors import RequestError, did_you_mean
 from nbplat.ui.nouns.backfill import BACKFILL
 from nbplat.ui.nouns.environment import ENVIRONMENT
 from nbplat.ui.nouns.job import JOB
+from nbplat.ui.nouns.kernel import KERNEL
 from nbplat.ui.nouns.platform import DEMO, JARS, PLATFORM, SERVICE
 from nbplat.ui.nouns.sequence import SEQUENCE
-from nbplat.ui.nouns.session import KERNEL, SESSION, SPARK, SQL
+from nbplat.ui.nouns.session import SESSION, SPARK, SQL
 from nbplat.ui.nouns.training import TRAINING
 from nbplat.ui.options import Noun, Verb
 

@@ -96,7 +96,21 @@ PLATFORM = Noun(
     magic=True,
     verbs=(
         Verb("status", "Show live runs and jobs, the service, and what to do next", (JSON,)),
+        Verb(
+            "target",
+            "Say where plain cells run: in this notebook's session (spark), in a session by name, or here (local)",
+            (JSON,),
+            (Option("target", help="spark, local, or a session; left out, shows it", metavar="spark|local|SESSION"),),
+            example="%nbplat target spark",
+            surfaces=("magic",),
+        ),
         Verb("config", "Show every setting, its value, and where the value came from", (JSON,)),
+        Verb(
+            "last-error",
+            "Show the last error of this notebook whole: what the session or the service said, nothing cut",
+            (JSON,),
+            surfaces=("magic",),
+        ),
         Verb("doctor", "Check this machine and say what is missing and how to mend it", (JSON,)),
         Verb(
             "serve",

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+from nbplat.ui.nouns.sparkmagic import SPARK_VERBS
 from nbplat.ui.options import JSON, NAME, OUT, TAIL, WAIT, YES, Noun, Option, Verb
 
-__all__ = ["KERNEL", "SESSION", "SPARK", "SQL"]
+__all__ = ["SESSION", "SPARK", "SQL"]
 
 _SESSION = Option(
     "session",
@@ -14,10 +15,10 @@ _ROWS = Option(
     "rows",
     ("--rows", "-n"),
     "int",
-    "rows taken at most; a note says when there are more",
+    "rows taken at most, -1 for all; a note says when there are more",
     default=1000,
     metavar="N",
-    at_least=1,
+    at_least=-1,
 )
 _IN = Option(
     "frames",
@@ -27,9 +28,43 @@ _IN = Option(
     metavar="VAR",
 )
 _FETCHED = Option(
-    "rows", ("--rows", "-n"), "int", "rows of --out taken at most; left out, all", metavar="N", at_least=1
+    "rows", ("--rows", "-n"), "int", "rows of --out taken at most; left out or -1, all", metavar="N", at_least=-1
 )
 _QUIET = Option("quiet", ("--quiet", "-q"), "flag", "do not show the rows")
+_LANGUAGE = Option(
+    "language",
+    ("--lang", "-l"),
+    help="language of the cell; left out, Python, or Scala in a session of that kind",
+    choices=("python", "scala", "sql"),
+)
+_NAMED_BY_FLAG = Option("named", ("--session", "-s"), help="the session, as by its first word", metavar="SESSION")
+_AS_SPARKMAGIC = "as in sparkmagic"
+_METHOD = Option(
+    "method",
+    ("--sample-method", "-m"),
+    help="which rows -o and a query take: the first ones, or a random share",
+    choices=("take", "sample"),
+    group=_AS_SPARKMAGIC,
+)
+_FRACTION = Option(
+    "fraction",
+    ("--fraction", "-r"),
+    "float",
+    "the share of -m sample",
+    default=0.1,
+    metavar="SHARE",
+    at_least=0,
+    group=_AS_SPARKMAGIC,
+)
+_CONTEXT = Option(
+    "context",
+    ("--context", "-c"),
+    help="sql: the cell is a query",
+    choices=("spark", "sql", "True", "False"),
+    group=_AS_SPARKMAGIC,
+)
+_COERCE = "taken and without effect: rows have Spark's own types"
+_ALIASES = (("--maxrows", "--rows"), ("--output", "--out"), ("--samplemethod", "-m"), ("--samplefraction", "-r"))
 
 _START = (
     Option(
@@ -187,17 +222,34 @@ SPARK = Noun(
     "spark",
     "Cells that run in a Spark session",
     cell_verb="run",
+    line_verb="info",
     magic=True,
     verbs=(
         Verb(
             "run",
             "Run this cell's Python in this notebook's Spark session, which is started when there is none",
-            (_IN, _FETCHED, WAIT, NAME, OUT, JSON),
+            (
+                _IN,
+                _FETCHED,
+                _QUIET,
+                _LANGUAGE,
+                _NAMED_BY_FLAG,
+                WAIT,
+                NAME,
+                OUT,
+                JSON,
+                _METHOD,
+                _FRACTION,
+                _CONTEXT,
+                Option("coerce", ("--coerce", "-e"), help=_COERCE, metavar="BOOL", group=_AS_SPARKMAGIC),
+            ),
             (_SESSION,),
             body="python",
             example=_SPARK_EXAMPLE,
             surfaces=("magic",),
+            aliases=(*_ALIASES, ("--language", "--lang")),
         ),
+        *SPARK_VERBS,
     ),
 )
 
@@ -210,36 +262,23 @@ SQL = Noun(
         Verb(
             "run",
             "Run this cell's query in this notebook's Spark session, which is started when there is none",
-            (_ROWS, _QUIET, WAIT, NAME, OUT, JSON),
+            (
+                _ROWS,
+                _QUIET,
+                _NAMED_BY_FLAG,
+                WAIT,
+                NAME,
+                OUT,
+                JSON,
+                _METHOD,
+                _FRACTION,
+                Option("coerce", ("--coerce", "-c"), help=_COERCE, metavar="BOOL", group=_AS_SPARKMAGIC),
+            ),
             (_SESSION,),
             body="sql",
             example=_SQL_EXAMPLE,
             surfaces=("magic",),
-        ),
-    ),
-)
-
-KERNEL = Noun(
-    "kernel",
-    "Jupyter kernels whose cells run in sessions",
-    verbs=(
-        Verb(
-            "install",
-            "Set up stock sparkmagic for this service: its config.json and its PySpark kernel",
-            (
-                Option("sparkmagic", ("--sparkmagic",), "flag", "for sparkmagic"),
-                Option(
-                    "folder",
-                    ("--folder",),
-                    "path",
-                    "folder of config.json; left out, sparkmagic's own",
-                    metavar="FOLDER",
-                ),
-                Option("force", ("--force",), "flag", "replace settings that name another service; a copy is kept"),
-                JSON,
-            ),
-            example="nbplat kernel install --sparkmagic",
-            surfaces=("cli",),
+            aliases=_ALIASES,
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""The routes of the extension, ``/nbplat/about`` and ``/nbplat/api/v1/…``, behind the Jupyter server's own gate."""
+"""The extension's routes, ``/nbplat/{about,forms}`` and ``/nbplat/api/v1/…``, behind the Jupyter server's own gate."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ def add_handlers(serverapp: ServerApp) -> None:
         ".*$",
         [
             (url_path_join(base, "about"), About, parts),
+            (url_path_join(base, "forms"), Forms, parts),
             (url_path_join(base, "api", _PATH), Proxy, parts),
         ],
     )
@@ -62,6 +63,17 @@ class About(_Handler):
             self.finish(json.dumps(await self.door.about()))
         except NbplatError as exc:
             self.refuse(exc)
+
+
+class Forms(_Handler):
+    """The panel's forms; they hang on what is installed, not on the service."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        from nbplat.ui.server.forms import forms_record
+
+        self.finish(json.dumps(forms_record()))
 
 
 class Proxy(_Handler):

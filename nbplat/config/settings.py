@@ -1,30 +1,19 @@
-"""One frozen Config whose values know their source.
-
-Later wins: built-in default, user file, project file (`nbplat.toml`, looked for upward from the
-working folder), ``NBPLAT_*`` variables, options given in the call. Secrets are named by reference
-only (a file or a variable), so nothing here has to be hidden but what a URL may carry.
-"""
+"""The settings, each declared once: its default, its meaning and its key; a value knows its source."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from nbplat.errors import RequestError, did_you_mean
+from nbplat.config.files import read_toml
+from nbplat.config.values import PROFILES, shown
+from nbplat.errors import RequestError
 
-__all__ = ["Config", "Setting", "load_config", "redact_url"]
-
-PROJECT_FILE = "nbplat.toml"
-SPARK_CONF = "spark.conf"
-PROFILES = "profiles"
-
-_SECRET = re.compile(r"(?i)secret|password|token|access[._]?key")
+__all__ = ["Config", "Setting", "variable_of"]
 
 
 def _setting(default: Any, help: str, *, key: str) -> Any:
@@ -206,6 +195,16 @@ class Config:
     session_csrf: bool = _setting(
         False, "Livy requests that change something must carry X-Requested-By", key="session.csrf"
     )
+    kernel_on_exit: str = _setting(
+        "stop",
+        "the session that a kernel's cells started, when the kernel ends: stop it, or keep it",
+        key="kernel.on_exit",
+    )
+    kernel_on_restart: str = _setting(
+        "attach",
+        "the session of a kernel that is restarted: attach to it again, or start another (new)",
+        key="kernel.on_restart",
+    )
     ray_address: str = _setting("", "a running Ray cluster; empty starts one on this machine", key="ray.address")
     env_archives: str = _setting(
         "", "place that clusters read archives of environments from: s3://bucket/envs", key="env.archives"
@@ -226,7 +225,7 @@ class Config:
     def settings(self) -> list[Setting]:
         """Every value with its source, passwords in URLs hidden."""
         tables = [
-            Setting(key, value, self.sources[key], f.metadata["help"], _variable(key))
+            Setting(key, value, self.sources[key], f.metadata["help"], variable_of(key))
             for f in fields(self)
             if (table := f.metadata.get("table"))
             for name, value in sorted(getattr(self, f.name).items())
@@ -235,10 +234,10 @@ class Config:
         return tables + [
             Setting(
                 key=f.metadata["key"],
-                value=_shown(f.name, getattr(self, f.name)),
+                value=shown(f.name, getattr(self, f.name)),
                 source=self.sources.get(f.name, "default"),
                 help=f.metadata["help"],
-                variable=_variable(f.metadata["key"]),
+                variable=variable_of(f.metadata["key"]),
             )
             for f in fields(self)
             if "key" in f.metadata
@@ -265,7 +264,7 @@ class Config:
             return found
         path = Path(self.session_profiles_file).expanduser()
         try:
-            data = _read_toml(path)
+            data = read_toml(path)
         except OSError as exc:
             raise RequestError(
                 "config.value",
@@ -285,189 +284,6 @@ class Config:
         return not self.store_url
 
 
-def load_config(
-    options: Mapping[str, Any] | None = None,
-    *,
-    environ: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
-    user_file: Path | None = None,
-) -> Config:
-    """Read every layer.
-
-    Args:
-        options: Values by file key (``{"home": …, "limits.threads": 4}``); None entries are unset.
-        environ: Stands in for the process's environment in tests.
-        cwd: Where the search for the project file starts.
-        user_file: Stands in for the platform's user config file.
-
-    Raises:
-        RequestError: an unknown key or a value of another type, naming file, key and mend.
-    """
-    environ = os.environ if environ is None else environ
-    known = {f.metadata["key"]: f for f in fields(Config) if "key" in f.metadata}
-    values: dict[str, Any] = {}
-    tables = {f.metadata["table"]: f.name for f in fields(Config) if "table" in f.metadata}
-    sources: dict[str, str] = {}
-
-    def take(key: str, raw: Any, source: str) -> None:
-        if key.startswith(SPARK_CONF + "."):
-            # A table of the file: each of its keys is one of Spark's own.
-            spark = {**json.loads(values.get("spark_conf") or "{}"), key.removeprefix(SPARK_CONF + "."): _text(raw)}
-            values["spark_conf"], sources["spark_conf"] = json.dumps(spark, sort_keys=True), source
-            return
-        table, _, name = key.partition(".")
-        if table in tables and name:
-            values.setdefault(tables[table], {})[name] = str(raw).lower() if isinstance(raw, bool) else str(raw)
-            sources[key] = source
-            return
-        if key not in known:
-            raise RequestError(
-                "config.key", f"{source} sets {key!r}, which is no setting", fix=did_you_mean(key, known), where=source
-            )
-        f = known[key]
-        if key == PROFILES:
-            values[f.name] = json.dumps(_table_of(raw, source), sort_keys=True, default=str)
-            sources[f.name] = source
-            return
-        values[f.name] = _spark_conf(raw, source) if key == SPARK_CONF else _convert(raw, f.type, key, source)
-        sources[f.name] = source
-
-    if user_file is None:
-        import platformdirs
-
-        user_file = Path(platformdirs.user_config_dir("nbplat", appauthor=False)) / PROJECT_FILE
-    for path in (user_file, _project_file(cwd or Path.cwd())):
-        if path is not None and path.is_file():
-            data = _read_toml(path)
-            if PROFILES in data:
-                # A profile of the nearer file stands in the place of the other's.
-                before = json.loads(values.get(PROFILES) or "{}")
-                take(PROFILES, before | _table_of(data.pop(PROFILES), str(path)), str(path))
-            for key, raw in _flat(data).items():
-                take(key, raw, str(path))
-    for key in known:
-        if (raw := environ.get(_variable(key))) is not None:
-            take(key, raw, _variable(key))
-    for table in tables:
-        prefix = _variable(table) + "_"
-        for variable in sorted(name for name in environ if name.startswith(prefix)):
-            # The first word names the rule, what follows its threshold: AUDIT_NULLS_MAX_SHARE.
-            first, _, rest = variable.removeprefix(prefix).lower().partition("_")
-            take(f"{table}.{first}.{rest}" if rest else f"{table}.{first}", environ[variable], variable)
-    for key, raw in (options or {}).items():
-        if raw is not None:
-            take(key, raw, "option")
-    if not values.get("home"):
-        import platformdirs
-
-        values["home"] = Path(platformdirs.user_data_dir("nbplat", appauthor=False))
-        sources.setdefault("home", "default")
-    values["home"] = Path(values["home"]).expanduser().absolute()
-    return Config(**values, sources=sources)
-
-
-def redact_url(text: str) -> str:
-    """Hide the password of a URL: ``postgresql://me:***@host/db``."""
-    return re.sub(r"(://[^:/@\s]*):[^@/\s]*@", r"\1:***@", text)
-
-
-def _shown(name: str, value: Any) -> Any:
-    if name == "spark_conf" and value:
-        return json.dumps({key: "***" if _SECRET.search(key) else text for key, text in json.loads(value).items()})
-    if name == "service_oidc_client_secret" and not str(value).startswith(("file:", "env:")) and value:
-        return "***"  # no reference: somebody wrote the secret itself
-    if name == PROFILES and value:
-        return ", ".join(sorted(json.loads(value)))
-    return redact_url(value) if isinstance(value, str) else value
-
-
-def _table_of(raw: Any, source: str) -> dict[str, Any]:
-    """Profiles as a table of tables."""
-    try:
-        given = json.loads(raw or "{}") if isinstance(raw, str) else raw
-        if not isinstance(given, Mapping) or not all(isinstance(each, Mapping) for each in given.values()):
-            raise ValueError
-    except ValueError:
-        raise RequestError(
-            "config.value",
-            f"{PROFILES} is no table of profiles",
-            fix='write [profiles.NAME] tables in nbplat.toml, or {"NAME": {"driver_memory": "4g"}}',
-            where=source,
-        ) from None
-    return dict(given)
-
-
-def _spark_conf(raw: Any, source: str) -> str:
-    """Spark's settings as canonical JSON text; empty for none."""
-    try:
-        given = json.loads(raw) if isinstance(raw, str) and raw.strip() else raw or {}
-        if not isinstance(given, Mapping) or any(isinstance(value, Mapping | list) for value in given.values()):
-            raise ValueError
-    except ValueError:
-        raise RequestError(
-            "config.value",
-            f"{SPARK_CONF} = {raw!r} is no table of Spark settings",
-            fix='write {"spark.executor.memory": "4g"}, or a [spark.conf] table in nbplat.toml',
-            where=source,
-        ) from None
-    return json.dumps({str(key): _text(value) for key, value in given.items()}, sort_keys=True) if given else ""
-
-
-def _text(value: Any) -> str:
-    """A value as Spark spells it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _variable(key: str) -> str:
+def variable_of(key: str) -> str:
+    """The environment variable of a setting or a table."""
     return "NBPLAT_" + key.removeprefix("service.").replace(".", "_").upper() if key != "service.url" else "NBPLAT_URL"
-
-
-def _project_file(start: Path) -> Path | None:
-    for folder in (start, *start.parents):
-        if (folder / PROJECT_FILE).is_file():
-            return folder / PROJECT_FILE
-    return None
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise RequestError(
-            "config.syntax", f"{path} is not TOML: {exc}", fix="mend that line", where=str(path)
-        ) from exc
-
-
-def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
-
-
-def _convert(raw: Any, annotation: Any, key: str, source: str) -> Any:
-    name = str(annotation)
-    try:
-        if name == "bool":
-            if isinstance(raw, bool):
-                return raw
-            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[str(raw).lower()]
-        if name == "int":
-            if isinstance(raw, bool):
-                raise ValueError
-            return int(raw)
-        if name == "float":
-            return float(raw)
-        if name == "Path":
-            return Path(str(raw))
-        return str(raw)
-    except (ValueError, KeyError):
-        raise RequestError(
-            "config.value",
-            f"{key} = {raw!r} is not of type {name}",
-            fix=f"give {key} a value of type {name}",
-            where=source,
-        ) from None
