@@ -27,6 +27,8 @@ def run(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory(prefix="nbplat-") as folder:
         os.environ["NBPLAT_HOME"] = str(Path(folder) / "state")
+        # Nothing is kept warm for a notebook that ends.
+        os.environ |= {"NBPLAT_SESSION_WARM_COUNT": "0", "NBPLAT_SESSION_CLASS_ARCHIVE": "false"}
         resources = {"metadata": {"path": folder}}
         client = NotebookClient(
             notebook, timeout=_SECONDS, kernel_name="python3", resources=resources, store_widget_state=False

@@ -138,9 +138,9 @@ class Engines:
             from nbplat.adapters.ray.cluster import is_here
 
             return is_here(self._ray_settings().address)
-        from nbplat.adapters.spark.session import is_local
+        from nbplat.adapters.spark.session import is_here as spark_is_here
 
-        return engine != "spark" or is_local(self.config.spark_master)
+        return engine != "spark" or spark_is_here(self.config.spark_master)
 
     @contextmanager
     def runner(self, plan: BackfillPlan, folder: Path, say: Callable[[str], None]) -> Iterator[Runner]:

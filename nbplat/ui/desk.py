@@ -65,6 +65,9 @@ class Desk(Protocol):
     def expire(self, run_ids: Sequence[str], older_than_s: float, *, dry_run: bool) -> dict[str, Any]:
         """Sweep what nothing needs; returns what was (with `dry_run`: would be) deleted."""
 
+    def partitions(self, run_id: str) -> list[dict[str, Any]]:
+        """How far each partition of a run is staged, see `nbplat.service.backfill_verbs.partitions`."""
+
     def coverage(self, run_id: str) -> dict[str, Any]:
         """How far a promoted run's columns reach into the table now; empty when it is not promoted."""
 
@@ -145,6 +148,9 @@ class ServiceDesk:
         body = {"runs": list(run_ids), "older_than_s": older_than_s, "dry_run": dry_run}
         return dict(self._client.post("/api/v1/backfills/expire", body, timeout_s=600))
 
+    def partitions(self, run_id: str) -> list[dict[str, Any]]:
+        return list(self._client.get(f"/api/v1/backfills/{run_id}/partitions")["partitions"])
+
     def coverage(self, run_id: str) -> dict[str, Any]:
         return dict(self._client.get(f"/api/v1/backfills/{run_id}/coverage"))
 
@@ -223,6 +229,9 @@ class LocalDesk:
     def expire(self, run_ids: Sequence[str], older_than_s: float, *, dry_run: bool) -> dict[str, Any]:
         age_ms = int(older_than_s * 1000)
         return self.platform.expirer.expire(run_ids, older_than_ms=age_ms, dry_run=dry_run).record()
+
+    def partitions(self, run_id: str) -> list[dict[str, Any]]:
+        return backfill_verbs.partitions(self.platform.backfills, self.platform.store, run_id)
 
     def coverage(self, run_id: str) -> dict[str, Any]:
         return backfill_verbs.covered(self.platform.backfills, run_id)

@@ -57,6 +57,11 @@ def test_runs_are_compared_and_swept(shop: Product) -> None:
     shop.run(*shop.cell("one", "SELECT id, x AS f FROM base", ORDERS, "id"))
     shop.run(*shop.cell("two", "SELECT id, CASE WHEN id = 7 THEN 0D ELSE x END AS f FROM base", ORDERS, "id"))
 
+    grid = shop.run("backfill", "grid", "two").out.splitlines()
+    assert grid[0].startswith("two@1 awaiting_promotion: ")
+    assert {"done"} == {line.split()[1] for line in grid[1:]}
+    assert 6 == sum(each["done"] for each in shop.json("backfill", "grid", "two"))
+
     text = shop.run("backfill", "diff", "two", "one").out
     report = shop.json("backfill", "diff", "two", "one")
     by_http = shop.client().get("/api/v1/backfills/two@1/diff", other="one", column=["f"])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from nbplat.adapters.spark.session import is_here
 from nbplat.compose import open_platform
 from nbplat.config import load_config
 from nbplat.errors import SetupError
@@ -31,6 +32,24 @@ def test_each_master_is_known(url: str, mode: str, kind: str, cluster: bool) -> 
     """By its form, with where the driver runs."""
     found = master_of(url, mode)
     assert (kind, cluster) == (found.kind, found.cluster)
+
+
+@pytest.mark.parametrize(
+    ("url", "here"),
+    [
+        ("local[*]", True),
+        ("local-cluster[2,1,1024]", True),
+        ("spark://127.0.0.1:7077", True),
+        ("spark://localhost:7077,127.0.0.1:7078", True),
+        ("spark://127.0.0.1:7077,head:7077", False),
+        ("spark://head:7077", False),
+        ("yarn", False),
+        ("k8s://https://127.0.0.1:6443", False),
+    ],
+)
+def test_whose_workers_run_here(url: str, here: bool) -> None:
+    """Those of a standalone master that listens on loopback do: they open the files of this machine."""
+    assert here == is_here(url)
 
 
 @pytest.mark.parametrize(

@@ -19,13 +19,24 @@ from nbplat.errors import RemoteError, SetupError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["LAUNCH", "LOGGING", "PINNED_CATALOG", "SparkSettings", "is_local", "joined_conf", "spark_session"]
+__all__ = [
+    "LAUNCH",
+    "LOGGING",
+    "PINNED_CATALOG",
+    "SparkSettings",
+    "is_here",
+    "is_local",
+    "joined_conf",
+    "spark_session",
+]
 
 # The heap below which Spark refuses to start, with room to work.
 _HEAP_FLOOR_MB = 640
 
 # Iceberg reads a table by the location of its metadata through the catalog of this name.
 PINNED_CATALOG = "spark.sql.catalog.default_iceberg"
+
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 _DRIVER_ONLY = ("spark.driver.memory", "spark.driver.extraJavaOptions", "spark.driver.extraClassPath")
 _LISTS = frozenset(("spark.archives", "spark.files", "spark.yarn.dist.archives", "spark.yarn.dist.files"))
@@ -137,8 +148,14 @@ def joined_conf(conf: Mapping[str, str], more: Mapping[str, str]) -> dict[str, s
 
 
 def is_local(master: str) -> bool:
-    """True when the executors run on this machine: ``local`` and ``local-cluster``."""
+    """True when the executors run on this machine as parts of the session: ``local`` and ``local-cluster``."""
     return master.startswith("local")
+
+
+def is_here(master: str) -> bool:
+    """True when the executors run on this machine: a master that listens on loopback has no other workers."""
+    hosts = master.removeprefix("spark://").split(",") if master.startswith("spark://") else []
+    return is_local(master) or (bool(hosts) and all(each.rpartition(":")[0] in _LOOPBACK for each in hosts))
 
 
 @contextmanager

@@ -149,7 +149,11 @@ def check_kernels(paths: Sequence[str] | None = None) -> Said:
                 )
             names.append(name)
     if not names:
-        return Said(Verdict.NOT_NEEDED, "no kernel of nbplat is registered", "nbplat env kernel NAME makes one")
+        return Said(
+            Verdict.NOT_NEEDED,
+            "no kernel of nbplat is registered",
+            "nbplat kernel install makes one, nbplat env kernel NAME one of an environment",
+        )
     return Said(Verdict.OK, ", ".join(names))
 
 

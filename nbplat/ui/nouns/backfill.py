@@ -64,6 +64,7 @@ BACKFILL = Noun(
         ),
         Verb("show", "Show one run: request, plan, units, audit, outputs", (JSON, OUT), (_RUN,)),
         Verb("status", "Show where runs are, and which dates of the table they do not cover", (JSON,), (_MAYBE_RUN,)),
+        Verb("grid", "Show a run's partitions: which are staged, failed, under way or waiting", (JSON, OUT), (_RUN,)),
         Verb("attach", "Follow a run's live job until it ends", (JSON, OUT), (_RUN,)),
         Verb(
             "logs",

@@ -54,6 +54,13 @@ _AT = Option("at", ("--at",), help="where it was pushed: the place, or the archi
 
 _EDITS = (
     Verb(
+        "form",
+        "Show a form that writes an environment's cell; it locks and builds nothing",
+        (OUT, JSON),
+        (Option("environment", help="its name", metavar="NAME"),),
+        surfaces=("magic",),
+    ),
+    Verb(
         "init",
         "Write a new declaration, envs/NAME.yml",
         (PIP, CHANNEL, PLATFORMS, LOCAL, JSON),

@@ -132,6 +132,13 @@ SESSION = Noun(
             (OUT, JSON),
             (_NAMED,),
         ),
+        Verb(
+            "form",
+            "Show a form that writes the line of a session's start, with every option; it starts nothing",
+            (OUT, JSON),
+            (Option("session", help="its name", metavar="NAME"),),
+            surfaces=("magic",),
+        ),
         Verb("list", "List sessions", (JSON,)),
         Verb("profiles", "List the site's profiles: what each sets, and what may be changed of it", (JSON,)),
         Verb(
