@@ -44,7 +44,12 @@ def _taken(chunks: list[pa.Array], kind: pa.DataType, places: Any, taken: pa.Arr
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return pa.array(whole.to_numpy().take(places, mode="wrap"), kind)
     matrix = _matrix(whole)
-    return whole.take(taken) if matrix is None else _lists(np.take(matrix, places, axis=0, mode="wrap"), kind)
+    if matrix is None:
+        return whole.take(taken)
+    # A list moves as one value of its width: as a row of numbers it would take several times as long.
+    wide = np.dtype((np.void, matrix.itemsize * matrix.shape[1]))
+    moved = np.ascontiguousarray(matrix).view(wide)[:, 0].take(places, mode="wrap")
+    return _lists(moved.view(matrix.dtype).reshape(-1, matrix.shape[1]), kind)
 
 
 def _matrix(column: pa.Array) -> Any:
