@@ -133,14 +133,20 @@ class Engines:
         return environment if environment is not None and not self._is_here(plan.engine) else None
 
     def _is_here(self, engine: str) -> bool:
-        """Whether an engine's workers run on this machine."""
+        """Whether an engine's workers are started here, in the Python that they are told."""
         if engine == "ray":
             from nbplat.adapters.ray.cluster import is_here
 
             return is_here(self._ray_settings().address)
-        from nbplat.adapters.spark.session import is_here as spark_is_here
+        from nbplat.adapters.spark.session import is_local
 
-        return engine != "spark" or spark_is_here(self.config.spark_master)
+        return engine != "spark" or is_local(self.config.spark_master)
+
+    def _opens_files_here(self, engine: str) -> bool:
+        """Whether an engine's workers open files by their paths on this machine."""
+        from nbplat.adapters.spark.session import opens_files_here
+
+        return self._is_here(engine) or (engine == "spark" and opens_files_here(self.config.spark_master))
 
     @contextmanager
     def runner(self, plan: BackfillPlan, folder: Path, say: Callable[[str], None]) -> Iterator[Runner]:
@@ -293,7 +299,7 @@ class Engines:
             name, key, where = "Spark", "spark.master", self.config.spark_master
         else:
             return
-        if self._is_here(engine):
+        if self._opens_files_here(engine):
             return
         if not self.config.catalog:
             lies, fix = "the embedded catalog's tables lie on this machine", "set catalog.name to a catalog whose "

@@ -18,6 +18,7 @@ __all__ = [
     "diff",
     "expire",
     "extend",
+    "grid",
     "list",
     "logs",
     "pause",
@@ -58,6 +59,13 @@ def status(run: str, *, desk: Desk | None = None) -> Result:
     from nbplat.ui.handlers.backfill import status_result
 
     return status_result(desk or open_desk(), run)
+
+
+def grid(run: str, *, desk: Desk | None = None) -> Result:
+    """Which partitions of a run are staged, failed, under way or waiting."""
+    from nbplat.ui.handlers.backfill_grid import grid_of
+
+    return grid_of(desk or open_desk(), run)
 
 
 def attach(run: str, *, desk: Desk | None = None) -> Result:

@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def jupyter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Jupyter's data folder of the test's own."""
+    # The wheel brings a spec of its own into the environment, which would come first.
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "0")
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "elsewhere" / "share" / "jupyter"))
     return tmp_path

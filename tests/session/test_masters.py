@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nbplat.adapters.spark.session import is_here
+from nbplat.adapters.spark.session import opens_files_here
 from nbplat.compose import open_platform
 from nbplat.config import load_config
 from nbplat.errors import SetupError
@@ -47,9 +47,9 @@ def test_each_master_is_known(url: str, mode: str, kind: str, cluster: bool) -> 
         ("k8s://https://127.0.0.1:6443", False),
     ],
 )
-def test_whose_workers_run_here(url: str, here: bool) -> None:
+def test_whose_workers_open_files_here(url: str, here: bool) -> None:
     """Those of a standalone master that listens on loopback do: they open the files of this machine."""
-    assert here == is_here(url)
+    assert here == opens_files_here(url)
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,9 @@ __all__ = [
     "LOGGING",
     "PINNED_CATALOG",
     "SparkSettings",
-    "is_here",
     "is_local",
     "joined_conf",
+    "opens_files_here",
     "spark_session",
 ]
 
@@ -152,8 +152,8 @@ def is_local(master: str) -> bool:
     return master.startswith("local")
 
 
-def is_here(master: str) -> bool:
-    """True when the executors run on this machine: a master that listens on loopback has no other workers."""
+def opens_files_here(master: str) -> bool:
+    """True when the executors see this machine's disk: those of a standalone master on loopback do as well."""
     hosts = master.removeprefix("spark://").split(",") if master.startswith("spark://") else []
     return is_local(master) or (bool(hosts) and all(each.rpartition(":")[0] in _LOOPBACK for each in hosts))
 

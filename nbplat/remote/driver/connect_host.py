@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from .jvm_calls import JvmCalls
 from .progress import fraction, group_of
 
 __all__ = ["ConnectHost"]
@@ -31,6 +32,7 @@ class ConnectHost:
         self._told: dict[str, Any] = {}
         self.session: Any = None
         self.archive: Any = None
+        self.calls = JvmCalls()  # none is made here
 
     def launch(self, conf: dict[str, str], archives: str = "", write: bool = False) -> None:
         """Nothing starts here."""

@@ -18,6 +18,7 @@ class ClusterHost(SparkHost):
     def launch(self, conf: dict[str, str], archives: str = "", write: bool = False) -> None:
         """Connect to the JVM that started this process."""
         self._gateway = cluster_gateway()
+        self.calls.guard(self._gateway)
 
     def close(self, limit_s: float = 10.0) -> None:
         """Stop the context; the JVM ends when this process does."""

@@ -80,6 +80,7 @@ class Driver:
             after=self._end,
             cancel=lambda found: self._spark.cancel(found),
             lost=self._await_jvm,
+            calls=self._spark.calls,
         )
         self._cells = PythonCells(self._names)
         self._statements.runners = {

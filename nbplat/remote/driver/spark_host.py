@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .class_archive import JAVA_OPTIONS, Archive, archive_for
+from .jvm_calls import JvmCalls
 from .master_setup import prepare_master
 from .progress import group_of
 
@@ -40,6 +41,7 @@ class SparkHost:
     def __init__(self, say: Callable[[str], Any]) -> None:
         self._say = say
         self._gateway: Any = None
+        self.calls = JvmCalls()
         self.session: Any = None
         self.archive: Archive | None = None
 
@@ -58,18 +60,22 @@ class SparkHost:
         if write:
             assert found is not None  # noqa: S101 - the writer has looked
             self.archive = found
-            self._gateway = _gateway_with(launch, found.writing())
+            self._start(launch, found.writing())
             return
         if found is not None and found.whole:
             found.touch()
             try:
-                self._gateway = _gateway_with(launch, found.reading())
+                self._start(launch, found.reading())
                 self.archive = found
                 return
             except Exception as exc:  # noqa: BLE001 - whatever it was, the archive may be to blame: once without
                 self._say(f"the JVM did not start with the class archive {found.path}: {exc}")
                 found.discard()
-        self._gateway = _gateway_with(launch, "")
+        self._start(launch, "")
+
+    def _start(self, launch: dict[str, str], options: str) -> None:
+        self._gateway = _gateway_with(launch, options)
+        self.calls.guard(self._gateway)
 
     def prepare(self, conf: dict[str, str]) -> None:
         """Set this process's variables for a session; what the JVM's start needed is there no more."""

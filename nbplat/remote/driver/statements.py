@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from .cell_error import error_output
 from .event_log import EventLog
+from .jvm_calls import JvmCalls
 from .output import Capture, Stream
 
 __all__ = ["Statement", "Statements"]
@@ -56,6 +57,7 @@ class Statements:
         after: Called when it has ended.
         cancel: Called with the id, on another thread, to stop what runs beyond this process.
         lost: Called with what a statement raised; does not return when this process is about to end for it.
+        calls: Calls to the JVM, which an interrupt waits for.
     """
 
     def __init__(
@@ -66,12 +68,14 @@ class Statements:
         after: Callable[[], Any],
         cancel: Callable[[int], Any],
         lost: Callable[[BaseException], Any] = lambda _: None,
+        calls: JvmCalls | None = None,
     ) -> None:
         self._log = log
         self._before = before
         self._after = after
         self._cancel = cancel
         self._lost = lost
+        self._calls = calls or JvmCalls()
         self._pid = os.getpid()
         self._ended_for: tuple[str, str] | None = None
         self._lock = threading.Condition()
@@ -207,6 +211,7 @@ class Statements:
                 data = self.runners[statement.runner](statement, capture)
             finally:
                 self._interruptible = None
+                self._calls.forget()
             return "ok", {"data": data}
         except KeyboardInterrupt as exc:
             self._interruptible = None
@@ -217,7 +222,7 @@ class Statements:
             return "interrupted" if self._wanted == statement.id else "error", error_output(exc)
 
     def _on_signal(self, *_: Any) -> None:
-        if self._wanted is not None and self._interruptible == self._wanted:
+        if self._wanted is not None and self._interruptible == self._wanted and not self._calls.hold():
             raise KeyboardInterrupt
 
     def _on_unraisable(self, lost: Any) -> None:
