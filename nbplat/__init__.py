@@ -46,6 +46,7 @@ _BACKFILL_VERBS = (
     "diff",
     "expire",
     "extend",
+    "grid",
     "list",
     "logs",
     "pause",

@@ -27,6 +27,7 @@ import spark.sql
 import org.apache.spark.sql.functions._"""
 _CONDITION = re.compile(r"(?:Exception|Error): \[([A-Z][A-Z0-9_.]*)\]")
 _AGAIN_S = 0.25
+_JOB_ENDS_S = 0.3
 _MAGICS = ("json", "table")
 
 
@@ -149,6 +150,10 @@ class ScalaCells:
         return job.value
 
     def _interrupt(self, job: _Job) -> None:
+        # A cancelled Spark job ends its cell by itself. An interrupt as well would meet what comes behind it, and an
+        # interrupted compiler has its files closed under it.
+        if job.done.wait(_JOB_ENDS_S):
+            return
         # More than once: the compiler, which comes first, swallows it.
         for _ in range(3):
             with self._ending:
