@@ -126,7 +126,7 @@ class _Passes:
         if not took or not self.join_seconds:
             return ""
         rate, share = self.rows_read / self.join_seconds, min(self.join_seconds / took, 1.0)
-        return f"{rate:,.0f} rows/s, waits {share:.0%}"
+        return f"{rate:,.0f} rows/s, waits {share * 100:.0f} %"
 
     def first(self, progress: Callable[[Progress], None]) -> tuple[int, str, dict[str, int]]:
         """Read everything once: find the cut, check labels and times, count nulls."""

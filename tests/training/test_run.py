@@ -119,7 +119,7 @@ def test_the_staged_column_shows_its_gain_before_promotion(lake: Lake) -> None:
     assert (1_360, 583) == (result.rows_train, result.rows_test)
     assert {"orders_90d": 730} == result.nulls
     assert Progress(1_943 * 21, 1_943 * 21, "rows") == replace(shown[-1], what="")
-    assert re.fullmatch(r"[\d,]+ rows/s, waits \d+%", shown[-1].what)
+    assert re.fullmatch(r"[\d,]+ rows/s, waits \d+ %", shown[-1].what)
     assert [p.done for p in shown] == sorted(p.done for p in shown)
     assert result.auc_with.value == json.loads(canonical_json(result.record()))["auc_with"]["value"]
 
