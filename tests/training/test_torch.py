@@ -152,4 +152,4 @@ def test_a_torch_trainer_joins_in_its_workers(opened: OpenJoin, ray_cluster: Non
     one, two = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
     assert one == two
     assert pytest.approx(2, abs=0.05) == one["weight"]
-    assert 60 * 96 <= one["rows"] <= 60 * 120
+    assert 60 * 32 <= one["rows"] <= 60 * 120
