@@ -22,7 +22,6 @@ from nbplat.remote.sequence import shard as shard_module
 from nbplat.sequence import plan as plan_module
 from nbplat.sequence.amendments import Amendments
 from nbplat.sequence.exports import Exports
-from nbplat.sequence.scratch_folder import ScratchFolder
 from nbplat.terms import local_path
 from tests.backfill.test_disk_full import fill
 from tests.fixtures.lakehouse import Killed, Lake
@@ -291,20 +290,6 @@ def test_a_cancelled_export_leaves_nothing(shop: Lake, monkeypatch: pytest.Monke
     shop.platform.settle(shop.platform.store.request_cancel(job.id))
     assert [] == list(folder.iterdir())
     assert not shop.catalog.table_exists(LISTS)
-
-
-def test_scratch_of_a_dead_process(tmp_path: Path) -> None:
-    """Whoever makes a scratch folder takes away those that nobody holds, and no other."""
-    (tmp_path / "tokens-dead").mkdir()
-    (tmp_path / "tokens-dead" / "values.arrow").write_bytes(b"x")
-    (tmp_path / "else").mkdir()
-    first = ScratchFolder(tmp_path, "tokens-")
-    second = ScratchFolder(tmp_path, "tokens-")
-    assert {first.path, second.path, tmp_path / "else"} == set(tmp_path.iterdir())
-    first.close()
-    first.close()
-    second.close()
-    assert {tmp_path / "else"} == set(tmp_path.iterdir())
 
 
 # -- the catalog -----------------------------------------------------------------------------------
