@@ -29,7 +29,8 @@ from nbplat.backfill.lookup import (
     progress_of,
     staged_columns,
 )
-from nbplat.backfill.plan import BackfillPlan, build_plan
+from nbplat.backfill.plan import BackfillPlan
+from nbplat.backfill.planning import build_plan
 from nbplat.backfill.ports import (
     AuditLog,
     Engine,

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from nbplat.backfill.groups import cut_groups
 from nbplat.backfill.spec import BackfillSpec
 from nbplat.backfill.stage import staged_files
-from nbplat.backfill.units import cut_groups
 from nbplat.job import Job, JobState, StepContext, UnitState
 from nbplat.remote import kernel
 from nbplat.remote.kernel import stage
