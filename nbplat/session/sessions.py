@@ -300,7 +300,11 @@ class Sessions:
 
     def log(self, session_id: int, *, after: int = 0, limit: int = 1000) -> tuple[int, list[str]]:
         """How many lines the driver has logged, and some of them; see `nbplat.session.ports.Drivers.log`."""
-        return self._drivers.log(self.store.session(session_id).driver, after=after, limit=limit)
+        return self.log_of(self.store.session(session_id), after=after, limit=limit)
+
+    def log_of(self, session: Session, *, after: int = 0, limit: int = 1000) -> tuple[int, list[str]]:
+        """As `log`, of one that has been read."""
+        return self._drivers.log(session.driver, after=after, limit=limit)
 
     def delete(self, session_id: int) -> None:
         """End a session and forget it; returns when no process of it is left.
@@ -446,7 +450,7 @@ class Sessions:
     def _unused(self, session: Session, now_ms: int) -> dict[str, Any] | None:
         used_ms = max(session.seen_ms, self._since_ms, self._worked_ms.get(session.id, 0))
         reason = unused_reason(session, now_ms - used_ms, self.limits)
-        if reason is not None and self.store.statements(session.id, limit=1, open_only=True)[0]:
+        if reason is not None and self.store.open_statements(session.id):
             return None
         return reason
 
