@@ -282,9 +282,9 @@ def test_a_killed_jvm_is_told_as_that(gateway: Gateway) -> None:
     output = gateway.run(
         number, "import os, signal\nos.kill(sc._gateway.proc.pid, signal.SIGKILL)\nspark.range(5).count()"
     )
-    assert ("SessionDied", "the session's JVM ended of SIGKILL: it ran out of memory") == (
+    assert ("SessionDied", True) == (
         output["ename"],
-        output["evalue"],
+        output["evalue"].startswith("the session's JVM ended of SIGKILL: most likely it ran out of memory"),
     )
     assert "dead" == gateway.call("GET", f"/sessions/{number}").json()["state"]
     gateway.call("DELETE", f"/sessions/{number}")
