@@ -61,6 +61,9 @@ def make_app(
     app = FastAPI(title="nbplat", version=version(), docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.state.stopping = stopping
     answer_errors(app)
+    if sessions is not None:
+        # First: they are asked for by every cell, and each route before costs its look at the path.
+        app.include_router(sessions)
     app.include_router(about.router(platform, worker))
     app.include_router(ledger.router(platform))
     app.include_router(board.router(platform))
@@ -70,8 +73,6 @@ def make_app(
     app.include_router(tables.router(platform))
     app.include_router(sequences.router(platform))
     app.include_router(environments.router(platform))
-    if sessions is not None:
-        app.include_router(sessions)
     iceberg.mount(app, platform, token)
     if livy is not None:
         # Last: what no route of ours takes is Livy's, with its own codes.
