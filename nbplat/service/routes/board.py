@@ -75,6 +75,7 @@ def _line(run: Run, job: Job | None) -> dict[str, Any]:
         "error": _said(run.error),
         "created_ms": run.created_ms,
         "updated_ms": run.updated_ms,
+        "notebook": run.notebook,
         "job": None if job is None else board_job(job),
     }
 
