@@ -201,7 +201,11 @@ const Row = (props: IRowProps): JSX.Element => {
         </span>
       </div>
       {row.doing && <div className="nbp-aside nbp-cut">{row.doing}</div>}
-      {row.error && <div className="nbp-error">{row.error}</div>}
+      {row.error && (
+        <div className="nbp-error" title={row.error}>
+          {row.error}
+        </div>
+      )}
     </li>
   );
 };

@@ -5,7 +5,7 @@ import { IActions } from './actions';
 import { useAsked, useTruth } from './changes';
 import { PageHead } from './page_head';
 import { Fact, filled } from './run_facts';
-import { sections } from './rows';
+import { environmentTitle, sections } from './rows';
 import { FactPart, RowTable } from './tables';
 import { trans } from './translation';
 import { Waiting } from './trouble';
@@ -36,7 +36,7 @@ export function EnvironmentView(props: { truth: Truth; id: string; actions: IAct
   return (
     <div className="nbp-view">
       <PageHead
-        title={known.name}
+        title={environmentTitle(known)}
         place={{ what: 'environment', id }}
         actions={actions}
         state={row ? { tone: row.tone, text: row.state } : null}

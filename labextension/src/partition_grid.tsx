@@ -39,7 +39,7 @@ export function PartitionGrid(props: { partitions: IPartition[] }): JSX.Element 
           <Box key={each.partition} partition={each} />
         ))}
       </ul>
-      <p className="nbp-aside nbp-legend" aria-hidden="true">
+      <p className="nbp-aside nbp-legend" aria-hidden="true" hidden={states.size < 2}>
         {(Object.keys(STATES) as State[])
           .filter(state => states.has(state))
           .map(state => (

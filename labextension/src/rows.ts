@@ -190,7 +190,7 @@ function environmentRow(environment: IEnvironment, now: number): IRow {
   const inUse = environment.running.length > 0;
   return {
     key: `environment/${environment.key}`,
-    title: environment.name,
+    title: environmentTitle(environment),
     state: inUse ? trans.__('in use') : trans.__('built'),
     tone: 'good',
     about: [
@@ -213,6 +213,11 @@ function environmentRow(environment: IEnvironment, now: number): IRow {
     id: environment.name,
     at: environment.built_ms
   };
+}
+
+/** Its name; where it was built under none, the beginning of its key, which commands take as well. */
+export function environmentTitle(environment: IEnvironment): string {
+  return environment.name || environment.key.slice(0, 12);
 }
 
 function liveFirst(a: ISession, b: ISession): number {
