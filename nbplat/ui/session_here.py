@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nbplat.errors import Conflict, NotFound, RequestError, did_you_mean
+from nbplat.job.asked_from import NOTEBOOK_VARIABLE
 from nbplat.ui.render.statement import title_of
 from nbplat.ui.session_desk import SessionDesk, ended_error
 
@@ -150,7 +151,7 @@ def start_named(desk: SessionDesk, name: str, fields: Mapping[str, Any]) -> dict
 
 def notebook_name(environ: Mapping[str, str] | None = None) -> str:
     """A session's name after the notebook's file, as Jupyter tells it to its kernels; else after the working folder."""
-    told = (environ if environ is not None else os.environ).get("JPY_SESSION_NAME", "")
+    told = (environ if environ is not None else os.environ).get(NOTEBOOK_VARIABLE, "")
     stem = Path(told).stem if told.endswith(".ipynb") else Path.cwd().name
     name = re.sub(r"[^\w.@-]+", "-", stem).strip("-.")[:80]
     return name if re.search(r"[^\W\d]", name) else f"session-{name}".rstrip("-")
