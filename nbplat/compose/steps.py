@@ -66,6 +66,11 @@ class Steps:
                 self._sweep_files(job)
             settle_sequence(self.store, job)
 
+        elif job.kind.startswith("training."):
+            from nbplat.training.states import settle as settle_training
+
+            settle_training(self.store, job)
+
     def bury(self, job: Job, how: str) -> list[Unit]:
         """Count the try of what a job's process had under way when it died of itself."""
         if job.kind.startswith("sequence."):

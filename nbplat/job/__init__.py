@@ -1,11 +1,12 @@
 """The record that every long thing shares: runs, jobs, units, leases, events."""
 
 from nbplat.job.ports import JobStore
-from nbplat.job.record import Event, Job, JobDraft, Lease, Run, RunDraft, Unit, UnitState
+from nbplat.job.record import CALLER, Event, Job, JobDraft, Lease, Run, RunDraft, Unit, UnitState
 from nbplat.job.states import END_STATES, JobState, check_move
 from nbplat.job.step import JobPaused, StepContext, StepReport
 
 __all__ = [
+    "CALLER",
     "END_STATES",
     "Event",
     "Job",

@@ -115,6 +115,8 @@ class Worker:
         now = self._clock.monotonic_s()
         if called or now >= self._beat_at:
             self._beat()
+            for lost in self._platform.end_lost():
+                _log.info("job %s: its caller is gone", lost.id)
             self._beat_at = now + self._config.lease_seconds / 3
         while len(self._children) < CHILDREN and not self._stopping:
             job = self._store.claim_job(self._name, lease_ms=self._lease_ms)

@@ -64,7 +64,8 @@ def _last_jobs(newest_first: Iterable[Job]) -> dict[tuple[str, str], Job]:
 
 
 def _line(run: Run, job: Job | None) -> dict[str, Any]:
-    table = run.spec.get("table")
+    # A training run names its table in its join.
+    table = run.spec.get("table") or run.spec.get("join", {}).get("base")
     return {
         "id": run.id,
         "kind": run.kind,
@@ -75,8 +76,21 @@ def _line(run: Run, job: Job | None) -> dict[str, Any]:
         "error": _said(run.error),
         "created_ms": run.created_ms,
         "updated_ms": run.updated_ms,
+        "found": _found(run),
         "job": None if job is None else board_job(job),
     }
+
+
+def _found(run: Run) -> str:
+    """What a training run found, in a few words; empty for others, and before it has."""
+    told = run.outputs
+    if not (without := told.get("auc_without")):
+        return ""
+    if not (both := told.get("auc_with")):
+        return f"AUC {without['value']:.3f}"
+    gain = told["gain"]
+    sure = ", no gain is shown" if gain["low"] <= 0 <= gain["high"] else ""
+    return f"AUC {without['value']:.3f} to {both['value']:.3f}{sure}"
 
 
 def _said(error: Any) -> dict[str, Any] | None:
