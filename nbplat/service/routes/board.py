@@ -94,11 +94,13 @@ def _found(run: Run) -> str:
 
 def _table_of(run: Run) -> str:
     """The table that a run is about: of a training its examples, of a sequence its events; empty: none."""
-    spec = run.spec
-    found = {
-        "training": lambda: spec.get("join", {}).get("base"),
-        "sequence": lambda: spec.get("record", {}).get("source"),
-    }.get(run.kind, lambda: spec.get("table"))()
+    match run.kind:
+        case "training":
+            found = run.spec.get("join", {}).get("base")
+        case "sequence":
+            found = run.spec.get("record", {}).get("source")
+        case _:
+            found = run.spec.get("table")
     return found if isinstance(found, str) else ""
 
 
