@@ -13,9 +13,16 @@ export interface IActions {
   openRun(kind: string, id: string): void;
   openJobLog(jobId: string, title: string): void;
   openSession(id: number, title: string): void;
-  /** The open notebook with a cell of this run; null: none is open. */
-  notebookOf(runId: string): string | null;
-  openNotebook(runId: string): void;
+  openEnvironment(key: string, title: string): void;
+  /**
+   * The notebook that a row leads to, as the file browser names it; null: none can be opened here.
+   *
+   * @param runId - Of a run: a cell that shows it in a notebook which is open comes first.
+   * @param asked - Path of the notebook that it was asked for from, as its kernel was told.
+   */
+  notebookOf(runId: string | null, asked: string): string | null;
+  /** Open it, at the cell that shows the run. */
+  openNotebook(runId: string | null, path: string): void;
   copy(text: string): void;
   /** The address of this page with the place in it, into the clipboard. */
   copyLink(place: IPlace): void;
@@ -30,6 +37,8 @@ export function openRow(row: IRow, actions: IActions): void {
     actions.openSession(row.session.id, row.title);
   } else if (row.run) {
     actions.openRun(row.run.kind, row.run.id);
+  } else if (row.environment) {
+    actions.openEnvironment(row.environment.key, row.title);
   }
 }
 

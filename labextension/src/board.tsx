@@ -4,7 +4,7 @@ import * as React from 'react';
 import { attachTo, IActions, openRow, stopRow } from './actions';
 import { Bar, State } from './bar';
 import { useTruth } from './changes';
-import { FORM_TITLES, ILesson, LESSONS } from './lessons';
+import { FORM_TITLES, ILesson, insertWords, LESSONS } from './lessons';
 import { FormView } from './form_view';
 import { IRow, ISection, SectionId, sections } from './rows';
 import { SearchBox } from './search_box';
@@ -157,7 +157,7 @@ function Lesson(props: { lesson: ILesson; actions: IActions }): JSX.Element {
     <div className="nbp-lesson">
       <p>{lesson.text}</p>
       <button className="nbp-button" onClick={() => actions.insert(lesson.cell)}>
-        {lesson.label}
+        {insertWords(lesson)}
       </button>
     </div>
   );
@@ -201,31 +201,38 @@ const Row = (props: IRowProps): JSX.Element => {
         </span>
       </div>
       {row.doing && <div className="nbp-aside nbp-cut">{row.doing}</div>}
-      {row.error && <div className="nbp-error">{row.error}</div>}
+      {row.error && (
+        <div className="nbp-error" title={row.error}>
+          {row.error}
+        </div>
+      )}
     </li>
   );
 };
 
 function Acts(props: { row: IRow; truth: Truth; actions: IActions; tabIndex: number }): JSX.Element {
   const { row, truth, actions, tabIndex } = props;
-  const act = (label: string, read: string, work: () => void): JSX.Element => (
-    <button className="nbp-link" tabIndex={tabIndex} aria-label={read} onClick={work}>
+  const act = (label: string, read: string, work: () => void, more?: string): JSX.Element => (
+    <button className="nbp-link" tabIndex={tabIndex} aria-label={read} title={more} onClick={work}>
       {label}
     </button>
   );
   const session = row.session;
+  const notebook = actions.notebookOf(row.run?.id ?? null, row.notebook);
   return (
     <>
-      {(row.run || session) &&
+      {(row.run || session || row.environment) &&
         act(trans.__('Open'), trans.__('Open %1', row.title), () => openRow(row, actions))}
       {row.logJob &&
         act(trans.__('Log'), trans.__('Log of %1', row.title), () =>
           actions.openJobLog(row.logJob!, row.title)
         )}
-      {row.run &&
-        actions.notebookOf(row.run.id) &&
-        act(trans.__('Notebook'), trans.__('Notebook of %1', row.title), () =>
-          actions.openNotebook(row.run!.id)
+      {notebook !== null &&
+        act(
+          trans.__('Notebook'),
+          trans.__('Notebook of %1', row.title),
+          () => actions.openNotebook(row.run?.id ?? null, notebook),
+          notebook
         )}
       {session &&
         !session.ended &&

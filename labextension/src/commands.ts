@@ -5,7 +5,7 @@ import { ICommandPalette } from '@jupyterlab/apputils';
 import { ILauncher } from '@jupyterlab/launcher';
 import { IActions } from './actions';
 import { nbplatIcon } from './icon';
-import { FORM_TITLES, LESSONS } from './lessons';
+import { FORM_TITLES, insertWords, LESSONS } from './lessons';
 import { IPlace, PARAMETER, placeOf } from './place';
 import { SectionId } from './rows';
 import { OPEN, Tabs } from './tabs';
@@ -41,15 +41,23 @@ export function addCommands(parts: {
     execute: () => truth.refresh()
   });
   app.commands.addCommand(OPEN, {
-    label: trans.__('Open a run, a session or a log of nbplat'),
+    label: trans.__('Open a run, a session, an environment or a log of nbplat'),
     describedBy: {
       args: {
         type: 'object',
         required: ['what', 'id'],
         properties: {
-          what: { type: 'string', enum: ['run', 'session', 'log'], description: 'What to open.' },
+          what: {
+            type: 'string',
+            enum: ['run', 'session', 'environment', 'log'],
+            description: 'What to open.'
+          },
           kind: { type: 'string', description: 'Of a run: backfill, training, environment or sequence.' },
-          id: { type: 'string', description: 'spend_90d@3, the number of a session, or the id of a job.' },
+          id: {
+            type: 'string',
+            description:
+              'spend_90d@3, the number of a session, the key of an environment, or the id of a job.'
+          },
           title: { type: 'string', description: 'Words for the tab.' }
         }
       }
@@ -79,7 +87,10 @@ export function addCommands(parts: {
     }
   });
   app.commands.addCommand('nbplat:insert-cell', {
-    label: args => LESSONS[args.section as SectionId]?.().label ?? trans.__('Insert a cell of nbplat'),
+    label: args => {
+      const lesson = LESSONS[args.section as SectionId]?.();
+      return lesson ? insertWords(lesson) : trans.__('Insert a cell of nbplat');
+    },
     describedBy: sectionSchema('Which cell.'),
     execute: args => {
       actions.insert(LESSONS[args.section as SectionId]().cell);

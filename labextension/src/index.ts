@@ -15,7 +15,7 @@ import { addCommands } from './commands';
 import { RunningCount } from './count';
 import { Fault } from './fault';
 import { CellInserter } from './insert';
-import { linkOf } from './place';
+import { linkOf, pathBelow } from './place';
 import { IChange, JOB_EVENT, JOB_MIME } from './records';
 import { sender } from './request';
 import { runRow } from './rows';
@@ -23,7 +23,7 @@ import { Service } from './service';
 import { Tabs } from './tabs';
 import { DOMAIN, speakWith, trans } from './translation';
 import { Truth } from './truth';
-import { BoardPanel, JobOutput, outputOf } from './widgets';
+import { BoardPanel, JobOutput, outputOf, outputSeen } from './widgets';
 import { VERSION } from './version';
 
 /** States that a run passes through; its end is told, not each step. */
@@ -94,15 +94,10 @@ function activate(
     openRun: (kind, id) => tabs.open({ what: 'run', kind, id }),
     openJobLog: (id, title) => tabs.open({ what: 'log', id, title }),
     openSession: (id, title) => tabs.open({ what: 'session', id: String(id), title }),
-    notebookOf: runId => notebookAround(outputOf(runId))?.context.path ?? null,
-    openNotebook: runId => {
-      const output = outputOf(runId);
-      const notebook = notebookAround(output);
-      if (output && notebook) {
-        app.shell.activateById(notebook.id);
-        output.node.scrollIntoView({ block: 'center' });
-      }
-    },
+    openEnvironment: (id, title) => tabs.open({ what: 'environment', id, title }),
+    notebookOf: (runId, asked) =>
+      notebookAround(runId ? outputOf(runId) : null)?.context.path ?? pathBelow(truth.root, asked),
+    openNotebook: (runId, path) => void openNotebook(app, runId, path).catch(actions.failed),
     copy: text => Clipboard.copyToSystem(text),
     copyLink: place => Clipboard.copyToSystem(linkOf(place, window.location.href)),
     confirm: async (title, body, doIt) => {
@@ -160,6 +155,17 @@ function tellEnds(truth: Truth, panel: BoardPanel, actions: IActions): void {
       actions: buttons
     });
   });
+}
+
+/** Bring the cell that shows a run to the front; its notebook is opened first where it is not. */
+async function openNotebook(app: JupyterFrontEnd, runId: string | null, path: string): Promise<void> {
+  const there = notebookAround(runId ? outputOf(runId) : null);
+  if (there) {
+    app.shell.activateById(there.id);
+  } else {
+    await app.commands.execute('docmanager:open', { path });
+  }
+  (runId ? await outputSeen(runId) : null)?.node.scrollIntoView({ block: 'center' });
 }
 
 function notebookAround(widget: Widget | null): NotebookPanel | null {

@@ -1,7 +1,7 @@
 /** What a tab of the main area shows, and how a link names it. Imports nothing of JupyterLab. */
 
 export interface IPlace {
-  what: 'run' | 'log' | 'session';
+  what: 'run' | 'log' | 'session' | 'environment';
   /** Of a run: backfill, training, environment or sequence. */
   kind?: string;
   id: string;
@@ -33,7 +33,19 @@ export function placeOf(search: string): IPlace | null {
   if (what === 'run' && rest.length === 2 && rest.every(Boolean)) {
     return { what, kind: rest[0], id: rest[1] };
   }
-  return (what === 'log' || what === 'session') && rest.length === 1 && rest[0]
+  return (what === 'log' || what === 'session' || what === 'environment') && rest.length === 1 && rest[0]
     ? { what, id: rest[0] }
     : null;
+}
+
+/** A notebook's path below the folder that the Jupyter server serves, as its files are named; null: it is not there. */
+export function pathBelow(root: string, path: string): string | null {
+  const top = root.replace(/\\/g, '/').replace(/\/+$/, '') + '/';
+  const whole = path.replace(/\\/g, '/');
+  return whole.startsWith(top) && whole.length > top.length ? whole.slice(top.length) : null;
+}
+
+/** `study.ipynb` of a path. */
+export function fileName(path: string): string {
+  return path.split(/[\\/]/).slice(-1)[0];
 }

@@ -39,9 +39,12 @@ export interface IRun {
   table: string;
   /** What a training run found: `AUC 0.523 to 0.661`; empty for others. */
   found?: string;
+  /** Why it failed, or what the audit rejects. */
   error: ISaid | null;
   created_ms: number;
   updated_ms: number;
+  /** Path of the notebook that it was asked for from, as its kernel was told; empty: from none. */
+  notebook: string;
   job: IJob | null;
 }
 
@@ -62,7 +65,9 @@ export interface ISession {
   created_ms: number;
   seen_ms: number | null;
   ended_ms: number | null;
-  error: string | null;
+  /** As of a run. */
+  notebook: string;
+  error: ISaid | null;
   conf?: { key: string; value: string; origin: string }[];
 }
 
@@ -76,6 +81,13 @@ export interface IEnvironment {
   used_ms: number | null;
   running: string[];
   size_bytes: number;
+}
+
+/** All that is known of a built environment. */
+export interface IEnvironmentDetail extends IEnvironment {
+  lock_digest: string;
+  requested: string[];
+  contents: { name: string; version: string; build: string; kind: string }[];
 }
 
 /** What a cell's output holds of a job: `application/vnd.nbplat.job.v1+json`. */
@@ -113,6 +125,8 @@ export interface IPartition {
 export interface IAbout {
   version: string;
   home: string;
+  /** The folder that the Jupyter server serves. */
+  root: string;
   service: { where: string; state: string; version: string | null };
 }
 

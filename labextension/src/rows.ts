@@ -3,7 +3,7 @@
 import { area, IEnvironment, IJob, IRun, ISession } from './records';
 import { trans } from './translation';
 import { Truth } from './truth';
-import { ago, bytes, capital, duration, fraction, progressText, stateWord, timeLeft, Tone } from './words';
+import { ago, bytes, duration, fraction, progressText, stateWord, timeLeft, Tone } from './words';
 
 export type SectionId = 'sessions' | 'backfill' | 'training' | 'environment' | 'sequence';
 
@@ -31,6 +31,9 @@ export interface IRow {
   logJob: string | null;
   run: IRun | null;
   session: ISession | null;
+  environment: IEnvironment | null;
+  /** Path of the notebook that it was asked for from; empty: from none that is known. */
+  notebook: string;
   /** What is copied, and what cells name it by. */
   id: string;
   at: number;
@@ -102,13 +105,15 @@ export function runRow(run: IRun, now: number): IRow {
     share: live ? fraction(job.progress) : null,
     figures: live ? liveFigures(job, now) : restFigures(run, job, now),
     doing: live && job.state === 'running' ? (job.progress.what ?? '') : '',
-    error: word.tone === 'bad' && error ? `${error.message}. ${capital(error.fix)}` : '',
+    error: word.tone === 'bad' && error ? saidText(error) : '',
     live: live && !paused,
     cancelling: !!job?.cancelling,
     cancelJob: live && !job.cancelling ? job.id : null,
     logJob: job?.id ?? null,
     run,
     session: null,
+    environment: null,
+    notebook: run.notebook,
     id: run.id,
     at: run.updated_ms
   };
@@ -120,6 +125,11 @@ function liveState(run: IRun, job: IJob): string {
     return job.state;
   }
   return stateWord(run.state).tone === 'live' ? run.state : 'running';
+}
+
+/** What is wrong and the mend, as they are written: either may begin with a name. */
+export function saidText(error: { message: string; fix: string }): string {
+  return error.fix ? trans.__('%1. Fix: %2', error.message, error.fix) : error.message;
 }
 
 export function stepOf(job: IJob): string {
@@ -162,13 +172,15 @@ function sessionRow(session: ISession, now: number): IRow {
       ? trans.__('lived %1', duration(until - session.created_ms))
       : trans.__('up %1', duration(until - session.created_ms)),
     doing: '',
-    error: word.tone === 'bad' && session.error ? session.error : '',
+    error: word.tone === 'bad' && session.error ? saidText(session.error) : '',
     live: !session.ended && word.tone === 'live',
     cancelling: session.state === 'shutting_down',
     cancelJob: null,
     logJob: null,
     run: null,
     session,
+    environment: null,
+    notebook: session.notebook,
     id: session.name || String(session.id),
     at: session.created_ms
   };
@@ -178,7 +190,7 @@ function environmentRow(environment: IEnvironment, now: number): IRow {
   const inUse = environment.running.length > 0;
   return {
     key: `environment/${environment.key}`,
-    title: environment.name,
+    title: environmentTitle(environment),
     state: inUse ? trans.__('in use') : trans.__('built'),
     tone: 'good',
     about: [
@@ -196,9 +208,16 @@ function environmentRow(environment: IEnvironment, now: number): IRow {
     logJob: null,
     run: null,
     session: null,
+    environment,
+    notebook: '',
     id: environment.name,
     at: environment.built_ms
   };
+}
+
+/** Its name; where it was built under none, the beginning of its key, which commands take as well. */
+export function environmentTitle(environment: IEnvironment): string {
+  return environment.name || environment.key.slice(0, 12);
 }
 
 function liveFirst(a: ISession, b: ISession): number {

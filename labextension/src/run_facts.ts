@@ -1,7 +1,7 @@
 /** A run's record as tables of words: what was planned, what the audit found, what it was made of. */
 
 import { trans } from './translation';
-import { bytes, duration } from './words';
+import { bytes, duration, Tone } from './words';
 
 export type Fact = [name: string, value: string];
 
@@ -64,10 +64,12 @@ export interface IFindingRow {
   column: string;
   /** In words; `ok`, `blocks`, `warns`. */
   verdict: string;
-  good: boolean;
+  tone: Tone;
   message: string;
   fix: string;
 }
+
+const WORST_FIRST: Tone[] = ['bad', 'warn', 'good'];
 
 /** The audit's findings, the broken ones first. */
 export function findingRows(full: any): IFindingRow[] {
@@ -76,11 +78,11 @@ export function findingRows(full: any): IFindingRow[] {
     rule: each.rule,
     column: each.column || '',
     verdict: each.passed ? trans.__('ok') : each.blocks ? trans.__('blocks') : trans.__('warns'),
-    good: !!each.passed,
+    tone: (each.passed ? 'good' : each.blocks ? 'bad' : 'warn') as Tone,
     message: each.message ?? '',
     fix: each.fix ?? ''
   }));
-  return rows.sort((a, b) => Number(a.good) - Number(b.good));
+  return rows.sort((a, b) => WORST_FIRST.indexOf(a.tone) - WORST_FIRST.indexOf(b.tone));
 }
 
 function windowText(window: any): string {
@@ -90,6 +92,7 @@ function windowText(window: any): string {
   return `[${window.from ?? '…'}, ${window.to ?? '…'})`;
 }
 
-function filled(facts: Fact[]): Fact[] {
+/** Without those that have nothing to say. */
+export function filled(facts: Fact[]): Fact[] {
   return facts.filter(([, value]) => value);
 }

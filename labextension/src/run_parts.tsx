@@ -1,56 +1,62 @@
-/** The parts of a run's page that only tell: facts, the plan, the audit's report, the lineage, the body. */
+/** The parts of a run's page that only tell: the plan, the audit's report, scores, the lineage, the body. */
 
 import * as React from 'react';
-import { IRun } from './records';
-import { Fact, findingRows, lineageFacts, planFacts } from './run_facts';
+import { State } from './bar';
+import { saidText } from './rows';
+import { findingRows, lineageFacts, planFacts } from './run_facts';
+import { sequenceFacts } from './sequence_facts';
+import { FactPart, FoldedText, RowTable } from './tables';
+import { coverageRows, scoreRows, trainingFacts, trainingLineage } from './training_facts';
 import { trans } from './translation';
+import { capital } from './words';
 
-export function FactTable(props: { facts: Fact[] }): JSX.Element {
-  return (
-    <table className="nbp-facts">
-      <tbody>
-        {props.facts.map(([name, value], at) => (
-          <tr key={at}>
-            <th scope="row">{name}</th>
-            <td>{value}</td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
-  );
-}
-
-/** Everything of a run that its record says. */
-export function Told(props: { run: IRun; full: any }): JSX.Element {
-  const { run, full } = props;
-  const facts: Fact[] = [
-    [trans.__('kind'), run.kind],
-    [trans.__('table'), run.table],
-    [trans.__('owner'), run.owner],
-    [trans.__('opened'), new Date(run.created_ms).toLocaleString()],
-    [trans.__('changed'), new Date(run.updated_ms).toLocaleString()]
-  ];
+/** Everything that the full record of a run says; nothing while it is null. */
+export function Told(props: { full: any }): JSX.Element {
+  const { full } = props;
   const spec = full?.spec ?? {};
   return (
     <>
-      <FactTable facts={facts.filter(([, value]) => value)} />
-      <Part title={trans.__('Plan')} facts={planFacts(full)} />
+      <Scores full={full} />
+      <FactPart title={trans.__('Training')} facts={trainingFacts(full)} />
+      <FactPart title={trans.__('Sequence')} facts={sequenceFacts(full)} />
+      <FactPart title={trans.__('Plan')} facts={planFacts(full)} />
       <Audit full={full} />
-      <Part title={trans.__('Lineage')} facts={lineageFacts(full)} />
-      <Text title={trans.__('Body')} text={spec.sql || spec.python?.source || spec.text || ''} />
-      <Text title={trans.__('Declared')} text={full?.spec ? JSON.stringify(spec, null, 2) : ''} />
+      <FactPart title={trans.__('Lineage')} facts={[...lineageFacts(full), ...trainingLineage(full)]} />
+      <FoldedText title={trans.__('Definition')} text={spec.definition ?? ''} open />
+      <FoldedText title={trans.__('Body')} text={spec.sql || spec.python?.source || spec.text || ''} open />
+      <FoldedText title={trans.__('Declared')} text={full?.spec ? JSON.stringify(spec, null, 2) : ''} />
     </>
   );
 }
 
-function Part(props: { title: string; facts: Fact[] }): JSX.Element {
-  return props.facts.length ? (
-    <section aria-label={props.title}>
-      <h3>{props.title}</h3>
-      <FactTable facts={props.facts} />
-    </section>
-  ) : (
-    <></>
+/** What a model gained from the joined columns, and how far these reach. */
+function Scores(props: { full: any }): JSX.Element {
+  const rows = scoreRows(props.full);
+  const coverage = coverageRows(props.full);
+  return (
+    <>
+      {rows.length > 0 && (
+        <section aria-label={trans.__('Scores')}>
+          <h3>{trans.__('Scores')}</h3>
+          <RowTable heads={[trans.__('model'), trans.__('AUC'), trans.__('95 % interval')]} rows={rows} />
+        </section>
+      )}
+      {coverage.length > 0 && (
+        <section aria-label={trans.__('Coverage')}>
+          <h3>{trans.__('Coverage')}</h3>
+          <RowTable
+            heads={[
+              trans.__('joined'),
+              trans.__('period'),
+              trans.__('rows'),
+              trans.__('covered'),
+              trans.__('how')
+            ]}
+            rows={coverage}
+          />
+        </section>
+      )}
+    </>
   );
 }
 
@@ -59,48 +65,23 @@ function Audit(props: { full: any }): JSX.Element {
   if (!rows.length) {
     return <></>;
   }
-  const good = rows.filter(row => row.good).length;
+  const good = rows.filter(row => row.tone === 'good').length;
   const notes: string[] = props.full.outputs.audit.notes ?? [];
   return (
     <section aria-label={trans.__('Audit')}>
       <h3>{trans.__('Audit')}</h3>
       <p className="nbp-aside">
-        {trans.__('%1 of %2 findings ok', good, rows.length)}
-        {notes.length ? `. ${notes.join('. ')}` : ''}
+        {[trans.__('%1 of %2 findings ok', good, rows.length), ...notes.map(capital)].join('. ')}
       </p>
-      <table className="nbp-facts">
-        <thead>
-          <tr>
-            <th scope="col">{trans.__('rule')}</th>
-            <th scope="col">{trans.__('column')}</th>
-            <th scope="col">{trans.__('verdict')}</th>
-            <th scope="col">{trans.__('what was seen')}</th>
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map((row, at) => (
-            <tr key={at}>
-              <td>{row.rule}</td>
-              <td>{row.column}</td>
-              <td className={row.good ? undefined : 'nbp-error'}>{row.verdict}</td>
-              <td>{[row.message, row.fix].filter(Boolean).join('. ')}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+      <RowTable
+        heads={[trans.__('rule'), trans.__('verdict'), trans.__('column'), trans.__('what was seen')]}
+        rows={rows.map(row => [
+          row.rule,
+          <State key="verdict" tone={row.tone} text={row.verdict} />,
+          row.column,
+          saidText(row)
+        ])}
+      />
     </section>
-  );
-}
-
-function Text(props: { title: string; text: string }): JSX.Element {
-  return props.text ? (
-    <details>
-      <summary>{props.title}</summary>
-      <pre className="nbp-lines" tabIndex={0} role="region" aria-label={props.title}>
-        {props.text}
-      </pre>
-    </details>
-  ) : (
-    <></>
   );
 }

@@ -2,15 +2,16 @@
 
 import * as React from 'react';
 import { IActions } from './actions';
-import { Bar, State } from './bar';
+import { Bar } from './bar';
 import { useAsked, useTruth } from './changes';
 import { LogView } from './log_view';
+import { IStep, PageHead } from './page_head';
 import { IRun } from './records';
 import { PartitionGrid } from './partition_grid';
 import { runRow } from './rows';
 import { Told } from './run_parts';
 import { trans } from './translation';
-import { Trouble, Waiting } from './trouble';
+import { Waiting } from './trouble';
 import { Truth } from './truth';
 
 export function RunView(props: { truth: Truth; kind: string; id: string; actions: IActions }): JSX.Element {
@@ -25,34 +26,44 @@ export function RunView(props: { truth: Truth; kind: string; id: string; actions
     return <Waiting error={truth.fault ?? full.error} actions={actions} />;
   }
   const row = runRow(run, truth.nowMs());
+  const opened = new Date(run.created_ms).toLocaleString();
   return (
     <div className="nbp-view">
-      <h2>
-        {run.id} <State tone={row.tone} text={row.state} />{' '}
-        <button className="nbp-link" onClick={() => actions.copyLink({ what: 'run', kind, id })}>
-          {trans.__('Copy link')}
-        </button>
-      </h2>
-      {truth.fault && <Trouble fault={truth.fault} actions={actions} />}
-      {live && <Bar share={row.share} label={trans.__('Progress of %1', run.id)} />}
-      <p className="nbp-aside">{row.figures}</p>
-      {row.doing && <p className="nbp-aside">{row.doing}</p>}
-      {row.error && <p className="nbp-error">{row.error}</p>}
-      <Steps run={run} truth={truth} actions={actions} />
+      <PageHead
+        title={run.id}
+        place={{ what: 'run', kind, id }}
+        actions={actions}
+        state={{ tone: row.tone, text: row.state }}
+        about={[row.about, trans.__('opened %1', opened), live ? '' : row.figures]}
+        notebook={run.notebook}
+        runId={run.id}
+        fault={truth.fault}
+        error={row.error ? (run.error ?? run.job?.error ?? null) : null}
+        steps={stepsOf(run, truth, actions)}
+      >
+        {live && (
+          <>
+            <Bar share={row.share} label={trans.__('Progress of %1', run.id)} />
+            <p className="nbp-aside">{[row.figures, row.doing].filter(Boolean).join(' · ')}</p>
+          </>
+        )}
+      </PageHead>
       {kind === 'backfill' && <Partitions run={run} truth={truth} />}
-      <Told run={run} full={full.value} />
+      <Told full={full.value} />
       {jobId && (
-        <>
+        <section aria-label={trans.__('Log')}>
           <h3>{trans.__('Log of %1 (%2)', run.job!.kind, jobId)}</h3>
           <LogView key={jobId} read={read} live={!run.job!.ended} fileName={`${run.id}-${jobId}`} />
-        </>
+        </section>
       )}
     </div>
   );
 }
 
+type Step = [verb: string, label: string, what: string];
+
 /** What a person may do next with a backfill, by its state; the service checks it again. */
-const STEPS: { [state: string]: () => [verb: string, label: string, what: string][] } = {
+const STEPS: { [state: string]: () => Step[] } = {
   awaiting_promotion: () => [
     ['promote', trans.__('Promote'), trans.__('The column becomes part of the table.')],
     ['audit', trans.__('Audit again'), trans.__('The staged column is judged again.')],
@@ -68,39 +79,34 @@ const STEPS: { [state: string]: () => [verb: string, label: string, what: string
   planned: () => [['retry', trans.__('Retry'), trans.__('What failed is run again; what is done is kept.')]]
 };
 
-function Steps(props: { run: IRun; truth: Truth; actions: IActions }): JSX.Element {
-  const { run, truth, actions } = props;
-  if (run.kind !== 'backfill' || !run.job) {
-    return <></>;
+function stepsOf(run: IRun, truth: Truth, actions: IActions): IStep[] {
+  const job = run.job;
+  if (!job || (run.kind !== 'backfill' && job.ended)) {
+    return [];
   }
-  const paused = run.job.state === 'paused';
-  const live: [string, string, string][] = [
-    paused
-      ? ['resume', trans.__('Resume'), trans.__('The run goes on where it was.')]
-      : ['pause', trans.__('Pause'), trans.__('The run stops between two files; what is finished is kept.')],
-    ['cancel', trans.__('Cancel'), trans.__('The job ends; what is finished is kept.')]
-  ];
-  const steps = run.job.ended ? (STEPS[run.state]?.() ?? []) : live;
+  const paused = job.state === 'paused';
+  const cancel: Step = ['cancel', trans.__('Cancel'), trans.__('The job ends; what is finished is kept.')];
+  const pause: Step = paused
+    ? ['resume', trans.__('Resume'), trans.__('The run goes on where it was.')]
+    : ['pause', trans.__('Pause'), trans.__('The run stops between two files; what is finished is kept.')];
+  const live = run.kind === 'backfill' ? [pause, cancel] : [cancel];
   const act = async (verb: string, label: string, what: string): Promise<void> => {
     if (!(await actions.confirm(trans.__('%1 %2?', label, run.id), what, label))) {
       return;
     }
     try {
-      await (verb === 'cancel' ? truth.cancel(run.job!.id) : truth.service.act(run.id, verb));
+      await (verb === 'cancel' ? truth.cancel(job.id) : truth.service.act(run.id, verb));
     } catch (error) {
       actions.failed(error);
     }
     truth.refresh();
   };
-  return (
-    <p className="nbp-steps">
-      {steps.map(([verb, label, what]) => (
-        <button key={verb} className="nbp-button" title={what} onClick={() => void act(verb, label, what)}>
-          {label}
-        </button>
-      ))}
-    </p>
-  );
+  return (job.ended ? (STEPS[run.state]?.() ?? []) : live).map(([verb, label, what]) => ({
+    label,
+    what,
+    main: verb === 'promote',
+    act: () => void act(verb, label, what)
+  }));
 }
 
 /** Asked again when files are done, every third second at most. */

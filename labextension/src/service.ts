@@ -3,7 +3,7 @@
 import { Fault, faultOf, unanswered } from './fault';
 import { IForm } from './forms';
 import { parsedExactly } from './exact';
-import { IAbout, IBoard, IEnvironment, IJob, IPartition, ISession } from './records';
+import { IAbout, IBoard, IEnvironment, IEnvironmentDetail, IJob, IPartition, ISession } from './records';
 
 /** How a request is made: `path` is below the server's base address. */
 export interface ISend {
@@ -41,6 +41,11 @@ export class Service {
 
   async environments(): Promise<IEnvironment[]> {
     return (await this._get('environments')).environments;
+  }
+
+  /** What is in a built environment; `key` may be its beginning. */
+  environment(key: string): Promise<IEnvironmentDetail> {
+    return this._post('environments/show', { environment: key });
   }
 
   job(id: string): Promise<IJob> {

@@ -2,10 +2,11 @@
 
 import * as React from 'react';
 import { attachTo, IActions, stopRow } from './actions';
-import { State } from './bar';
 import { useAsked, useTruth } from './changes';
 import { LogView } from './log_view';
+import { PageHead } from './page_head';
 import { sections } from './rows';
+import { RowTable } from './tables';
 import { trans } from './translation';
 import { Waiting } from './trouble';
 import { Truth } from './truth';
@@ -28,45 +29,43 @@ export function SessionView(props: { truth: Truth; id: number; actions: IActions
   if (!session) {
     return <Waiting error={truth.fault ?? asked.error} actions={actions} />;
   }
+  const lives = row && !session.ended;
   return (
     <div className="nbp-view">
-      <h2>
-        {session.name || trans.__('session %1', id)} {row && <State tone={row.tone} text={row.state} />}{' '}
-        <button className="nbp-link" onClick={() => actions.copyLink({ what: 'session', id: String(id) })}>
-          {trans.__('Copy link')}
-        </button>
-      </h2>
-      <p className="nbp-aside">{row && `${row.about}, ${row.figures}`}</p>
-      {session.error && <p className="nbp-error">{session.error}</p>}
-      {row && !session.ended && (
-        <p className="nbp-steps">
-          <button className="nbp-button" onClick={() => attachTo(row, actions)}>
-            {trans.__('Attach the notebook')}
-          </button>
-          <button className="nbp-button" onClick={() => void stopRow(row, truth, actions)}>
-            {trans.__('Stop')}
-          </button>
-        </p>
-      )}
-      <h3>{trans.__('Settings')}</h3>
-      <table className="nbp-facts">
-        <thead>
-          <tr>
-            <th scope="col">{trans.__('setting')}</th>
-            <th scope="col">{trans.__('value')}</th>
-            <th scope="col">{trans.__('said by')}</th>
-          </tr>
-        </thead>
-        <tbody>
-          {(session.conf ?? []).map(({ key, value, origin }) => (
-            <tr key={key}>
-              <th scope="row">{key}</th>
-              <td>{value}</td>
-              <td>{origin}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+      <PageHead
+        title={session.name || trans.__('session %1', id)}
+        place={{ what: 'session', id: String(id) }}
+        actions={actions}
+        state={row ? { tone: row.tone, text: row.state } : null}
+        about={row ? [row.about, row.figures] : [session.owner]}
+        notebook={session.notebook}
+        fault={truth.fault}
+        error={session.error}
+        steps={
+          lives
+            ? [
+                {
+                  label: trans.__('Attach the notebook'),
+                  what: trans.__('The cells of the notebook in front go to this session.'),
+                  main: true,
+                  act: () => attachTo(row, actions)
+                },
+                {
+                  label: trans.__('Stop'),
+                  what: trans.__('The session ends, with its variables and what it runs.'),
+                  act: () => void stopRow(row, truth, actions)
+                }
+              ]
+            : []
+        }
+      />
+      <section aria-label={trans.__('Settings')}>
+        <h3>{trans.__('Settings')}</h3>
+        <RowTable
+          heads={[trans.__('setting'), trans.__('value'), trans.__('said by')]}
+          rows={(session.conf ?? []).map(({ key, value, origin }) => [key, value, origin])}
+        />
+      </section>
       <h3>{trans.__('Log')}</h3>
       <LogView read={read} live={!session.ended} fileName={`session-${id}`} />
     </div>

@@ -57,6 +57,9 @@ export class Truth {
   /** No service runs, and nobody who looks would start one. */
   asleep = false;
 
+  /** The folder that the Jupyter server serves; empty: not known yet. */
+  root = '';
+
   /** How many looks have come to their end, with or without an answer. */
   looks = 0;
 
@@ -194,6 +197,7 @@ export class Truth {
       const mayStart = [...this._watchers].some(each => each.who === 'panel');
       if (!this._checked || !mayStart) {
         const about = await this.service.about();
+        this.root = about.root;
         const wrong = misfit(about, this._version);
         if (wrong) {
           throw wrong;

@@ -8,6 +8,7 @@ import { Panel, Widget } from '@lumino/widgets';
 import * as React from 'react';
 import { IActions } from './actions';
 import { Board } from './board';
+import { EnvironmentView } from './environment_view';
 import { nbplatIcon } from './icon';
 import { JobView, pictureHolds, unsettled } from './job_view';
 import { LogView } from './log_view';
@@ -124,6 +125,9 @@ export class PlaceView extends Looking {
     if (what === 'run') {
       return <RunView truth={this.truth} kind={kind ?? 'backfill'} id={id} actions={this._actions} />;
     }
+    if (what === 'environment') {
+      return <EnvironmentView truth={this.truth} id={id} actions={this._actions} />;
+    }
     if (what === 'session') {
       return <SessionView truth={this.truth} id={Number(id)} actions={this._actions} />;
     }
@@ -191,6 +195,18 @@ const SEEN = new Map<string, JobOutput>();
 
 export function outputOf(runId: string): Widget | null {
   return SEEN.get(runId) ?? null;
+}
+
+/** Between two looks for an output that is being drawn, and how often. */
+const SEEN_EVERY_MS = 200;
+const SEEN_TRIES = 50;
+
+/** The same, once it is drawn; null where the notebook that was opened shows no such run. */
+export async function outputSeen(runId: string): Promise<Widget | null> {
+  for (let tries = 0; tries < SEEN_TRIES && !SEEN.has(runId); tries++) {
+    await new Promise(done => window.setTimeout(done, SEEN_EVERY_MS));
+  }
+  return outputOf(runId);
 }
 
 /**

@@ -3,7 +3,7 @@
 import { IProgress } from './records';
 import { trans } from './translation';
 
-export type Tone = 'live' | 'waiting' | 'good' | 'bad' | 'rest';
+export type Tone = 'live' | 'waiting' | 'good' | 'warn' | 'bad' | 'rest';
 
 interface IWord {
   text: string;
@@ -52,7 +52,14 @@ const STATES: { [state: string]: [() => string, Tone] } = {
   done: [() => trans.__('done'), 'good']
 };
 
-const GLYPHS: { [tone in Tone]: string } = { live: '◐', waiting: '○', good: '✓', bad: '✕', rest: '–' };
+const GLYPHS: { [tone in Tone]: string } = {
+  live: '◐',
+  waiting: '○',
+  good: '✓',
+  warn: '!',
+  bad: '✕',
+  rest: '–'
+};
 
 /** The words and the tone of a state; an unknown one is said as it is. */
 export function stateWord(state: string): IWord {
@@ -139,6 +146,11 @@ export function timeLeft(progress: IProgress, elapsedMs: number): number | null 
   const left = (elapsedMs * (1 - share)) / share;
   // It is a guess: beyond a minute seconds would only pretend.
   return left > 60_000 ? Math.round(left / 60_000) * 60_000 : left;
+}
+
+/** `87.3 %`. */
+export function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
 }
 
 export function capital(text: string): string {

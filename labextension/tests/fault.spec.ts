@@ -3,6 +3,7 @@ import { faultOf, misfit } from '../src/fault';
 const ABOUT = {
   version: '0.1.0',
   home: '/h',
+  root: '/work',
   service: { where: 'here', state: 'running', version: '0.1.0' }
 };
 

@@ -36,6 +36,7 @@ export function run(more: Partial<IRun> = {}): IRun {
     error: null,
     created_ms: NOW - 65_000,
     updated_ms: NOW - 60_000,
+    notebook: '',
     job: job(),
     ...more
   };
@@ -53,6 +54,7 @@ export function session(more: Partial<ISession> = {}): ISession {
     created_ms: NOW - 600_000,
     seen_ms: null,
     ended_ms: null,
+    notebook: '',
     error: null,
     ...more
   };
@@ -105,6 +107,7 @@ export class FakeServer {
     'nbplat/about': {
       version: '0.1.0',
       home: '/h',
+      root: '/work',
       service: { where: 'here', state: 'running', version: '0.1.0' }
     },
     'nbplat/api/v1/board': { seq: 1, now_ms: NOW, runs: [] },
@@ -140,6 +143,7 @@ export function actions(more: Partial<IActions> = {}): IActions {
     openRun: jest.fn(),
     openJobLog: jest.fn(),
     openSession: jest.fn(),
+    openEnvironment: jest.fn(),
     notebookOf: jest.fn(() => null),
     openNotebook: jest.fn(),
     copy: jest.fn(),

@@ -37,7 +37,7 @@ test('a failed step names itself, what went wrong and the mend', () => {
   expect([row.state, row.tone, row.error]).toEqual([
     'stage failed',
     'bad',
-    'there is no table x. Did you mean y'
+    'there is no table x. Fix: did you mean y'
   ]);
 });
 

@@ -1,4 +1,4 @@
-import { LESSONS } from '../src/lessons';
+import { insertWords, LESSONS } from '../src/lessons';
 import { speakWith, trans } from '../src/translation';
 import { stateWord } from '../src/words';
 
@@ -12,5 +12,5 @@ test('English without a translator, with values and numbers in their places', ()
 
 test('words that are made after the language is known are in that language', () => {
   speakWith({ __: text => `<${text}>`, _n: one => one });
-  expect([stateWord('staging').text, LESSONS.backfill().label]).toEqual(['<staging>', '<Insert a %1 cell>']);
+  expect([stateWord('staging').text, insertWords(LESSONS.backfill())]).toEqual(['<staging>', '<Insert %1>']);
 });

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from nbplat.backfill.audit.rule import Level
+from nbplat.backfill.audit.finding import Level
 from nbplat.backfill.audit.rules import RULES
 from nbplat.backfill.audit.settings import Checks
 from nbplat.backfill.cost import HOW_TO_SET, Prices, plan_cost
@@ -14,7 +14,15 @@ from nbplat.backfill.frames import NAMESPACE
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.backfill.states import RunState
 
-__all__ = ["bytes_by_partition", "check_words", "explain_audit", "explain_plan", "explain_units", "next_step"]
+__all__ = [
+    "bytes_by_partition",
+    "check_words",
+    "explain_audit",
+    "explain_plan",
+    "explain_rejection",
+    "explain_units",
+    "next_step",
+]
 
 _DRAWN = 24
 
@@ -155,6 +163,13 @@ def explain_units(plan: BackfillPlan, limit: int = 12) -> tuple[list[str], list[
         for unit in plan.units[:limit]
     ]
     return header, rows
+
+
+def explain_rejection(findings: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
+    """What blocks a rejected run, and what may mend it (empty: no rule knows), from the records of an audit."""
+    blocking = [each for each in findings if each["blocks"] and not each["passed"]]
+    said = "; ".join(f"{each['rule']} {each['column']}: {each['message']}".replace(" :", ":") for each in blocking)
+    return said, "; ".join(dict.fromkeys(each["fix"] for each in blocking if each["fix"]))
 
 
 def explain_audit(audit: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:

@@ -132,7 +132,9 @@ class Platform(Ground):
 
     def open_join(self, plan: JoinPlan) -> OpenJoin:
         """Read a planned join in this process."""
-        return training.open_join(self, plan, self.sequence_columns, lambda: self.engines)
+        # A plan without sequences needs no engine to be read.
+        sequences = self.sequence_columns if plan.sequences else None
+        return training.open_join(self, plan, sequences, lambda: self.engines)
 
     def model_kit(self, model: Any = None) -> ModelKit:
         """scikit-learn's default model, or a user's own object, with the measures."""

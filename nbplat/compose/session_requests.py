@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nbplat.compose.ground import Ground
+from nbplat.job import asked_from
 
 if TYPE_CHECKING:
     from nbplat.compose.session_environments import SessionEnvironments
@@ -63,6 +64,7 @@ class SessionRequests:
             request={
                 **fitted.request,
                 "conf": fields["conf"],
+                "notebook": asked_from(),
                 "origins": {key: settings[key].origin if key in settings else "environment" for key in conf},
             },
             conf=conf,

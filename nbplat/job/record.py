@@ -51,6 +51,7 @@ class Run:
         id: ``spend_90d@3``.
         outputs: What it has produced so far (snapshot ids, table names); empty at first.
         error: The error record of the job that failed it; None when none did.
+        notebook: Path of the notebook that it was opened from, on the asker's machine; empty: from none.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Run:
     owner: str
     created_ms: int
     updated_ms: int
+    notebook: str = ""
 
 
 @dataclass(frozen=True, slots=True)

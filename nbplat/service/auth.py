@@ -7,12 +7,15 @@ import ipaddress
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nbplat.errors import NbplatError, RequestError
+from nbplat.job import asking_from
 from nbplat.service.asker import asking_as
 from nbplat.service.callers import Callers, read_header
+from nbplat.service.discovery import NOTEBOOK_HEADER
 from nbplat.service.replies import error_reply
 from nbplat.session.access import Principal
 
@@ -77,7 +80,8 @@ class Gate:
             else:
                 reply = None if principal is not None else self._unknown()
         if principal is not None:
-            with asking_as(principal, scope.get("method", "")):
+            told = unquote(headers.get(NOTEBOOK_HEADER.lower(), ""))
+            with asking_as(principal, scope.get("method", "")), asking_from(told):
                 await self._app(scope, receive, send)
         elif reply is None:
             await self._app(scope, receive, send)

@@ -13,9 +13,11 @@ from typing import Any
 
 from nbplat.config import Config
 from nbplat.errors import SetupError
+from nbplat.job.asked_from import NOTEBOOK_VARIABLE
 from nbplat.terms import content_hash
 
 __all__ = [
+    "NOTEBOOK_HEADER",
     "PLATFORM",
     "STEP_VARIABLE",
     "environ_of",
@@ -33,6 +35,9 @@ __all__ = [
 
 PLATFORM = "nbplat.compose:open_platform"
 """The platform factory, as ``module:function``; tests name their own."""
+
+NOTEBOOK_HEADER = "X-Nbplat-Notebook"
+"""Says which notebook a request comes from, see `nbplat.job.asked_from`; quoted as addresses are."""
 
 STEP_VARIABLE = "NBPLAT_STEP_OF"
 """Marks every process of a step in its environment, so that strays are found after their parents died."""
@@ -125,7 +130,8 @@ def environ_of(config: Config) -> dict[str, str]:
 
     A started process has another working folder and no options, so it would find other settings.
     """
-    environ = {key: value for key, value in os.environ.items() if key != STEP_VARIABLE}
+    # What it is asked for comes from other notebooks as well: each request says its own.
+    environ = {key: value for key, value in os.environ.items() if key not in (STEP_VARIABLE, NOTEBOOK_VARIABLE)}
     by_key = {f.metadata["key"]: f.name for f in fields(Config) if "key" in f.metadata}
     for setting in config.settings():
         environ.pop(setting.variable, None)

@@ -26,6 +26,7 @@ def session_record(session: Session, *, conf: bool = False) -> dict[str, Any]:
         "kind": session.kind,
         "owner": session.owner,
         "profile": session.request.get("profile", ""),
+        "notebook": session.request.get("notebook", ""),
         "access": {"view": [], "use": [], **session.request.get("access", {})},
         "state": session.state.value,
         "ended": session.state in ENDED,

@@ -18,8 +18,8 @@ class SessionDraft:
     Attributes:
         kind: ``pyspark``, ``sql``, ``spark`` or ``shared``.
         name: Unique among sessions that have not ended; empty: none.
-        request: The other fields of the request as they were sent, in Livy's names; and ``origins``, who said each key
-            of `conf`.
+        request: The other fields of the request as they were sent, in Livy's names; ``origins``, who said each key
+            of `conf`; and ``notebook``, the path of the one that it was asked for from (empty: none).
         conf: Spark's settings that the driver gets, text to text.
     """
 

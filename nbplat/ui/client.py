@@ -17,7 +17,9 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from nbplat.config import Config
 from nbplat.errors import NbplatError, NotFound, RemoteError, SetupError, from_record
+from nbplat.job.asked_from import asked_from
 from nbplat.service.discovery import (
+    NOTEBOOK_HEADER,
     PLATFORM,
     environ_of,
     log_file,
@@ -192,6 +194,8 @@ class ServiceClient:
         self, connection: http.client.HTTPConnection, verb: str, target: str, body: Any, timeout_s: float
     ) -> http.client.HTTPResponse:
         headers = {"Authorization": self._authorization(), "Accept": "application/json"}
+        if notebook := asked_from():
+            headers[NOTEBOOK_HEADER] = quote(notebook)
         payload = None
         if body is not None:
             raw = isinstance(body, bytes)

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from nbplat.errors import Conflict, NotFound, RequestError, did_you_mean
+from nbplat.job.asked_from import NOTEBOOK_VARIABLE
+from nbplat.ui.render.statement import title_of
 from nbplat.ui.session_desk import SessionDesk, ended_error
 
 __all__ = [
-    "attach", "attach_id", "attached", "chosen", "configure", "configured", "current", "forget", "notebook_name", "own",
-    "owned", "start_named",
+    "attach", "attach_id", "attached", "chosen", "configure", "configured", "current", "forget", "living",
+    "notebook_name", "own", "owned", "start_named",
 ]  # fmt: skip
 
 # By the service's place; the id, since a name may be taken by another session later.
@@ -107,6 +109,19 @@ def chosen(desk: SessionDesk, key: str | None) -> dict[str, Any]:
     raise RequestError("session.which", f"{len(living)} sessions live: {names}", fix="name one of them")
 
 
+def living(desk: SessionDesk, key: str | None) -> dict[str, Any]:
+    """As `chosen`. Raises NotFound too: ``session.ended``: it takes no cells any more."""
+    session = chosen(desk, key)
+    if session["ended"]:
+        raise NotFound(
+            "session.ended",
+            f"session {title_of(session)} is {session['state']}",
+            fix="start another: %session start",
+            where=str(session["id"]),
+        )
+    return session
+
+
 def _named(desk: SessionDesk, key: str) -> dict[str, Any]:
     try:
         return desk.show(key)
@@ -136,7 +151,7 @@ def start_named(desk: SessionDesk, name: str, fields: Mapping[str, Any]) -> dict
 
 def notebook_name(environ: Mapping[str, str] | None = None) -> str:
     """A session's name after the notebook's file, as Jupyter tells it to its kernels; else after the working folder."""
-    told = (environ if environ is not None else os.environ).get("JPY_SESSION_NAME", "")
+    told = (environ if environ is not None else os.environ).get(NOTEBOOK_VARIABLE, "")
     stem = Path(told).stem if told.endswith(".ipynb") else Path.cwd().name
     name = re.sub(r"[^\w.@-]+", "-", stem).strip("-.")[:80]
     return name if re.search(r"[^\W\d]", name) else f"session-{name}".rstrip("-")

@@ -74,7 +74,7 @@ def test_a_newer_ledger_is_refused(configure: Callable[..., Config]) -> None:
     with sqlite3.connect(config.home / "store.db") as connection:
         connection.execute("UPDATE nbplat_schema SET version_num = '9999'")
     connection.close()
-    with pytest.raises(SetupError, match=r"9999.*knows 0005.*upgrade nbplat") as caught:
+    with pytest.raises(SetupError, match=r"9999.*knows 0006.*upgrade nbplat") as caught:
         open_store(config, clock=FakeClock())
     assert caught.value.code == "store.newer"
     assert caught.value.where == str(config.home)

@@ -13,10 +13,10 @@ import pytest
 
 from tests.fixtures.browser import Page
 from tests.fixtures.jupyter import JupyterServer
-from tests.fixtures.product import product, retail
+from tests.fixtures.product import product, retail, shop
 from tests.fixtures.waiting import wait_until
 
-__all__ = ["LabPage", "product", "retail"]
+__all__ = ["LabPage", "product", "retail", "shop"]
 
 ROOT = Path(__file__).parents[2]
 RESTORED = "window.jupyterapp && window.jupyterapp.restored.then(() => 1)"

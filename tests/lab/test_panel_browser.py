@@ -142,7 +142,7 @@ def test_rows_by_keyboard_alone(lab: LabPage, shared_config: Config, axe: str) -
     lab.wait_for("refuse failed")
     lab.wait_for("staging")
     assert ["held@1", "broken@1"] == [row.split(",")[0] for row in lab.rows()]
-    assert "the toy is broken. Glue it" in lab.rows()[1]
+    assert "the toy is broken. Fix: glue it" in lab.rows()[1]
 
     # Tab goes from the filter over the sections' heads into the rows.
     lab.page.value("document.querySelector('#nbplat-board input').focus()")

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from nbplat.adapters.store.database import Database, Write, from_json, to_json
 from nbplat.adapters.store.tables import RUN, RUN_NUMBER
 from nbplat.errors import Conflict, NotFound, did_you_mean
-from nbplat.job import Run, RunDraft
+from nbplat.job import Run, RunDraft, asked_from
 
 __all__ = ["Runs"]
 
@@ -40,6 +40,7 @@ class Runs:
                 owner=draft.owner,
                 created_ms=write.now_ms,
                 updated_ms=write.now_ms,
+                notebook=asked_from(),
             )
             write.connection.execute(sa.insert(RUN).values(**_values(run)))
             write.note("run.opened", run_id=run.id, data={"kind": run.kind, "state": run.state})
@@ -154,6 +155,7 @@ def _values(run: Run) -> dict[str, Any]:
         "owner": run.owner,
         "created_ms": run.created_ms,
         "updated_ms": run.updated_ms,
+        "notebook": run.notebook,
     }
 
 
@@ -172,4 +174,5 @@ def _record(row: Any) -> Run:
         owner=row.owner,
         created_ms=row.created_ms,
         updated_ms=row.updated_ms,
+        notebook=row.notebook,
     )

@@ -24,7 +24,7 @@ __all__ = [
     "UNIT",
 ]
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 """Every revision this version can read, oldest first; a database at any other is newer than we are."""
 HEAD = REVISIONS[-1]
 
@@ -58,6 +58,7 @@ RUN = sa.Table(
     sa.Column("owner", sa.Text, nullable=False),
     sa.Column("created_ms", sa.BigInteger, nullable=False),
     sa.Column("updated_ms", sa.BigInteger, nullable=False),
+    sa.Column("notebook", sa.Text, nullable=False, server_default=""),
     sa.UniqueConstraint("kind", "id", name="nbplat_run_id"),
     sa.Index("nbplat_run_identity", "kind", "name", "identity"),
     sqlite_autoincrement=True,

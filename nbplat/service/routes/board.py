@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -64,19 +64,18 @@ def _last_jobs(newest_first: Iterable[Job]) -> dict[tuple[str, str], Job]:
 
 
 def _line(run: Run, job: Job | None) -> dict[str, Any]:
-    # A training run names its table in its join.
-    table = run.spec.get("table") or run.spec.get("join", {}).get("base")
     return {
         "id": run.id,
         "kind": run.kind,
         "name": run.name,
         "state": run.state,
         "owner": run.owner,
-        "table": table if isinstance(table, str) else "",
-        "error": _said(run.error),
+        "table": _table_of(run),
+        "error": _said(run.error or _rejection(run)),
         "created_ms": run.created_ms,
         "updated_ms": run.updated_ms,
         "found": _found(run),
+        "notebook": run.notebook,
         "job": None if job is None else board_job(job),
     }
 
@@ -91,6 +90,28 @@ def _found(run: Run) -> str:
     gain = told["gain"]
     sure = ", no gain is shown" if gain["low"] <= 0 <= gain["high"] else ""
     return f"AUC {without['value']:.3f} to {both['value']:.3f}{sure}"
+
+
+def _table_of(run: Run) -> str:
+    """The table that a run is about: of a training its examples, of a sequence its events; empty: none."""
+    match run.kind:
+        case "training":
+            found = run.spec.get("join", {}).get("base")
+        case "sequence":
+            found = run.spec.get("record", {}).get("source")
+        case _:
+            found = run.spec.get("table")
+    return found if isinstance(found, str) else ""
+
+
+def _rejection(run: Run) -> Mapping[str, Any] | None:
+    """What the audit of a rejected backfill blocks; nothing has failed there, and still it is what went wrong."""
+    if run.kind != "backfill" or run.state != "rejected" or "audit" not in run.outputs:
+        return None
+    from nbplat.backfill.explain import explain_rejection
+
+    message, fix = explain_rejection(run.outputs["audit"]["findings"])
+    return {"code": "audit.rejected", "message": message, "fix": fix}
 
 
 def _said(error: Any) -> dict[str, Any] | None:

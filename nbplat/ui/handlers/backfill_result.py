@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbplat.backfill.cost import prices_of
-from nbplat.backfill.explain import bytes_by_partition, explain_plan, explain_units, next_step
+from nbplat.backfill.explain import bytes_by_partition, explain_plan, explain_rejection, explain_units, next_step
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.config import Config
 from nbplat.errors import DataError
@@ -45,13 +45,11 @@ def unless_rejected(result: Result, run: dict[str, Any], show: Callable[[Result]
     if run["state"] != "rejected":
         return result
     show(result)
-    blocking = [each for each in run["outputs"]["audit"]["findings"] if each["level"] == "block" and not each["passed"]]
-    said = "; ".join(f"{each['rule']} {each['column']}: {each['message']}".replace(" :", ":") for each in blocking)
-    mends = dict.fromkeys(each["fix"] for each in blocking if each["fix"])
+    said, mends = explain_rejection(run["outputs"]["audit"]["findings"])
     raise DataError(
         "audit.rejected",
         f"the audit rejects {run['id']}: {said}",
-        fix="; ".join([*mends, f"`%backfill show {run['id']}` has the whole report"]),
+        fix="; ".join(filter(None, [mends, f"`%backfill show {run['id']}` has the whole report"])),
     )
 
 

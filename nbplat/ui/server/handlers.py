@@ -60,7 +60,8 @@ class About(_Handler):
     @authorized
     async def get(self) -> None:
         try:
-            self.finish(json.dumps(await self.door.about()))
+            # A run knows its notebook by the path that the kernel was told; the page opens it below this folder.
+            self.finish(json.dumps({**await self.door.about(), "root": str(self.door.folder)}))
         except NbplatError as exc:
             self.refuse(exc)
 

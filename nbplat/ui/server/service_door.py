@@ -29,7 +29,7 @@ class ServiceDoor:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._client: ServiceClient | None = None
         self._opening = asyncio.Lock()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="nbplat")
@@ -80,7 +80,7 @@ class ServiceDoor:
             raise unexpected(exc) from exc
 
     def _config(self) -> Config:
-        return load_config(cwd=self._folder)
+        return load_config(cwd=self.folder)
 
     def _find(self) -> ServiceClient:
         from nbplat.ui.client import find_or_start
