@@ -122,7 +122,7 @@ def _descend(config: dict[str, Any]) -> None:
     model = ray.train.torch.prepare_model(torch.nn.Linear(1, 1))
     descent = torch.optim.Adam(model.parameters(), lr=0.5)
     seen = 0
-    for epoch in range(60):
+    for epoch in range(40):
         for batch in config["shard"].batches(
             32, format="torch", shuffle="window", seed=1, epoch=epoch, equal="trim", pin=True
         ):
@@ -137,6 +137,7 @@ def _descend(config: dict[str, Any]) -> None:
     ray.train.report({"weight": weight})
 
 
+@pytest.mark.timeout(900)  # each rank imports torch, which took minutes on two busy cores
 def test_a_torch_trainer_joins_in_its_workers(opened: OpenJoin, ray_cluster: None, tmp_path: Path) -> None:
     """Two ranks read their own batches of the join, average their gradients, and end with one model, which learned."""
     from ray.train import RunConfig, ScalingConfig
@@ -152,4 +153,4 @@ def test_a_torch_trainer_joins_in_its_workers(opened: OpenJoin, ray_cluster: Non
     one, two = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
     assert one == two
     assert pytest.approx(2, abs=0.05) == one["weight"]
-    assert 60 * 32 <= one["rows"] <= 60 * 120
+    assert 40 * 32 <= one["rows"] <= 40 * 120

@@ -71,5 +71,5 @@ def too_few(ref: str, run: str, least: float, covered: int, rows: int, units: Se
         "training.coverage",
         f"{ref} covers {covered:,} of {rows:,} rows ({covered / max(rows, 1):.2%}), asked for are"
         f" {least:.2%}; short in {named or 'some partitions'}" + (f", e.g. {keys}" if keys else ""),
-        fix=f"{mend}; or lower min_coverage",
+        fix=f"{mend}; or lower min_coverage (--min-coverage)",
     )

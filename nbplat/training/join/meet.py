@@ -106,8 +106,8 @@ class _ByKey:
                     "training.no_common_bucket",
                     f"{self._spec.base} and {self._made.found.ref} share no bucket of the key"
                     f" {', '.join(self._keys)}: {odd[0].why}",
-                    fix="stage the columns with a backfill, which partitions like the base; or give join='shuffle',"
-                    " which deals the staged rows to local files first",
+                    fix="stage the columns with a backfill, which partitions like the base; or give join='shuffle'"
+                    " (--join shuffle), which deals the staged rows to local files first",
                 )
             self._made.words = "no common bucket: dealt to local files by key"
             total = sum(file.rows for file in state.files)

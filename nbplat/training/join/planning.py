@@ -157,7 +157,7 @@ def _not_staged(spec: JoinSpec, missing: Sequence[tuple[Meeting, tuple[TableFile
     return DataError(
         "training.missing_partition",
         f"{shown} of {spec.base} is not staged for {names} of {ref}: {sum(file.rows for file in files):,} rows",
-        fix=f"{stage}; or missing='null' for nulls, missing='skip' to leave them out",
+        fix=f"{stage}; or missing='null' for nulls, missing='skip' to leave them out (--missing)",
     )
 
 

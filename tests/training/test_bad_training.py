@@ -1,0 +1,97 @@
+"""What a person gets wrong in `nbplat training` and `%%training`: one answer, the same in both, and nothing changed."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+import pytest
+from pyiceberg.types import DateType, DoubleType, LongType, StringType
+
+from nbplat.errors import NbplatError
+from nbplat.testing.shell import StrictShell, strict_shell
+from nbplat.ui.cli import main
+from nbplat.ui.desk import LocalDesk
+from tests.fixtures.lakehouse import Lake
+from tests.training.conftest import DAYS
+from tests.training.join_tables import make_table
+
+BAD: list[tuple[str, int, str, str]] = [
+    ("--stage twise", 2, "run.unknown", "twice"),
+    ("--stage b.gaps:score", 4, "training.missing_partition", "--missing"),
+    ("--stage b.score:score --stage b.thin:score", 2, "training.clash", "prefix"),
+    ("--stage b.doubled:score", 4, "training.duplicate_keys", "duplicates='last'"),
+    ("--stage b.odd:score", 2, "training.no_common_bucket", "--join shuffle"),
+    ("--stage b.texts:score", 2, "training.key_type", "cast"),
+    ("--stage b.thin:score --min-coverage 1", 4, "training.coverage", "--min-coverage"),
+    ("--stage twice --min-coverage 2", 2, "training.option", "a share from 0 to 1"),
+    ("--stage twice --from 2031-01-01", 4, "training.empty", "widen the dates"),
+    ("--stage b.nothing", 2, "table.unknown", "did you mean"),
+    ("--stage twice --features x,y", 2, "training.column", "known: dt, id, label, x"),
+    ("--stage twice --label x", 4, "training.label", "name another --label"),
+    ("--sequence history", 2, "sequence.unknown", "%%sequence"),
+]
+
+FOUND_WHILE_READING = {"training.duplicate_keys", "training.label"}
+
+
+@pytest.fixture(scope="module")
+def bad(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
+    """`b.base` of 240 rows with a label, and tables beside it that have something wrong with them each."""
+    lake = Lake(tmp_path_factory.mktemp("bad") / "home")
+    key, day, score = ("id", LongType()), ("dt", DateType()), ("score", DoubleType())
+    rows = [{"id": n, "dt": DAYS[n % 3], "x": n / 2, "label": n % 2, "score": n * 1.5} for n in range(240)]
+    base = [key, day, ("x", DoubleType()), ("label", LongType())]
+    make_table(lake.catalog, "b.base", base, [rows], bucket=("id", 4), by="dt")
+    for name, kept, buckets in (
+        ("b.score", rows, 4),
+        ("b.gaps", [row for row in rows if row["dt"] != DAYS[2]], 4),
+        ("b.thin", [row for row in rows if int(str(row["id"])) % 10], 4),
+        ("b.odd", rows, 3),
+        ("b.doubled", [*rows, rows[5]], 4),
+    ):
+        make_table(lake.catalog, name, [key, day, score], [kept], bucket=("id", buckets), by="dt")
+    texts = [{**row, "id": str(row["id"])} for row in rows]
+    make_table(lake.catalog, "b.texts", [("id", StringType()), day, score], [texts], bucket=("id", 4), by="dt")
+    lake.stage("twice", "SELECT id, x * 2 AS twice FROM base", "b.base", keys=("id",))
+    yield lake
+    lake.close()
+
+
+@pytest.fixture(autouse=True)
+def here(bad: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The faces work on that lake, without a service."""
+    monkeypatch.setenv("NBPLAT_HOME", str(bad.home))
+    monkeypatch.setenv("NBPLAT_LIMITS_THREADS", "1")
+    monkeypatch.setattr("nbplat.ui.handlers.training.open_desk", lambda: LocalDesk(bad.platform))
+
+
+@pytest.fixture(scope="module")
+def shell() -> Iterator[StrictShell]:
+    with strict_shell() as shell:
+        yield shell
+
+
+@pytest.mark.parametrize(("words", "exit_code", "code", "mend"), BAD)
+def test_a_mistake_has_one_answer_in_the_shell_and_in_a_cell(
+    bad: Lake, shell: StrictShell, capsys: pytest.CaptureFixture[str], words: str, exit_code: int, code: str, mend: str
+) -> None:
+    """The same code and mend, the exit code of its kind, and nothing that was not there before but the failed try."""
+    asked = f"--table b.base --label label --time dt --on id --epochs 1 {words}"
+    before = bad.picture()
+    assert exit_code == main(["training", "run", "wrong", *shlex.split(asked)])
+    told = capsys.readouterr().err
+    assert f"{code}: " in told
+    assert mend in told.partition("fix: ")[2]
+    with pytest.raises(NbplatError) as caught:
+        shell.run(f"%%training wrong {asked}\n# the default model")
+    assert (code, exit_code) == (caught.value.code, caught.value.exit_code)
+    assert mend in caught.value.fix
+    if code in FOUND_WHILE_READING:
+        # Tagged while it was read, and let go; the run stands in the ledger with its reason.
+        assert ["main"] == list(bad.table("b.base").metadata.refs)
+        last, *_ = bad.platform.store.runs("training")
+        assert last.error is not None
+        assert ("failed", code) == (last.state, last.error["code"])
+    else:
+        assert before == bad.picture()
