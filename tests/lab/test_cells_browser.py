@@ -112,7 +112,7 @@ def test_a_job_is_cancelled_from_the_panel(lab: LabPage, retail: Product, axe: s
     lab.command("nbplat:open", what="run", kind="backfill", id="ended@1")
     lab.wait_for(" of 48 staged", ".nbp-page [aria-label=Partitions]", 60)
     assert 48 == lab.page.value("document.querySelectorAll('.nbp-page .nbp-box').length")
-    lab.wait_for("files are spliced", ".nbp-page [aria-label=Plan]")
+    lab.wait_for("splices 48 of 48 files", ".nbp-page [aria-label=Plan]")
     lab.wait_for("retail.train at snapshot", ".nbp-page [aria-label=Lineage]")
     assert [] == lab.serious(".nbp-page", axe)
     lab.picture("run-partitions-dark")

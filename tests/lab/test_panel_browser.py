@@ -48,7 +48,7 @@ def test_an_empty_panel_teaches(lab: LabPage, axe: str) -> None:
     assert "Nothing is running." in lab.panel()
     assert [] == lab.serious("#nbplat-board", axe)
 
-    lab.button("Insert a %%backfill cell", "#nbplat-board")
+    lab.button("Insert %%backfill", "#nbplat-board")
     # The magic has to be loaded first: that is a cell as well, in plain sight.
     lab.page.wait("document.querySelectorAll('.jp-Notebook .jp-CodeCell').length == 3")
     first, load, cell = lab.sources()
