@@ -150,7 +150,7 @@ def test_the_panel_in_both_themes(desk: LabPage, world: dict[str, str], axe: str
 
 
 def test_a_row_leads_to_the_notebook_that_asked(desk: LabPage) -> None:
-    """The notebook that a training was run from, here by a shell in it, is opened from its row and named on its page."""
+    """The notebook that a training was run from, here by a shell in it, opens from its row and stands on its page."""
     desk.command("nbplat:open", what="run", kind="training", id="gain@1")
     desk.wait_for(NOTEBOOK, ".nbp-page-head", 60)
     desk.button("Notebook of gain@1", "#nbplat-board")

@@ -81,11 +81,9 @@ def _line(run: Run, job: Job | None) -> dict[str, Any]:
 
 def _table_of(run: Run) -> str:
     """The table that a run is about: of a training its examples, of a sequence its events; empty: none."""
-    spec = run.spec
-    found = {
-        "training": lambda: spec.get("join", {}).get("base"),
-        "sequence": lambda: spec.get("record", {}).get("source"),
-    }.get(run.kind, lambda: spec.get("table"))()
+    part, name = {"training": ("join", "base"), "sequence": ("record", "source")}.get(run.kind, ("", "table"))
+    spec = run.spec.get(part, {}) if part else run.spec
+    found = spec.get(name)
     return found if isinstance(found, str) else ""
 
 
