@@ -241,6 +241,24 @@ def test_a_hidden_panel_asks_nothing(lab: LabPage) -> None:
     assert before == lab.page.value(count)
 
 
+def test_an_end_is_told_while_the_panel_is_closed(lab: LabPage, shared_config: Config, axe: str) -> None:
+    """The status bar counts what runs, and its end comes as a notification that leads to the run and its log."""
+    job_id = backfill(shared_config, "awaited", "backfill.wait", file=str(shared_config.home / "never"))
+    lab.open()
+    lab.open_panel()
+    lab.wait_for("awaited@1")
+    lab.command("application:toggle-left-area")
+    lab.wait_for("nbplat: 1 running", ".jp-StatusBar-Widget, #jp-main-statusbar")
+    with closing(open_store(shared_config, clock=SystemClock())) as store:
+        store.request_cancel(job_id)
+    lab.wait_for("awaited@1: planned", ".Toastify", 60)
+    lab.picture("notification")
+    assert [] == lab.serious(".Toastify", axe)
+    lab.page.wait("!document.querySelector('.nbp-status')?.offsetParent")
+    lab.button("Open", ".Toastify")
+    lab.wait_for("awaited@1", ".nbp-page h2", 60)
+
+
 def test_five_hundred_runs(lab: LabPage, shared_config: Config) -> None:
     """The panel with five hundred runs shows a dozen of them, and how many more there are."""
     with closing(open_store(shared_config, clock=SystemClock())) as store:
