@@ -252,6 +252,8 @@ def test_an_end_is_told_while_the_panel_is_closed(lab: LabPage, shared_config: C
     with closing(open_store(shared_config, clock=SystemClock())) as store:
         store.request_cancel(job_id)
     lab.wait_for("awaited@1: planned", ".Toastify", 60)
+    # It glides in.
+    lab.page.wait("document.querySelector('.Toastify__toast').getBoundingClientRect().right <= window.innerWidth")
     lab.picture("notification")
     assert [] == lab.serious(".Toastify", axe)
     lab.page.wait("!document.querySelector('.nbp-status')?.offsetParent")
