@@ -55,13 +55,13 @@ test-cluster: ## environments and sessions on YARN, Spark Connect and Kubernetes
 test-airflow: ## Airflow's Livy operator against a real service; makes build/airflow once (about 210 MB)
 	@sh scripts/system-packages.sh test
 	@sh scripts/install.sh test
-	@sh scripts/airflow.sh
+	@sh scripts/apart.sh airflow
 	$(PY) -m pytest -q tests/e2e/test_airflow.py
 
-test-torch: ## batches as tensors, and a model on them; makes build/torch once (about 5 GB: only CUDA builds exist)
+test-torch: ## batches as tensors, and a model on them; makes build/torch once (7 GB; 700 MB where a build for CPUs is at hand)
 	@sh scripts/system-packages.sh test
 	@sh scripts/install.sh test
-	@sh scripts/torch.sh
+	@sh scripts/apart.sh torch
 	$${NBPLAT_TORCH:-build/torch}/bin/python -m pytest -q -p no:cacheprovider tests/training/test_torch.py
 
 chaos:     ## kill -9 of worker, service and step at random moments of 100 backfills, 100 sequences, 11 sessions (an hour)

@@ -37,7 +37,7 @@ def measure() -> list[Figure]:
 
 def _plan(folder: Path) -> list[Figure]:
     from nbplat.adapters.iceberg.tables import IcebergTables
-    from nbplat.backfill.plan import build_plan
+    from nbplat.backfill.planning import build_plan
     from nbplat.backfill.spec import BackfillSpec
     from nbplat.compose import open_platform
 

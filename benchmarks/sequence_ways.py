@@ -128,6 +128,7 @@ def _platform(folder: str) -> Any:
 
 
 def _nbplat_last(world: World, *, build: bool = False) -> Check:
+    from nbplat.sequence.builds import Builds
     from nbplat.sequence.parse import parse_definition
     from nbplat.sequence.reading import open_reading
 
@@ -138,7 +139,7 @@ def _nbplat_last(world: World, *, build: bool = False) -> Check:
         platform = _platform(folder)
         sequences = platform.sequences
         if build:
-            sequences.build(definition, owner="bench")
+            Builds(sequences).queue(definition, owner="bench")
             for job in platform.work_here("bench"):
                 assert job.state == "succeeded", job.error
         bound = sequences.bind(definition)
@@ -163,13 +164,14 @@ def _nbplat_built(world: World) -> Check:
 
 
 def _nbplat_as_of(world: World) -> Check:
+    from nbplat.sequence.opened import open_definition
     from nbplat.sequence.parse import parse_definition
 
     definition = parse_definition(_TEXT.format(source=world.events) + _FEATURES, "bench")
     model = _Model()
     with tempfile.TemporaryDirectory(prefix="nbplat-bench-") as folder:
         platform = _platform(folder)
-        opened, examples = platform.sequences.opened(definition, str(world.examples))
+        opened, examples = open_definition(platform.sequences, definition, str(world.examples))
         with opened.reading.batches(examples, rows=BATCH, pad_to="length") as batches:
             for batch in batches:
                 model.take(*(batch[f"event__{name}"] for name in ("item_id", "action", "event_ts", "mask")))

@@ -197,8 +197,15 @@ def did_you_mean(name: str, known: Iterable[str], *, limit: int = 3) -> str:
     names = sorted(set(known))
     if not names:
         return ""
-    near = difflib.get_close_matches(name, names, n=limit, cutoff=0.6)
+    near = difflib.get_close_matches(name, names, n=len(names), cutoff=0.6)
     if near:
-        return f"did you mean {' or '.join(near)}?"
+        # Equally near are --key and --yes to --kye; letters that changed places are the likelier slip.
+        near.sort(key=lambda each: -_likeness(name, each))
+        return f"did you mean {' or '.join(near[:limit])}?"
     shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
     return f"known: {shown}"
+
+
+def _likeness(name: str, known: str) -> float:
+    """From 0 to 2: the share of letters in common order, and a little for the same letters."""
+    return difflib.SequenceMatcher(None, known, name).ratio() + 0.1 * (sorted(known) == sorted(name))

@@ -37,6 +37,8 @@ export interface IRun {
   state: string;
   owner: string;
   table: string;
+  /** What a training run found: `AUC 0.523 to 0.661`; empty for others. */
+  found?: string;
   /** Why it failed, or what the audit rejects. */
   error: ISaid | null;
   created_ms: number;

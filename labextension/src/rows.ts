@@ -106,7 +106,7 @@ export function runRow(run: IRun, now: number): IRow {
         ? trans.__('%1 failed', stepOf(job))
         : word.text,
     tone: word.tone,
-    about: [run.table, run.owner || job?.owner || ''].filter(Boolean).join(' · '),
+    about: [run.table, run.found ?? '', run.owner || job?.owner || ''].filter(Boolean).join(' · '),
     share: live ? fraction(job.progress) : null,
     figures: live ? liveFigures(job, now) : restFigures(run, job, now),
     doing: live && job.state === 'running' ? (job.progress.what ?? '') : '',

@@ -11,10 +11,10 @@ interface IScore {
   high: number;
 }
 
-/** Model, score, interval: without the joined columns, with them, and what they gain. */
+/** Model, score, interval: without the joined columns, with them where there are any, and what they gain. */
 export function scoreRows(full: any): string[][] {
   const told = full?.outputs;
-  if (full?.kind !== 'training' || !told?.auc_with || !told.auc_without) {
+  if (full?.kind !== 'training' || !told?.auc_without) {
     return [];
   }
   const row = (name: string, score: IScore, signed = false): string[] => [
@@ -24,7 +24,7 @@ export function scoreRows(full: any): string[][] {
   ];
   return [
     row(trans.__('without %1', joined(told)), told.auc_without),
-    row(trans.__('with %1', joined(told)), told.auc_with),
+    ...(told.auc_with ? [row(trans.__('with %1', joined(told)), told.auc_with)] : []),
     ...(told.gain ? [row(trans.__('gain'), told.gain, true)] : [])
   ];
 }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nbplat.backfill.ports import TableFacts
 from nbplat.backfill.spec import BackfillSpec
+from nbplat.backfill.table_facts import TableFacts
 from nbplat.errors import RequestError, did_you_mean
 
 __all__ = ["check_times"]

@@ -6,6 +6,7 @@ body that is proved row-wise from its syntax tree runs file by file; any other r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ BASE = "base"
 
 # Shares no name with a CTE that a person would write.
 _STAND_IN = "nb__table_"
+# As sqlglot says it, with and without a place.
+_NAMED_COLUMN = re.compile(r"(?:Unknown column: |Column ')(?P<column>[\w.]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +185,12 @@ def bind_body(body: Body, columns: Mapping[str, Mapping[str, str]], keys: tuple[
     except SqlglotError as exc:
         known = sorted({column for types in columns.values() for column in types})
         reason = str(exc).splitlines()[0]
-        wrong = reason.split("'")[1] if "'" in reason else ""
+        named = _NAMED_COLUMN.search(reason)
+        wrong = named["column"].rpartition(".")[2] if named else ""
         raise RequestError(
             "body.column",
             f"a column of the body cannot be resolved: {reason}",
-            fix=did_you_mean(wrong.split(".")[-1], known) or "qualify the column with its table",
+            fix="qualify the column with its table" if wrong in known else did_you_mean(wrong, known),
         ) from None
     # Names match in any case, as in Spark: a column of base keeps its own spelling, a new one that of the body.
     written |= {name.lower(): name for name in columns[BASE]}

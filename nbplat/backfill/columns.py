@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from nbplat.backfill.body import BASE, BoundBody
-from nbplat.backfill.ports import Column, TableFacts
 from nbplat.backfill.spec import BackfillSpec
+from nbplat.backfill.table_facts import Column, TableFacts
 from nbplat.backfill.types import parse_type
 from nbplat.errors import Conflict, RequestError, did_you_mean
 

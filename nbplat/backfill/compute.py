@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +19,7 @@ from nbplat.backfill.types import from_arrow, spark_type
 from nbplat.errors import RequestError
 from nbplat.remote import kernel
 from nbplat.remote.keys import check_keys as check_files
+from nbplat.remote.scratch_folder import ScratchFolder
 from nbplat.remote.task import Task
 
 __all__ = ["check_keys", "compute", "here", "probe"]
@@ -110,8 +109,8 @@ def check_keys(plan: BackfillPlan, tables: Tables, settings: Mapping[str, Any]) 
 @contextmanager
 def _task(plan: BackfillPlan, tables: Tables, units: Sequence[UnitPlan], settings: Mapping[str, Any]) -> Iterator[Task]:
     with (
-        tempfile.TemporaryDirectory(prefix="nbplat-sources-") as folder,
-        written_sources(plan, tables, Path(folder) / "sources") as sources,
+        ScratchFolder(None, "nbplat-sources-") as folder,
+        written_sources(plan, tables, folder / "sources") as sources,
     ):
         make = task_maker(
             plan, tables, run_id="", out="", sources=sources, settings=settings, keys_unique=plan.keys_checked

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from nbplat.backfill.ports import Column
+from nbplat.backfill.table_facts import Column
 from nbplat.backfill.types import IcebergType, ListType, Primitive, StructType, column_type, parse_type
 from nbplat.errors import RequestError, did_you_mean
 

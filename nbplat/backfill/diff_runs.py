@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from nbplat.backfill.diff import DiffReport, Piece, compare_pieces, root_of
 from nbplat.backfill.plan import BackfillPlan
-from nbplat.backfill.ports import Column, StagedWriter, Tables
+from nbplat.backfill.ports import StagedWriter, Tables
+from nbplat.backfill.table_facts import Column
 from nbplat.backfill.types import IcebergType, Primitive, parse_type
 from nbplat.errors import RequestError, did_you_mean
 from nbplat.terms import StagedFile, TableName

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from nbplat.backfill.audit.rule import Level
+from nbplat.backfill.audit.finding import Level
 from nbplat.backfill.audit.rules import RULES
 from nbplat.backfill.audit.settings import Checks
 from nbplat.backfill.cost import HOW_TO_SET, Prices, plan_cost

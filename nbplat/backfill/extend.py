@@ -8,8 +8,9 @@ from typing import Any
 
 from nbplat.backfill.landing import root_of
 from nbplat.backfill.plan import BackfillPlan
-from nbplat.backfill.ports import BaseFile, TableFile
+from nbplat.backfill.ports import TableFile
 from nbplat.backfill.spec import BackfillSpec
+from nbplat.backfill.table_facts import BaseFile
 from nbplat.errors import RequestError
 from nbplat.terms import Window
 

@@ -10,7 +10,7 @@ from nbplat.backfill.reach import Reach
 from nbplat.backfill.spec import BackfillSpec
 from nbplat.backfill.stage import stage_scope, staged_files
 from nbplat.backfill.states import ALL_RUNS, KIND, LIVE_STATES, RunState
-from nbplat.errors import Conflict, NotFound
+from nbplat.errors import Conflict, NotFound, did_you_mean
 from nbplat.job import Job, JobState, JobStore, Run, UnitState
 from nbplat.terms import StagedColumns, TableName
 
@@ -37,7 +37,7 @@ def find_run(store: JobStore, run_id: str) -> Run:
         raise NotFound(
             "run.unknown",
             f"there is no backfill {run_id!r}",
-            fix=f"known: {', '.join(known)}" if known else "start one with %%backfill",
+            fix=did_you_mean(run_id, known) or "start one with %%backfill",
         )
     return runs[0]
 

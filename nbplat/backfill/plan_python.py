@@ -11,10 +11,11 @@ from nbplat.backfill.body import BASE, BoundBody
 from nbplat.backfill.body_imports import imports_of
 from nbplat.backfill.columns import base_columns, new_names, spec_keys
 from nbplat.backfill.declared import typed_columns
-from nbplat.backfill.ports import Column, PythonBodies, TableFacts, Tables
+from nbplat.backfill.ports import PythonBodies, Tables
 from nbplat.backfill.python_body import PythonBody
 from nbplat.backfill.row_wise import check_row_wise
 from nbplat.backfill.spec import BackfillSpec
+from nbplat.backfill.table_facts import Column, TableFacts
 from nbplat.backfill.types import arrow_schema, from_arrow
 from nbplat.errors import RequestError, did_you_mean
 from nbplat.terms import Window

@@ -29,7 +29,8 @@ from nbplat.backfill.lookup import (
     progress_of,
     staged_columns,
 )
-from nbplat.backfill.plan import BackfillPlan, build_plan
+from nbplat.backfill.plan import BackfillPlan
+from nbplat.backfill.planning import build_plan
 from nbplat.backfill.ports import (
     AuditLog,
     Engine,
@@ -49,10 +50,9 @@ from nbplat.backfill.spec import BackfillSpec
 from nbplat.backfill.stage import stage_scope
 from nbplat.backfill.states import DONE, KIND, LIVE_STATES, STEPS, RunState, Step
 from nbplat.backfill.train import refuse_train
-from nbplat.backfill.work import Work
 from nbplat.clock import Clock
 from nbplat.errors import Conflict, SetupError
-from nbplat.job import Job, JobStore, Run, RunDraft, StepContext
+from nbplat.job import Job, JobStore, Run, RunDraft
 from nbplat.terms import StagedColumns
 
 __all__ = ["KIND", "Backfills", "Submission"]
@@ -331,10 +331,7 @@ class Backfills:
             memory_bytes=budget,
         )
 
-    # -- working ---------------------------------------------------------------------------------
-    def run_step(self, context: StepContext) -> dict[str, Any]:
-        """Do one job of a run; safe to repeat after a kill at any point."""
-        return Work(self).do(context)
+    # -- for jobs --------------------------------------------------------------------------------
 
     def sweep(self, run: Run) -> tuple[str, ...]:
         """Remove branches that tries of the run's promotion or roll back left; returns their names."""

@@ -16,12 +16,12 @@ from typing import Any
 from nbplat.backfill.board import Board
 from nbplat.backfill.claims import Claims
 from nbplat.backfill.compute import check_keys
+from nbplat.backfill.groups import cut_groups
 from nbplat.backfill.handed_keys import HandedKeys
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.backfill.ports import Publisher, Runner, Tables
 from nbplat.backfill.states import stage_scope
 from nbplat.backfill.tasks import task_maker, written_sources
-from nbplat.backfill.units import cut_groups
 from nbplat.errors import Conflict, NbplatError, from_record
 from nbplat.job import JobStore, StepContext, UnitState
 from nbplat.job.beat import beating

@@ -33,14 +33,19 @@ from nbplat.terms import Progress, SnapshotPin, content_hash
 if TYPE_CHECKING:
     from nbplat.backfill.run import Backfills
 
-__all__ = ["Work"]
+__all__ = ["run_step"]
 
 # Packages that only the runs of one engine name in their provenance.
 _ENGINE_OF = {"pyspark": "spark", "ray": "ray"}
 
 
+def run_step(runs: Backfills, context: StepContext) -> dict[str, Any]:
+    """Do one job of a run; safe to repeat after a kill at any point."""
+    return _Work(runs).do(context)
+
+
 @dataclass(frozen=True, slots=True)
-class Work:
+class _Work:
     """Does jobs with the parts of `runs`."""
 
     runs: Backfills

@@ -54,6 +54,10 @@ class Ground:
         """Where batches are kept."""
         return self._database
 
+    def database_now_ms(self) -> int:
+        """The time by the clock of the ledger's database; of SQLite, this machine's."""
+        return self._database.database_now_ms()
+
     @property
     def _database(self) -> SqlJobStore:
         """The ledger's database, which holds sessions and batches as well."""

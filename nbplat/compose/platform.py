@@ -7,11 +7,12 @@ import getpass
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbplat.clock import Clock, SystemClock
-from nbplat.compose import environments, training, warm_starts
+from nbplat.compose import callers, environments, training, warm_starts
 from nbplat.compose.backfills import duckdb_settings, open_backfills, open_expirer, open_frames
 from nbplat.compose.environments import EnvironmentParts
 from nbplat.compose.ground import Ground
@@ -21,7 +22,8 @@ from nbplat.compose.sessions import SessionParts
 from nbplat.compose.steps import Steps
 from nbplat.config import Config, load_config
 from nbplat.errors import SetupError
-from nbplat.job import Job, Run, RunDraft, StepContext, Unit
+from nbplat.job import Job, JobDraft, StepContext, Unit
+from nbplat.job.caller import CallerJob, end_lost, in_caller
 from nbplat.job.inline import work_inline
 
 if TYPE_CHECKING:
@@ -130,7 +132,9 @@ class Platform(Ground):
 
     def open_join(self, plan: JoinPlan) -> OpenJoin:
         """Read a planned join in this process."""
-        return training.open_join(self, plan, self.sequence_columns, lambda: self.engines)
+        # A plan without sequences needs no engine to be read.
+        sequences = self.sequence_columns if plan.sequences else None
+        return training.open_join(self, plan, sequences, lambda: self.engines)
 
     def model_kit(self, model: Any = None) -> ModelKit:
         """scikit-learn's default model, or a user's own object, with the measures."""
@@ -250,20 +254,24 @@ class Platform(Ground):
         return load_demo(self.catalog, **options)
 
     # -- runs and jobs -----------------------------------------------------------------------------
-    def keep(
-        self,
-        kind: str,
-        name: str,
-        identity: str,
-        *,
-        spec: dict[str, Any],
-        plan: dict[str, Any],
-        outputs: dict[str, Any],
-    ) -> Run:
-        """Keep what was done in this process as a run, so that every surface sees it."""
-        draft = RunDraft(kind, name, identity, "kept", frozenset(), spec=spec, plan=plan, owner=getpass.getuser())
-        run, _ = self.store.open_run(draft)
-        return self.store.move_run(kind, run.id, "kept", frm=["kept"], outputs=outputs)
+    def job_here(self, draft: JobDraft, *, kind_of_run: str) -> AbstractContextManager[CallerJob]:
+        """A job that this process does itself, shown by every surface while it does; see `nbplat.job.caller`."""
+        return in_caller(
+            self.store,
+            draft,
+            kind_of_run=kind_of_run,
+            owner=getpass.getuser(),
+            caller=callers.this_process(),
+            lease_ms=self.lease_ms,
+            clock=self.clock,
+            settle=self.settle,
+        )
+
+    def end_lost(self) -> list[Job]:
+        """End the jobs of processes that did them themselves and have died; returns them."""
+        here = callers.this_process().host
+        now_ms = self.clock.now_ms()
+        return end_lost(self.store, host=here, lives=callers.lives, now_ms=now_ms, settle=self.settle)
 
     @property
     def _steps(self) -> Steps:

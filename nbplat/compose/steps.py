@@ -44,12 +44,20 @@ class Steps:
 
             return run_step(self.environments(), context)
         if kind.startswith(("backfill.", "sequence.")):
-            owner = self.backfills() if kind.startswith("backfill.") else self.sequences()
             try:
-                return owner.run_step(context)
+                return self._run_on_tables(context)
             finally:
                 self.let_go()
         raise InternalError("job.kind", f"no step is called {kind!r}", fix="a newer nbplat queued it: upgrade this one")
+
+    def _run_on_tables(self, context: StepContext) -> dict[str, Any]:
+        if context.job.kind.startswith("backfill."):
+            from nbplat.backfill.work import run_step as run_backfill
+
+            return run_backfill(self.backfills(), context)
+        from nbplat.sequence.work import run_step as run_sequence
+
+        return run_sequence(self.sequences(), context)
 
     def settle(self, job: Job) -> None:
         """Carry a run on after one of its jobs ended."""
@@ -66,6 +74,11 @@ class Steps:
                 self._sweep_files(job)
             settle_sequence(self.store, job)
 
+        elif job.kind.startswith("training."):
+            from nbplat.training.states import settle as settle_training
+
+            settle_training(self.store, job)
+
     def bury(self, job: Job, how: str) -> list[Unit]:
         """Count the try of what a job's process had under way when it died of itself."""
         if job.kind.startswith("sequence."):
@@ -80,8 +93,10 @@ class Steps:
 
     def _sweep_files(self, job: Job) -> None:
         """Take away what a cancelled job of a sequence has left; the next build does it else."""
+        from nbplat.sequence.work import sweep
+
         try:
-            self.sequences().sweep(job)
+            sweep(self.sequences(), job)
         except Exception as exc:  # noqa: BLE001 - whatever the catalog's client raises, the run must be settled
             _log.warning("%s: its files could not be removed: %s", job.run_id, exc)
 

@@ -25,11 +25,13 @@ def join_source(ground: Ground) -> JoinSource:
     return IcebergJoinSource(ground.catalog)
 
 
-def open_join(ground: Ground, plan: JoinPlan, sequences: SequenceSource, engines: Callable[[], Engines]) -> OpenJoin:
+def open_join(
+    ground: Ground, plan: JoinPlan, sequences: SequenceSource | None, engines: Callable[[], Engines]
+) -> OpenJoin:
     """Read a planned join in this process, or on Ray when that is asked for.
 
     Args:
-        sequences: Where the sequences of plans are kept.
+        sequences: Where the sequences of plans are kept; None for a plan without any.
         engines: Know the cluster.
     """
     from nbplat.adapters.torch.tensors import as_tensors

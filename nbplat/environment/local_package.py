@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import email.parser
 import re
-import tempfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -15,6 +14,7 @@ from nbplat.environment.lock_record import LocalLayer
 from nbplat.environment.ports import LocalDistribution, Pip, Say
 from nbplat.environment.source_hash import source_hash
 from nbplat.errors import RequestError, did_you_mean
+from nbplat.remote.scratch_folder import ScratchFolder
 
 __all__ = ["read_local_packages"]
 
@@ -87,8 +87,8 @@ def _of_project(path: Path, local: LocalPackage) -> LocalDistribution | None:
 
 
 def _of_build(path: Path, local: LocalPackage, pip: Pip, *, offline: bool, say: Say) -> LocalDistribution:
-    with tempfile.TemporaryDirectory(prefix="nbplat-wheel-") as folder:
-        return _of_wheel(pip.wheel(path, Path(folder), offline=offline, say=say), local)
+    with ScratchFolder(None, "nbplat-wheel-") as folder:
+        return _of_wheel(pip.wheel(path, folder, offline=offline, say=say), local)
 
 
 def _of_wheel(path: Path, local: LocalPackage) -> LocalDistribution:

@@ -54,6 +54,12 @@ class JobStore(Protocol):
         Raises Conflict when the run has a live job of another kind.
         """
 
+    def begin_job(self, draft: JobDraft, *, kind_of_run: str, owner: str, worker: str, lease_ms: int) -> Job:
+        """Put a job down as running, with `worker` as its holder: it was never queued, so nobody else can take it.
+
+        Raises Conflict when the run has a live job.
+        """
+
     def job(self, job_id: str) -> Job:
         """Read one job. Raises NotFound."""
 
@@ -63,7 +69,10 @@ class JobStore(Protocol):
         """Newest first."""
 
     def claim_job(self, worker: str, *, lease_ms: int) -> Job | None:
-        """Take the oldest job that is queued, or running under a lapsed lease; None when there is none."""
+        """Take the oldest job that is queued, or running under a lapsed lease; None when there is none.
+
+        A job that its caller does (`nbplat.job.caller`) is never taken: only that process has what it needs.
+        """
 
     def heartbeat(self, job_id: str, fence: int, *, lease_ms: int) -> Job:
         """Keep the lease and read the job (look at ``cancel_requested``). Raises Conflict when the lease was lost."""

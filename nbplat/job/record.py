@@ -10,7 +10,11 @@ from typing import Any
 from nbplat.job.states import JobState
 from nbplat.terms import Progress
 
-__all__ = ["Event", "Job", "JobDraft", "Lease", "Run", "RunDraft", "Unit", "UnitState"]
+__all__ = ["CALLER", "Event", "Job", "JobDraft", "Lease", "Run", "RunDraft", "Unit", "UnitState"]
+
+
+CALLER = "caller/"
+"""Begins the name of a holder that is no worker, but the process of whoever asked; see `nbplat.job.caller`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +95,11 @@ class Job:
         fence: Grows with every claim; a result under an old fence is refused.
         attempts: How often a worker has taken it.
         cancel_requested: A person asked to end it; the worker obeys.
+        worker: Who does it; one that begins with ``caller/`` is a process of a person's, see `nbplat.job.caller`.
         pause_requested: A person asked a running one to pause; its step obeys between two pieces of work.
         result: JSON of a succeeded job; None otherwise.
         error: The error record of a failed job; None otherwise.
+        until_ms: When the lease of who does it lapses; None when nobody does.
     """
 
     id: str
@@ -113,6 +119,7 @@ class Job:
     created_ms: int
     started_ms: int | None
     ended_ms: int | None
+    until_ms: int | None = None
 
 
 class UnitState(StrEnum):

@@ -14,8 +14,10 @@ from .codes import positions_of, unique
 from .failure import KernelError
 
 __all__ = [
+    "DOUBLED_KEYS",
     "FANS_OUT",
     "KEEP_ROWS",
+    "OTHER_KEYS",
     "OWN_KEYS",
     "align",
     "check_unique",
@@ -28,6 +30,8 @@ __all__ = [
 FANS_OUT = "a join fans out: GROUP BY the keys, or join on a unique column"
 KEEP_ROWS = "keep every row of base: LEFT JOIN instead of JOIN, no WHERE on base"
 OWN_KEYS = "return the keys of base only"
+DOUBLED_KEYS = "the table holds keys more than once"
+OTHER_KEYS = "choose --key columns that identify a row"
 
 _SHOWN = 5
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 from .align import FANS_OUT, KEEP_ROWS, inside_window, shown
 from .body import typed
 from .failure import KernelError, failed
-from .kernel import filled, staged_columns, written
 from .read import BaseRows, read_live
+from .staged import filled, staged_columns, written
 from .task import Task
 
 __all__ = ["POSITION", "Delivery"]

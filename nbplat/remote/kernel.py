@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from .align import align, check_unique, inside_window, key_digest, refuse_nulls
+from .align import DOUBLED_KEYS, OTHER_KEYS, align, check_unique, inside_window, refuse_nulls
 from .body import open_sources, run_body
-from .codes import key_numbers
 from .failure import KernelError, failed, record_of
 from .read import BaseRows, read_live
+from .staged import filled, single_key, staged_columns, written
 from .task import FileTask, Task
-from .write import staged_bytes, write_staged
+from .whole import compute_whole, stage_whole
+from .write import staged_bytes
 
-__all__ = ["DOUBLED_KEYS", "OTHER_KEYS", "failed_files", "filled", "probe", "stage", "staged_columns"]
-
-DOUBLED_KEYS = "the table holds keys more than once"
-OTHER_KEYS = "choose --key columns that identify a row"
+__all__ = ["compute", "failed_files", "probe", "stage"]
 
 
 def stage(task: Task) -> list[dict[str, Any]]:
@@ -38,8 +36,6 @@ def stage(task: Task) -> list[dict[str, Any]]:
         (KeyboardInterrupt, SystemExit).
     """
     if task["whole"]:
-        from .whole import stage_whole
-
         return list(stage_whole(task))
     results: dict[str, dict[str, Any]] = {}
     computed: list[tuple[FileTask, pa.Table, list[int], Any, float]] = []
@@ -66,7 +62,7 @@ def probe(task: Task) -> tuple[int, int]:
     rows = size = 0
     for file, columns in compute(task):
         rows += columns.num_rows
-        size += staged_bytes(columns, file["path"], _distinct(task))
+        size += staged_bytes(columns, file["path"], single_key(task))
     return rows, size
 
 
@@ -77,51 +73,12 @@ def compute(task: Task) -> list[tuple[FileTask, pa.Table]]:
         KernelError: what `stage` would give as the error of a unit.
     """
     if task["whole"]:
-        from .whole import compute_whole
-
         return [(file, columns) for file, columns, _groups, _positions in compute_whole(task)]
     results: dict[str, dict[str, Any]] = {}
     found = [(file, columns) for file, columns, *_ in _computed(task, results)]
     for result in results.values():
         raise KernelError.from_record(result["error"])
     return found
-
-
-def written(
-    task: Task, file: FileTask, columns: pa.Table, groups: Sequence[int], positions: Any, seconds: float
-) -> dict[str, Any]:
-    """Write a unit's columns: its result, or its error.
-
-    Args:
-        seconds: What computing them took.
-    """
-    began = time.monotonic()
-    handed: dict[str, Any] = {}
-    try:
-        keys = columns.select(task["keys"])
-        if task["hand_keys"]:
-            handed["keys"] = key_numbers(keys, task["settings"])
-        record = write_staged(
-            columns,
-            base_path=file["path"],
-            out=task["out"],
-            unit=file["unit"],
-            fence=file["fence"],
-            positions=positions,
-            groups=groups,
-            digest=key_digest(keys),
-            storage=task["storage"],
-            distinct=_distinct(task),
-        )
-    except Exception as exc:  # noqa: BLE001 - every failure becomes the record of a unit
-        return failed(file, exc)
-    spent = seconds + time.monotonic() - began
-    return {"unit": file["unit"], "fence": file["fence"], "file": record, "ms": round(spent * 1000), **handed}
-
-
-def _distinct(task: Task) -> list[str]:
-    """A key that is one column holds no value twice; columns of a longer key do."""
-    return task["keys"] if len(task["keys"]) == 1 else []
 
 
 def _computed(
@@ -202,37 +159,3 @@ def _check_keys(task: Task, rows: pa.Table, *, doubled: bool = True) -> None:
         check_unique(rows, task["keys"], "key.duplicate", DOUBLED_KEYS, OTHER_KEYS)
     else:
         refuse_nulls(rows, task["keys"], OTHER_KEYS)
-
-
-def filled(
-    aligned: pa.Table, whole: pa.Table, inside: pa.Array | None, new: pa.Schema, replace: Sequence[str]
-) -> pa.Table:
-    """The new columns for every row of the files: outside the window null, or the old value of a replaced column.
-
-    Args:
-        aligned: One row per row inside.
-        whole: Every row; holds the old columns of `replace`.
-        inside: ``bool[rows of whole]``; None when every row is inside.
-    """
-    if inside is None:
-        return aligned
-    mask = inside.to_numpy(zero_copy_only=False)
-    within = np.cumsum(mask) - 1
-    arrays = []
-    for field in new:
-        values = aligned[field.name]
-        if field.name in replace:
-            old = whole[field.name].cast(field.type)
-            both = pa.chunked_array([*values.chunks, *old.chunks], field.type)
-            take = pa.array(np.where(mask, within, len(values) + np.arange(len(mask))))
-            arrays.append(both.take(take))
-        else:
-            arrays.append(values.take(pa.array(np.where(mask, within, 0), mask=~mask)))
-    return pa.table(arrays, names=new.names)
-
-
-def staged_columns(task: Task, whole: pa.Table, aligned: pa.Table) -> pa.Table:
-    """What a staged file holds before its position: keys and partition sources in table order, new columns."""
-    own = {*task["keys"], *task["kept"]}
-    names = [name for name in whole.column_names if name in own]
-    return pa.table([*(whole[name] for name in names), *aligned.columns], names=[*names, *aligned.column_names])

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from .align import check_unique, refuse_nulls
+from .align import DOUBLED_KEYS, OTHER_KEYS, check_unique, refuse_nulls
 from .codes import as_integers, unique_integers
 from .duck import duckdb_errors, open_database, quoted, with_tables
-from .kernel import DOUBLED_KEYS, OTHER_KEYS
 from .project import Names
 from .read import read_live
 from .task import FileTask

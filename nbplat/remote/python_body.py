@@ -25,7 +25,6 @@ import keyword
 import linecache
 import os
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -35,6 +34,7 @@ from typing import Any
 from .cast import CastError, cast_column
 from .child import children
 from .failure import KernelError
+from .scratch_folder import ScratchFolder
 
 __all__ = ["compile_body", "load", "plain_type", "read_schema", "schema_text"]
 
@@ -140,13 +140,13 @@ class _Files:
         self._names: set[str] = set()
         self._folder = ""
         if record["modules"]:
-            self._folder = tempfile.mkdtemp(prefix="nbplat-body-")
+            made = ScratchFolder(None, "nbplat-body-")
+            self._folder = str(made.path)
             sys.path.insert(0, self._folder)
             import atexit
-            import shutil
 
-            # Ends with the interpreter; what a kill leaves lies in the temporary folder.
-            atexit.register(shutil.rmtree, self._folder, True)
+            # Ends with the interpreter; what a kill leaves is taken away by a later one.
+            atexit.register(made.close)
         for module in record["modules"]:
             path = Path(self._folder) / Path(module["name"]).name
             path.write_bytes(base64.b64decode(module["data"]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
@@ -16,6 +16,8 @@ from .project import Names, constant, matching, project, without_ids
 from .storage import filesystem
 
 __all__ = ["BaseRows", "live_chunks", "open_parquet", "read_groups", "read_live"]
+
+_COLUMNS_AT_ONCE = 4
 
 
 class BaseRows(NamedTuple):
@@ -61,7 +63,8 @@ def read_live(
         wanted = [field.name for field in found.values()]
         try:
             # Nothing to read still has rows: they come from the footer.
-            raw = reader.read(columns=wanted, use_threads=use_threads) if wanted else None
+            whole = use_threads or _is_far(file["path"], storage)
+            raw = _some_at_once(lambda some: reader.read(columns=some, use_threads=use_threads), wanted, whole)
         except (pa.ArrowInvalid, OSError) as exc:
             raise _damaged(file["path"], exc) from exc
         groups = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
@@ -98,7 +101,11 @@ def read_groups(
         wanted = [field.name for field in found.values()]
         sizes = [reader.metadata.row_group(number).num_rows for number in range(reader.metadata.num_row_groups)]
         try:
-            raw = reader.read_row_groups(list(chosen), columns=wanted, use_threads=False) if wanted else None
+            raw = _some_at_once(
+                lambda some: reader.read_row_groups(list(chosen), columns=some, use_threads=False),
+                wanted,
+                _is_far(file["path"], storage),
+            )
         except (pa.ArrowInvalid, OSError) as exc:
             raise _damaged(file["path"], exc) from exc
     starts = np.cumsum([0, *sizes])
@@ -113,6 +120,15 @@ def read_groups(
         table = table.take(pa.array(np.flatnonzero(lives)))
         positions = positions[lives]
     return BaseRows(table, positions, groups)
+
+
+def _some_at_once(read: Callable[[list[str]], pa.Table], wanted: list[str], whole: bool) -> pa.Table | None:
+    """All wanted columns, read a few at a time: a reader keeps the pages of all columns that it is asked for."""
+    if not wanted or whole:
+        return read(wanted) if wanted else None
+    parts = [read(wanted[at : at + _COLUMNS_AT_ONCE]) for at in range(0, len(wanted), _COLUMNS_AT_ONCE)]
+    columns = [column for part in parts for column in part.columns]
+    return pa.table(columns, names=[name for part in parts for name in part.column_names])
 
 
 def _ends(sizes: Sequence[int]) -> list[tuple[int, int]]:
@@ -221,11 +237,15 @@ def open_parquet(location: str, storage: Mapping[str, str], **options: Any) -> p
     try:
         # Iceberg v2 has microseconds only; INT96 is what old Spark and Hive wrote. Fetching ahead pays where a
         # request is far.
-        far = not isinstance(system, pa.fs.LocalFileSystem)
+        far = _is_far(location, storage)
         return pq.ParquetFile(source, coerce_int96_timestamp_unit="us", pre_buffer=far, **options)
     except (pa.ArrowInvalid, OSError) as exc:
         source.close()
         raise _damaged(location, exc) from exc
+
+
+def _is_far(location: str, storage: Mapping[str, str]) -> bool:
+    return not isinstance(filesystem(location, storage)[0], pa.fs.LocalFileSystem)
 
 
 def _check_rows(metadata: pq.FileMetaData, file: Mapping[str, Any]) -> None:

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from .align import FANS_OUT, KEEP_ROWS, OWN_KEYS, inside_window, shown
+from .align import DOUBLED_KEYS, FANS_OUT, KEEP_ROWS, OTHER_KEYS, OWN_KEYS, inside_window, shown
 from .body import open_sources, typed
 from .cast import cast_column
 from .duck import duckdb_errors, open_database, quoted, with_tables
 from .failure import KernelError, failed
-from .kernel import DOUBLED_KEYS, OTHER_KEYS, filled, staged_columns, written
 from .read import BaseRows, read_live
+from .staged import filled, staged_columns, written
 from .task import FileTask, Task
 
 __all__ = ["compute_whole", "refuse_doubled", "stage_whole"]

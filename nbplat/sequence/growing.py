@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from nbplat.sequence.scratch_folder import ScratchFolder
+from nbplat.remote.scratch_folder import ScratchFolder
 from nbplat.sequence.windows import framed
 
 if TYPE_CHECKING:

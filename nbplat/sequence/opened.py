@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from nbplat.clock import Clock
+    from nbplat.sequence.definition import Definition
     from nbplat.sequence.preview import Comparison, SequencePreview
     from nbplat.sequence.reading import Reading
     from nbplat.sequence.sequences import Sequences
 
-__all__ = ["Opened"]
+__all__ = ["Opened", "open_definition"]
 
 
 @dataclass(frozen=True)
@@ -124,3 +125,26 @@ class Opened:
             f" `%sequence build {self.bound.declared.name}` brings it up to date"
         )
         return replace(shown, warnings=(said, *shown.warnings))
+
+
+def open_definition(
+    sequences: Sequences,
+    definition: Definition,
+    on: str,
+    *,
+    variant: str | None = None,
+    carry: Sequence[str] = (),
+) -> tuple[Opened, Examples]:
+    """A definition, or one of its variants, ready to be read, and examples to read it for.
+
+    Args:
+        on: Table, path or frame of the examples.
+        carry: Columns of the examples to take along.
+
+    Raises:
+        NbplatError: what `bind`, `open` and `examples` raise.
+    """
+    bound = sequences.bind(definition, variant=variant, examples=on)
+    index = sequences.open(bound)
+    moved = index.pin is not None and sequences.sources.open(definition.source).pin != index.source
+    return Opened(sequences, bound, index, moved), sequences.examples(bound.definition, on, carry)

@@ -1,25 +1,23 @@
-"""Kept definitions, their indexes, and what is asked of them: keep, plan, build, open."""
+"""Kept definitions and their indexes: what is kept, found and opened, and the parts that work on them is made of."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nbplat.errors import NbplatError, NotFound, RequestError, did_you_mean
-from nbplat.job import Job, JobDraft, JobState, JobStore, Run, RunDraft, StepContext
+from nbplat.job import Job, JobState, JobStore, Run, RunDraft
 from nbplat.job.farm import Farms
 from nbplat.sequence.bind import bind, tables_of
 from nbplat.sequence.bound import Bound
-from nbplat.sequence.build import STAGES, build_stem, spill_root, sweep_build
 from nbplat.sequence.definition import Definition
 from nbplat.sequence.enrich import enrich_tasks
 from nbplat.sequence.examples import Examples, read_examples
 from nbplat.sequence.memory_index import index_in_memory
 from nbplat.sequence.parse import parse_definition
 from nbplat.sequence.pinned_sources import PinnedSources
-from nbplat.sequence.plan import SequencePlan, choose_buckets, held_bytes, index_name, plan_build
+from nbplat.sequence.plan import choose_buckets, held_bytes, index_name
 from nbplat.sequence.ports import (
     Conditions,
     EventSource,
@@ -31,7 +29,7 @@ from nbplat.sequence.ports import (
     VocabTables,
 )
 from nbplat.sequence.recipe import index_schema, recipe_of
-from nbplat.sequence.states import ALL_RUNS, KIND, LIVE_STATES, SequenceState, SequenceStep
+from nbplat.sequence.states import ALL_RUNS, KIND, LIVE_STATES, SequenceState
 from nbplat.sequence.stored_index import StoredIndex
 from nbplat.sequence.write import to_yaml
 from nbplat.terms import Files, RunId
@@ -41,7 +39,6 @@ if TYPE_CHECKING:
 
     from nbplat.remote.sequence.tasks import Recipe
     from nbplat.sequence.export import ExportTables
-    from nbplat.sequence.opened import Opened
 
 __all__ = ["Sequences"]
 
@@ -207,25 +204,6 @@ class Sequences:
         recipe = self.recipe(bound, choose_buckets(source.rows, held, limit))
         return index_in_memory(bound.index_record, recipe, source, limit_bytes=limit)
 
-    def opened(
-        self, definition: Definition, on: str, *, variant: str | None = None, carry: Sequence[str] = ()
-    ) -> tuple[Opened, Examples]:
-        """A definition, or one of its variants, ready to be read, and examples to read it for.
-
-        Args:
-            on: Table, path or frame of the examples.
-            carry: Columns of the examples to take along.
-
-        Raises:
-            NbplatError: what `bind`, `open` and `examples` raise.
-        """
-        from nbplat.sequence.opened import Opened
-
-        bound = self.bind(definition, variant=variant, examples=on)
-        index = self.open(bound)
-        moved = index.pin is not None and self.sources.open(definition.source).pin != index.source
-        return Opened(self, bound, index, moved), self.examples(bound.definition, on, carry)
-
     def moved(self, index: Index) -> bool:
         """True when the source has other rows by now than the index was built from."""
         return self.sources.open(index.source.name).pin != index.source
@@ -236,112 +214,10 @@ class Sequences:
         """Read examples; see `nbplat.sequence.examples.read_examples`."""
         return read_examples(self.sources.open(name), definition, carry, limit=limit)
 
-    # -- building ----------------------------------------------------------------------------------
-
-    def plan(self, bound: Bound, *, engine: str = "local") -> SequencePlan:
-        """What a build would do; reads metadata only.
-
-        Raises:
-            NbplatError: the engine is unknown or cannot reach the files.
-        """
-        source = self.sources.open(bound.declared.source)
-        state = self.tables.state(index_name(bound.declared.name, bound.index_version))
-        plan = plan_build(
-            bound,
-            source,
-            self.enriching(bound),
-            engine=engine,
-            memory_bytes=self.memory_bytes,
-            slots=self.slots,
-            buckets=None if state is None else state.buckets,
-        )
-        # A table that is not made yet has no folder; whether workers reach it is asked again when it is.
-        self.farms.check_farm(engine, _reads(source), "" if state is None else self.tables.folder(plan.table))
-        return plan
-
-    def build(self, definition: Definition, *, owner: str, engine: str = "local") -> tuple[Run, Job | None]:
-        """Keep a definition and queue the build of its index.
-
-        Returns:
-            The run, and the job: the one that is queued or running already, if there is one; None when the index
-            is built and its source has not changed.
-
-        Raises:
-            NbplatError: as `keep` and `plan`; nothing is queued then.
-        """
-        bound = self.bind(definition)
-        stored = self.find_index(bound, other_rows=True)
-        if stored is not None and stored.source == self.sources.open(definition.source).pin:
-            return self.keep(definition, owner=owner), None
-        if stored is not None:
-            return self._bring_up(bound, owner=owner, engine=engine)
-        plan = self.plan(bound, engine=engine)
-        run = self.keep(definition, owner=owner)
-        # A frame lives in this process only: its parts are stored now.
-        _ = self.sources.open(definition.source, plan.source).parts if plan.source.kind == "frame" else ()
-        scope = self._scope(run, plan)
-        for stage in STAGES:
-            self.store.reset_failed_units(f"{scope}/{stage}")
-        params = {"plan": plan.record(), "engine": engine, "scope": scope}
-        draft = JobDraft(SequenceStep.BUILD, run.id, params)
-        return run, self.store.submit(draft, kind_of_run=KIND, owner=owner)[0]
-
-    def _bring_up(self, bound: Bound, *, owner: str, engine: str) -> tuple[Run, Job | None]:
-        """The index is built, and its source has moved."""
-        from nbplat.sequence.amendments import Amendments
-
-        amendments = Amendments(self)
-        plan = amendments.plan_increment(bound, engine=engine)
-        run = self.keep(bound.declared, owner=owner)
-        return run, None if plan is None else amendments.submit(run, plan, SequenceStep.BUILD, owner=owner)
-
-    def run_step(self, context: StepContext) -> dict[str, Any]:
-        """Do one job of a sequence; safe to repeat after a kill at any point."""
-        from nbplat.sequence.work import Work
-
-        return Work(self).do(context)
-
-    def sweep(self, job: Job) -> None:
-        """Remove the spill files of a job that ended or was cancelled, and its data files that were not published.
-
-        Also what was written for a vocabulary a day before the job and never committed. Whoever reads an index
-        learns vocabularies, with a job or without, so these files bear no job's name.
-        """
-        if "amend" in job.params:
-            from nbplat.sequence.amendments import Amendments
-
-            Amendments(self).sweep(job)
-            return
-        if job.kind == SequenceStep.EXPORT:
-            from nbplat.sequence.exports import Exports
-
-            Exports(self).sweep(job)
-            return
-        if job.kind != SequenceStep.BUILD:
-            return
-        # An earlier try that failed may have had another plan: the source had moved since. Jobs that came after this
-        # one may be at work: a worker that starts settles again what ended long ago.
-        jobs = self.store.jobs(run_id=job.run_id, limit=ALL_RUNS)
-        for each in itertools.dropwhile(lambda other: other.id != job.id, jobs):
-            if each.kind == SequenceStep.BUILD and "plan" in each.params:
-                plan = SequencePlan.from_record(each.params["plan"])
-                self._sweep_plan(plan, str(each.params["scope"]))
-                self.sweep_vocabularies(plan.table, job)
-
     def sweep_vocabularies(self, table: str, job: Job) -> None:
         """Remove the files of vocabularies of an index that are a day older than a job and were never committed."""
         for location in self.vocabularies.unnamed(table, self.files, job.created_ms - _DAY_MS):
             self.files.delete(location)
-
-    def _sweep_plan(self, plan: SequencePlan, scope: str) -> None:
-        state = self.tables.state(plan.table)
-        if state is None and plan.engine != "local":
-            return  # its spill files would lie beside the table
-        kept = self.tables.held(plan.table)
-        root = self.spill if plan.engine == "local" else spill_root(self.tables, plan.table)
-        folder = self.tables.folder(plan.table) if state is not None else None
-        stem = build_stem(scope)
-        sweep_build(self.files, f"{root}/{stem}", folder, stem, kept)
 
     def pinned(self, pins: Mapping[str, SourcePin]) -> Sequences:
         """The same, but sources of these names are read at these states."""
@@ -371,10 +247,6 @@ class Sequences:
         source = state.source
         return source is None or source.kind != "frame" or self.sources.open(source.name).pin == source
 
-    def _scope(self, run: Run, plan: SequencePlan) -> str:
-        """First part of the scopes of a build's units; another plan begins anew."""
-        return f"{run.id}/sequence/{plan.plan_hash[:12]}/{self.begun_anew(run)}"
-
     def begun_anew(self, run: Run) -> int:
         """How many jobs of a run ended without their spill files: what they have done counts no longer.
 
@@ -401,8 +273,3 @@ def _enriches(definition: Definition, table: str) -> str:
             if each.table == table:
                 return definition.lines.get(f"enrich.{when}.{each.name}", "")
     return ""
-
-
-def _reads(source: EventSource) -> str:
-    """Location of one file that tasks read; empty when there is none."""
-    return next((str(part.task.get("path", "")) for part in source.parts), "")

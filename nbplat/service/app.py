@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from starlette.applications import Starlette
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nbplat.service.auth import Gate
@@ -42,7 +44,7 @@ def make_app(
     worker: Callable[[], Mapping[str, Any]] = dict,
     stopping: Callable[[], bool] = lambda: False,
     sessions: APIRouter | None = None,
-    livy: ASGIApp | None = None,
+    livy: Starlette | None = None,
     callers: Callers | None = None,
 ) -> FastAPI:
     """Build the app.
@@ -59,6 +61,9 @@ def make_app(
     app = FastAPI(title="nbplat", version=version(), docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.state.stopping = stopping
     answer_errors(app)
+    if sessions is not None:
+        # First: they are asked for by every cell, and each route before costs its look at the path.
+        app.include_router(sessions)
     app.include_router(about.router(platform, worker))
     app.include_router(ledger.router(platform))
     app.include_router(board.router(platform))
@@ -68,18 +73,34 @@ def make_app(
     app.include_router(tables.router(platform))
     app.include_router(sequences.router(platform))
     app.include_router(environments.router(platform))
-    if sessions is not None:
-        app.include_router(sessions)
     iceberg.mount(app, platform, token)
     if livy is not None:
         # Last: what no route of ours takes is Livy's, with its own codes.
         app.mount("/", livy)
+        app.add_middleware(_LivyFirst, livy=livy)
     app.add_middleware(BodyCap)
     callers = callers or Callers(token)
     app.state.callers = callers
     app.add_middleware(Gate, callers=callers, loopback=loopback, self_guarded=(iceberg.PATH,))
     app.add_middleware(_AccessLog)
     return app
+
+
+class _LivyFirst:
+    """Takes Livy's own paths to its app: to hold them against every route of ours first costs more than the answer."""
+
+    def __init__(self, app: ASGIApp, livy: Starlette) -> None:
+        self._app = app
+        self._livy = livy
+        self._names = {_first_name(route.path) for route in livy.routes if isinstance(route, Route)} - {""}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        theirs = scope["type"] == "http" and _first_name(scope["path"]) in self._names
+        await (self._livy if theirs else self._app)(scope, receive, send)
+
+
+def _first_name(path: str) -> str:
+    return path.lstrip("/").partition("/")[0]
 
 
 class _AccessLog:

@@ -86,6 +86,9 @@ class Platform(Protocol):
             how: What became of the process, for people: ``died of SIGKILL``.
         """
 
+    def end_lost(self) -> list[Job]:
+        """End the jobs of notebooks and scripts that did them themselves and have died; returns them."""
+
     def close(self) -> None:
         """Let go of connections."""
 

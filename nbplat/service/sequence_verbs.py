@@ -128,11 +128,12 @@ def seen(sequences: Sequences, ref: str) -> dict[str, Any]:
 def plan(sequences: Sequences, asked: Asked) -> dict[str, Any]:
     """What a build would do, as a record and as lines; of a built index what bringing it up to date would."""
     from nbplat.sequence.amendments import Amendments
+    from nbplat.sequence.builds import Builds
     from nbplat.sequence.plan import explain_plan
 
     bound = sequences.bind(definition_of(sequences, asked))
     if sequences.find_index(bound, other_rows=True) is None:
-        made = sequences.plan(bound, engine=asked.engine)
+        made = Builds(sequences).plan(bound, engine=asked.engine)
         return {"kind": "build", "plan": made.record(), "lines": list(explain_plan(made))}
     found = Amendments(sequences).plan_increment(bound, engine=asked.engine)
     if found is None:
@@ -148,7 +149,10 @@ def build(sequences: Sequences, asked: Asked) -> dict[str, Any]:
     Returns:
         ``run``, ``job`` (None: the index is that of the present source) and ``notes``.
     """
-    run, job = sequences.build(definition_of(sequences, asked), owner=owner_said(asked.owner), engine=asked.engine)
+    from nbplat.sequence.builds import Builds
+
+    definition = definition_of(sequences, asked)
+    run, job = Builds(sequences).queue(definition, owner=owner_said(asked.owner), engine=asked.engine)
     return _queued(run, job, [] if job is not None else ["the index is that of the present source"])
 
 

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
+from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from nbplat.config import Config
@@ -120,7 +121,7 @@ class _Server(uvicorn.Server):
 
 def _session_faces(
     platform: Platform, sessions: Sessions, batches: Batches, url: str, token: str
-) -> tuple[Any, ASGIApp]:
+) -> tuple[Any, Starlette]:
     """Our own routes of sessions, and Livy's; both let through what the asker's profile allows."""
     config, profiles = platform.config, platform.session_profiles
 

@@ -115,6 +115,8 @@ class Worker:
         now = self._clock.monotonic_s()
         if called or now >= self._beat_at:
             self._beat()
+            for lost in self._platform.end_lost():
+                _log.info("job %s: its caller is gone", lost.id)
             self._beat_at = now + self._config.lease_seconds / 3
         while len(self._children) < CHILDREN and not self._stopping:
             job = self._store.claim_job(self._name, lease_ms=self._lease_ms)
@@ -219,13 +221,13 @@ class Worker:
             _log.exception("job %s: not settled [%s]", job.id, unexpected(exc).detail_id)
 
     def _orphaned(self) -> bool:
-        now = self._clock.monotonic_s()
-        if not self._attached or now - self._needed_at < _ORPHAN_S:
+        if not self._attached:
             return False
+        now = self._clock.monotonic_s()
+        # Asked each time: a service that was killed just now is being brought back, by us.
         if holder_of(service_lock(self._config)) is not None:
             self._needed_at = now
-            return False
-        return True
+        return now - self._needed_at >= _ORPHAN_S
 
     def _give_back(self) -> None:
         for child in self._children.values():

@@ -33,10 +33,10 @@ def death_reason(ending: Ending, jvm_code: int | None = None) -> dict[str, Any]:
     who, code = ("session's driver", ending.code) if jvm_code is None else ("session's JVM", jvm_code)
     how = _how(code)
     tail = [line for line in ending.tail if line.strip()][-_SHOWN_LINES:]
-    if _out_of_memory(code, tail):
+    if memory := _out_of_memory(code, tail):
         return {
             "code": "session.memory",
-            "message": f"the {who} ended {how}: it ran out of memory",
+            "message": f"the {who} ended {how}: {memory}",
             "fix": "take less data to the driver, or start the session with more memory (--driver-memory)",
             "tail": tail,
         }
@@ -85,6 +85,9 @@ def _how(code: int | None) -> str:
         return f"of signal {-code}"
 
 
-def _out_of_memory(code: int | None, tail: Sequence[str]) -> bool:
-    # A kernel short of memory ends a process with SIGKILL, and nobody else but a person does.
-    return code == -signal.SIGKILL or any(mark in line for line in tail for mark in _MEMORY)
+def _out_of_memory(code: int | None, tail: Sequence[str]) -> str:
+    """What is known of it; empty when nothing speaks for it."""
+    if any(mark in line for line in tail for mark in _MEMORY):
+        return "it ran out of memory"
+    # A kernel short of memory ends a process so, and a person may.
+    return "most likely it ran out of memory, unless somebody killed it" if code == -signal.SIGKILL else ""

@@ -80,8 +80,7 @@ class LiveSession:
         with self._sending:
             if (line := self._line) is None:
                 return
-            _, waiting = self._store.statements(self.session_id, limit=1_000_000, open_only=True)
-            for statement in waiting:
+            for statement in self._store.open_statements(self.session_id):
                 if statement.id > self._sent:
                     line.ask(
                         "run",
@@ -125,7 +124,7 @@ class LiveSession:
                 line = self._drivers.open(session.driver, session.last_seq)
                 if line is not None:
                     tries = 0
-                    self._listen(line)
+                    self._listen(line, session.last_seq)
                 elif not self._drivers.lives(session.driver):
                     self._bury()
                     return
@@ -140,8 +139,8 @@ class LiveSession:
             tries += 1
             self._closing.wait(min(_AGAIN_S * tries, _SLOWER_S))
 
-    def _listen(self, line: Driver) -> None:
-        """Take events until the line ends."""
+    def _listen(self, line: Driver, after: int) -> None:
+        """Take the events that follow number `after` until the line ends."""
         with self._sending:
             self._line = line
             self._sent = -1
@@ -150,8 +149,8 @@ class LiveSession:
             threading.Thread(target=self._send_first, daemon=True).start()
             told = 0
             for events in line.events():
-                after = self._store.session(self.session_id).last_seq
-                self._write(events, after)
+                # Counted here: nobody else writes down what this driver tells.
+                after = self._write(events, after)
                 told += len(events)
                 if told >= _FORGET_EVERY:
                     told = 0
@@ -166,7 +165,8 @@ class LiveSession:
         with contextlib.suppress(NbplatError):
             self.send_open()
 
-    def _write(self, events: list[dict[str, object]], after: int) -> None:
+    def _write(self, events: list[dict[str, object]], after: int) -> int:
+        """Write down what follows number `after`; returns the last number."""
         changes = changes_of(events, after)
         self._store.apply(self.session_id, changes)
         self.stubborn |= changes.stubborn
@@ -174,6 +174,7 @@ class LiveSession:
         if not changes.nothing:
             # Lines of a log are no use of a session: one that is idle may still have them.
             self._changed(self.session_id)
+        return changes.last_seq
 
     def _bury(self) -> None:
         """Take what the driver left, and say how it ended."""

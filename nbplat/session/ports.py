@@ -87,13 +87,15 @@ class SessionStore(Protocol):
         skip: int = 0,
         limit: int = 100,
         newest_first: bool = False,
-        open_only: bool = False,
         jobs: bool = True,
     ) -> tuple[int, list[Statement]]:
         """How many there are, and a page of them; without those that are jobs if so asked.
 
         Raises NotFound for the session.
         """
+
+    def open_statements(self, session_id: int) -> list[Statement]:
+        """Those that have not ended, in order; none for a session that is not there."""
 
     def chunks(self, session_id: int, statement_id: int, *, after: int = 0, limit: int = 1000) -> list[Chunk]:
         """What it printed and displayed after event number `after`, in order."""

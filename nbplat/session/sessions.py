@@ -21,6 +21,7 @@ from nbplat.session.records import Session, SessionDraft, Statement
 from nbplat.session.results import PUT_KIND, page_gone
 from nbplat.session.states import ENDED, SessionState
 from nbplat.session.tenure import Tenure
+from nbplat.session.use import Use
 from nbplat.session.wakes import Wakes
 
 __all__ = ["Sessions"]
@@ -29,7 +30,6 @@ _log = logging.getLogger("nbplat.session")
 
 _LIVE = [state for state in SessionState if state not in ENDED]
 _STOP_S = 3.0
-_TOUCH_S = 5.0
 _WATCH_S = 5.0
 
 
@@ -59,8 +59,6 @@ class Sessions:
         self.store = store
         self.clock = clock or SystemClock()
         self.limits = limits or Limits()
-        # Before that nobody could ask for a session.
-        self._since_ms = self.clock.now_ms()
         self._closing = threading.Event()
         self.wakes = Wakes()
         self._drivers = drivers
@@ -70,9 +68,7 @@ class Sessions:
         self._lost = False
         self._lock = threading.Lock()
         self._live: dict[int, LiveSession] = {}
-        self._touched: dict[int, float] = {}
-        # When a driver last told something, by the store's clock and not its own.
-        self._worked_ms: dict[int, int] = {}
+        self._use = Use(store, self.clock)
 
     def recover(self) -> None:
         """Find the drivers of an earlier service again; to be called once, before anything else."""
@@ -170,10 +166,7 @@ class Sessions:
 
     def touch(self, session_id: int) -> None:
         """Note that somebody asked for it; written down every few seconds only."""
-        now = self.clock.monotonic_s()
-        if now - self._touched.get(session_id, -_TOUCH_S) >= _TOUCH_S:
-            self._touched[session_id] = now
-            self.store.touch(session_id)
+        self._use.touch(session_id)
 
     def submit(self, session_id: int, code: str, kind: str, options: Mapping[str, Any] | None = None) -> Statement:
         """Keep a statement and have it run after those before it; it waits while the session starts.
@@ -300,7 +293,11 @@ class Sessions:
 
     def log(self, session_id: int, *, after: int = 0, limit: int = 1000) -> tuple[int, list[str]]:
         """How many lines the driver has logged, and some of them; see `nbplat.session.ports.Drivers.log`."""
-        return self._drivers.log(self.store.session(session_id).driver, after=after, limit=limit)
+        return self.log_of(self.store.session(session_id), after=after, limit=limit)
+
+    def log_of(self, session: Session, *, after: int = 0, limit: int = 1000) -> tuple[int, list[str]]:
+        """As `log`, of one that has been read."""
+        return self._drivers.log(session.driver, after=after, limit=limit)
 
     def delete(self, session_id: int) -> None:
         """End a session and forget it; returns when no process of it is left.
@@ -343,6 +340,7 @@ class Sessions:
 
     def look(self) -> None:
         """End the sessions that lived long enough, and forget those that ended long ago."""
+        self._use.notice_sleep()
         now_ms = self.clock.now_ms()
         for session in self.store.sessions(limit=1_000_000)[1]:
             if session.state in ENDED:
@@ -394,7 +392,7 @@ class Sessions:
         live.start()
 
     def _worked(self, session_id: int) -> None:
-        self._worked_ms[session_id] = self.clock.now_ms()
+        self._use.worked(session_id)
         self.wakes.changed(session_id)
 
     def _forget_old(self, session_id: int, newest: int) -> None:
@@ -422,8 +420,7 @@ class Sessions:
         if session.driver:
             self._drivers.remove(session.driver)
         self.wakes.forget(session.id)
-        self._touched.pop(session.id, None)
-        self._worked_ms.pop(session.id, None)
+        self._use.forget(session.id)
 
     def _stop_driver(self, session: Session, live: LiveSession | None) -> None:
         if self._drivers.lives(session.driver):
@@ -444,9 +441,8 @@ class Sessions:
                     _log.exception("session watch")
 
     def _unused(self, session: Session, now_ms: int) -> dict[str, Any] | None:
-        used_ms = max(session.seen_ms, self._since_ms, self._worked_ms.get(session.id, 0))
-        reason = unused_reason(session, now_ms - used_ms, self.limits)
-        if reason is not None and self.store.statements(session.id, limit=1, open_only=True)[0]:
+        reason = unused_reason(session, self._use.unused_ms(session, now_ms), self.limits)
+        if reason is not None and self.store.open_statements(session.id):
             return None
         return reason
 

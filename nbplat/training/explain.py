@@ -10,7 +10,7 @@ from nbplat.training.join.order import windows_of
 from nbplat.training.plan import TrainingPlan
 from nbplat.training.result import Period, TrainingResult
 
-__all__ = ["explain_plan", "explain_result", "explain_wait"]
+__all__ = ["basis", "explain_plan", "explain_result", "explain_wait", "making"]
 
 _SLOW_LOADER, _SLOW_MODEL = 0.6, 0.3
 
@@ -47,16 +47,25 @@ def explain_plan(plan: TrainingPlan) -> list[str]:
 
 def explain_result(result: TrainingResult) -> list[str]:
     """Both AUCs, the gain, and what they rest on."""
-    lines = [f"AUC without {result.auc_without}" + ("" if result.auc_with else " · no staged run was joined")]
-    if result.auc_with and result.gain:
-        joined = ", ".join([*result.staged_features, *(f"sequence {each.ref}" for each in result.sequences)])
-        lines = [
-            f"AUC without {result.auc_without} · with {joined} {result.auc_with}"
-            f" · gain {result.gain.value:+.3f} [{result.gain.low:+.3f}, {result.gain.high:+.3f}]"
-            + (" · the interval holds 0: no gain is shown" if result.gain.low <= 0 <= result.gain.high else "")
-        ]
-    lines += [
-        "intervals: 95 %, bootstrap of the test rows, the same resamples for both models",
+    return [headline(result), *basis(result), *making(result)]
+
+
+def headline(result: TrainingResult) -> str:
+    """Both AUCs and the gain in one line."""
+    if not (result.auc_with and result.gain):
+        return f"AUC without {result.auc_without} · no staged run was joined"
+    joined = ", ".join([*result.staged_features, *(f"sequence {each.ref}" for each in result.sequences)])
+    gain = result.gain
+    return (
+        f"AUC without {result.auc_without} · with {joined} {result.auc_with}"
+        f" · gain {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
+        + (" · the interval holds 0: no gain is shown" if gain.low <= 0 <= gain.high else "")
+    )
+
+
+def basis(result: TrainingResult) -> list[str]:
+    """What the figures rest on: rows, nulls, coverage, and who waited for whom."""
+    return [
         f"trained on {result.rows_train:,} rows before {result.cut}, tested on {result.rows_test:,} rows from then on"
         f" ({result.label_share_test:.1%} with label 1)",
         *(f"{name}: null in {count:,} rows" for name, count in result.nulls.items()),
@@ -66,11 +75,18 @@ def explain_result(result: TrainingResult) -> list[str]:
             for each in result.sequences
         ),
         *_coverage(result.coverage),
-        *(f"columns: {line}" for line in result.preprocessing),
         f"{result.batches:,} batches, {result.rows_read:,} rows at {result.rows_per_second:,.0f} rows/s"
         f" · {result.epochs} epochs {'from memory' if result.kept_in_memory else 'from the files'}"
         f" · {result.seconds:.1f} s · plan {result.plan_id[:12]}",
         explain_wait(result),
+    ]
+
+
+def making(result: TrainingResult) -> list[str]:
+    """How the figures were made, and what keeps them true: models, seed, code, snapshots, tags."""
+    lines = [
+        "intervals: 95 %, bootstrap of the test rows, the same resamples for both models",
+        *(f"columns: {line}" for line in result.preprocessing),
     ]
     if result.provenance:
         told = result.provenance

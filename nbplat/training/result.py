@@ -117,6 +117,12 @@ class TrainingResult:
         both = self.join_seconds + self.compute_seconds
         return self.join_seconds / both if both else 0.0
 
+    def figures(self) -> dict[str, Any]:
+        """The few figures that a line of a list holds."""
+        record = self.record()
+        names = ("auc_without", "auc_with", "gain", "rows_read", "rows_per_second", "wait_share", "seconds")
+        return {name: record[name] for name in names}
+
     def record(self) -> dict[str, Any]:
         """JSON form, without the models."""
         # asdict would copy the fitted models deeply.

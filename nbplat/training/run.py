@@ -49,7 +49,7 @@ def run_training(
     clock = clock or SystemClock()
     started = clock.monotonic_s()
     passes = _Passes(plan, opened, keep_bytes, clock)
-    cut_us, cut, nulls = passes.first()
+    cut_us, cut, nulls = passes.first(progress)
     spec = plan.spec
     with_joined = bool(joined_width(plan))
     without, both = kit.new_model(spec.seed), kit.new_model(spec.seed) if with_joined else None
@@ -68,7 +68,7 @@ def run_training(
             elif len(side.labels):
                 both_scores = (both.score(side.all_columns()),) if both is not None else ()
                 scored.append((side.labels, without.score(side.plain), *both_scores))
-            progress(Progress(done, total, "rows"))
+            progress(Progress(done, total, "rows", passes.pace()))
     labels, *scores = (np.concatenate(parts) for parts in zip(*scored, strict=True))
     read_and_fit = clock.monotonic_s() - started
     values = [kit.auc(labels, score) for score in scores]
@@ -116,10 +116,19 @@ class _Passes:
         self.kept: list[Numbers] | None = [] if fits else None
         self.rows = self.rows_read = self.batch_count = 0
         self.join_seconds = 0.0
+        self.started = clock.monotonic_s()
         self.time_type = pa.null()
         self.seen: list[Any] = []
 
-    def first(self) -> tuple[int, str, dict[str, int]]:
+    def pace(self) -> str:
+        """Rows a second out of the join, and who waits for whom, so far."""
+        took = self.clock.monotonic_s() - self.started
+        if not took or not self.join_seconds:
+            return ""
+        rate, share = self.rows_read / self.join_seconds, min(self.join_seconds / took, 1.0)
+        return f"{rate:,.0f} rows/s, waits {share * 100:.0f} %"
+
+    def first(self, progress: Callable[[Progress], None]) -> tuple[int, str, dict[str, int]]:
         """Read everything once: find the cut, check labels and times, count nulls."""
         names = self.plan.staged_features
         missing = np.zeros(len(names), np.int64)
@@ -127,6 +136,7 @@ class _Passes:
         for batch in self._read(0):
             times.append(batch.times)
             labels.append(batch.labels)
+            progress(Progress(0, 0, "rows", f"reads {self.rows_read:,} rows, {self.pace()}"))
             present = batch.joined[:, 1 : 2 * len(names) : 2]
             missing += len(present) - present.sum(axis=0).astype(np.int64)
             self.empty = [so_far + count for so_far, count in zip(self.empty, batch.empty, strict=True)]

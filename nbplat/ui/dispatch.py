@@ -80,7 +80,7 @@ def choose_line_verb(noun: Noun, words: Sequence[str], surface: Surface) -> tupl
             names = ", ".join(verb.name for verb in noun.verbs_on(surface))
             raise RequestError("usage.verb", f"{noun.name} needs a verb", fix=f"one of: {names}")
         return find_verb(noun, noun.line_verb), words
-    verb = find_verb(noun, words[0])
+    verb = find_verb(noun, words[0], surface)
     if surface not in verb.surfaces:
         raise RequestError(
             "usage.surface",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbplat.errors import RequestError
 from nbplat.ui.desk import Desk, open_desk
+from nbplat.ui.python_run import backfill
 from nbplat.ui.render.result import Result
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ __all__ = [
 
 def plan(name: str, *, table: str, sql: str = "", **request: Any) -> BackfillPlan:
     """What a run would read, write and cost, as a value; takes what `nb.backfill` takes."""
-    from nbplat.ui.python import backfill
-
     found: BackfillPlan = backfill(name, table=table, sql=sql, dry_run=True, **request).value
     return found
 

@@ -154,8 +154,10 @@ class Subject:
 
     def open(self, on: Any = None, carry: Sequence[str] = ()) -> tuple[Opened, Examples]:
         """Its index and tables, and the examples."""
+        from nbplat.sequence.opened import open_definition
+
         sequences = self.place.platform.sequences_of(self.place.frames)
-        return sequences.opened(self.definition, self.examples(on), variant=self.variant, carry=carry)
+        return open_definition(sequences, self.definition, self.examples(on), variant=self.variant, carry=carry)
 
 
 def placed(definition: Definition) -> Definition:

@@ -10,11 +10,12 @@ from typing import Any
 
 from nbplat.errors import Conflict, NotFound, RequestError, did_you_mean
 from nbplat.job.asked_from import NOTEBOOK_VARIABLE
+from nbplat.ui.render.statement import title_of
 from nbplat.ui.session_desk import SessionDesk, ended_error
 
 __all__ = [
-    "attach", "attach_id", "attached", "chosen", "configure", "configured", "current", "forget", "notebook_name", "own",
-    "owned", "start_named",
+    "attach", "attach_id", "attached", "chosen", "configure", "configured", "current", "forget", "living",
+    "notebook_name", "own", "owned", "start_named",
 ]  # fmt: skip
 
 # By the service's place; the id, since a name may be taken by another session later.
@@ -106,6 +107,19 @@ def chosen(desk: SessionDesk, key: str | None) -> dict[str, Any]:
         raise NotFound("session.none", "no session lives", fix="start one: %session start NAME")
     names = ", ".join(each["name"] or str(each["id"]) for each in living[:8])
     raise RequestError("session.which", f"{len(living)} sessions live: {names}", fix="name one of them")
+
+
+def living(desk: SessionDesk, key: str | None) -> dict[str, Any]:
+    """As `chosen`. Raises NotFound too: ``session.ended``: it takes no cells any more."""
+    session = chosen(desk, key)
+    if session["ended"]:
+        raise NotFound(
+            "session.ended",
+            f"session {title_of(session)} is {session['state']}",
+            fix="start another: %session start",
+            where=str(session["id"]),
+        )
+    return session
 
 
 def _named(desk: SessionDesk, key: str) -> dict[str, Any]:

@@ -18,8 +18,14 @@ __all__ = ["install_kernel", "merged", "write_config"]
 
 KERNEL_NAME = "pysparkkernel"
 _CREDENTIALS = ("kernel_python_credentials", "kernel_scala_credentials")
-# A widget library draws charts by itself and stops headless runs; a first Spark start may take a minute.
-_WANTED = {"use_auto_viz": False, "livy_session_startup_timeout_seconds": 180}
+_WANTED = {
+    # A widget library draws charts by itself and stops headless runs.
+    "use_auto_viz": False,
+    # A first Spark start may take a minute.
+    "livy_session_startup_timeout_seconds": 180,
+    # A cell waits for the one of another notebook in the same session, and is not given up after 15 seconds.
+    "wait_for_idle_timeout_seconds": 86_400,
+}
 
 
 def merged(found: Mapping[str, Any], url: str, token: str, *, force: bool, where: str) -> dict[str, Any]:

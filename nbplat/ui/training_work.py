@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbplat.errors import NotFound, RequestError, did_you_mean
 from nbplat.terms import Progress, Window
+from nbplat.training.states import ALL_RUNS, JOB, KIND, TrainingState
 from nbplat.ui.training_place import DeskRuns, stages
 
 if TYPE_CHECKING:
     from nbplat.compose import Platform
     from nbplat.job import Run
+    from nbplat.job.caller import CallerJob
     from nbplat.training.join.open import OpenJoin
     from nbplat.training.plan import TrainingPlan
     from nbplat.training.result import TrainingResult
     from nbplat.training.spec import TrainingSpec
     from nbplat.ui.desk import Desk
 
-__all__ = ["KIND", "Learner", "Work", "find_run", "learner_elsewhere", "learner_of_text", "make_spec"]
+__all__ = ["Learner", "Work", "find_run", "holds", "learner_elsewhere", "learner_of_text", "make_spec"]
 
-KIND = "training"
-_ALL = 1_000_000
 _JOIN = ("missing", "min_coverage", "join", "max_unit_bytes")
 
 
@@ -110,28 +113,53 @@ class Work:
     ) -> TrainingResult:
         """Plan, train, keep the run with its provenance, and hold its snapshots.
 
+        From the plan on it is a job of the ledger, which this process does: every surface shows how it goes and ends.
+
         Raises:
-            NbplatError: what is wrong with the request or the data; nothing is kept or held then.
+            NbplatError: what is wrong with the request or the data; nothing is held then. A request that has no plan
+                leaves no trace, a run that failed or was cancelled stays as such.
         """
+        from nbplat.job import JobDraft
         from nbplat.training.join.open import tag_of
         from nbplat.training.provenance import made_of
 
         plan = self.plan(spec)
+        store = self.platform.store
         with self._kit(learner) as kit, self.platform.open_join(plan.join) as opened:
-            with self._held(opened, hold) as notes:
-                result = self._run(plan, opened, kit, progress)
-            told = made_of(
-                plan,
-                source=learner.source,
-                model=kit.describe(),
-                held=tag_of(plan.join.plan_id) if hold else "",
-                notes=notes,
-            )
-        result = replace(result, provenance=told)
-        kept = self.platform.keep(
-            KIND, spec.name, plan.plan_id, spec=spec.record(), plan=plan.record(), outputs=result.record()
+            run = self._begin(spec, plan)
+            draft = JobDraft(JOB, run.id, {"notebook": _notebook(), "pid": os.getpid()})
+            with self.platform.job_here(draft, kind_of_run=KIND) as job:
+                with self._held(opened, run.id, hold) as notes:
+                    result = self._run(plan, opened, kit, _both(job, progress))
+                told = made_of(
+                    plan,
+                    source=learner.source,
+                    model=kit.describe(),
+                    held=tag_of(plan.join.plan_id) if hold else "",
+                    notes=notes,
+                )
+                told |= {"job": job.job.id, "notebook": draft.params["notebook"]}
+                result = replace(result, provenance=told)
+                # Taken for dead by another machine, it may be failed already: what was found stands.
+                before = [TrainingState.TRAINING, TrainingState.FAILED]
+                store.move_run(KIND, run.id, TrainingState.KEPT, frm=before, outputs=result.record())
+                job.result = result.figures()
+        return replace(result, run=run.id)
+
+    def _begin(self, spec: TrainingSpec, plan: TrainingPlan) -> Run:
+        from nbplat.job import RunDraft
+
+        draft = RunDraft(
+            KIND,
+            spec.name,
+            plan.plan_id,
+            TrainingState.TRAINING,
+            frozenset(),
+            spec=spec.record(),
+            plan=plan.record(),
+            owner=getpass.getuser(),
         )
-        return replace(result, run=kept.id)
+        return self.platform.store.open_run(draft)[0]
 
     def replay(
         self, run: Run, learner: Learner, *, progress: Callable[[Progress], None] = lambda _progress: None
@@ -187,33 +215,62 @@ class Work:
         return nullcontext(self.platform.model_kit(learner.model))
 
     @contextmanager
-    def _held(self, opened: OpenJoin, hold: bool) -> Iterator[list[str]]:
+    def _held(self, opened: OpenJoin, run_id: str, hold: bool) -> Iterator[list[str]]:
         """Snapshots are tagged before they are read, and let go when that fails; gives what a person should know."""
         notes: list[str] = []
         if not hold:
             yield notes
             return
+        self._note(run_id, opened.plan.plan_id)
         if unsafe := opened.hold():
             notes.append(f"{', '.join(unsafe)} cannot be tagged here: expiring it ends what can be replayed")
         try:
             yield notes
         except BaseException:
+            self._note(run_id, "")
             if not self._needed(opened.plan.plan_id):
                 opened.release()
             raise
 
+    def _note(self, run_id: str, join_plan_id: str) -> None:
+        """Write down what a run holds: a process that dies leaves its tags, and its run says so."""
+        store = self.platform.store
+        state = store.run(KIND, run_id).state
+        store.move_run(KIND, run_id, state, frm=[state], outputs={"holding": join_plan_id})
+
     def _needed(self, join_plan_id: str) -> bool:
-        """Whether a kept run that was not released reads by this plan."""
+        """Whether a run that was not released, or is under way, reads by this plan."""
         return any(
-            run.outputs.get("provenance", {}).get("join_plan_id") == join_plan_id
-            and run.outputs["provenance"]["held"]
-            and not run.outputs.get("released")
-            for run in self.platform.store.runs(KIND, limit=_ALL, plans=False)
+            join_plan_id in (run.outputs.get("holding"), run.outputs.get("provenance", {}).get("join_plan_id"))
+            and holds(run)
+            for run in self.platform.store.runs(KIND, limit=ALL_RUNS, plans=False)
         )
 
 
-def find_run(platform: Platform, asked: str) -> Run:
-    """A kept run by ``name@number``, or the newest of a name.
+def holds(run: Run) -> bool:
+    """Whether a run's snapshots are tagged for it."""
+    told = run.outputs
+    return bool(told.get("holding") or told.get("provenance", {}).get("held")) and not told.get("released")
+
+
+def _both(job: CallerJob, show: Callable[[Progress], None]) -> Callable[[Progress], None]:
+    def progress(now: Progress) -> None:
+        show(now)
+        job.progress(now)
+
+    return progress
+
+
+def _notebook() -> str:
+    """The notebook that this process runs, as Jupyter names it; empty elsewhere."""
+    return Path(os.environ.get("JPY_SESSION_NAME", "")).name
+
+
+def find_run(platform: Platform, asked: str, *, kept: bool = False) -> Run:
+    """A run by ``name@number``, or the newest of a name.
+
+    Args:
+        kept: Of a name alone take the newest that was trained to its end.
 
     Raises:
         NotFound: there is none, with the names that there are.
@@ -221,15 +278,16 @@ def find_run(platform: Platform, asked: str) -> Run:
     store = platform.store
     if "@" in asked:
         return store.run(KIND, asked)
-    runs = store.runs(KIND, name=asked, limit=1)
-    if not runs:
+    runs = store.runs(KIND, name=asked, limit=ALL_RUNS if kept else 1, plans=False)
+    found = next((run for run in runs if not kept or run.state == TrainingState.KEPT), None)
+    if found is None:
         known = sorted({run.name for run in store.runs(KIND, plans=False)})
         raise NotFound(
             "run.unknown",
-            f"there is no training run {asked!r}",
+            f"there is no {'kept ' if kept else ''}training run {asked!r}",
             fix=did_you_mean(asked, known) or "train one with %%training",
         )
-    return runs[0]
+    return store.run(KIND, found.id)
 
 
 def learner_of_text(source: str, namespace: Mapping[str, Any], name: str) -> Learner:

@@ -121,7 +121,14 @@ def test_a_syntax_error_says_where() -> None:
 
 @pytest.mark.parametrize(
     ("sql", "near"),
-    [("select id, amout as f from base", ""), ("select id, custmer as f from base", "did you mean customer?")],
+    [
+        ("select id, amout as f from base", ""),
+        ("select id, custmer as f from base", "did you mean customer?"),
+        (
+            "select b.id, e.custmer as f from base b join shop.events e on e.customer = b.customer",
+            "did you mean customer?",
+        ),
+    ],
 )
 def test_an_unknown_column_is_refused_with_a_near_name(sql: str, near: str) -> None:
     """The error names the column and the nearest one there is."""
@@ -134,7 +141,7 @@ def test_an_ambiguous_column_is_refused() -> None:
     """A column that two tables have must be qualified."""
     with pytest.raises(RequestError) as caught:
         bound("select b.id, customer as f from base b join shop.events e on e.customer = b.customer")
-    assert "body.column" == caught.value.code
+    assert ("body.column", "qualify the column with its table") == (caught.value.code, caught.value.fix)
 
 
 def test_layout_and_comments_do_not_count() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from nbplat.backfill.states import Step
 from nbplat.job import JobState
-from nbplat.remote import kernel
+from nbplat.remote import staged
 from nbplat.remote.write import write_staged
 from tests.fixtures.lakehouse import Killed, Lake, WrappedPlatform
 
@@ -55,9 +55,9 @@ def kill_at(lake: Lake, part: str, method: str, number: int, *, after: bool) -> 
         return Deadly(real, platform, (method, number, after), seen)
 
     with pytest.MonkeyPatch.context() as patch:
-        if part == "kernel":
+        if part == "staged":
             # What a piece of staging writes with, in whichever thread it runs.
-            patch.setattr(kernel, method, getattr(deadly(kernel), method))
+            patch.setattr(staged, method, getattr(deadly(staged), method))
         else:
             platform.parts[part] = deadly
         with pytest.raises(Killed):
@@ -130,9 +130,9 @@ def history_of(lake: Lake) -> list[int]:
 
 
 STAGE_KILLS = [
-    ("kernel", "write_staged", 0, False),
-    ("kernel", "write_staged", 2, False),
-    ("kernel", "write_staged", 3, True),
+    ("staged", "write_staged", 0, False),
+    ("staged", "write_staged", 2, False),
+    ("staged", "write_staged", 3, True),
     ("store", "finish_units", 0, False),
     ("store", "finish_units", 0, True),
     ("store", "move_run", 0, True),
@@ -157,7 +157,7 @@ def test_staging_goes_on_after_many_kills(lake: Lake) -> None:
     """Killed after each file, it still ends, and no file is computed twice but those in flight."""
     lake.submit("f", SQL)
     for _ in range(5):
-        kill_at(lake, "kernel", "write_staged", 0, after=True)
+        kill_at(lake, "staged", "write_staged", 0, after=True)
     lake.work()
     finish(lake)
 
@@ -300,7 +300,7 @@ def test_an_interrupted_call_goes_on_with_the_next(lake: Lake, monkeypatch: pyte
             raise KeyboardInterrupt
         return write_staged(columns, **where)
 
-    monkeypatch.setattr(kernel, "write_staged", interrupting)
+    monkeypatch.setattr(staged, "write_staged", interrupting)
     with pytest.raises(KeyboardInterrupt):
         lake.platform.work_here("w")
     lake.work()

@@ -97,7 +97,7 @@ def test_a_failed_run_goes_on_with_what_failed(lake: Lake, monkeypatch: pytest.M
         ran.append(where["unit"])
         return write_staged(columns, **where)
 
-    monkeypatch.setattr("nbplat.remote.kernel.write_staged", flaky)
+    monkeypatch.setattr("nbplat.remote.staged.write_staged", flaky)
     submitted(lake)
     assert "internal.bug" == lake.fail()["code"]
     others = [f"{n:05d}" for n in range(6) if n != 2]

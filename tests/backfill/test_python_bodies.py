@@ -234,7 +234,7 @@ def test_groups_are_whole_however_files_lie(lake: Lake) -> None:
 
 def test_groups_within_partitions_are_run_partition_by_partition(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the partition is made of grouped columns, each piece has whole partitions, with the same values."""
-    monkeypatch.setattr("nbplat.backfill.units._PIECE_BYTES", 1)
+    monkeypatch.setattr("nbplat.backfill.groups._PIECE_BYTES", 1)
     rows = small_rows(120).select(["customer", "id", "x"])
     lake.make("shop.by_customer", rows.slice(0, 70)).append(rows.slice(70))
     source = RANK.replace('"who": batch["customer"]', '"who": batch["x"]')

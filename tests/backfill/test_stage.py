@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from nbplat.backfill.groups import cut_groups
 from nbplat.backfill.spec import BackfillSpec
 from nbplat.backfill.stage import staged_files
-from nbplat.backfill.units import cut_groups
+from nbplat.backfill.work import run_step
 from nbplat.job import Job, JobState, StepContext, UnitState
-from nbplat.remote import kernel
+from nbplat.remote import staged
 from nbplat.remote.kernel import stage
 from nbplat.remote.task import Task
 from tests.fixtures.deletes import add_equality_deletes, add_position_deletes
@@ -124,7 +125,7 @@ def test_a_long_piece_keeps_its_units(alone: Lake) -> None:
     store = alone.platform.store
     job = store.claim_job("w", lease_ms=60_000)
     assert job is not None
-    backfills.run_step(StepContext(job, f"{job.id}/{job.fence}", Told()))
+    run_step(backfills, StepContext(job, f"{job.id}/{job.fence}", Told()))
     assert [f"{n:05d}" for n in range(6)] == sorted(seen)
 
 
@@ -200,15 +201,15 @@ def test_two_slots_do_each_file_once(lake: Lake, monkeypatch: pytest.MonkeyPatch
     lake.close()
     two = Lake(lake.home, **{"limits.memory_bytes": 300 << 20, "limits.threads": 2})
     assert 2 == two.backfills.runners["local"].slots
-    monkeypatch.setattr("nbplat.backfill.units._PIECE_BYTES", 1)
+    monkeypatch.setattr("nbplat.backfill.groups._PIECE_BYTES", 1)
     written: list[str] = []
-    real = kernel.write_staged
+    real = staged.write_staged
 
     def counted(columns: Any, **where: Any) -> Any:
         written.append(where["unit"])
         return real(columns, **where)
 
-    monkeypatch.setattr(kernel, "write_staged", counted)
+    monkeypatch.setattr(staged, "write_staged", counted)
     two.stage("f", SQL)
     assert [f"{n:05d}" for n in range(6)] == sorted(written)
     rows = two.staged("f@1")
@@ -218,7 +219,7 @@ def test_two_slots_do_each_file_once(lake: Lake, monkeypatch: pytest.MonkeyPatch
 
 def test_pieces_are_small_enough_for_every_slot(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     """A plan's group is cut by slots and memory; a body over the whole window never is."""
-    monkeypatch.setattr("nbplat.backfill.units._PIECE_BYTES", 1)
+    monkeypatch.setattr("nbplat.backfill.groups._PIECE_BYTES", 1)
     plan = lake.backfills.plan(BackfillSpec.build("f", ORDERS, SQL))
     assert (1, 6) == (len(plan.groups), len(cut_groups(plan, memory_bytes=1 << 30, slots=4)))
     assert 6 == len(cut_groups(plan, memory_bytes=8, slots=1))

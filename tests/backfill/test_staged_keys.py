@@ -74,7 +74,7 @@ def test_keys_that_are_staged_are_not_read_again(
     sql = f"select {', '.join(keys)}, x * 2D as f from base"
     lake.stage("f", sql, keys=keys)
     assert [] == read
-    monkeypatch.setattr("nbplat.remote.kernel.key_numbers", lambda keys, _settings: np.zeros(keys.num_rows, np.int64))
+    monkeypatch.setattr("nbplat.remote.staged.key_numbers", lambda keys, _settings: np.zeros(keys.num_rows, np.int64))
     lake.stage("g", sql, keys=keys)
     assert [60] == read
 
@@ -82,7 +82,7 @@ def test_keys_that_are_staged_are_not_read_again(
 def test_a_run_that_goes_on_reads_the_keys_first(unplanned: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     """What another try has staged handed its keys to that try only."""
     lake = unplanned
-    monkeypatch.setattr("nbplat.backfill.units._PIECE_BYTES", 1)
+    monkeypatch.setattr("nbplat.backfill.groups._PIECE_BYTES", 1)
     lake.table().append(small_rows(3))
     monkeypatch.setattr("nbplat.backfill.handed_keys.HandedKeys.doubtful", lambda _self: False)
     monkeypatch.setattr("nbplat.backfill.stage.Stager._finish", interrupted)

@@ -14,6 +14,7 @@ from nbplat.adapters.store import open_store
 from nbplat.config import Config, load_config
 from nbplat.errors import Conflict, NotFound
 from nbplat.job import Job, JobDraft, JobState, JobStore, Lease, RunDraft, UnitState
+from nbplat.job.caller import Caller, end_lost
 from nbplat.terms import Progress
 from nbplat.testing import FakeClock
 
@@ -574,3 +575,49 @@ def test_events_cannot_be_changed(store: JobStore, store_config: Config, stateme
         connection.execute(sa.text(statement))
     engine.dispose()
     assert ["tick"] == [event.kind for event in store.events()]
+
+
+# -- jobs of callers -------------------------------------------------------------------------------
+HERE = Caller("here", 7, 1.5)
+
+
+def _begun(store: JobStore, name: str, caller: Caller) -> Job:
+    run, _ = store.open_run(replace(DRAFT, name=name))
+    draft = JobDraft("training.run", run.id)
+    return store.begin_job(draft, kind_of_run="backfill", owner="ann", worker=caller.worker, lease_ms=LEASE_MS)
+
+
+def test_a_callers_job_is_begun_and_never_claimed(store: JobStore, clock: FakeClock) -> None:
+    """It runs from its first moment, under a fence; lapsed or not no worker gets it, and its run has no second one."""
+    job = _begun(store, "spend", HERE)
+    assert (JobState.RUNNING, 1, HERE) == (job.state, job.fence, Caller.of(job.worker))
+    assert job.started_ms is not None
+    assert job.started_ms + LEASE_MS == job.until_ms
+    with pytest.raises(Conflict, match=r"run\.busy"):
+        _begun(store, "spend", HERE)
+    clock.advance(LEASE_MS / 1000)
+    assert store.claim_job("w1", lease_ms=LEASE_MS) is None
+    store.heartbeat(job.id, job.fence, lease_ms=LEASE_MS)
+    assert JobState.SUCCEEDED == store.finish_job(job.id, job.fence, JobState.SUCCEEDED, result={"a": 1}).state
+
+
+def test_jobs_of_dead_callers_are_ended(store: JobStore, clock: FakeClock) -> None:
+    """On this machine as soon as the process is gone, on another when its lease has lapsed; those of workers never."""
+    dead, there, alive = _begun(store, "a", Caller("here", 8, 1.0)), _begun(store, "b", Caller("there", 7, 1.5)), HERE
+    mine = _begun(store, "c", alive)
+    store.open_run(DRAFT)
+    store.submit(JobDraft("backfill.stage", "spend@1"), kind_of_run="backfill", owner="ann")
+    store.claim_job("w1", lease_ms=1)
+    settled: list[Job] = []
+
+    def look() -> list[str]:
+        now = clock.now_ms()
+        found = end_lost(store, host="here", lives=lambda who: who == alive, now_ms=now, settle=settled.append)
+        return [job.id for job in found]
+
+    assert [dead.id] == look()
+    assert [] == look()
+    clock.advance(LEASE_MS / 1000)
+    assert [there.id] == look()
+    assert ["job.lost"] * 2 == [job.error["code"] for job in settled if job.error]
+    assert JobState.RUNNING == store.job(mine.id).state

@@ -142,7 +142,7 @@ def test_cancelling_lasts_until_the_code_has_ended(store: SessionStore) -> None:
     assert StatementState.AVAILABLE is store.statement(session.id, 0).state
     assert StatementState.AVAILABLE is store.cancelling(session.id, 0, sent=True).state
     assert StatementState.CANCELLED is store.cancelling(session.id, 1, sent=False).state
-    assert [2] == [one.id for one in store.statements(session.id, open_only=True)[1]]
+    assert [2] == [one.id for one in store.open_statements(session.id)]
 
 
 def test_statements_of_a_dead_driver_end_with_its_reason(store: SessionStore) -> None:

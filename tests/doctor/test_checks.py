@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -26,35 +25,13 @@ from nbplat.service.discovery import STEP_VARIABLE, version, write_info
 from nbplat.service.lock import FileLock
 from nbplat.ui.doctor import machine, running, stack, tables
 from nbplat.ui.doctor.examination import checks_of
-from nbplat.ui.doctor.finding import Check, Said, Verdict, examine
+from nbplat.ui.doctor.finding import Check, Said, examine
+from tests.doctor.asked import FAULT, NOT_NEEDED, OK, WARNING, answer, config, configured, write
 from tests.fixtures.waiting import wait_until
 
-OK, WARNING, FAULT, NOT_NEEDED = Verdict.OK, Verdict.WARNING, Verdict.FAULT, Verdict.NOT_NEEDED
+__all__ = ["config"]
+
 GIB = 1 << 30
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Config:
-    """A state folder of its own that nothing was done in."""
-    return configured(tmp_path)
-
-
-def configured(folder: Path, **options: Any) -> Config:
-    home = {"home": str(folder / "home"), **{key.replace("__", "."): value for key, value in options.items()}}
-    found = load_config(home, environ={}, cwd=folder, user_file=folder / "none.toml")
-    found.home.mkdir(exist_ok=True)
-    return found
-
-
-def check(name: str, config: Config) -> Check:
-    """One of the checks that `nbplat doctor` asks."""
-    [found] = [each for each in checks_of(config, open_platform) if each.name == name]
-    return found
-
-
-def answer(name: str, config: Config) -> tuple[Verdict, str, str]:
-    [found] = examine([check(name, config)])
-    return found.verdict, found.text, found.mend
 
 
 # -- the machine -----------------------------------------------------------------------------------
@@ -188,12 +165,6 @@ def test_every_extra_is_checked():
     assert {*(metadata("nbplat").get_all("Provides-Extra") or ()), "test"} == {*stack.EXTRAS, "test"}
 
 
-def write(path: Path, content: Any) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content))
-    return path
-
-
 def test_the_panel(tmp_path):
     """A panel that is missing is a warning; one of another version or switched off is a fault."""
     data, etc = [str(tmp_path / "data")], [str(tmp_path / "etc")]
@@ -221,21 +192,6 @@ def test_the_server_extension(tmp_path):
     write(near / "jupyter_server_config.json", on)
     said = stack.check_server_extension(where)
     assert (FAULT, True) == (said.verdict, said.mend.startswith("jupyter server extension enable"))
-
-
-def test_kernels(tmp_path):
-    """A kernel of ours whose Python has gone is a fault; others' kernels are theirs."""
-    data = [str(tmp_path)]
-    write(tmp_path / "kernels" / "other" / "kernel.json", {"argv": ["/not/there"]})
-    assert NOT_NEEDED is stack.check_kernels(data).verdict
-    spec = tmp_path / "kernels" / "nbplat-features" / "kernel.json"
-    write(spec, {"argv": [sys.executable, "-m", "ipykernel_launcher"]})
-    assert (OK, "nbplat-features") == ((said := stack.check_kernels(data)).verdict, said.text)
-    write(spec, {"argv": [str(tmp_path / "gone" / "python")]})
-    assert (FAULT, "jupyter kernelspec remove nbplat-features") == (
-        (said := stack.check_kernels(data)).verdict,
-        said.mend,
-    )
 
 
 def test_java(config, tmp_path, monkeypatch):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -280,9 +282,9 @@ def test_a_killed_jvm_is_told_as_that(gateway: Gateway) -> None:
     output = gateway.run(
         number, "import os, signal\nos.kill(sc._gateway.proc.pid, signal.SIGKILL)\nspark.range(5).count()"
     )
-    assert ("SessionDied", "the session's JVM ended of SIGKILL: it ran out of memory") == (
+    assert ("SessionDied", True) == (
         output["ename"],
-        output["evalue"],
+        output["evalue"].startswith("the session's JVM ended of SIGKILL: most likely it ran out of memory"),
     )
     assert "dead" == gateway.call("GET", f"/sessions/{number}").json()["state"]
     gateway.call("DELETE", f"/sessions/{number}")
@@ -357,13 +359,15 @@ def test_deleting_a_session_ends_its_jvm(gateway: Gateway) -> None:
 
 
 def test_stock_sparkmagic_runs_a_notebook(gateway: Gateway, tmp_path: Path) -> None:
-    """The stock PySpark kernel starts a session, runs cells, SQL into pandas, local cells, and cleans up."""
+    """The stock PySpark kernel starts a session, runs cells, SQL and local ones, is interrupted, and cleans up."""
     kernel = _sparkmagic(gateway, tmp_path)
     sources = {
         "configure": '%%configure -f\n{"driverMemory": "640m", "name": "magic"}',
         "value": "1 + 1",
         "spark": "print('hi')\nspark.range(5).count()",
         "error": "1 / 0",
+        "interrupt": "import time\nfor _ in range(6000): time.sleep(0.1)",
+        "next": "40 + 2",
         "sql": "%%sql -o top -q\nSELECT country, count(*) AS n FROM retail.events GROUP BY country LIMIT 2",
         "local": "%%local\nprint(len(top), list(top.columns))",
         "text": "%%local\nword = 'plain'",
@@ -375,6 +379,17 @@ def test_stock_sparkmagic_runs_a_notebook(gateway: Gateway, tmp_path: Path) -> N
     }
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources.values()])
     client = NotebookClient(notebook, kernel_name=kernel, timeout=180, allow_errors=True)
+
+    def press(cell: Any) -> None:
+        # The bar is shown when the statement's number is known: an interrupt before that has nothing to cancel.
+        wait_until(lambda: cell.outputs, limit_s=60, what="the bar")
+        os.kill(client.km.provisioner.pid, signal.SIGINT)
+
+    def press_at(cell: Any, cell_index: int) -> None:
+        if cell_index == list(sources).index("interrupt"):
+            threading.Thread(target=press, args=(cell,)).start()
+
+    client.on_cell_execute = press_at
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPARKMAGIC_CONF_DIR", str(tmp_path))
         patch.setenv("JUPYTER_PATH", str(tmp_path))
@@ -384,6 +399,8 @@ def test_stock_sparkmagic_runs_a_notebook(gateway: Gateway, tmp_path: Path) -> N
     assert shown["value"].rstrip().endswith("2")
     assert "hi\n5" in shown["spark"]
     assert "ZeroDivisionError" in shown["error"]
+    assert "nterrupted" in shown["interrupt"]
+    assert shown["next"].rstrip().endswith("42")
     assert "2 ['country', 'n']" in shown["local"]
     assert "Successfully passed 'word'" in shown["send"]
     assert "plain" in shown["there"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import pytest
 
@@ -29,10 +30,15 @@ def test_backfills_and_training_twice(product: Product) -> None:
 
 @pytest.mark.jvm
 @pytest.mark.timeout(900)
-def test_environments_and_sessions(product: Product) -> None:
-    """Without a network: from a channel of this Python to a session in it and a cluster's settings."""
+def test_environments_and_sessions_twice(product: Product) -> None:
+    """Without a network: from a channel of this Python to a session in it and a cluster's settings; then over it all.
+
+    The second time nothing is solved, built or staged again, and the session is another one.
+    """
     jars = os.environ.get("NBPLAT_JARS") or str(JARS)
-    notebook = read("02_environments_and_sessions")
-    product.execute(notebook, limit_s=LIMIT_S, NBPLAT_JARS=jars, **PLAIN)
-    CHECKS["02_environments_and_sessions"](texts(notebook))
-    bundles(notebook)
+    for there in ("built in ", "was built before"):
+        notebook = read("02_environments_and_sessions")
+        product.execute(notebook, limit_s=LIMIT_S, NBPLAT_JARS=jars, **PLAIN)
+        CHECKS["02_environments_and_sessions"](texts(notebook))
+        assert re.search(rf"^features [0-9a-f]{{12}} {there}", texts(notebook), re.MULTILINE)
+        bundles(notebook)

@@ -23,6 +23,7 @@ from nbplat.compose import Platform
 from nbplat.job import END_STATES, Job
 from nbplat.remote.sequence.content import content_digest
 from nbplat.sequence.amendments import Amendments
+from nbplat.sequence.builds import Builds
 from nbplat.sequence.exports import Exports
 from nbplat.sequence.parse import parse_definition
 from nbplat.service.child import step_mark
@@ -165,7 +166,7 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Calm:
         elif step == "export":
             Exports(sequences).queue(definition, world.examples, world.out, owner="me", carry=["example_id"])
         else:
-            sequences.build(definition, owner="me")
+            Builds(sequences).queue(definition, owner="me")
         lake.work()
         content[step] = world.state(lake.platform)
         units[step] = done(lake.platform, newest(lake.platform, world))

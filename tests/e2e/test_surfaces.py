@@ -35,11 +35,18 @@ def timeless(plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_every_surface_makes_the_same_plan(retail: Product) -> None:
-    """A dry run by magic, Python, command line and HTTP gives one plan record, and changes nothing."""
+    """A dry run by magic, Python, command line and HTTP gives one plan record, and changes nothing.
+
+    The plan that ``--out`` bound is shown as the cell showed it.
+    """
     retail.run("status")
     before = retail.picture()
-    notebook = cells(f"%%backfill same --table retail.train --key example_id --dry-run --out by_magic\n{SQL}", PYTHON)
+    notebook = cells(
+        f"%%backfill same --table retail.train --key example_id --dry-run --out by_magic\n{SQL}", "by_magic", PYTHON
+    )
     retail.execute(notebook)
+    _, planned, looked_at, _ = notebook.cells
+    assert planned.outputs[-1].data == looked_at.outputs[-1].data
     by_magic, by_python, *hashes = json.loads(notebook.cells[-1].outputs[0].text)
     by_cli = retail.json(*retail.cell("same", SQL), "--dry-run")
     spec = {"name": "same", "table": "retail.train", "sql": SQL, "keys": ["example_id"]}

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from nbplat.adapters.spark import jars
-from nbplat.backfill.ports import Column
 from nbplat.backfill.spec import BackfillSpec
+from nbplat.backfill.table_facts import Column
 from nbplat.errors import RequestError, SetupError
 from tests.fixtures.engines import EngineLab
 from tests.fixtures.lakehouse import ORDERS, Lake

@@ -19,6 +19,7 @@ from nbplat.demo.clean import SAMPLE
 from nbplat.remote.sequence.content import content_digest
 from nbplat.sequence import plan as plan_module
 from nbplat.sequence.batches import Batches
+from nbplat.sequence.builds import Builds
 from nbplat.sequence.index_report import IndexReport
 from nbplat.sequence.stored_index import StoredIndex
 from nbplat.sequence.vocab import fit
@@ -152,7 +153,7 @@ def built(lake: Lake, shop: Shop, engine: str, source: str = "") -> Built:
         return shop.found[engine]
     sequences = lake.platform.sequences_of({"asked": shop.examples})
     declared = definition(source or shop.source, shop.text)
-    _, job = sequences.build(declared, owner="me", engine=engine)
+    _, job = Builds(sequences).queue(declared, owner="me", engine=engine)
     assert job is not None
     lake.work()
     bound = sequences.bind(declared)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from nbplat.remote.align import align, check_unique, key_digest
 from nbplat.remote.failure import KernelError
-from nbplat.remote.kernel import filled
+from nbplat.remote.staged import filled
 
 NEW = ("new",)
 KEY_SETS = {

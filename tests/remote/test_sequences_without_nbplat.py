@@ -15,6 +15,7 @@ import pytest
 
 from nbplat.remote.bundle import write_bundle
 from nbplat.sequence import plan as plan_module
+from nbplat.sequence.builds import Builds
 from tests.fixtures.lakehouse import Lake
 from tests.fixtures.sequences import clicks, definition, digests, sequence_lake
 
@@ -88,10 +89,10 @@ def test_an_index_is_built_and_brought_up_to_date(lake: Lake, tmp_path: Path) ->
     sequences = lake.platform.sequences
     declared = definition("shop.clicks")
     lake.make("shop.clicks", rows.slice(0, 2_000), partitioned=False)
-    sequences.build(declared, owner="me")
+    Builds(sequences).queue(declared, owner="me")
     lake.work()
     lake.table("shop.clicks").append(rows.slice(2_000))
-    sequences.build(declared, owner="me")
+    Builds(sequences).queue(declared, owner="me")
     lake.work()
     assert {"scatter", "shard", "amend"} <= set(farm.done)
     index = sequences.find_index(sequences.bind(declared))

@@ -11,6 +11,7 @@ import pytest
 
 from nbplat.adapters.files.s3 import S3Files
 from nbplat.sequence import plan as plan_module
+from nbplat.sequence.builds import Builds
 from nbplat.sequence.stored_index import StoredIndex
 from tests.fixtures.lakehouse import Lake
 from tests.fixtures.s3_server import SECRET_KEY, S3Server
@@ -44,7 +45,7 @@ def in_memory(tmp_path: Path) -> Iterator[list[str]]:
 def build(lake: Lake, source: str, engine: str) -> StoredIndex:
     sequences = lake.platform.sequences
     declared = definition(source)
-    _, job = sequences.build(declared, owner="me", engine=engine)
+    _, job = Builds(sequences).queue(declared, owner="me", engine=engine)
     assert job is not None
     lake.work()
     found = sequences.find_index(sequences.bind(declared))

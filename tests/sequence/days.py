@@ -13,6 +13,7 @@ import pyarrow as pa
 from nbplat.job import Job, JobState
 from nbplat.remote.sequence.content import content_digest
 from nbplat.sequence.amendments import Amendments
+from nbplat.sequence.builds import Builds
 from nbplat.sequence.definition import Definition
 from nbplat.sequence.index_diff import IndexDiff
 from nbplat.sequence.parse import parse_definition
@@ -85,7 +86,7 @@ class Days:
 
     def build(self, of: Definition) -> Job | None:
         """Build, or bring up to date; the job must succeed."""
-        _, job = self.lake.platform.sequences.build(of, owner="me")
+        _, job = Builds(self.lake.platform.sequences).queue(of, owner="me")
         return None if job is None else self._done(job)
 
     def correct(

@@ -14,6 +14,7 @@ import pytest
 from nbplat.errors import Conflict
 from nbplat.sequence import compact
 from nbplat.sequence.amendments import Amendments
+from nbplat.sequence.builds import Builds
 from nbplat.terms import local_path
 from tests.fixtures.lakehouse import Lake
 from tests.sequence.days import DAY_US, SCHEMA, SOURCE, Days, definition, events, us
@@ -251,7 +252,7 @@ def test_two_definitions_follow_one_index(days: Days) -> None:
     assert days.pin(one) == days.pin(two)
     days.add(events([{"user": "a", "day": 1}]))
     sequences = days.lake.platform.sequences
-    jobs = [job for _, job in (sequences.build(each, owner="me") for each in (one, two)) if job is not None]
+    jobs = [job for _, job in (Builds(sequences).queue(each, owner="me") for each in (one, two)) if job is not None]
     assert 2 == len(jobs)
     days.lake.work()
     assert days.pin(one) == days.pin(two)

@@ -12,6 +12,7 @@ import pytest
 from nbplat.errors import DataError
 from nbplat.job import JobState
 from nbplat.sequence import plan as plan_module
+from nbplat.sequence.builds import Builds
 from nbplat.sequence.memory_index import MemoryIndex
 from nbplat.sequence.stored_index import StoredIndex
 from tests.fixtures.lakehouse import Lake
@@ -28,7 +29,7 @@ def built(lake: Lake, source: str, text: str = CLICKS, **frames: pa.Table) -> St
     """Build in this process and open what came of it."""
     sequences = lake.platform.sequences_of(frames)
     declared = definition(source, text)
-    run, job = sequences.build(declared, owner="me")
+    run, job = Builds(sequences).queue(declared, owner="me")
     assert job is not None
     lake.work()
     found = sequences.find_index(sequences.bind(declared))
@@ -73,7 +74,7 @@ def test_an_index_over_a_frame_is_built_by_another_process(tight: Lake, roomy: L
     """A DataFrame is stored when the build is queued, so that whoever does it finds the rows."""
     rows = clicks(3_000)
     sequences = tight.platform.sequences_of({"rows": rows})
-    sequences.build(definition("rows"), owner="me")
+    Builds(sequences).queue(definition("rows"), owner="me")
     tight.reopen()
     tight.work()
     found = tight.platform.sequences_of({"rows": rows})
@@ -86,7 +87,7 @@ def test_a_source_that_fits_is_built_without_spilling(roomy: Lake) -> None:
     """A small source is one unit that reads, sorts and writes; its content is the same."""
     rows = clicks(3_000)
     sequences = roomy.platform.sequences_of({"rows": rows})
-    plan = sequences.plan(sequences.bind(definition("rows")))
+    plan = Builds(sequences).plan(sequences.bind(definition("rows")))
     assert plan.direct
     assert 1 == plan.units
     memory = in_memory(roomy, "rows", rows=rows)
@@ -153,7 +154,7 @@ def test_an_arrival_before_the_event_is_refused_before_anything_is_published(tig
     """The count and one such event are in the message, and no index is there."""
     sequences = tight.platform.sequences_of({"rows": with_arrival(clicks(3_000), -5)})
     declared = definition("rows", ARRIVAL.replace("{arrival}", "ingest_ts"))
-    sequences.build(declared, owner="me")
+    Builds(sequences).queue(declared, owner="me")
     error = tight.fail()
     assert "sequence.early" == error["code"]
     assert "early: clip" in error["fix"]
@@ -190,7 +191,7 @@ def test_a_build_says_where_it_comes_from(tight: Lake) -> None:
     tight.make("shop.clicks", clicks(3_000).drop_columns(["amount"]))
     declared = definition("shop.clicks", CLICKS.replace(', where: "amount > 5"', ""))
     sequences = tight.platform.sequences
-    run, job = sequences.build(declared, owner="me")
+    run, job = Builds(sequences).queue(declared, owner="me")
     assert job is not None
     tight.work()
     stored = sequences.find_index(sequences.bind(declared))

@@ -13,6 +13,7 @@ import pytest
 from nbplat.errors import NotFound, RequestError
 from nbplat.remote.sequence.stored_rows import index_type
 from nbplat.sequence import plan as plan_module
+from nbplat.sequence.builds import Builds
 from nbplat.sequence.memory_index import index_in_memory
 from nbplat.sequence.ports import Index
 from tests.fixtures.lakehouse import Lake
@@ -72,7 +73,7 @@ def small_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
 def built(lake: Lake, text: str, **frames: pa.Table) -> Index:
     sequences = lake.platform.sequences_of(frames)
     declared = definition("rows", text)
-    sequences.build(declared, owner="me")
+    Builds(sequences).queue(declared, owner="me")
     lake.work()
     found = sequences.find_index(sequences.bind(declared))
     assert found is not None
@@ -221,8 +222,8 @@ def test_a_table_that_is_not_there_is_refused_before_anything_is_kept(roomy: Lak
     sequences = roomy.platform.sequences_of({"rows": enriched_rows(50)})
     before = roomy.picture()
     with pytest.raises(NotFound, match=r"there is no table shop\."):
-        sequences.build(definition("rows", ENRICHED), owner="me")
+        Builds(sequences).queue(definition("rows", ENRICHED), owner="me")
     make_tables(roomy)
     with pytest.raises(RequestError, match="amuont"):
-        sequences.build(definition("rows", ENRICHED.replace("amount", "amuont")), owner="me")
+        Builds(sequences).queue(definition("rows", ENRICHED.replace("amount", "amuont")), owner="me")
     assert before[2] == roomy.picture()[2]

@@ -18,6 +18,7 @@ from nbplat.remote.sequence import scatter as scatter_module
 from nbplat.remote.sequence import shard as shard_module
 from nbplat.remote.sequence import spill as spill_module
 from nbplat.sequence import plan as plan_module
+from nbplat.sequence.builds import Builds
 from nbplat.terms import Progress
 from tests.backfill.test_crash import Deadly
 from tests.backfill.test_pause import PausesAfter
@@ -47,7 +48,7 @@ TEXT = CLICKS.replace(', where: "amount > 5"', "")
 
 
 def submit(lake: Lake) -> str:
-    run, job = lake.platform.sequences.build(definition(TABLE, TEXT), owner="me")
+    run, job = Builds(lake.platform.sequences).queue(definition(TABLE, TEXT), owner="me")
     assert job is not None
     return run.id
 

@@ -15,6 +15,7 @@ import pytest
 from nbplat.errors import DataError, from_record
 from nbplat.remote.sequence import shard as shard_module
 from nbplat.sequence import plan as plan_module
+from nbplat.sequence.builds import Builds
 from nbplat.sequence.sequences import Sequences
 from tests.fixtures.lakehouse import Lake
 from tests.fixtures.sequences import CLICKS, START_US, clicks, definition, digests
@@ -25,6 +26,7 @@ from pathlib import Path
 from nbplat.compose import open_platform
 from nbplat.config import load_config
 from nbplat.sequence.amendments import Amendments
+from nbplat.sequence.builds import Builds
 from nbplat.sequence.parse import parse_definition
 import duckdb, pyarrow.parquet
 
@@ -33,7 +35,7 @@ options = {"home": str(home), "limits.memory_bytes": limit, "limits.threads": 2}
 platform = open_platform(load_config(options, environ={}, cwd=home.parent, user_file=home / "none"))
 sequences = platform.sequences
 definition = parse_definition(sys.argv[4].format(source=source), "home")
-sequences.build(definition, owner="me")
+Builds(sequences).queue(definition, owner="me")
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 before = peak()
 [job] = platform.work_here("w")
@@ -106,7 +108,7 @@ def test_a_bucket_beyond_the_memory_is_sorted_in_passes(
 
     monkeypatch.setattr(shard_module, "entity_ranges", counted)
     sequences = tight.platform.sequences_of({"rows": rows})
-    sequences.build(definition("rows"), owner="me")
+    Builds(sequences).queue(definition("rows"), owner="me")
     tight.work()
     assert max(passes) > 4
     stored = sequences.find_index(sequences.bind(definition("rows")))
@@ -120,7 +122,7 @@ def test_an_entity_beyond_the_memory_is_named(tight: Lake) -> None:
     """Its events must be sorted together; the message says whose they are, how many, and what can be done."""
     rows = one_heavy(12_000)
     sequences = tight.platform.sequences_of({"rows": rows})
-    sequences.build(definition("rows"), owner="me")
+    Builds(sequences).queue(definition("rows"), owner="me")
     error = tight.fail()
     assert "sequence.heavy_entity" == error["code"], error
     assert "user_id 7 has" in error["message"]

@@ -8,6 +8,7 @@ import numpy as np
 
 from nbplat.demo import EVENTS, TRAIN
 from nbplat.job import JobDraft, JobState
+from nbplat.sequence.builds import Builds
 from nbplat.sequence.deaths import bury
 from nbplat.sequence.memory_index import MemoryIndex
 from nbplat.sequence.parse import parse_definition
@@ -37,7 +38,7 @@ def test_every_training_example_of_the_demo_has_its_sequence(demo: Lake) -> None
     bound = sequences.bind(declared, examples=TRAIN)
     memory = sequences.open(bound)
     assert isinstance(memory, MemoryIndex)
-    sequences.build(declared, owner="me")
+    Builds(sequences).queue(declared, owner="me")
     demo.work()
     stored = sequences.open(bound)
     assert isinstance(stored, StoredIndex)
@@ -80,7 +81,7 @@ def test_two_runs_may_build_one_index_at_a_time(tight: Lake) -> None:
     text = text.replace("purchase", "click").replace("return", "view")
     sequences = tight.platform.sequences
     first, second = parse_definition(text, "home"), parse_definition(text.replace("50", "5"), "home")
-    runs = [sequences.build(each, owner="me")[0].id for each in (first, second)]
+    runs = [Builds(sequences).queue(each, owner="me")[0].id for each in (first, second)]
     assert ["home@1", "home@2"] == runs
     other = tight.beside()
     tight.platform.sequence_parts["tables"] = lambda real: MeanwhileBuilt(real, other)
@@ -100,7 +101,7 @@ def test_a_unit_whose_process_died_has_had_a_try(tight: Lake) -> None:
     """The units under way get the blame; after their last try they have failed with what to do about memory."""
     store = tight.platform.store
     sequences = tight.platform.sequences_of({"rows": clicks(3_000)})
-    run, _ = sequences.build(definition("rows"), owner="me")
+    run, _ = Builds(sequences).queue(definition("rows"), owner="me")
     job = store.claim_job("w", lease_ms=60_000)
     assert job is not None
     scope = f"{job.params['scope']}/shard"

@@ -17,6 +17,7 @@ import pytest
 from nbplat.errors import DataError, InternalError, NotFound, RequestError
 from nbplat.remote.sequence.events import Selection
 from nbplat.sequence import plan as plan_module
+from nbplat.sequence.builds import Builds
 from nbplat.sequence.definition import Definition, EventRule
 from nbplat.sequence.examples import Examples
 from nbplat.sequence.ports import Index, SourcePin
@@ -144,7 +145,7 @@ def test_every_example_sees_what_a_slow_reader_sees(
         hashed = sorted(bound.index_columns)
         expected = expected or theirs(declared, rows, examples, hashed)
         if lake is tight:
-            sequences.build(declared, owner="me")
+            Builds(sequences).queue(declared, owner="me")
             lake.work()
         found = ours(sequences.open(bound), declared, examples)
         assert expected == found

@@ -10,9 +10,11 @@ import pyarrow as pa
 import pytest
 
 from nbplat.errors import Conflict, NotFound, RequestError
+from nbplat.sequence.builds import Builds
 from nbplat.sequence.memory_index import MemoryIndex
 from nbplat.sequence.plan import SequencePlan, choose_buckets, explain_plan, pow2_at_least
 from nbplat.sequence.stored_index import StoredIndex
+from nbplat.sequence.work import sweep
 from nbplat.terms import content_hash
 from tests.fixtures.lakehouse import Lake
 from tests.fixtures.sequences import CLICKS, clicks, definition, digests
@@ -42,13 +44,13 @@ def test_a_changed_definition_is_a_new_run_and_the_old_one_stays(shop: Lake) -> 
     """`home` is the newest, `home@1` still says what it said and still has its index."""
     sequences = shop.platform.sequences
     old, changed = definition(TABLE, TEXT), definition(TABLE, TEXT.replace("  buy:", "  view:"))
-    sequences.build(old, owner="me")
+    Builds(sequences).queue(old, owner="me")
     shop.work()
     before = digests(sequences.open(sequences.bind(old)))
     assert "home@2" == sequences.keep(changed, owner="me").id
     assert changed == sequences.definition(sequences.find("home"))
     assert old == sequences.definition(sequences.find("home@1"))
-    sequences.build(changed, owner="me")
+    Builds(sequences).queue(changed, owner="me")
     shop.work()
     index = sequences.find_index(sequences.bind(old))
     assert index is not None
@@ -61,13 +63,13 @@ def test_a_changed_definition_is_a_new_run_and_the_old_one_stays(shop: Lake) -> 
 def test_definitions_that_differ_in_how_they_are_read_share_one_index(shop: Lake) -> None:
     """Another number, size or layout needs no build: the index that is there is found, under any name."""
     sequences = shop.platform.sequences
-    sequences.build(definition(TABLE, TEXT), owner="me")
+    Builds(sequences).queue(definition(TABLE, TEXT), owner="me")
     shop.work()
     longer = definition(TABLE, TEXT.replace("last: 5", "last: 50") + "layout: per_type\n")
-    run, job = sequences.build(longer, owner="me")
+    run, job = Builds(sequences).queue(longer, owner="me")
     assert (None, "home@2", "built") == (job, run.id, run.state)
     other = definition(TABLE, TEXT, name="elsewhere")
-    run, job = sequences.build(other, owner="me")
+    run, job = Builds(sequences).queue(other, owner="me")
     assert (None, "elsewhere@1", "built") == (job, run.id, run.state)
     assert sequences.find("home@1").outputs["index"] == run.outputs["index"]
 
@@ -76,7 +78,7 @@ def test_a_build_sweeps_what_a_kill_left_of_a_vocabulary(shop: Lake) -> None:
     """A file that is a day older than the build and in no version goes; a younger one, and those of versions, stay."""
     sequences = shop.platform.sequences
     declared = definition(TABLE, TEXT)
-    sequences.build(declared, owner="me")
+    Builds(sequences).queue(declared, owner="me")
     shop.work()
     index = sequences.open(sequences.bind(declared))
     assert isinstance(index, StoredIndex)
@@ -91,7 +93,7 @@ def test_a_build_sweeps_what_a_kill_left_of_a_vocabulary(shop: Lake) -> None:
         os.utime(file, (1_000_000_000, 1_000_000_000))
 
     (job,) = sequences.store.jobs(run_id="home@1", limit=1)
-    sequences.sweep(job)
+    sweep(sequences, job)
 
     assert {kept, young} == set(folder.iterdir())
 
@@ -100,7 +102,7 @@ def test_variants_share_the_index_of_their_definition(shop: Lake) -> None:
     """A variant is opened over the same index, with the definition's union of types."""
     sequences = shop.platform.sequences
     declared = definition(TABLE, TEXT + "variants: {{no_buy: {{events.buy: drop}}, short: {{size.length: 2}}}}\n")
-    sequences.build(declared, owner="me")
+    Builds(sequences).queue(declared, owner="me")
     shop.work()
     bound = sequences.bind(declared, variant="no_buy")
     index = sequences.open(bound)
@@ -116,7 +118,7 @@ def test_a_small_source_is_indexed_in_memory_when_nothing_is_built(shop: Lake) -
     memory = sequences.open(bound)
     assert isinstance(memory, MemoryIndex)
     assert memory.pin is None
-    sequences.build(definition(TABLE, TEXT), owner="me")
+    Builds(sequences).queue(definition(TABLE, TEXT), owner="me")
     shop.work()
     stored = sequences.open(bound)
     assert isinstance(stored, StoredIndex)
@@ -140,7 +142,7 @@ def test_a_source_that_is_too_big_names_the_build(tight: Lake) -> None:
 def test_another_frame_under_the_same_name_has_an_index_of_its_own(roomy: Lake) -> None:
     """A built index is never answered for other rows that happen to have the name."""
     sequences = roomy.platform.sequences_of({"rows": clicks(500)})
-    sequences.build(definition("rows"), owner="me")
+    Builds(sequences).queue(definition("rows"), owner="me")
     roomy.work()
     assert isinstance(sequences.open(sequences.bind(definition("rows"))), StoredIndex)
     other = roomy.platform.sequences_of({"rows": clicks(500, seed=1)})
@@ -156,7 +158,7 @@ def test_nothing_is_kept_of_a_definition_that_does_not_fit(shop: Lake) -> None:
     assert "item" in raised.value.fix
     assert raised.value.where.startswith("line 9")
     with pytest.raises(RequestError, match="no engine"):
-        sequences.build(definition(TABLE, TEXT), owner="me", engine="sparc")
+        Builds(sequences).queue(definition(TABLE, TEXT), owner="me", engine="sparc")
     assert before == shop.picture()
 
 
@@ -178,7 +180,7 @@ def test_an_older_state_is_read_by_its_snapshot(shop: Lake) -> None:
     bound = sequences.bind(definition(TABLE, TEXT))
     with pytest.raises(NotFound, match="has no index"):
         sequences.open(bound, snapshot_id=7)
-    sequences.build(definition(TABLE, TEXT), owner="me")
+    Builds(sequences).queue(definition(TABLE, TEXT), owner="me")
     shop.work()
     now = sequences.find("home").outputs["snapshot_id"]
     assert sequences.open(bound, snapshot_id=now).pin == sequences.open(bound).pin
@@ -189,7 +191,7 @@ def test_an_older_state_is_read_by_its_snapshot(shop: Lake) -> None:
 def test_an_unknown_column_of_an_index_is_named(shop: Lake) -> None:
     """Reading a column that the index does not store is refused with the nearest that it does."""
     sequences = shop.platform.sequences
-    sequences.build(definition(TABLE, TEXT), owner="me")
+    Builds(sequences).queue(definition(TABLE, TEXT), owner="me")
     shop.work()
     index = sequences.open(sequences.bind(definition(TABLE, TEXT)))
     with pytest.raises(NotFound) as raised:
@@ -202,11 +204,11 @@ def test_a_plan_is_a_value_and_has_no_effects(tight: Lake) -> None:
     tight.make(TABLE, clicks(4_000).drop_columns(["amount"]), partitioned=False)
     sequences = tight.platform.sequences
     before = tight.picture()
-    plan = sequences.plan(sequences.bind(definition(TABLE, TEXT)))
+    plan = Builds(sequences).plan(sequences.bind(definition(TABLE, TEXT)))
     assert before == tight.picture()
-    assert plan == sequences.plan(sequences.bind(definition(TABLE, TEXT)))
+    assert plan == Builds(sequences).plan(sequences.bind(definition(TABLE, TEXT)))
     assert plan == SequencePlan.from_record(plan.record())
-    other = sequences.plan(sequences.bind(definition(TABLE, TEXT, name="other")))
+    other = Builds(sequences).plan(sequences.bind(definition(TABLE, TEXT, name="other")))
     assert plan.table != other.table
     assert content_hash(plan.record()) != plan.plan_hash
     files = tight.table(TABLE).inspect.files()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from nbplat.job import JobState
+from nbplat.sequence.builds import Builds
 from nbplat.sequence.definition import Definition
+from nbplat.sequence.opened import open_definition
 from nbplat.sequence.parse import parse_definition
 from tests.fixtures.lakehouse import Lake, demo
 
@@ -46,15 +48,15 @@ def definition(demo: Lake) -> Definition:
 def test_a_built_index_gives_the_batches_that_memory_gives(demo: Lake, definition: Definition) -> None:
     """Lists, padded arrays and final lists are equal; what was learned is kept beside the index."""
     sequences = demo.platform.sequences
-    opened, examples = sequences.opened(definition, "retail.train", carry=("example_id",))
+    opened, examples = open_definition(sequences, definition, "retail.train", carry=("example_id",))
     assert opened.index.pin is None
     lists = opened.reading.lists(examples)
     finals = sorted(str(row) for batch in opened.reading.final_lists() for row in batch.to_pylist())
     version = opened.reading.fitted.version
-    sequences.build(definition, owner="me")
+    Builds(sequences).queue(definition, owner="me")
     assert [JobState.SUCCEEDED] == [job.state for job in demo.platform.work_here("w")]
 
-    built, examples = sequences.opened(definition, "retail.train", carry=("example_id",))
+    built, examples = open_definition(sequences, definition, "retail.train", carry=("example_id",))
     assert built.index.pin is not None
     assert lists.equals(built.reading.lists(examples))
     assert finals == sorted(str(row) for batch in built.reading.final_lists() for row in batch.to_pylist())

@@ -21,8 +21,8 @@ from nbplat.remote.sequence import scatter as scatter_module
 from nbplat.remote.sequence import shard as shard_module
 from nbplat.sequence import plan as plan_module
 from nbplat.sequence.amendments import Amendments
+from nbplat.sequence.builds import Builds
 from nbplat.sequence.exports import Exports
-from nbplat.sequence.scratch_folder import ScratchFolder
 from nbplat.terms import local_path
 from tests.backfill.test_disk_full import fill
 from tests.fixtures.lakehouse import Killed, Lake
@@ -48,7 +48,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
 
 
 def build(lake: Lake) -> str:
-    run, _ = lake.platform.sequences.build(OF, owner="me")
+    run, _ = Builds(lake.platform.sequences).queue(OF, owner="me")
     return run.id
 
 
@@ -293,20 +293,6 @@ def test_a_cancelled_export_leaves_nothing(shop: Lake, monkeypatch: pytest.Monke
     assert not shop.catalog.table_exists(LISTS)
 
 
-def test_scratch_of_a_dead_process(tmp_path: Path) -> None:
-    """Whoever makes a scratch folder takes away those that nobody holds, and no other."""
-    (tmp_path / "tokens-dead").mkdir()
-    (tmp_path / "tokens-dead" / "values.arrow").write_bytes(b"x")
-    (tmp_path / "else").mkdir()
-    first = ScratchFolder(tmp_path, "tokens-")
-    second = ScratchFolder(tmp_path, "tokens-")
-    assert {first.path, second.path, tmp_path / "else"} == set(tmp_path.iterdir())
-    first.close()
-    first.close()
-    second.close()
-    assert {tmp_path / "else"} == set(tmp_path.iterdir())
-
-
 # -- the catalog -----------------------------------------------------------------------------------
 
 
@@ -382,7 +368,7 @@ def test_a_correction_while_a_second_build_is_on_its_way(
     beside = shop.beside()
 
     def race() -> None:
-        beside.sequences.build(OF, owner="me")
+        Builds(beside.sequences).queue(OF, owner="me")
         ended = beside.work_here("beside")
         assert JobState.SUCCEEDED is ended[-1].state, ended
 
@@ -406,7 +392,7 @@ def test_two_definitions_of_one_index_built_at_once(
     """Both are built, by the one that was first; the other's files are gone."""
     sequences = shop.platform.sequences
     longer = definition(TABLE, CLICKS.replace("last: 3", "last: 4"))
-    runs = [build(shop), sequences.build(longer, owner="me")[0].id]
+    runs = [build(shop), Builds(sequences).queue(longer, owner="me")[0].id]
     assert ["home@1", "home@2"] == runs
     beside = shop.beside()
     with monkeypatch.context() as patch:

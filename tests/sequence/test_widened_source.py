@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from nbplat.sequence.builds import Builds
 from nbplat.sequence.stored_index import StoredIndex
 from tests.fixtures.lakehouse import Lake
 from tests.fixtures.sequences import clicks, definition
@@ -36,7 +37,7 @@ def items(rows: pa.Table, kind: pa.DataType, more: int = 0) -> pa.Table:
 
 def built(lake: Lake, folder: Path) -> StoredIndex:
     sequences, declared = lake.platform.sequences, definition(str(folder))
-    sequences.build(declared, owner="me")
+    Builds(sequences).queue(declared, owner="me")
     lake.work()
     found = sequences.find_index(sequences.bind(declared))
     assert found is not None

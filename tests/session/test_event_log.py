@@ -45,14 +45,25 @@ def test_forgotten_segments_are_gone_and_the_rest_is_whole(tmp_path: Path) -> No
     assert [9, 10, 11, 12] == [event["seq"] for event in log.read(8)]
 
 
-@given(sizes=st.lists(st.integers(0, 300), max_size=30), after=st.integers(0, 30), limit=st.integers(1, 1000))
-def test_reading_from_any_number_gives_the_rest(sizes: list[int], after: int, limit: int) -> None:
-    """Reading on from any number, in pieces of any size, gives every later event once and in order."""
+@given(
+    sizes=st.lists(st.integers(0, 300), max_size=30),
+    cut=st.integers(0, 30),
+    after=st.integers(0, 30),
+    limit=st.integers(1, 1000),
+)
+def test_reading_from_any_number_gives_the_rest(sizes: list[int], cut: int, after: int, limit: int) -> None:
+    """Reading on from any number, in pieces of any size, gives every later event once and in order.
+
+    Those before `cut` are on disk only, the others in memory too.
+    """
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
         log = EventLog(folder, segment_bytes=300)
-        for size in sizes:
+        for size in sizes[:cut]:
+            log.append("stream", text="x" * size)
+        log = EventLog(folder, segment_bytes=300)
+        for size in sizes[cut:]:
             log.append("stream", text="x" * size)
         found: list[int] = []
         at = after
@@ -60,3 +71,17 @@ def test_reading_from_any_number_gives_the_rest(sizes: list[int], after: int, li
             found += [event["seq"] for event in row]
             at = found[-1]
         assert list(range(after + 1, len(sizes) + 1)) == found
+
+
+def test_who_follows_reads_no_segment_again(tmp_path: Path) -> None:
+    """The newest events are read from memory; older ones, and one too large to be kept there, from disk."""
+    log = EventLog(str(tmp_path))
+    log.append("a")
+    log.append("stream", text="x" * (2 << 20))
+    log.append("b")
+    assert [1, 2, 3] == [event["seq"] for event in log.read(0, 4 << 20)]
+    for segment in tmp_path.iterdir():
+        segment.unlink()
+    assert [(3, "b")] == [(event["seq"], event["event"]) for event in log.read(2)]
+    assert [] == log.read(3)
+    assert [] == log.read(0)

@@ -158,6 +158,19 @@ def test_the_time_without_a_service_counts_as_nobodys(sessions: Sessions, clock:
     again.close()
 
 
+def test_the_time_that_the_machine_slept_counts_as_nobodys(sessions: Sessions, clock: FakeClock) -> None:
+    """A laptop that was closed over night, with its service on it, finds its session parked and not ended."""
+    session = start(sessions, heartbeatTimeoutInSecond=60)
+    clock.advance(600)
+    sessions.look()
+    clock.suspend(40_000)
+    sessions.look()
+    found = sessions.store.session(session.id)
+    assert (SessionState.IDLE, True) == (found.state, is_parked(found, clock.now_ms()))
+    clock.advance(1061)
+    assert "session.heartbeat" == ends_with(sessions, session)
+
+
 def test_a_driver_without_a_service_ends_itself(tmp_path: Path, sockets: Path, clock: FakeClock) -> None:
     """No driver waits for ever for a service that never comes; the next one says why it went."""
     config = load_config({"home": str(tmp_path / "home")}, environ={}, cwd=tmp_path, user_file=tmp_path / "none.toml")

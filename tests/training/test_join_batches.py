@@ -14,7 +14,15 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyiceberg.exceptions import (
+    BadRequestError,
+    CommitStateUnknownException,
+    ForbiddenError,
+    RESTError,
+    ServiceUnavailableError,
+)
 
+from nbplat.adapters.iceberg.reachable import reachable
 from nbplat.errors import Conflict, NbplatError, NotFound, RequestError, SetupError
 from nbplat.remote.training.mix import mixed
 from nbplat.terms import Window, local_path
@@ -266,6 +274,40 @@ def test_a_staged_file_that_is_gone_names_the_unit(tmp_path: Path) -> None:
     Path(local_path(staged.path)).unlink()
     with pytest.raises(NbplatError, match=rf"training\.file_gone.*{lost.name}"):
         list(lake.platform.open_join(plan).batches(7))
+    lake.close()
+
+
+@pytest.mark.parametrize(
+    ("raised", "outcome"),
+    [
+        (BadRequestError("no tags here"), ["shop.orders"]),
+        (NotImplementedError(), ["shop.orders"]),
+        (ForbiddenError("read only"), ["shop.orders"]),
+        (ServiceUnavailableError("away"), "catalog.unreachable"),
+        (CommitStateUnknownException("lost"), "catalog.unknown"),
+        (RESTError("odd"), "odd"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_a_catalog_that_takes_no_tag(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception, outcome: list[str] | str
+) -> None:
+    """Where tags cannot or may not be set, the table is told as not held; an outage is raised, never taken for that."""
+    lake = Lake(tmp_path / "home")
+    lake.make_shop()
+    plan = plan_join(JoinSpec("shop.orders"), lake.platform.join_source, lake.backfills)
+
+    def commit_table(*_: Any, **__: Any) -> None:
+        raise raised
+
+    with lake.platform.open_join(plan) as opened, monkeypatch.context() as patched:
+        patched.setattr(lake.catalog, "commit_table", commit_table)
+        reachable(lake.catalog)
+        if isinstance(outcome, str):
+            with pytest.raises((NbplatError, RESTError), match=outcome):
+                opened.hold()
+        else:
+            assert outcome == opened.hold()
     lake.close()
 
 

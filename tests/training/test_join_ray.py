@@ -319,6 +319,54 @@ def test_a_trainer_whose_worker_dies_goes_on_where_it_was(opened: OpenJoin, tmp_
         assert list(range(numbers[begins], len(expected) + 1)) == numbers[begins:]
 
 
+def _boost(config: dict[str, Any]) -> None:
+    """What a user writes: a matrix of this rank's rows, trained together with the other rank."""
+    import json
+    from pathlib import Path
+
+    import ray.train
+    import xgboost
+
+    rows = xgboost.QuantileDMatrix(config["shard"].data_iter("x", ["twice", "emb"], 32), max_bin=64)
+    model = xgboost.train({"max_depth": 4, "nthread": 1, "max_bin": 64}, rows, 20)
+    rank = ray.train.get_context().get_world_rank()
+    told = {"rows": rows.num_row(), "columns": rows.num_col(), "trees": model.get_dump()}
+    (Path(config["folder"]) / f"{rank}.json").write_text(json.dumps(told))
+    if rank == 0:
+        model.save_model(Path(config["folder"]) / "model.ubj")
+    ray.train.report({"rows": rows.num_row()})
+
+
+def test_xgboost_learns_in_the_workers_of_ray_train(opened: OpenJoin, tmp_path: Path) -> None:
+    """Two ranks, each its own rows of the join, agree on one model, which has learned that the staged column is 2 x."""
+    xgboost = pytest.importorskip("xgboost", reason="xgboost-cpu is not installed here")
+    import numpy as np
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.xgboost import XGBoostTrainer
+
+    trainer = XGBoostTrainer(
+        _boost,
+        train_loop_config={"shard": opened.shard(), "folder": str(tmp_path)},
+        scaling_config=ScalingConfig(num_workers=2, resources_per_worker={"CPU": 0.5}),
+        run_config=RunConfig(name="trees", storage_path=str(tmp_path / "runs")),
+    )
+    trainer.fit()
+    one, two = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    assert (240, 3, 3) == (one["rows"] + two["rows"], one["columns"], two["columns"])
+    assert one["trees"] == two["trees"]
+    (whole,) = opened.batches(240, format="numpy")
+    model = xgboost.Booster(model_file=tmp_path / "model.ubj")
+    guessed = model.inplace_predict(np.column_stack([whole["twice"], whole["emb"]]))
+    assert np.abs(guessed - whole["x"]).mean() < 3
+
+
+def test_a_column_that_a_shard_does_not_have_is_named(opened: OpenJoin) -> None:
+    """XGBoost hands on what the iterator says, with the columns that there are."""
+    xgboost = pytest.importorskip("xgboost", reason="xgboost-cpu is not installed here")
+    with pytest.raises(KernelError, match=r"training\.column.*'twise'.*twice"):
+        xgboost.QuantileDMatrix(opened.shard(0, 1).data_iter("x", ["twise"]))
+
+
 def test_a_ray_that_is_started_here_ends_with_its_process(tmp_path: Path) -> None:
     """It starts at the first question, says what it is, and leaves neither a process nor a folder."""
     script = (

@@ -14,9 +14,11 @@ from nbplat.sequence.examples import read_examples
 from nbplat.sequence.frame_source import FrameSource
 from nbplat.sequence.opened import Opened
 from nbplat.sequence.parse import parse_definition
-from nbplat.training import TrainingSpec, explain_plan, explain_result, plan_training
+from nbplat.training.explain import explain_plan, explain_result
 from nbplat.training.join import JoinSpec
 from nbplat.training.join.open import OpenJoin
+from nbplat.training.plan import plan_training
+from nbplat.training.spec import TrainingSpec
 from nbplat.ui.desk import LocalDesk
 from nbplat.ui.python import Local
 from tests.fixtures.lakehouse import Lake, demo

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from typing import Any
 
 import pytest
 import yaml
@@ -28,53 +29,75 @@ def test_an_empty_session_form_writes_the_plain_line():
     assert "%session start" == session_form().cell
 
 
-def test_a_session_form_writes_what_the_line_reads():
-    """Every option that is filled in comes back from the line's own parser, whatever it holds."""
-    form = session_form(
-        session="etl",
-        kind="sql",
-        driver_memory="4g",
-        executor_cores="2",
-        conf="spark.sql.shuffle.partitions=64\nspark.app.name=it's mine",
-        jars="a.jar\n\n b.jar ",
-    )
-    words = shlex.split(form.cell)
-    assert ["%session", "start", "etl"] == words[:3]
+def read_session(cell: str) -> dict[str, Any]:
+    """The options that the line's own parser reads, but those that nobody gave."""
+    words = shlex.split(cell)
+    assert ["%session", "start"] == words[:2]
     options = parse(SESSION, start(), words[2:], prog="%session start")
-    assert ("etl", "sql", "4g", 2) == (options.session, options.kind, options.driver_memory, options.executor_cores)
-    assert {"spark.sql.shuffle.partitions": "64", "spark.app.name": "it's mine"} == options.conf
-    assert ("a.jar", "b.jar") == tuple(options.jars)
+    return {name: given for name in session_form().answers if (given := getattr(options, name))}
+
+
+def read_environment(cell: str) -> dict[str, Any]:
+    head, _, body = cell.partition("\n")
+    assert "%%environment ranker" == head
+    return dict(yaml.safe_load(body))
+
+
+SESSION_ANSWERS = {
+    "session": "etl",
+    "kind": "sql",
+    "driver_memory": "4g",
+    "executor_cores": "2",
+    "conf": "spark.sql.shuffle.partitions=64\nspark.app.name=it's mine",
+    "jars": "a.jar\n\n b.jar ",
+}
+SESSION_READ = {
+    "session": "etl",
+    "kind": "sql",
+    "driver_memory": "4g",
+    "executor_cores": 2,
+    "conf": {"spark.sql.shuffle.partitions": "64", "spark.app.name": "it's mine"},
+    "jars": ("a.jar", "b.jar"),
+}
+# Quoted where YAML would read something else.
+ENVIRONMENT_ANSWERS = {
+    "name": "ranker",
+    "channels": "conda-forge\n./channel",
+    "dependencies": "python=3.11\npandas>=2.2,<3\non",
+    "pip": "lightgbm==4.6.0\nodd[a,b]; python_version < '3.12'",
+    "platforms": "linux-64",
+    "local": "./my code",
+    "spark": "4.10",
+}
+ENVIRONMENT_READ = {
+    "channels": ["conda-forge", "./channel"],
+    "dependencies": [
+        "python=3.11",
+        "pandas>=2.2,<3",
+        "on",
+        {"pip": ["lightgbm==4.6.0", "odd[a,b]; python_version < '3.12'"]},
+    ],
+    "nbplat": {"platforms": ["linux-64"], "local": ["./my code"], "targets": {"spark": "4.10"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("make", "answers", "read", "expected"),
+    [
+        (session_form, SESSION_ANSWERS, read_session, SESSION_READ),
+        (environment_form, ENVIRONMENT_ANSWERS, read_environment, ENVIRONMENT_READ),
+    ],
+    ids=["session", "environment"],
+)
+def test_a_form_writes_what_the_magic_reads(make, answers, read, expected):
+    """Everything that is filled in comes back from the cell, whatever it holds."""
+    assert expected == read(make(**answers).cell)
 
 
 def test_every_option_of_a_start_is_a_field():
     """An option that is declared for the line is in the form, but those of every line."""
     declared = {option.name for option in (*start().positionals, *start().options)}
     assert declared - {"wait", "name", "out", "json"} == set(session_form().answers)
-
-
-def test_an_environment_form_writes_yaml():
-    """The cell is the declaration that was asked for, quoted where YAML would read something else."""
-    form = environment_form(
-        name="ranker",
-        channels="conda-forge\n./channel",
-        dependencies="python=3.11\npandas>=2.2,<3\non",
-        pip="lightgbm==4.6.0\nodd[a,b]; python_version < '3.12'",
-        platforms="linux-64",
-        local="./my code",
-        spark="4.10",
-    )
-    head, _, body = form.cell.partition("\n")
-    assert "%%environment ranker" == head
-    assert {
-        "channels": ["conda-forge", "./channel"],
-        "dependencies": [
-            "python=3.11",
-            "pandas>=2.2,<3",
-            "on",
-            {"pip": ["lightgbm==4.6.0", "odd[a,b]; python_version < '3.12'"]},
-        ],
-        "nbplat": {"platforms": ["linux-64"], "local": ["./my code"], "targets": {"spark": "4.10"}},
-    } == yaml.safe_load(body)
 
 
 def test_what_is_no_field_or_choice_is_refused():

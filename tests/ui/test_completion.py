@@ -36,6 +36,15 @@ class FakeNames:
     def sessions(self) -> list[str]:
         return ["etl", "study"]
 
+    def trainings(self) -> list[str]:
+        return ["churn", "churn@1"]
+
+    def jobs(self) -> list[str]:
+        return ["j000002", "j000001"]
+
+    def profiles(self) -> list[str]:
+        return ["small", "large"]
+
     def variables(self) -> list[str]:
         return ["frame", "labels"]
 
@@ -77,6 +86,13 @@ def offered(cell: str) -> list[str]:
         ("%environment check rank|", ["ranker"]),
         ("%%spark et|", ["etl"]),
         ("%%spark -i fr|\nx", ["frame"]),
+        ("%session start x --profile l|", ["large"]),
+        ("%session start x --conf spark.sql.sh|", ["spark.sql.shuffle.partitions="]),
+        ("%training show ch|", ["churn", "churn@1"]),
+        ("%%training m --stage re|", ["retail.events", "retail.train"]),
+        ("%%sequence s --on f|", ["frame"]),
+        ("%nbplat job show |", ["j000002", "j000001"]),
+        ("%%backfill spend_{{ fr|", []),
         ("%unheard_of x|", []),
         ("plain = pro|", []),
     ],
@@ -104,13 +120,38 @@ def test_an_option_that_was_given_is_offered_once() -> None:
         ("%%sql\nSELECT 'x' FROM retail.train -- FROM retail.events\nWHERE cust|", []),
         ("# note\n%%backfill spend --table retail.train\nSELECT base.ex|\nFROM base", ["base.example_id"]),
         ("%%backfill spend --table retail.train\nSELECT 1 FROM ba|", ["base"]),
+        ("%%backfill spend --table retail.train\nSELECT base.ex|", ["base.example_id"]),
         ("%%backfill spend --table retail.train --lang python\ndef f(): am|", []),
+        ('%%backfill spend --table retail.train --lang python\ndef f(b): return b["ex|', ["example_id"]),
+        ("%%backfill spend --table retail.train\nSELECT {{ fr|", []),
+        ("%%sql\nSHOW TA|", ["TABLES"]),
         ("%%spark -c sql\nSELECT * FROM retail.t|", ["retail.train"]),
     ],
 )
 def test_a_query_offers_tables_columns_and_functions(cell: str, expected: list[str]) -> None:
     """Tables where a table stands; columns of the tables that are named, by alias as well; functions and words."""
     assert expected == offered(cell)
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("WITH big AS (SELECT customer_id, amount * 2 AS twice FROM retail.events) SELECT t| FROM big", ["twice"]),
+        ("WITH big AS (SELECT *, 1 AS one FROM retail.events) SELECT big.| FROM big", ["customer_id", "event_ts"]),
+        ("WITH big AS (SELECT 1 AS one), more AS (SELECT * FROM big) SELECT m.| FROM more m", ["m.one"]),
+        ("WITH big AS (SELECT ')' AS shut, 2 AS two) SELECT big.tw| FROM big", ["big.two"]),
+        ("WITH big AS (SELECT amount) SELECT 1 FROM bi|", ["big"]),
+        ("WITH big AS (SELECT am| FROM retail.events", ["amount"]),
+        ("WITH big AS (SELECT FROM WHERE) SELECT big.x| FROM big", []),
+    ],
+)
+def test_a_named_query_is_a_table(query: str, expected: list[str]) -> None:
+    """With what it selects as its columns; one that cannot be read has those of its tables."""
+    found = offered(f"%%sql\n{query}")
+    assert [each.rpartition(".")[2] for each in expected] == [each.rpartition(".")[2] for each in found][
+        : len(expected)
+    ]
+    assert bool(expected) == bool(found)
 
 
 @pytest.mark.parametrize(
@@ -126,6 +167,7 @@ def test_a_query_offers_tables_columns_and_functions(cell: str, expected: list[s
         ("%%sequence history\nevents:\n  purchase:\n    la|", ["last:"]),
         ("%%environment ranker\nchan|", ["channels:"]),
         ("%%environment ranker\nnbplat:\n  pack:\n    form|", ["format:"]),
+        ("%%environment ranker\nnbplat:\n  pack:\n    format: tar.z|", ["tar.zst"]),
     ],
 )
 def test_a_definition_offers_keys_of_its_depth_and_closed_values(cell: str, expected: list[str]) -> None:
@@ -135,7 +177,7 @@ def test_a_definition_offers_keys_of_its_depth_and_closed_values(cell: str, expe
 
 @pytest.mark.parametrize("jedi", [True, False])
 def test_ipython_offers_them_and_nothing_beside(shell: StrictShell, jedi: bool) -> None:
-    """Through IPython's completer, with and without jedi; elsewhere it is what it was."""
+    """Through IPython's completer, with and without jedi: no Python in SQL; elsewhere it is what it was."""
     from IPython.core.completer import provisionalcompleter
 
     shell.ipython.Completer.use_jedi = jedi
@@ -147,7 +189,10 @@ def test_ipython_offers_them_and_nothing_beside(shell: StrictShell, jedi: bool) 
 
     assert ["--promote"] == texts("%%backfill spend --prom")
     assert ["promote"] == texts("x = 1\n%backfill prom")
-    assert "alphabet" in texts("alphab")
+    for silent in ("%%backfill spend --from ", "%%sql --out zz", "%%sequence s\nunheard:\n  ", "%%sql\nalphab"):
+        assert [] == texts(silent), silent
+    for theirs in ("alphab", "%%backfill {{ alphab", "%%sql\nSELECT {{ alphab", "%%local\nalphab"):
+        assert "alphabet" in texts(theirs), theirs
     assert "%backfill" in texts("%backf")
 
 

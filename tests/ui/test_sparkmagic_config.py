@@ -32,7 +32,8 @@ def test_a_fresh_file_holds_address_and_password_for_its_owner_only(tmp_path: Pa
     assert {"username": "nbplat", "password": "hush", "url": URL, "auth": "Basic_Access"} == written[
         "kernel_python_credentials"
     ]
-    assert False is written["use_auto_viz"]
+    wanted = ("use_auto_viz", "livy_session_startup_timeout_seconds", "wait_for_idle_timeout_seconds")
+    assert [False, 180, 86_400] == [written[key] for key in wanted]
     assert [0o600, 0o700] == [stat.S_IMODE(path.stat().st_mode) for path in (folder / "config.json", folder)]
 
 

@@ -115,6 +115,7 @@ def test_unexpected_errors_keep_their_text_in() -> None:
     [
         ("retail.trian", ["retail.train", "sales.orders"], "did you mean retail.train?"),
         ("custmer", ["customer", "custom"], "did you mean customer or custom?"),
+        ("--kye", ["--yes", "--keep", "--key"], "did you mean --key or --yes or --keep?"),
         ("zzz", ["b", "a", "a"], "known: a, b"),
         ("zzz", list("abcdefghij"), "known: a, b, c, d, e, f, g, h, …"),
         ("x", [], ""),

@@ -14,7 +14,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any
 
 from nbplat.environment.ports import Phase, Say
 from nbplat.errors import InternalError, SetupError, from_record
+from nbplat.remote.scratch_folder import ScratchFolder
 
 __all__ = ["REQUEST", "RESULT", "run_child"]
 
@@ -54,8 +54,7 @@ def run_child(
         SetupError: ``env.child``: the interpreter does not start.
         InternalError: ``env.child``: it ended without a result; with its last lines.
     """
-    with tempfile.TemporaryDirectory(prefix="nbplat-conda-") as kept:
-        folder = Path(kept)
+    with ScratchFolder(None, "nbplat-conda-") as folder:
         (folder / REQUEST).write_text(json.dumps({"task": task, **request}), encoding="utf-8")
         environ = dict(os.environ)
         if secrets:

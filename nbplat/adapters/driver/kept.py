@@ -130,11 +130,11 @@ def kill_kept(process: Mapping[str, Any]) -> None:
 def log_of(process: Mapping[str, Any], log: str, *, after: int = 0, limit: int = 1000) -> tuple[int, list[str]]:
     """How many lines a log has, and `limit` of them from line `after`; negative: the last ones."""
     try:
-        lines = Path(process["folder"], log).read_text(errors="replace").splitlines()
+        lines = Path(process["folder"], log).read_bytes().splitlines()
     except (OSError, KeyError):
         return 0, []
     start = max(0, len(lines) + after) if after < 0 else after
-    return len(lines), lines[start : start + limit]
+    return len(lines), [line.decode(errors="replace") for line in lines[start : start + limit]]
 
 
 def end_strays(folder: Path) -> None:

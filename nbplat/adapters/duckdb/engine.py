@@ -12,7 +12,7 @@ import pyarrow as pa
 from nbplat.adapters.duckdb.types import iceberg_type
 from nbplat.backfill.dialect import to_duckdb
 from nbplat.backfill.failures import our_errors
-from nbplat.backfill.ports import Column
+from nbplat.backfill.table_facts import Column
 from nbplat.backfill.types import arrow_type
 from nbplat.errors import DataError, RequestError
 from nbplat.remote.cast import CastError, cast_column

@@ -15,7 +15,7 @@ from nbplat.adapters.iceberg.manifests import Manifests, garbage_later
 from nbplat.adapters.iceberg.refs import set_ref
 from nbplat.adapters.iceberg.scan import check_pin, pinned_files, pinned_schema, window_filter
 from nbplat.adapters.iceberg.tables import IcebergTables
-from nbplat.errors import NotFound, did_you_mean, from_record
+from nbplat.errors import NotFound, RemoteError, did_you_mean, from_record
 from nbplat.remote.failure import KernelError
 from nbplat.remote.read import open_parquet
 from nbplat.remote.training.task import JoinFile
@@ -120,7 +120,7 @@ class IcebergJoinSource:
 
     def tag(self, pin: SnapshotPin, name: str) -> bool:
         """See the port."""
-        from pyiceberg.exceptions import CommitFailedException, RESTError
+        from pyiceberg.exceptions import BadRequestError, CommitFailedException
 
         if pin.snapshot_id is None:
             return False
@@ -135,8 +135,13 @@ class IcebergJoinSource:
             except CommitFailedException:
                 # Somebody else's commit came between; ours touches nothing of it.
                 table = load_table(self._catalog, pin.table)
-            except (NotImplementedError, RESTError):
-                # pyiceberg's catalogs that cannot change a table's metadata at all (DynamoDB).
+            except (NotImplementedError, BadRequestError):
+                # Catalogs that change no metadata at all (DynamoDB, by pyiceberg), or that take no tags.
+                return False
+            except RemoteError as error:
+                # Whoever may only read can train, on snapshots that nobody holds; any other trouble is the caller's.
+                if error.code != "catalog.refused":
+                    raise
                 return False
             else:
                 return True

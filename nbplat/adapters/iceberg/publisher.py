@@ -26,7 +26,8 @@ from nbplat.adapters.iceberg.schemas import (
 )
 from nbplat.adapters.iceberg.staging import create_staging, drop_staging
 from nbplat.adapters.iceberg.swap import FileSwap, live_data_files, write_swap
-from nbplat.backfill.ports import BranchHead, Column, FileChange, Publication, SchemaChange, TableFile, TableView
+from nbplat.backfill.ports import BranchHead, FileChange, Publication, SchemaChange, TableFile, TableView
+from nbplat.backfill.table_facts import Column
 from nbplat.errors import Conflict, NotFound
 from nbplat.terms import SnapshotPin, StagedFile
 

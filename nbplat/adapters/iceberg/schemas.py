@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nbplat.backfill.ports import Column, SchemaChange
+from nbplat.backfill.ports import SchemaChange
+from nbplat.backfill.table_facts import Column
 from nbplat.backfill.types import IcebergType, ListType, StructType, number_fields, parse_type
 from nbplat.errors import Conflict
 

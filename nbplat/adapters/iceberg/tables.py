@@ -12,7 +12,8 @@ from nbplat.adapters.iceberg.file_facts import ColumnBytes, field_names, file_co
 from nbplat.adapters.iceberg.live import LiveFile, live_files, refuse_unreadable
 from nbplat.adapters.iceberg.manifests import Manifests, garbage_later
 from nbplat.adapters.iceberg.scan import check_pin, pinned_files, pinned_schema, read_files, window_filter
-from nbplat.backfill.ports import BaseFile, Column, FileRead, LiveData, LiveTable, TableFacts
+from nbplat.backfill.ports import FileRead, LiveData, LiveTable
+from nbplat.backfill.table_facts import BaseFile, Column, TableFacts
 from nbplat.errors import Conflict, NotFound, did_you_mean
 from nbplat.terms import SnapshotPin, TableName, Window
 

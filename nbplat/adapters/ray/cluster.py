@@ -8,7 +8,6 @@ import secrets
 import shutil
 import socket
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from nbplat.errors import RemoteError, SetupError
+from nbplat.remote.scratch_folder import ScratchFolder
 
 __all__ = [
     "RaySettings",
@@ -107,11 +107,11 @@ def cluster(settings: RaySettings) -> Iterator[ModuleType]:
 @contextmanager
 def _joined(ray: ModuleType, settings: RaySettings) -> Iterator[None]:
     check_answers(settings.address)
-    with tempfile.TemporaryDirectory(prefix="nbplat-ray-") as folder:
+    with ScratchFolder(None, "nbplat-ray-") as folder:
         environment = dict(settings.runtime_env)
         if not is_here(settings.address):
             shutil.unpack_archive(settings.bundle(), folder, "zip")
-            environment["py_modules"] = [str(Path(folder) / "nbplat")]
+            environment["py_modules"] = [str(folder / "nbplat")]
         try:
             ray.init(
                 address=settings.address,
@@ -173,13 +173,12 @@ def _token_refused(exc: Exception, address: str) -> RemoteError | None:
 @contextmanager
 def _started(ray: ModuleType, settings: RaySettings) -> Iterator[None]:
     # Ray's sockets lie in this folder, and a socket's path has about 100 bytes: never under the state folder.
-    folder = tempfile.mkdtemp(prefix="nbr-", dir=_short_folder())
-    try:
-        _init_here(ray, settings, folder)
-        yield
-    finally:
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
+    with ScratchFolder(_short_folder(), "nbr-") as folder:
+        try:
+            _init_here(ray, settings, str(folder))
+            yield
+        finally:
+            ray.shutdown()
 
 
 def _init_here(ray: ModuleType, settings: RaySettings, folder: str) -> None:
@@ -222,9 +221,9 @@ def _own_token() -> None:
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
-def _short_folder() -> str | None:
+def _short_folder() -> Path | None:
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    return runtime if runtime and len(runtime) < 24 and os.access(runtime, os.W_OK) else None
+    return Path(runtime) if runtime and len(runtime) < 24 and os.access(runtime, os.W_OK) else None
 
 
 def _host_port(address: str) -> tuple[str, int | None]:

@@ -9,7 +9,8 @@ from nbplat.adapters.spark.analyze import analyze
 from nbplat.adapters.spark.failures import record_of
 from nbplat.adapters.spark.host import SparkHost
 from nbplat.adapters.spark.session import SparkSettings
-from nbplat.backfill.ports import Column, Engine
+from nbplat.backfill.ports import Engine
+from nbplat.backfill.table_facts import Column
 from nbplat.backfill.types import from_arrow, spark_type
 from nbplat.errors import NbplatError, RequestError, from_record
 

@@ -25,6 +25,7 @@ _WRITER_LOCK = 0x6E62706C6174  # "nbplat"
 # Here and in the files beside: the statements of frequent calls are built once, at import. To build one
 # costs more CPU than SQLite takes to run it, and its cache key is then computed once too.
 _WAIT_FOR_WRITERS = sa.select(sa.func.pg_advisory_xact_lock(_WRITER_LOCK))
+_SERVER_NOW = sa.text("SELECT extract(epoch FROM clock_timestamp()) * 1000")
 _APPEND = sa.insert(EVENT)
 _APPEND_LAST = _APPEND.returning(EVENT.c.seq)
 
@@ -108,6 +109,13 @@ class Database:
                 write = Write(connection, self.clock.now_ms())
                 yield write
                 write.append()
+
+    def server_now_ms(self) -> int:
+        """The time by the database's own clock."""
+        if self.sqlite:
+            return self.clock.now_ms()
+        with self.read() as connection:
+            return int(connection.execute(_SERVER_NOW).scalar_one())
 
     def close(self) -> None:
         self.engine.dispose()

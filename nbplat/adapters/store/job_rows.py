@@ -43,4 +43,5 @@ def job_of(row: Any) -> Job:
         created_ms=row.created_ms,
         started_ms=row.started_ms,
         ended_ms=row.ended_ms,
+        until_ms=row.until_ms,
     )

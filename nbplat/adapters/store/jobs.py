@@ -9,7 +9,7 @@ from nbplat.adapters.store.database import Database, Write, to_json
 from nbplat.adapters.store.job_rows import job_id_of, job_of, seq_of
 from nbplat.adapters.store.tables import JOB
 from nbplat.errors import Conflict, NotFound
-from nbplat.job import END_STATES, Job, JobDraft, JobState, check_move
+from nbplat.job import CALLER, END_STATES, Job, JobDraft, JobState, check_move
 from nbplat.terms import Progress
 
 __all__ = ["Jobs"]
@@ -22,7 +22,11 @@ _CLAIMABLE = (
     .where(
         sa.or_(
             JOB.c.state == JobState.QUEUED.value,
-            sa.and_(JOB.c.state == JobState.RUNNING.value, JOB.c.until_ms <= sa.bindparam("now")),
+            sa.and_(
+                JOB.c.state == JobState.RUNNING.value,
+                JOB.c.until_ms <= sa.bindparam("now"),
+                JOB.c.worker.not_like(f"{CALLER}%"),
+            ),
         )
     )
     .order_by(JOB.c.seq)
@@ -58,44 +62,19 @@ class Jobs:
 
     def submit(self, draft: JobDraft, *, kind_of_run: str, owner: str) -> tuple[Job, bool]:
         with self._db.write() as write:
-            live = write.connection.execute(
-                sa.select(JOB).where(
-                    JOB.c.run_kind == kind_of_run, JOB.c.run_id == draft.run_id, JOB.c.state.in_(_LIVE)
-                )
-            ).one_or_none()
+            live = _live(write, draft.run_id, kind_of_run)
             if live is not None:
                 if live.kind == draft.kind:
-                    return job_of(live), False
-                raise Conflict(
-                    "run.busy",
-                    f"{draft.run_id} is busy with {live.kind} (job {job_id_of(live.seq)}, {live.state})",
-                    fix=f"wait for job {job_id_of(live.seq)}, or cancel it",
-                    where=draft.run_id,
-                )
-            seq = write.connection.execute(
-                sa.insert(JOB)
-                .values(
-                    kind=draft.kind,
-                    run_kind=kind_of_run,
-                    run_id=draft.run_id,
-                    state=JobState.QUEUED.value,
-                    done=0,
-                    total=0,
-                    counted=Progress().unit,
-                    doing="",
-                    params=to_json(draft.params),
-                    fence=0,
-                    attempts=0,
-                    cancel_requested=False,
-                    pause_requested=False,
-                    owner=owner,
-                    created_ms=write.now_ms,
-                )
-                .returning(JOB.c.seq)
-            ).scalar_one()
-            job = _read(write.connection, seq, job_id_of(seq))
-            write.note("job.submitted", run_id=job.run_id, job_id=job.id, data={"kind": job.kind, "state": job.state})
-            return job, True
+                    return live, False
+                raise _busy(live)
+            return _insert(write, draft, kind_of_run, owner), True
+
+    def begin_job(self, draft: JobDraft, *, kind_of_run: str, owner: str, worker: str, lease_ms: int) -> Job:
+        with self._db.write() as write:
+            live = _live(write, draft.run_id, kind_of_run)
+            if live is not None:
+                raise _busy(live)
+            return _claim(write, _insert(write, draft, kind_of_run, owner), worker, lease_ms)
 
     def job(self, job_id: str) -> Job:
         with self._db.read() as connection:
@@ -121,20 +100,7 @@ class Jobs:
             row = write.connection.execute(_CLAIMABLE, {"now": write.now_ms}).first()
             if row is None:
                 return None
-            before = job_of(row)
-            check_move(before.id, before.state, JobState.RUNNING)
-            job = _change(
-                write,
-                before,
-                state=JobState.RUNNING.value,
-                worker=worker,
-                fence=before.fence + 1,
-                attempts=before.attempts + 1,
-                until_ms=write.now_ms + lease_ms,
-                started_ms=before.started_ms or write.now_ms,
-            )
-            _note_state(write, job, fence=job.fence, worker=worker)
-            return job
+            return _claim(write, job_of(row), worker, lease_ms)
 
     def heartbeat(self, job_id: str, fence: int, *, lease_ms: int) -> Job:
         # No event: nothing that anyone watches has changed.
@@ -237,6 +203,65 @@ class Jobs:
             )
             _note_state(write, job)
             return job
+
+
+def _live(write: Write, run_id: str, kind_of_run: str) -> Job | None:
+    row = write.connection.execute(
+        sa.select(JOB).where(JOB.c.run_kind == kind_of_run, JOB.c.run_id == run_id, JOB.c.state.in_(_LIVE))
+    ).one_or_none()
+    return None if row is None else job_of(row)
+
+
+def _busy(live: Job) -> Conflict:
+    return Conflict(
+        "run.busy",
+        f"{live.run_id} is busy with {live.kind} (job {live.id}, {live.state})",
+        fix=f"wait for job {live.id}, or cancel it",
+        where=live.run_id,
+    )
+
+
+def _insert(write: Write, draft: JobDraft, kind_of_run: str, owner: str) -> Job:
+    seq = write.connection.execute(
+        sa.insert(JOB)
+        .values(
+            kind=draft.kind,
+            run_kind=kind_of_run,
+            run_id=draft.run_id,
+            state=JobState.QUEUED.value,
+            done=0,
+            total=0,
+            counted=Progress().unit,
+            doing="",
+            params=to_json(draft.params),
+            fence=0,
+            attempts=0,
+            cancel_requested=False,
+            pause_requested=False,
+            owner=owner,
+            created_ms=write.now_ms,
+        )
+        .returning(JOB.c.seq)
+    ).scalar_one()
+    job = _read(write.connection, seq, job_id_of(seq))
+    write.note("job.submitted", run_id=job.run_id, job_id=job.id, data={"kind": job.kind, "state": job.state})
+    return job
+
+
+def _claim(write: Write, before: Job, worker: str, lease_ms: int) -> Job:
+    check_move(before.id, before.state, JobState.RUNNING)
+    job = _change(
+        write,
+        before,
+        state=JobState.RUNNING.value,
+        worker=worker,
+        fence=before.fence + 1,
+        attempts=before.attempts + 1,
+        until_ms=write.now_ms + lease_ms,
+        started_ms=before.started_ms or write.now_ms,
+    )
+    _note_state(write, job, fence=job.fence, worker=worker)
+    return job
 
 
 def _give_back(write: Write, job: Job, state: JobState) -> Job:

@@ -20,6 +20,10 @@ __all__ = ["Sessions", "read_session"]
 
 _ENDED = sorted(state.value for state in ENDED)
 
+# Built once: see `nbplat.adapters.store.database`.
+_ONE = sa.select(SESSION).where(SESSION.c.id == sa.bindparam("session"))
+_UPDATE = sa.update(SESSION).where(SESSION.c.id == sa.bindparam("session"))
+
 
 class Sessions:
     """Sessions, by id and by name."""
@@ -122,17 +126,18 @@ class Sessions:
             session = read_session(write.connection, session_id)
             if changes.last_seq <= session.last_seq:
                 return
-            _update(write, session_id, last_seq=changes.last_seq)
+            values: dict[str, Any] = {"last_seq": changes.last_seq}
             if changes.app:
-                _update(write, session_id, app=to_json({**session.app, **changes.app}))
-            apply_to_statements(write, session_id, changes)
+                values["app"] = to_json({**session.app, **changes.app})
             if changes.state is not None:
-                _move(write, session, changes.state, changes.reason)
+                values |= _moved(write, session, changes.state, changes.reason)
+            _update(write, session_id, **values)
+            apply_to_statements(write, session_id, changes)
 
 
 def read_session(connection: sa.Connection, session_id: int) -> Session:
     """Read one. Raises NotFound."""
-    row = connection.execute(sa.select(SESSION).where(SESSION.c.id == session_id)).first()
+    row = connection.execute(_ONE, {"session": session_id}).first()
     if row is None:
         raise _unknown(str(session_id))
     return _record(row)
@@ -146,17 +151,25 @@ def _check_caps(write: Write, owner: str, caps: Caps) -> None:
 
 
 def _move(write: Write, session: Session, to: SessionState, reason: Mapping[str, Any] | None) -> None:
+    if values := _moved(write, session, to, reason):
+        _update(write, session.id, **values)
+
+
+def _moved(write: Write, session: Session, to: SessionState, reason: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The values that a change of state sets, which is noted; empty when it may not become that."""
     if session.state == to or not may_become(session.state, to):
-        return
-    values: dict[str, Any] = {"ended_ms": write.now_ms} if to in ENDED else {}
+        return {}
+    values: dict[str, Any] = {"state": to.value}
+    if to in ENDED:
+        values["ended_ms"] = write.now_ms
     if reason is not None:
         values["reason"] = to_json(reason)
-    _update(write, session.id, state=to.value, **values)
     _note(write, session.id, to)
+    return values
 
 
 def _update(write: Write, session_id: int, **values: Any) -> None:
-    write.connection.execute(sa.update(SESSION).where(SESSION.c.id == session_id).values(**values))
+    write.connection.execute(_UPDATE, {"session": session_id, **values})
 
 
 def _note(write: Write, session_id: int, state: SessionState) -> None:

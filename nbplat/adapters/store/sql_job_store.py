@@ -24,6 +24,10 @@ __all__ = ["SqlJobStore"]
 class SqlJobStore(Runs, Jobs, Units, Leases, Events, Sessions, Statements, Batches):
     """`JobStore`, `SessionStore` and `BatchStore` on SQL; safe between threads."""
 
+    def database_now_ms(self) -> int:
+        """The time by the clock of the machine that the database is on."""
+        return self._db.server_now_ms()
+
     def close(self) -> None:
         self._db.close()
 

@@ -13,32 +13,51 @@ from nbplat.session.changes import Changes, StatementChange
 from nbplat.session.records import Statement
 from nbplat.session.states import FINAL, StatementState
 
-__all__ = ["OPEN", "apply_to_statements", "read_statement", "statement_of"]
+__all__ = ["IS_OPEN", "OPEN", "apply_to_statements", "read_statement", "statement_of"]
 
 OPEN = sorted(state.value for state in StatementState if state not in FINAL)
 """States of statements that have not ended."""
 
+# Built once: see `nbplat.adapters.store.database`.
+IS_OPEN = sa.or_(*(STATEMENT.c.state == state for state in OPEN))
+"""Of a statement that has not ended."""
+
 _ADD_CHUNKS = sa.insert(CHUNK)
+_ONE = sa.select(STATEMENT).where(
+    STATEMENT.c.session_id == sa.bindparam("session"), STATEMENT.c.id == sa.bindparam("number")
+)
+_CHANGE = sa.update(STATEMENT).where(
+    STATEMENT.c.session_id == sa.bindparam("session"),
+    STATEMENT.c.id == sa.bindparam("number"),
+    # One that was ended for its driver's death stays so; `cancelling` gives way to an end only.
+    IS_OPEN,
+)
+# One that is being cancelled already stays so.
+_RUN = (
+    sa.update(STATEMENT)
+    .where(
+        STATEMENT.c.session_id == sa.bindparam("session"),
+        STATEMENT.c.id == sa.bindparam("number"),
+        STATEMENT.c.state == StatementState.WAITING.value,
+    )
+    .values(state=StatementState.RUNNING.value)
+)
 
 
 def apply_to_statements(write: Write, session_id: int, changes: Changes) -> None:
     """Make the changes of a session's statements."""
     for statement_id, change in changes.statements.items():
-        values = _values(change)
-        if values:
-            write.connection.execute(
-                sa.update(STATEMENT)
-                .where(STATEMENT.c.session_id == session_id, STATEMENT.c.id == statement_id)
-                # One that was ended for its driver's death stays so; `cancelling` gives way to an end only.
-                .where(STATEMENT.c.state.in_(OPEN))
-                .values(**values)
+        which = {"session": session_id, "number": statement_id}
+        if change.state is StatementState.RUNNING:
+            write.connection.execute(_RUN, which)
+        if values := _values(change):
+            write.connection.execute(_CHANGE, {**which, **values})
+        if change.state in FINAL:
+            write.note(
+                "statement.ended",
+                run_id=f"session/{session_id}",
+                data={"statement": statement_id, "state": str(change.state)},
             )
-            if change.state in FINAL:
-                write.note(
-                    "statement.ended",
-                    run_id=f"session/{session_id}",
-                    data={"statement": statement_id, "state": str(change.state)},
-                )
     rows = [
         {"session_id": session_id, "statement_id": statement_id, "seq": one.seq, "name": one.name, "text": one.text}
         for statement_id, chunks in changes.chunks.items()
@@ -50,9 +69,7 @@ def apply_to_statements(write: Write, session_id: int, changes: Changes) -> None
 
 def read_statement(connection: sa.Connection, session_id: int, statement_id: int) -> Statement:
     """Read one. Raises NotFound."""
-    row = connection.execute(
-        sa.select(STATEMENT).where(STATEMENT.c.session_id == session_id, STATEMENT.c.id == statement_id)
-    ).first()
+    row = connection.execute(_ONE, {"session": session_id, "number": statement_id}).first()
     if row is None:
         raise NotFound(
             "session.statement",
@@ -82,12 +99,7 @@ def statement_of(row: sa.Row[Any]) -> Statement:
 
 def _values(change: StatementChange) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    if change.state is StatementState.RUNNING:
-        # One that is being cancelled already stays so.
-        values["state"] = sa.case(
-            (STATEMENT.c.state == StatementState.WAITING.value, "running"), else_=STATEMENT.c.state
-        )
-    elif change.state is not None:
+    if change.state not in (None, StatementState.RUNNING):
         values["state"] = change.state.value
     if change.output is not None:
         values["output"] = to_json(change.output)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from nbplat.adapters.store.database import Database, to_json
 from nbplat.adapters.store.sessions import read_session
-from nbplat.adapters.store.statement_rows import OPEN, read_statement, statement_of
+from nbplat.adapters.store.statement_rows import IS_OPEN, OPEN, read_statement, statement_of
 from nbplat.adapters.store.tables import CHUNK, STATEMENT
 from nbplat.errors import Conflict
 from nbplat.session.jobs import JOB_KIND
@@ -21,6 +21,21 @@ __all__ = ["Statements"]
 
 # How many ids one command names.
 _ROW = 500
+
+# Built once: see `nbplat.adapters.store.database`.
+_NEWEST = sa.select(sa.func.max(STATEMENT.c.id)).where(STATEMENT.c.session_id == sa.bindparam("session"))
+_OPEN = sa.select(STATEMENT).where(STATEMENT.c.session_id == sa.bindparam("session"), IS_OPEN).order_by(STATEMENT.c.id)
+_ADD = sa.insert(STATEMENT).returning(STATEMENT)
+_CHUNKS = (
+    sa.select(CHUNK.c.seq, CHUNK.c.name, CHUNK.c.text)
+    .where(
+        CHUNK.c.session_id == sa.bindparam("session"),
+        CHUNK.c.statement_id == sa.bindparam("number"),
+        CHUNK.c.seq > sa.bindparam("after"),
+    )
+    .order_by(CHUNK.c.seq)
+    .limit(sa.bindparam("most"))
+)
 
 
 class Statements:
@@ -41,25 +56,23 @@ class Statements:
                     fix="start another: %session start",
                     where=str(session_id),
                 )
-            last = write.connection.execute(
-                sa.select(sa.func.max(STATEMENT.c.id)).where(STATEMENT.c.session_id == session_id)
-            ).scalar()
-            number = 0 if last is None else last + 1
-            write.connection.execute(
-                sa.insert(STATEMENT).values(
-                    session_id=session_id,
-                    id=number,
-                    code=code,
-                    kind=kind,
-                    options=to_json(options or {}),
-                    state=StatementState.WAITING.value,
-                    progress=0.0,
-                    detail="{}",
-                    started_ms=0,
-                    completed_ms=0,
-                )
+            last = write.connection.execute(_NEWEST, {"session": session_id}).scalar()
+            added = write.connection.execute(
+                _ADD,
+                {
+                    "session_id": session_id,
+                    "id": 0 if last is None else last + 1,
+                    "code": code,
+                    "kind": kind,
+                    "options": to_json(options or {}),
+                    "state": StatementState.WAITING.value,
+                    "progress": 0.0,
+                    "detail": "{}",
+                    "started_ms": 0,
+                    "completed_ms": 0,
+                },
             )
-            return read_statement(write.connection, session_id, number)
+            return statement_of(added.one())
 
     def cancelling(self, session_id: int, statement_id: int, *, sent: bool) -> Statement:
         with self._db.write() as write:
@@ -113,12 +126,9 @@ class Statements:
         skip: int = 0,
         limit: int = 100,
         newest_first: bool = False,
-        open_only: bool = False,
         jobs: bool = True,
     ) -> tuple[int, list[Statement]]:
         which = STATEMENT.c.session_id == session_id
-        if open_only:
-            which = which & STATEMENT.c.state.in_(OPEN)
         if not jobs:
             which = which & (STATEMENT.c.kind != JOB_KIND)
         order = STATEMENT.c.id.desc() if newest_first else STATEMENT.c.id
@@ -128,15 +138,14 @@ class Statements:
             rows = connection.execute(sa.select(STATEMENT).where(which).order_by(order).offset(skip).limit(limit))
             return total, [statement_of(row) for row in rows]
 
-    def chunks(self, session_id: int, statement_id: int, *, after: int = 0, limit: int = 1000) -> list[Chunk]:
-        query = (
-            sa.select(CHUNK.c.seq, CHUNK.c.name, CHUNK.c.text)
-            .where(CHUNK.c.session_id == session_id, CHUNK.c.statement_id == statement_id, CHUNK.c.seq > after)
-            .order_by(CHUNK.c.seq)
-            .limit(limit)
-        )
+    def open_statements(self, session_id: int) -> list[Statement]:
         with self._db.read() as connection:
-            return [Chunk(row.seq, row.name, row.text) for row in connection.execute(query)]
+            return [statement_of(row) for row in connection.execute(_OPEN, {"session": session_id})]
+
+    def chunks(self, session_id: int, statement_id: int, *, after: int = 0, limit: int = 1000) -> list[Chunk]:
+        which = {"session": session_id, "number": statement_id, "after": after, "most": limit}
+        with self._db.read() as connection:
+            return [Chunk(row.seq, row.name, row.text) for row in connection.execute(_CHUNKS, which)]
 
     @staticmethod
     def _set(connection: sa.Connection, session_id: int, statement_id: int, **values: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from nbplat.adapters.uv.run import Ended, find_links, run_uv
 from nbplat.environment.lock_record import PipPackage
 from nbplat.environment.ports import Phase, Say
 from nbplat.errors import DataError, RequestError
+from nbplat.remote.scratch_folder import ScratchFolder
 
 __all__ = ["build_wheel", "install", "install_wheels"]
 
@@ -30,8 +30,8 @@ def install(packages: Sequence[PipPackage], python: Path, *, offline: bool, say:
         f"{one.name}=={one.version} {' '.join(f'--hash={each}' for each in one.hashes)}"
         for one in sorted(packages, key=lambda one: one.name)
     ]
-    with tempfile.TemporaryDirectory(prefix="nbplat-uv-") as kept:
-        folder = Path(kept).resolve()
+    with ScratchFolder(None, "nbplat-uv-") as kept:
+        folder = kept.resolve()
         (folder / "requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
         arguments = [*_INSTALL, "--python", str(python), "--require-hashes", "-r", "requirements.txt"]
         links = {"UV_FIND_LINKS": ",".join(_exact_files(packages, folder / "files"))}
@@ -63,8 +63,8 @@ def install_wheels(wheels: Sequence[Path], python: Path, *, say: Say) -> None:
     """See `ports.Pip.install_wheels`."""
     if not wheels:
         return
-    with tempfile.TemporaryDirectory(prefix="nbplat-uv-") as kept:
-        folder = Path(kept).resolve()
+    with ScratchFolder(None, "nbplat-uv-") as kept:
+        folder = kept.resolve()
         # By name from a folder: a path on the command line would be written into the environment (direct_url.json).
         lines = [_wanted(one, folder) for one in wheels]
         (folder / "requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -91,8 +91,8 @@ def build_wheel(source: Path, into: Path, *, offline: bool, say: Say) -> Path:
     """See `ports.Pip.wheel`."""
     say(Phase("layer", 0, 1, "package", source.name))
     into.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="nbplat-uv-") as kept:
-        folder = Path(kept).resolve()
+    with ScratchFolder(None, "nbplat-uv-") as kept:
+        folder = kept.resolve()
         arguments = [
             "build",
             "--wheel",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from nbplat.environment.lock_record import PipPackage
 from nbplat.environment.ports import LocalDistribution, Phase, Say
 from nbplat.environment.requirement import requirement_name
 from nbplat.errors import NbplatError, RequestError
+from nbplat.remote.scratch_folder import ScratchFolder
 
 __all__ = ["Wanted", "resolve"]
 
@@ -46,8 +46,8 @@ def resolve(wanted: Wanted, prefer: Sequence[PipPackage], *, offline: bool, say:
     """See `ports.Pip.resolve`."""
     target = target_of(wanted.platform, wanted.virtual)
     say(Phase("pip", 0, 1, "step", f"{wanted.platform}: {len(wanted.requirements)} requirements"))
-    with tempfile.TemporaryDirectory(prefix="nbplat-uv-") as kept:
-        folder = Path(kept).resolve()
+    with ScratchFolder(None, "nbplat-uv-") as kept:
+        folder = kept.resolve()
         ended, text = _compile(wanted, target, prefer, folder / "with", offline=offline, conda=wanted.conda)
         if ended.code:
             raise _why(wanted, target, ended, folder / "without", offline=offline)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from nbplat.backfill.audit.finding import Finding, Level
 from nbplat.backfill.audit.recompute import Recompute
 from nbplat.backfill.audit.report import AuditReport, profile_of
-from nbplat.backfill.audit.rule import Finding, Level, Rule
+from nbplat.backfill.audit.rule import Rule
 from nbplat.backfill.audit.rules import STAGED_RULES
 from nbplat.backfill.audit.rules.keys import Keys
 from nbplat.backfill.audit.rules.neighbours import Neighbours

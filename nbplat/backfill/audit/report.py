@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nbplat.backfill.audit.distance import distance
-from nbplat.backfill.audit.rule import Finding
+from nbplat.backfill.audit.finding import Finding
 from nbplat.backfill.audit.sketch import Sketch
 from nbplat.backfill.audit.survey import MeasureCounts
 

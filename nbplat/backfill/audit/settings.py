@@ -8,11 +8,25 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from nbplat.backfill.audit.rule import Level, Rule, Threshold
+from nbplat.backfill.audit.finding import Level, Threshold
 from nbplat.errors import RequestError, did_you_mean
 
 __all__ = ["Checks", "Limits", "read_checks"]
+
+
+class Settable(Protocol):
+    """What of a rule can be set; see `nbplat.backfill.audit.rule.Rule`."""
+
+    @property
+    def code(self) -> str: ...
+    @property
+    def level(self) -> Level: ...
+    @property
+    def fixed(self) -> bool: ...
+    @property
+    def thresholds(self) -> tuple[Threshold, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +46,21 @@ class Checks:
 
     layers: tuple[Mapping[_Key, Level | float | None], ...] = ()
 
-    def level(self, rule: Rule | type[Rule], column: str = "") -> Level:
+    def level(self, rule: Settable, column: str = "") -> Level:
         """The level of a rule for a column, or for a measure of it (``emb.norm``)."""
         found = self._find(_Key(rule.code, "", column), rule.level)
         return found if isinstance(found, Level) else rule.level
 
-    def limits(self, rule: Rule | type[Rule]) -> Limits:
+    def limits(self, rule: Settable) -> Limits:
         """The thresholds of a rule."""
         return Limits(self, rule)
 
-    def limit(self, rule: Rule | type[Rule], threshold: Threshold, column: str = "") -> float | None:
+    def limit(self, rule: Settable, threshold: Threshold, column: str = "") -> float | None:
         """The value of a threshold; None means no limit."""
         found = self._find(_Key(rule.code, threshold.name, column), threshold.default)
         return None if isinstance(found, Level) else found
 
-    def off(self, rule: Rule | type[Rule], columns: Sequence[str]) -> bool:
+    def off(self, rule: Settable, columns: Sequence[str]) -> bool:
         """True when no column and not the run itself is looked at by the rule."""
         return all(self.level(rule, column) is Level.OFF for column in ("", *columns))
 
@@ -63,7 +77,7 @@ class Limits:
     """The thresholds of one rule."""
 
     checks: Checks
-    rule: Rule | type[Rule]
+    rule: Settable
 
     def get(self, name: str, column: str = "") -> float | None:
         """A threshold's value; None means no limit."""
@@ -80,7 +94,7 @@ class Limits:
 
 
 def read_checks(
-    spec: Mapping[str, str], config: Mapping[str, str], rules: Sequence[type[Rule]], columns: Sequence[str]
+    spec: Mapping[str, str], config: Mapping[str, str], rules: Sequence[Settable], columns: Sequence[str]
 ) -> Checks:
     """Check what is set.
 
@@ -97,7 +111,7 @@ def read_checks(
 
 
 def _layer(
-    given: Mapping[str, str], rules: Mapping[str, type[Rule]], columns: Sequence[str] | None, source: str
+    given: Mapping[str, str], rules: Mapping[str, Settable], columns: Sequence[str] | None, source: str
 ) -> dict[_Key, Level | float | None]:
     layer: dict[_Key, Level | float | None] = {}
     for text, value in given.items():
@@ -123,7 +137,7 @@ def _layer(
     return layer
 
 
-def _level(value: str, rule: type[Rule], shown: str) -> Level:
+def _level(value: str, rule: Settable, shown: str) -> Level:
     try:
         level = Level(value)
     except ValueError:
@@ -141,7 +155,7 @@ def _level(value: str, rule: type[Rule], shown: str) -> Level:
     return level
 
 
-def _threshold(rule: Rule | type[Rule], name: str, shown: str = "") -> Threshold:
+def _threshold(rule: Settable, name: str, shown: str = "") -> Threshold:
     known = {threshold.name: threshold for threshold in rule.thresholds}
     if name not in known:
         fix = did_you_mean(name, known) if known else "set its level only"

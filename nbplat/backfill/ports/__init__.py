@@ -13,22 +13,17 @@ from nbplat.backfill.ports.publishing import (
     TableView,
 )
 from nbplat.backfill.ports.tables import (
-    BaseFile,
-    Column,
     FileRead,
     FrameTables,
     LiveData,
     LiveTable,
-    TableFacts,
     Tables,
 )
 
 __all__ = [
     "Addition",
     "AuditLog",
-    "BaseFile",
     "BranchHead",
-    "Column",
     "Engine",
     "Engines",
     "FileChange",
@@ -45,7 +40,6 @@ __all__ = [
     "Splicer",
     "StagedWriter",
     "Sweeper",
-    "TableFacts",
     "TableFile",
     "TableView",
     "Tables",

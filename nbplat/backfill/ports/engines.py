@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nbplat.backfill.ports.tables import Column
+from nbplat.backfill.table_facts import Column
 from nbplat.remote.task import Task
 
 if TYPE_CHECKING:

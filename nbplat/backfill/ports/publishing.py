@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from nbplat.backfill.ports.files import Addition
-from nbplat.backfill.ports.tables import Column
+from nbplat.backfill.table_facts import Column
 from nbplat.terms import SnapshotPin, StagedFile
 
 __all__ = ["BranchHead", "FileChange", "Publication", "Publisher", "SchemaChange", "TableFile", "TableView"]

@@ -21,6 +21,9 @@ __all__ = ["Control"]
 
 _HELLO_S = 10.0
 _LONGEST = 128 << 20
+# A cell that ends within it is told with its beginning: one message, and one transaction of the service, less.
+_SHORT_S = 0.005
+_BEGINNINGS = ("accepted", "started")
 
 Handler = Callable[[dict[str, Any], bytes], "dict[str, Any]"]
 
@@ -37,6 +40,7 @@ class Control:
         token: What a caller must know.
         about: What the driver says of itself.
         handlers: By what is asked; called on the connection's thread, so that an answer never waits for a cell.
+        short_s: How long the beginning of a statement waits for what follows it.
     """
 
     def __init__(
@@ -46,12 +50,14 @@ class Control:
         log: EventLog,
         about: Callable[[], dict[str, Any]],
         handlers: dict[str, Handler],
+        short_s: float = _SHORT_S,
     ) -> None:
         self._path = path
         self._token = token
         self._log = log
         self._about = about
         self._handlers = handlers
+        self._short_s = short_s
         self._serving = 0
         self._alone_since: float | None = time.monotonic()
         self._counting = threading.Lock()
@@ -146,6 +152,8 @@ class Control:
         try:
             while connection.fileno() >= 0:
                 events = self._log.read(after)
+                if events and self._goes_on(events[-1]):
+                    continue
                 if events:
                     send({"events": events})
                     after = events[-1]["seq"]
@@ -153,3 +161,7 @@ class Control:
                     send({"alive": self._log.last})
         except (OSError, ValueError):
             return
+
+    def _goes_on(self, newest: dict[str, Any]) -> bool:
+        """Whether a beginning is followed by something within a moment."""
+        return newest["event"] in _BEGINNINGS and self._log.wait(newest["seq"], self._short_s)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import itertools
 import json
 import os
 import re
@@ -14,6 +16,7 @@ __all__ = ["EventLog", "read_events"]
 
 _SEGMENT_BYTES = 8 << 20
 _PREFIX = "events-"
+_RECENT_BYTES = 1 << 20
 # In JSON: half of a pair (or a whole one, which is looked at for nothing), and the one character that databases refuse.
 _DOUBTFUL = re.compile(r"\\u(?:d[89a-f]|0000)")
 
@@ -22,7 +25,8 @@ class EventLog:
     """Appends events and hands them out by number; safe between threads.
 
     Each event is one line of JSON, written with one call before anybody sees it: a process that is killed loses no
-    event that it has shown. Lines go to segments, which `forget` takes away from the front.
+    event that it has shown. Lines go to segments, which `forget` takes away from the front. The newest lines are kept
+    in memory as well: who follows the log need not read a segment from its beginning for each event.
 
     Args:
         folder: Holds nothing but segments; made when missing. A log that is there is continued.
@@ -37,6 +41,9 @@ class EventLog:
         self._handle = -1
         self._written = 0
         self._closed = False
+        # By their numbers without gaps, the last one `self._last`.
+        self._recent: collections.deque[bytes] = collections.deque()
+        self._recent_bytes = 0
         last = 0
         for event in read_events(folder):
             last = event["seq"]
@@ -68,6 +75,7 @@ class EventLog:
                 view = view[os.write(self._handle, view) :]
             self._written += len(line)
             self._last += 1
+            self._remember(line)
             self._changed.notify_all()
             return self._last
 
@@ -79,7 +87,20 @@ class EventLog:
 
     def read(self, after: int, limit_bytes: int = 1 << 20) -> list[dict[str, Any]]:
         """The events that follow number `after`, in order: at least one if there is one, then up to `limit_bytes`."""
-        return read_events(str(self._folder), after, limit_bytes)
+        with self._changed:
+            first = self._last - len(self._recent) + 1
+            remembered = after + 1 >= first
+            lines = list(itertools.islice(self._recent, max(0, after + 1 - first), None)) if remembered else []
+        if not remembered:
+            return read_events(str(self._folder), after, limit_bytes)
+        taken = 0
+        found = []
+        for line in lines:
+            found.append(json.loads(line))
+            taken += len(line)
+            if limit_bytes and taken >= limit_bytes:
+                break
+        return found
 
     def forget(self, up_to: int) -> None:
         """Take away the segments whose every event is numbered `up_to` or lower."""
@@ -100,6 +121,12 @@ class EventLog:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def _remember(self, line: bytes) -> None:
+        self._recent.append(line)
+        self._recent_bytes += len(line)
+        while self._recent_bytes > _RECENT_BYTES:
+            self._recent_bytes -= len(self._recent.popleft())
 
     def _begin(self) -> None:
         if self._handle >= 0:

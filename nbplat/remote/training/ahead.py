@@ -52,29 +52,38 @@ class Ahead:
         """
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="nbplat-join")
         pending: deque[tuple[Any, Future[Joined]]] = deque()
-        upcoming = iter(units)
-        following = next(upcoming, None)
+        upcoming = deque(units)
         try:
-            while following is not None or pending:
-                held = sum(unit.decoded_bytes for unit, _ in pending)
-                while following is not None and len(pending) <= self._threads:
-                    if pending and held + following.decoded_bytes > self._ahead:
-                        break
-                    held += following.decoded_bytes
-                    pending.append((following, pool.submit(read_unit, self._read, following)))
-                    following = next(upcoming, None)
+            while upcoming or pending:
+                self._fill(pool, pending, upcoming, 0)
                 unit, future = pending.popleft()
                 started = self._monotonic_s()
-                joined = future.result()
+                # A future, and the frame of a generator, keep what they hold for as long as they live.
+                found = [future.result()]
                 self.wait_s += self._monotonic_s() - started
-                # A future keeps its result for as long as it lives.
                 del future
-                yield unit, joined
-                del joined
+                self._fill(pool, pending, upcoming, unit.decoded_bytes)
+                yield unit, found.pop()
         finally:
             for _, future in pending:
                 future.cancel()
             pool.shutdown(wait=True)
+
+    def _fill(
+        self,
+        pool: ThreadPoolExecutor,
+        pending: deque[tuple[Any, Future[Joined]]],
+        upcoming: deque[Any],
+        used_bytes: int,
+    ) -> None:
+        """Begin units, one a thread, while they fit beside those that wait and the one that is used."""
+        held = used_bytes + sum(unit.decoded_bytes for unit, _ in pending)
+        while upcoming and len(pending) < self._threads:
+            if held and held + upcoming[0].decoded_bytes > self._ahead:
+                return
+            unit = upcoming.popleft()
+            held += unit.decoded_bytes
+            pending.append((unit, pool.submit(read_unit, self._read, unit)))
 
 
 def read_unit(read: Callable[[Any], Joined], unit: Any) -> Joined:

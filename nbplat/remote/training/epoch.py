@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from nbplat.remote.failure import KernelError
@@ -204,10 +205,15 @@ class Epoch:
                 start += taken
                 token = token._replace(part=at, row=first + start, batch=token.batch + 1)
                 batch, held, held_rows = _one_batch(held), [], 0
+                if len(parts[at].window.units) > 1 and rows.num_rows - start < size:
+                    batch = _alone(batch)
                 yield batch, token
+                del batch
             if start < rows.num_rows:
-                held.append(rows.slice(start))
+                held.append(_alone(rows.slice(start)))
                 held_rows += rows.num_rows - start
+            # Nothing of this part may live while the next one is read and mixed: a window is many units.
+            del rows
         if held_rows and not (self.drop_last or self.share.equal == "trim"):
             yield _one_batch(held), token._replace(part=len(parts), row=0, batch=token.batch + 1)
         self._check(ended=whole)
@@ -310,6 +316,11 @@ def _one_batch(tables: list[pa.Table]) -> pa.RecordBatch:
     if not table.num_columns:
         return pa.RecordBatch.from_arrays([], names=[])
     return table.combine_chunks().to_batches()[0]
+
+
+def _alone(rows: Any) -> Any:
+    """The rows, in memory of their own: a slice keeps all that it was cut from."""
+    return rows.take(pa.array(np.arange(rows.num_rows))) if rows.num_columns else rows
 
 
 def _option(message: str, fix: str) -> KernelError:

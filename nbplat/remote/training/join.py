@@ -14,6 +14,7 @@ from nbplat.remote.read import read_groups, read_live
 
 from .deal import dealt_part, part_of, parts_in
 from .match import match, shown_keys
+from .places import Places
 from .task import JoinFile, JoinTask, Side
 
 __all__ = ["Joined", "SideReport", "join"]
@@ -144,9 +145,10 @@ def _attached(task: JoinTask, side: Side, base: _Base, wanted: Any) -> tuple[dic
             base.table, staged, task["keys"], side["keys"], ref=side["ref"], unit=task["unit"], order=side["order"]
         )
         null_keys, dropped = found.null_keys, found.dropped
-        raw = {name: _taken(staged[own], found.at) for own, name in side["values"]}
-        if found.at is not None:
-            has = found.at >= 0
+        places = None if found.at is None else Places(found.at)
+        raw = {name: staged[own] if places is None else places.take(staged[own]) for own, name in side["values"]}
+        if places is not None and places.missing is not None:
+            has = ~places.missing
             missed = _missed(base.table, task["keys"], has, wanted)
     columns: dict[str, Any] = {}
     nulls = {}
@@ -222,21 +224,13 @@ def _dealt(task: JoinTask, side: Side, base: pa.Table, types: pa.Schema) -> tupl
         order.append(rows)
         has[rows] = True if found.at is None else found.at >= 0
         dropped, null_keys = dropped + found.dropped, null_keys + found.null_keys
+        places = None if found.at is None else Places(found.at)
         for own, name in side["values"]:
-            pieces[name] += _cast(_taken(staged[own], found.at), types.field(name).type).chunks
+            values = staged[own] if places is None else places.take(staged[own])
+            pieces[name] += _cast(values, types.field(name).type).chunks
     back = pa.array(np.argsort(np.concatenate(order), kind="stable")) if order else pa.array([], pa.int64())
     raw = {name: pa.chunked_array(chunks, types.field(name).type).take(back) for name, chunks in pieces.items()}
     return raw, has, dropped, null_keys
-
-
-def _taken(values: pa.ChunkedArray, at: Any) -> pa.ChunkedArray:
-    if at is None:
-        return values
-    if not len(values):
-        return pa.chunked_array([pa.nulls(len(at), values.type)])
-    missing = at < 0
-    places = pa.array(at, mask=missing) if missing.any() else pa.array(at)
-    return pa.chunked_array([_whole(values).take(places)], values.type)
 
 
 def _missed(base: pa.Table, keys: list[str], has: Any, wanted: Any) -> str:
@@ -259,13 +253,6 @@ def _scalar(value: Any, kind: pa.DataType) -> pa.Scalar:
     if isinstance(value, float) and value != value:
         return pa.scalar(float("nan"), kind)
     return pa.scalar(value, kind)
-
-
-def _whole(values: pa.ChunkedArray) -> pa.Array:
-    if values.num_chunks == 1:
-        return values.chunk(0)
-    found = values.combine_chunks()
-    return found if isinstance(found, pa.Array) else pa.concat_arrays(found.chunks)
 
 
 def _one(tables: list[pa.Table]) -> pa.Table:

@@ -11,9 +11,12 @@ import pyarrow.compute as pc
 
 from nbplat.remote.failure import KernelError
 
+from .places import empty
+
 __all__ = ["Match", "Numbers", "key_numbers", "match", "refuse_doubled", "shown_keys"]
 
 _SHOWN = 5
+_BLOCK_ROWS = 1 << 14
 
 
 class Match(NamedTuple):
@@ -82,6 +85,8 @@ def positions(ours: Numbers, sorted_rows: Any, chosen: Any = None) -> Any:
     """
     if not len(sorted_rows):
         return np.full(len(ours.values), -1, np.int64)
+    if chosen is None and ours.void is None and bool(np.all(ours.values[1:] > ours.values[:-1])):
+        return _in_order(ours.values, sorted_rows)
     at = np.searchsorted(sorted_rows, ours.values)
     at[at == len(sorted_rows)] = 0
     missed = sorted_rows[at] != ours.values
@@ -90,6 +95,39 @@ def positions(ours: Numbers, sorted_rows: Any, chosen: Any = None) -> Any:
     if chosen is not None:
         at = chosen[at]
     at[missed] = -1
+    return at
+
+
+def _in_order(ours: Any, theirs: Any) -> Any:
+    """`positions` of numbers that rise on both sides.
+
+    It goes block by block, so that what it works with stays in the processor's cache, and its memory in the process.
+    """
+    _, at = empty(len(ours), np.int64)
+    first = int(np.searchsorted(theirs, ours[0])) if len(ours) else 0
+    for start in range(0, len(ours), _BLOCK_ROWS):
+        block = ours[start : start + _BLOCK_ROWS]
+        end = int(np.searchsorted(theirs, block[-1], side="right"))
+        at[start : start + len(block)] = _in_block(block, theirs[first:end], first)
+        first = end
+    return at
+
+
+def _in_block(ours: Any, theirs: Any, first: int) -> Any:
+    at = np.full(len(ours), -1, np.int64)
+    both = np.concatenate([theirs, ours])
+    # Two runs in order are merged in one pass, which takes a third of as many binary searches.
+    both.sort(kind="stable")
+    pairs = np.flatnonzero(both[1:] == both[:-1])
+    places = np.arange(len(theirs))
+    if len(pairs) == len(theirs):
+        # All of theirs are among ours: before the k-th pair stand k numbers twice.
+        at[pairs - places] = places + first
+        return at
+    known = np.searchsorted(ours, theirs)
+    known[known == len(ours)] = 0
+    met = ours[known] == theirs
+    at[known[met]] = places[met] + first
     return at
 
 

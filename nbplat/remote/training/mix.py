@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from .places import moved
+
 __all__ = ["mixed"]
 
 
@@ -42,14 +44,13 @@ def _taken(chunks: list[pa.Array], kind: pa.DataType, places: Any, taken: pa.Arr
     if whole.null_count or not len(whole):
         return whole.take(taken)
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        return pa.array(whole.to_numpy().take(places, mode="wrap"), kind)
+        return pa.Array.from_buffers(kind, len(places), [None, moved(whole.to_numpy(), places)])
     matrix = _matrix(whole)
     if matrix is None:
         return whole.take(taken)
     # A list moves as one value of its width: as a row of numbers it would take several times as long.
     wide = np.dtype((np.void, matrix.itemsize * matrix.shape[1]))
-    moved = np.ascontiguousarray(matrix).view(wide)[:, 0].take(places, mode="wrap")
-    return _lists(moved.view(matrix.dtype).reshape(-1, matrix.shape[1]), kind)
+    return _lists(moved(np.ascontiguousarray(matrix).view(wide)[:, 0], places), matrix.shape[1], kind)
 
 
 def _matrix(column: pa.Array) -> Any:
@@ -71,9 +72,10 @@ def _matrix(column: pa.Array) -> Any:
     return values.to_numpy().reshape(-1, width) if width else None
 
 
-def _lists(rows: Any, kind: pa.DataType) -> pa.Array:
-    values = pa.array(rows.reshape(-1), kind.value_type)
+def _lists(rows: pa.Buffer, width: int, kind: pa.DataType) -> pa.Array:
+    count = rows.size * 8 // kind.value_type.bit_width
+    values = pa.Array.from_buffers(kind.value_type, count, [None, rows])
     if pa.types.is_fixed_size_list(kind):
         return pa.FixedSizeListArray.from_arrays(values, type=kind)
-    offsets = np.arange(0, rows.size + 1, rows.shape[1], dtype=np.int32)
+    offsets = np.arange(0, count + 1, width, dtype=np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), values, type=kind)

@@ -13,6 +13,7 @@ from .epoch import Epoch, Pace, Share, Sides
 from .join import Joined, join
 from .order import Order
 from .task import JoinTask
+from .trees import data_iter
 
 __all__ = ["Shard", "ShardUnit"]
 
@@ -104,6 +105,18 @@ class Shard:
             ),
             form_of(format, (lambda arrays: pinned(as_tensors(arrays))) if pin else as_tensors),
         )
+
+    def data_iter(self, label: str, features: Sequence[str], batch_rows: int = 131_072) -> Any:
+        """This rank's rows as an `xgboost.DataIter`, for a `QuantileDMatrix` in each worker of an `XGBoostTrainer`.
+
+        Args:
+            label: Column of the labels.
+            features: Columns that are learned from; a matrix column brings all of its own.
+
+        Raises:
+            KernelError: ``training.xgboost``, XGBoost is not installed here; while it is read ``training.column``.
+        """
+        return data_iter(lambda: self.batches(batch_rows, format="numpy"), features, label)
 
     def _place(self) -> tuple[int, int]:
         if self.rank is not None and self.world is not None:

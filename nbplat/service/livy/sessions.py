@@ -86,13 +86,12 @@ class SessionRoutes:
 
     async def show(self, request: Request) -> Response:
         accepts(request)
-        session = await self._found(request)
-        seen = self._sessions.wakes.count(session.id)
-        session = await self._found(request)
-        if session.state in _MOVING:
+        session, seen, shown = await run_in_threadpool(self._look, request.path_params["key"])
+        if shown is None:
             # Clients ask again after a pause of their own: an answer that comes with the change spares it.
             session = await self._held(session, seen, wait_s(request))
-        return JSONResponse(await run_in_threadpool(self._json, session))
+            shown = await run_in_threadpool(self._json, session)
+        return JSONResponse(shown)
 
     async def state(self, request: Request) -> Response:
         session = await self._found(request)
@@ -131,6 +130,15 @@ class SessionRoutes:
     async def _found(self, request: Request, need: Need | None = None) -> Session:
         return await run_in_threadpool(found_session, self._sessions, request.path_params["key"], need)
 
+    def _look(self, key: str) -> tuple[Session, int, dict[str, Any] | None]:
+        """A session, how often it had changed before, and its JSON; None while it moves."""
+        session = found_session(self._sessions, key)
+        if session.state not in _MOVING:
+            return session, 0, self._json(session)
+        seen = self._sessions.wakes.count(session.id)
+        session = self._sessions.store.session(session.id)
+        return session, seen, None if session.state in _MOVING else self._json(session)
+
     async def _held(self, session: Session, seen: int, limit_s: float) -> Session:
         before = session.state
         loop_until = _now() + limit_s
@@ -141,7 +149,7 @@ class SessionRoutes:
         return session
 
     def _json(self, session: Session) -> dict[str, Any]:
-        log = self._sessions.log(session.id, after=-_LOG_LINES, limit=_LOG_LINES)[1]
+        log = self._sessions.log_of(session, after=-_LOG_LINES, limit=_LOG_LINES)[1]
         return session_json(session, log)
 
 

@@ -66,23 +66,19 @@ class StatementRoutes:
         text = code if isinstance(code, str) else str(code)
         statement = await run_in_threadpool(self._sessions.submit, session.id, text.replace("\r\n", "\n"), kind)
         return JSONResponse(
-            await run_in_threadpool(self._json, statement),
+            statement_json(statement, ()),
             status_code=201,
             headers={"Location": f"/sessions/{session.id}/statements/{statement.id}"},
         )
 
     async def show(self, request: Request) -> Response:
         accepts(request)
-        session = await self._session(request)
-        wanted = statement_number(request)
         until = asyncio.get_running_loop().time() + wait_s(request)
-        while True:
-            seen = self._sessions.wakes.count(session.id)
-            statement = await run_in_threadpool(self._sessions.store.statement, session.id, wanted)
-            left = until - asyncio.get_running_loop().time()
-            if statement.state in FINAL or left <= 0:
-                return JSONResponse(await run_in_threadpool(self._json, statement))
-            await self._sessions.wakes.wait_async(session.id, seen, left)
+        session, seen, shown, ended = await run_in_threadpool(self._find, request)
+        while not ended and (left := until - asyncio.get_running_loop().time()) > 0:
+            await self._sessions.wakes.wait_async(session, seen, left)
+            seen, shown, ended = await run_in_threadpool(self._look, session, shown["id"])
+        return JSONResponse(shown)
 
     async def cancel(self, request: Request) -> Response:
         session = await self._session(request)
@@ -94,6 +90,17 @@ class StatementRoutes:
 
     async def _session(self, request: Request) -> Session:
         return await run_in_threadpool(found_session, self._sessions, request.path_params["key"])
+
+    def _find(self, request: Request) -> tuple[int, int, dict[str, Any], bool]:
+        """The session's id, and what `_look` finds: in one go, since each step beside the loop costs its own."""
+        session = found_session(self._sessions, request.path_params["key"]).id
+        return (session, *self._look(session, statement_number(request)))
+
+    def _look(self, session: int, number: int) -> tuple[int, dict[str, Any], bool]:
+        """How often the session had changed, the statement as JSON, and whether it has ended."""
+        seen = self._sessions.wakes.count(session)
+        statement = self._sessions.store.statement(session, number)
+        return seen, self._json(statement), statement.state in FINAL
 
     def _kind(self, session: Session, asked: Any) -> str:
         named = session.kind if asked is None else asked

@@ -74,16 +74,33 @@ def _line(run: Run, job: Job | None) -> dict[str, Any]:
         "error": _said(run.error or _rejection(run)),
         "created_ms": run.created_ms,
         "updated_ms": run.updated_ms,
+        "found": _found(run),
         "notebook": run.notebook,
         "job": None if job is None else board_job(job),
     }
 
 
+def _found(run: Run) -> str:
+    """What a training run found, in a few words; empty for others, and before it has."""
+    told = run.outputs
+    if not (without := told.get("auc_without")):
+        return ""
+    if not (both := told.get("auc_with")):
+        return f"AUC {without['value']:.3f}"
+    gain = told["gain"]
+    sure = ", no gain is shown" if gain["low"] <= 0 <= gain["high"] else ""
+    return f"AUC {without['value']:.3f} to {both['value']:.3f}{sure}"
+
+
 def _table_of(run: Run) -> str:
     """The table that a run is about: of a training its examples, of a sequence its events; empty: none."""
-    part, name = {"training": ("join", "base"), "sequence": ("record", "source")}.get(run.kind, ("", "table"))
-    spec = run.spec.get(part, {}) if part else run.spec
-    found = spec.get(name)
+    match run.kind:
+        case "training":
+            found = run.spec.get("join", {}).get("base")
+        case "sequence":
+            found = run.spec.get("record", {}).get("source")
+        case _:
+            found = run.spec.get("table")
     return found if isinstance(found, str) else ""
 
 

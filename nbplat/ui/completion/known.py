@@ -83,6 +83,19 @@ class Known:
             lambda reply: [each["name"] or str(each["id"]) for each in reply["sessions"] if not each["ended"]],
         )
 
+    def trainings(self) -> list[str]:
+        """Names of training runs, newest first, then each run by number."""
+        ids = self._names("/api/v1/runs?kind=training", lambda reply: [each["id"] for each in reply["runs"]])
+        return [*dict.fromkeys(run.partition("@")[0] for run in ids), *ids]
+
+    def jobs(self) -> list[str]:
+        """Ids of jobs, newest first."""
+        return self._names("/api/v1/jobs?limit=100", lambda reply: [each["id"] for each in reply["jobs"]])
+
+    def profiles(self) -> list[str]:
+        """Names of profiles of sessions."""
+        return self._names("/api/v1/session-profiles", lambda reply: [each["name"] for each in reply["profiles"]])
+
     def variables(self) -> list[str]:
         """Public names of the notebook."""
         return sorted(name for name in self._variables() if not name.startswith("_"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from nbplat.ui.completion.offer import NOTHING, Names, Offers, offers
@@ -22,16 +23,35 @@ _BY_METAVAR: dict[str, str] = {
     "SESSION": "sessions",
     "VAR": "variables",
     "spark|local|SESSION": "sessions",
+    "EXAMPLES": "examples",
+    "RUN|TABLE": "staged",
+    "JOB": "jobs",
+    "PROFILE": "profiles",
 }
 _BY_NAME: dict[str, str] = {
     "env": "environments",
     "environment": "environments",
-    "stage": "runs",
+    "stage": "staged",
+    "conf": "settings",
     "sequence": "sequences",
     "frame": "variables",
     "ship": "variables",
 }
+# Files, addresses and code: others know more of them.
+_OPEN = ("path",)
+_SETTINGS = (
+    "spark.app.name=", "spark.default.parallelism=", "spark.driver.maxResultSize=", "spark.driver.memory=",
+    "spark.dynamicAllocation.enabled=", "spark.dynamicAllocation.maxExecutors=", "spark.executor.cores=",
+    "spark.executor.instances=", "spark.executor.memory=", "spark.executor.memoryOverhead=", "spark.jars.packages=",
+    "spark.kryoserializer.buffer.max=", "spark.serializer=", "spark.sql.adaptive.enabled=", "spark.sql.ansi.enabled=",
+    "spark.sql.autoBroadcastJoinThreshold=", "spark.sql.execution.arrow.pyspark.enabled=",
+    "spark.sql.files.maxPartitionBytes=", "spark.sql.session.timeZone=", "spark.sql.shuffle.partitions=",
+    "spark.task.cpus=", "spark.task.maxFailures=",
+)  # fmt: skip
 _WORDS: dict[str, tuple[str, ...]] = {"target": ("spark", "local")}
+_OF_NOUN = {
+    "backfill": "runs", "training": "trainings", "sequence": "sequences", "environment": "environments",
+}  # fmt: skip
 
 
 class MagicLine:
@@ -89,18 +109,18 @@ def line_offers(line: MagicLine, names: Names) -> Offers:
     if not line.rest and not fragment.startswith("-") and (verb is None or (line.cell and not line.words)):
         return _first(line, names)
     if verb is None:
-        return NOTHING
+        return offers(line.fragment)
     flags = {flag: option for option in verb.arguments for flag in option.flags}
     head, equals, value = fragment.partition("=")
     if equals and head in flags:
         found = _values(line, flags[head], value, names)
-        return Offers(fragment, tuple((f"{head}={text}", kind) for text, kind in found.found))
+        return Offers(fragment, tuple((f"{head}={text}", kind) for text, kind in found.found), found.only)
     if line.rest and (asked := flags.get(line.rest[-1])) is not None and asked.type != "flag":
         return _values(line, asked, fragment, names)
     if fragment.startswith("-"):
         return offers(fragment, ("option", _flags_left(verb, line.rest)))
     place = _place(verb, line.rest, flags)
-    return NOTHING if place is None else _values(line, place, fragment, names)
+    return offers(fragment) if place is None else _values(line, place, fragment, names)
 
 
 def table_of(line: MagicLine) -> str:
@@ -165,17 +185,26 @@ def _values(line: MagicLine, option: Option, fragment: str, names: Names) -> Off
         start, comma, last = fragment.rpartition(",")
         table = table_of(line)
         found = offers(last, ("column", names.columns(table) if table else ()))
-        return Offers(fragment, tuple((f"{start}{comma}{text}", kind) for text, kind in found.found))
+        return Offers(fragment, tuple((f"{start}{comma}{text}", kind) for text, kind in found.found), only=True)
     makers: dict[str, tuple[str, Callable[[], list[str]]]] = {
         "tables": ("table", names.tables),
         "runs": ("run", names.runs),
         "sequences": ("sequence", names.sequences),
         "environments": ("environment", names.environments),
         "sessions": ("session", names.sessions),
+        "trainings": ("run", names.trainings),
+        "jobs": ("job", names.jobs),
+        "profiles": ("profile", names.profiles),
         "variables": ("variable", names.variables),
+        "settings": ("setting", lambda: list(_SETTINGS)),
     }
+    if kind == "staged":
+        return offers(fragment, ("run", names.runs()), ("table", names.tables()))
+    if kind == "examples":
+        # A file of Parquet may stand there as well.
+        return replace(offers(fragment, ("table", names.tables()), ("variable", names.variables())), only=False)
     if kind not in makers:
-        return offers(fragment, known) if known[1] else NOTHING
+        return NOTHING if option.type in _OPEN and not known[1] else offers(fragment, known)
     word, ask = makers[kind]
     return offers(fragment, known, (word, ask()))
 
@@ -183,5 +212,5 @@ def _values(line: MagicLine, option: Option, fragment: str, names: Names) -> Off
 def _of_noun(noun: Noun, option: Option) -> str:
     """What RUN, OTHER and NAME are, which each noun says of its own things."""
     if option.shown in ("RUN", "OTHER", "NAME"):
-        return {"backfill": "runs", "sequence": "sequences", "environment": "environments"}.get(noun.name, "")
+        return _OF_NOUN.get(noun.name, "")
     return ""

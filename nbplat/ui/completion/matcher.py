@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from typing import Any
 
 from nbplat.ui.completion.magic_line import MagicLine, line_offers, read_line, table_of
-from nbplat.ui.completion.offer import NOTHING, Names, Offers
+from nbplat.ui.completion.offer import NOTHING, Names, Offers, offers
 from nbplat.ui.completion.sql_body import sql_offers
 from nbplat.ui.completion.yaml_body import yaml_offers
 
 __all__ = ["as_matcher_result", "cell_offers", "session_offers"]
 
+# The name of a column that a Python body is about to read: batch["am
+_SUBSCRIPT = re.compile(r"\[\s*[\"'](\w*)\Z")
+
+
+class _Silence(list[Any]):
+    """No completion, said in a way that keeps others from speaking: IPython hushes them only for one that has some."""
+
+    def __len__(self) -> int:
+        return 1
+
 
 def cell_offers(code: str, cursor: int, names: Names) -> Offers:
     """What may stand at a character of a cell: in a magic's line, or in the body below a cell magic."""
     lines = code[:cursor].split("\n")
+    if _in_template(code[:cursor]):
+        return NOTHING
     if (line := read_line(lines[-1])) is not None and (len(lines) == 1 or not line.cell or _first_line(lines[:-1])):
         return line_offers(line, names)
     start = next((n for n, each in enumerate(lines) if each.strip() and not each.lstrip().startswith("#")), None)
@@ -45,6 +58,9 @@ def _body_offers(magic: MagicLine, body: str, cursor: int, names: Names) -> Offe
         return sql_offers(body, cursor, names, base=table_of(magic) if magic.noun.name == "backfill" else "")
     if language == "yaml":
         return yaml_offers(magic.noun.name, body, cursor, names)
+    if language == "python" and magic.noun.name == "backfill" and (name := _SUBSCRIPT.search(body[:cursor])):
+        columns = names.columns(table_of(magic))
+        return offers(name[1], ("column", columns)) if columns else NOTHING
     return NOTHING
 
 
@@ -57,18 +73,24 @@ def _language(magic: MagicLine) -> str:
     return magic.verb.body if magic.verb is not None else "none"
 
 
+def _in_template(before: str) -> bool:
+    """Whether a Jinja expression is open: its names are the notebook's."""
+    return before.rfind("{{") > before.rfind("}}")
+
+
 def _first_line(above: list[str]) -> bool:
     return not any(each.strip() and not each.lstrip().startswith("#") for each in above)
 
 
-def as_matcher_result(offers: Offers, *, limit: int | None = None) -> dict[str, Any]:
+def as_matcher_result(offered: Offers, *, limit: int | None = None) -> dict[str, Any]:
     """Offers as IPython's matchers give them; what others would say is left out."""
     from IPython.core.completer import SimpleCompletion
 
-    found = offers.found[:limit]
+    found = offered.found[:limit]
+    completions = [SimpleCompletion(text, type=kind) for text, kind in found]
     return {
-        "completions": [SimpleCompletion(text, type=kind) for text, kind in found],
-        "suppress": bool(found),
-        "matched_fragment": offers.fragment,
+        "completions": _Silence() if offered.only and not completions else completions,
+        "suppress": bool(found) or offered.only,
+        "matched_fragment": offered.fragment,
         "ordered": True,
     }

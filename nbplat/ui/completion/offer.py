@@ -24,6 +24,15 @@ class Names(Protocol):
 
     def sessions(self) -> list[str]: ...
 
+    def trainings(self) -> list[str]:
+        """Training runs, named as `runs`."""
+
+    def jobs(self) -> list[str]:
+        """Their ids, newest first."""
+
+    def profiles(self) -> list[str]:
+        """Profiles that sessions may be started with."""
+
     def variables(self) -> list[str]:
         """Of the notebook."""
 
@@ -35,10 +44,12 @@ class Offers:
     Attributes:
         fragment: The text before the cursor that each takes the place of.
         found: Texts with their kinds (``option``, ``table``, …), best first; each begins with `fragment`.
+        only: Whether nothing else may stand there, so that Python's words and files would be wrong.
     """
 
     fragment: str
     found: tuple[tuple[str, str], ...]
+    only: bool = False
 
 
 NOTHING = Offers("", ())
@@ -52,4 +63,4 @@ def offers(fragment: str, *kinds: tuple[str, Iterable[str]]) -> Offers:
         for text in texts:
             if text.lower().startswith(low):
                 found.setdefault(text, kind)
-    return Offers(fragment, tuple(found.items()))
+    return Offers(fragment, tuple(found.items()), only=True)

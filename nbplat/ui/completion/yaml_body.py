@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from nbplat.ui.completion.offer import NOTHING, Names, Offers, offers
+from nbplat.ui.completion.offer import Names, Offers, offers
 
 __all__ = ["yaml_offers"]
 
@@ -21,7 +21,7 @@ def yaml_offers(noun: str, body: str, cursor: int, names: Names) -> Offers:
     match = _KEY_LINE.match(line)
     if match is None:
         if line.strip() and not re.fullmatch(r"\s*[\w-]+", line):
-            return NOTHING
+            return offers("")
         path = _path(above, len(line) - len(line.lstrip()))
         return offers(line.strip(), ("key", (f"{name}:" for name in _under(path, keys))))
     value = match[3].lstrip()
@@ -29,7 +29,7 @@ def yaml_offers(noun: str, body: str, cursor: int, names: Names) -> Offers:
     for declared, takes, choices in keys:
         if _fits(declared, path):
             return _value(value, takes, choices, body, names)
-    return NOTHING
+    return offers("")
 
 
 def _value(value: str, takes: str, choices: Sequence[str], body: str, names: Names) -> Offers:
@@ -40,7 +40,7 @@ def _value(value: str, takes: str, choices: Sequence[str], body: str, names: Nam
     if "column" in takes and (source := _SOURCE.search(body)):
         last = value.rpartition(",")[2].lstrip("[ ")
         return offers(last, ("column", names.columns(source[1])))
-    return NOTHING
+    return offers("")
 
 
 def _keys(noun: str) -> list[tuple[tuple[str, ...], str, Sequence[str]]]:
@@ -50,7 +50,13 @@ def _keys(noun: str) -> list[tuple[tuple[str, ...], str, Sequence[str]]]:
         return [(tuple(key.path.split(".")), key.takes, key.choices) for key in KEYS]
     from nbplat.environment.keys import KEYS as ENVIRONMENT_KEYS
 
-    return [(tuple(key.path.split(".")), key.takes, ()) for key in ENVIRONMENT_KEYS]
+    return [(tuple(key.path.split(".")), key.takes, _written_out(key.takes)) for key in ENVIRONMENT_KEYS]
+
+
+def _written_out(takes: str) -> list[str]:
+    """The values of a key whose text is nothing but them: ``a`` or ``b``."""
+    values = re.findall(r"`([^`]+)`", takes)
+    return values if re.fullmatch(r"(`[^`]+`(, | or )?)+", takes) else []
 
 
 def _path(above: Sequence[str], depth: int) -> tuple[str, ...]:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from nbplat.config import Config
 from nbplat.errors import NbplatError
-from nbplat.ui.doctor import machine, running, stack, tables
+from nbplat.ui.doctor import clocks, kernels, machine, running, stack, tables
 from nbplat.ui.doctor.finding import Check, Said, Verdict
 
 if TYPE_CHECKING:
     from nbplat.compose import Platform
+    from nbplat.compose.clocks import OtherClock
 
 __all__ = ["checks_of"]
 
@@ -36,7 +37,8 @@ def checks_of(config: Config, open_platform: Callable[[Config], Platform]) -> li
         Check("sockets", _EVERY, lambda: machine.check_sockets(config)),
         Check("panel", _LAB, stack.check_lab),
         Check("server extension", _LAB, stack.check_server_extension),
-        Check("kernels", _LAB, stack.check_kernels),
+        Check("kernels", _LAB, kernels.check_kernels),
+        Check("sparkmagic", _LAB, lambda: kernels.check_sparkmagic(config)),
         *(_extra(name, asked) for name in stack.EXTRAS),
     ]
     try:
@@ -53,6 +55,7 @@ def _of_platform(platform: Platform) -> list[Check]:
         Check("store", _EVERY, lambda: Said(Verdict.OK, f"{len(opened.store.runs(limit=1_000))} runs kept")),
         Check("catalog", _EVERY, lambda: tables.check_catalog(config, opened.catalog)),
         Check("catalog, writing", _EVERY, lambda: tables.check_catalog_writable(config, opened.catalog)),
+        Check("clock", _EVERY, lambda: _clock(config, opened)),
         Check("service", _SERVICE, lambda: running.check_service(config)),
         Check("port", _SERVICE, lambda: running.check_port(config)),
         Check("tokens", _SERVICE, lambda: running.check_secrets(config)),
@@ -89,6 +92,31 @@ def _leases(config: Config, opened: _Opened) -> Said:
     now_ms = opened.platform.clock.now_ms()
     worker = holder_of(worker_lock(config)) is not None
     return running.check_leases(opened.store.leases(), now_ms, waiting, worker=worker)
+
+
+def _clock(config: Config, opened: _Opened) -> Said:
+    newest = opened.store.events(after=opened.store.last_event() - 1, limit=1)
+    try:
+        return clocks.check_clock(
+            opened.platform.clock, _other_clocks(config, opened), newest[0].at_ms if newest else 0
+        )
+    except NbplatError as error:
+        # That it does not answer is the finding of another check.
+        return Said(Verdict.WARNING, f"no other clock can be asked: {error.message}", error.fix)
+
+
+def _other_clocks(config: Config, opened: _Opened) -> list[OtherClock]:
+    from nbplat.compose.clocks import OtherClock as Other
+    from nbplat.compose.clocks import other_clocks
+    from nbplat.ui.client import team_client
+
+    if not config.service_url:
+        # Opened by turns with the other checks.
+        _ = opened.store, opened.catalog
+        return other_clocks(opened.platform)
+    ask = clocks.service_clock(team_client(config).get)
+    then = "times of jobs and sessions are told wrong"
+    return [Other(f"the service at {config.service_url}", ask, clocks.TEAM_MOST_MS, then)]
 
 
 def _folders(opened: _Opened) -> set[str]:

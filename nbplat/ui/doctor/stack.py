@@ -1,23 +1,20 @@
-"""Checks of what is installed: packages and their versions, Jupyter's extensions, kernels."""
+"""Checks of what is installed: packages and their versions, Jupyter's extensions."""
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Any
 
 from nbplat.config import Config
 from nbplat.ui.doctor.finding import Said, Verdict
+from nbplat.ui.doctor.jupyter_files import config_folders, data_folders, settings_in
 
 __all__ = [
     "EXTRAS",
     "asked_extras",
     "check_base",
     "check_extra",
-    "check_kernels",
     "check_lab",
     "check_server_extension",
     "installed_version",
@@ -97,17 +94,17 @@ def check_lab(paths: Sequence[str] | None = None, configs: Sequence[str] | None 
         paths: Jupyter's data folders, the nearest first; None takes this machine's.
         configs: Its configuration folders likewise.
     """
-    paths, configs = _data(paths), _configs(configs)
+    paths, configs = data_folders(paths), config_folders(configs)
     found = next(
         (path for each in paths if (path := Path(each, "labextensions", _LAB, "package.json")).is_file()), None
     )
     if found is None:
         return Said(Verdict.WARNING, "JupyterLab has no panel of nbplat", _mend_panel())
-    there, ours = str(_json(found).get("version")), version("nbplat")
+    there, ours = str(settings_in(found).get("version")), version("nbplat")
     if there != ours:
         return Said(Verdict.FAULT, f"the panel at {found.parent} is {there}, the package is {ours}", _mend_panel())
     for near in configs:
-        off = _json(Path(near, "labconfig", "page_config.json")).get("disabledExtensions", {})
+        off = settings_in(Path(near, "labconfig", "page_config.json")).get("disabledExtensions", {})
         names = off if isinstance(off, list) else [name for name, yes in off.items() if yes]
         if switched := [name for name in names if name.split(":")[0] == _LAB]:
             return Said(Verdict.FAULT, f"{switched[0]} is disabled in {near}", f"jupyter labextension enable {_LAB}")
@@ -119,10 +116,10 @@ def check_server_extension(configs: Sequence[str] | None = None) -> Said:
     enable = f"jupyter server extension enable {_SERVER} --sys-prefix"
     state: dict[str, tuple[bool, str]] = {}
     # The nearest folder wins, and in each the one file over those of the folder.
-    for folder in reversed(_configs(configs)):
+    for folder in reversed(config_folders(configs)):
         base = Path(folder)
         for file in (*sorted((base / "jupyter_server_config.d").glob("*.json")), base / "jupyter_server_config.json"):
-            for name, on in _json(file).get("ServerApp", {}).get("jpserver_extensions", {}).items():
+            for name, on in settings_in(file).get("ServerApp", {}).get("jpserver_extensions", {}).items():
                 state[name] = (bool(on), str(file))
     if _SERVER not in state:
         return Said(Verdict.WARNING, "Jupyter's server does not load nbplat: the panel has nothing to talk to", enable)
@@ -130,31 +127,6 @@ def check_server_extension(configs: Sequence[str] | None = None) -> Said:
     if not on:
         return Said(Verdict.FAULT, f"{_SERVER} is disabled in {told_by}", enable)
     return Said(Verdict.OK, f"{_SERVER} by {told_by}")
-
-
-def check_kernels(paths: Sequence[str] | None = None) -> Said:
-    """Every kernel that nbplat has registered starts a Python that is there."""
-    names = []
-    for folder in _data(paths):
-        for file in sorted(Path(folder, "kernels").glob("nbplat*/kernel.json")):
-            spec = _json(file)
-            argv = spec.get("argv") or [""]
-            name = file.parent.name
-            # A bare `python` is looked for when the kernel starts.
-            if Path(argv[0]).is_absolute() and not os.access(argv[0], os.X_OK):
-                return Said(
-                    Verdict.FAULT,
-                    f"the kernel {name} starts {argv[0]}, which is not there",
-                    f"jupyter kernelspec remove {name}",
-                )
-            names.append(name)
-    if not names:
-        return Said(
-            Verdict.NOT_NEEDED,
-            "no kernel of nbplat is registered",
-            "nbplat kernel install makes one, nbplat env kernel NAME one of an environment",
-        )
-    return Said(Verdict.OK, ", ".join(names))
 
 
 def _of_extra(extra: str, needed: Sequence[str] | None) -> list[tuple[str, str]]:
@@ -193,24 +165,3 @@ def _misfit(wrong: Sequence[str], missing: Sequence[str], install: str) -> Said:
 def _mend_panel() -> str:
     checkout = Path(__file__).parents[3] / "labextension" / "package.json"
     return "make labextension" if checkout.is_file() else "pip install --force-reinstall --no-deps nbplat"
-
-
-def _data(paths: Sequence[str] | None) -> Sequence[str]:
-    from jupyter_core.paths import jupyter_path
-
-    return jupyter_path() if paths is None else paths
-
-
-def _configs(configs: Sequence[str] | None) -> Sequence[str]:
-    from jupyter_core.paths import jupyter_config_path
-
-    return jupyter_config_path() if configs is None else configs
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """A file of settings; empty when there is none, or it holds something else."""
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from nbplat.config import load_config
+from nbplat.config import Config, load_config
 from nbplat.ui.call import Call
 from nbplat.ui.handlers import backfill, service
 from nbplat.ui.render.result import Result
@@ -14,13 +14,19 @@ from nbplat.ui.render.table import table_html, table_text
 
 __all__ = ["config", "doctor", "serve", "status"]
 
+_BEGIN = (
+    "no run yet: %%backfill NAME --table NAMESPACE.TABLE --key COLUMN begins one; %nbplat demo init loads tables to try"
+)
+
 
 def status(call: Call) -> Result:
     """Live runs, the service, and what to do next; starts the service, since runs are asked of it."""
     call.options.run = None
     runs, about = backfill.status(call), service.status(call)
-    html = f"{about.html or ''}{runs.html or ''}"
-    return Result(f"{about.text.splitlines()[0]}\n{runs.text}", html, data={"service": about.data, "runs": runs.data})
+    text, html = f"{about.text.splitlines()[0]}\n{runs.text}", f"{about.html or ''}{runs.html or ''}"
+    if not runs.data:
+        text, html = f"{text}\n{_BEGIN}", f"{html}<p>{_BEGIN}</p>"
+    return Result(text, html, data={"service": about.data, "runs": runs.data})
 
 
 def config(_call: Call) -> Result:
@@ -34,14 +40,24 @@ def config(_call: Call) -> Result:
 
 def doctor(call: Call) -> Result:
     """Check this machine, the folder and the service, each with its mend; a command with faults ends with 1."""
-    from nbplat.compose import open_platform
+    from nbplat.compose import Platform, open_platform
     from nbplat.ui.doctor.examination import checks_of
     from nbplat.ui.doctor.finding import Verdict, examine
 
     def waiting(names: Sequence[str]) -> None:
         call.show(Result(f"still looking at {', '.join(names[:4])}{' …' if len(names) > 4 else ''}"))
 
-    findings = examine(checks_of(load_config(), open_platform), waiting=waiting)
+    opened: list[Platform] = []
+
+    def open_it(config: Config) -> Platform:
+        opened.append(open_platform(config))
+        return opened[-1]
+
+    try:
+        findings = examine(checks_of(load_config(), open_it), waiting=waiting)
+    finally:
+        for platform in opened:
+            platform.close()
     count = Counter(each.verdict for each in findings)
     head = (
         f"doctor: {count[Verdict.FAULT]} faults, {count[Verdict.WARNING]} warnings, {count[Verdict.OK]} ok, "

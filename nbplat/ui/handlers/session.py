@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from nbplat.clock import iso
-from nbplat.errors import NbplatError, NotFound, RequestError
+from nbplat.errors import NbplatError, RequestError
 from nbplat.ui import session_here as here
 from nbplat.ui.call import Call
 from nbplat.ui.handlers.session_cell import follow_statement, run_python, run_query
@@ -48,14 +48,7 @@ def start(call: Call) -> Result:
 def attach(call: Call) -> Result:
     """Send this notebook's cells to a living session; in a shell, follow what runs there."""
     desk = open_session_desk()
-    session = here.chosen(desk, call.options.session)
-    if session["ended"]:
-        raise NotFound(
-            "session.ended",
-            f"session {title_of(session)} is {session['state']}",
-            fix="start another: %session start",
-            where=str(session["id"]),
-        )
+    session = here.living(desk, call.options.session)
     running = [each for each in desk.statements(session["id"], limit=100) if not each["ended"]]
     if call.where == "cli":
         if running:

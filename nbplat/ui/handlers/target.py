@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nbplat.config import load_config
-from nbplat.errors import NotFound, RequestError
+from nbplat.errors import RequestError
 from nbplat.ui import session_here as here
 from nbplat.ui.call import Call
 from nbplat.ui.kernel.target import Target, target_of
@@ -23,14 +23,7 @@ def target(call: Call) -> Result:
         found.remote = True
     elif asked:
         desk = open_session_desk()
-        session = here.chosen(desk, asked)
-        if session["ended"]:
-            raise NotFound(
-                "session.ended",
-                f"session {title_of(session)} is {session['state']}",
-                fix="start another: %session start",
-                where=str(session["id"]),
-            )
+        session = here.living(desk, asked)
         here.attach(desk, session)
         found.remote = True
     return _said(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,9 @@ def run(call: Call) -> Result:
         spec = _spec(options, environment)
         if getattr(options, "dry_run", False):
             plan = work.plan(spec)
-            return Result("\n".join([*explain_plan(plan), *notes]), value=plan, data=plan.record())
+            text = "\n".join([*explain_plan(plan), *notes])
+            page = f'<div style="white-space:pre-wrap">{html.escape(text)}</div>'
+            return Result(text, page, value=plan, data=plan.record())
         learner = learner or learner_of_text(call.body or "", call.namespace, options.name)
         return training_result(
             work.train(spec, learner, hold=options.hold, progress=progress_of(call, f"{options.name} training"))

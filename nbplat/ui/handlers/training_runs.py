@@ -5,51 +5,89 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nbplat.clock import iso
+from nbplat.errors import Conflict
+from nbplat.job import JobState
+from nbplat.job.caller import Caller
 from nbplat.terms import counted
+from nbplat.training.states import ALL_RUNS, JOB, KIND, TrainingState
 from nbplat.ui.call import Call
 from nbplat.ui.desk import open_desk
 from nbplat.ui.handlers.training import progress_of
 from nbplat.ui.handlers.training_result import training_result
+from nbplat.ui.render.progress import progress_text
 from nbplat.ui.render.result import Result
-from nbplat.ui.render.table import table_html, table_text
-from nbplat.ui.training_work import KIND, Work, find_run, learner_elsewhere, learner_of_text
+from nbplat.ui.render.table import fields_html, fields_text, table_html, table_text
+from nbplat.ui.training_work import Work, find_run, holds, learner_elsewhere, learner_of_text
 
 if TYPE_CHECKING:
     from nbplat.compose import Platform
-    from nbplat.job import Run
+    from nbplat.job import Job, Run
 
 __all__ = ["list_runs", "release", "replay", "show"]
 
-_ALL = 1_000_000
-
 
 def list_runs(call: Call) -> Result:
-    """Runs, newest first, with both figures and whether their snapshots are held."""
+    """Runs, newest first: how far they are, both figures, and whether their snapshots are held."""
     from nbplat.compose import open_platform
 
     platform = open_platform()
     try:
+        platform.end_lost()
         runs = platform.store.runs(KIND, limit=call.options.limit, plans=False)
+        jobs = {job.run_id: job for job in platform.store.jobs(states={JobState.RUNNING}) if job.kind == JOB}
     finally:
         platform.close()
-    header = ["run", "table", "joined", "AUC without", "AUC with", "gain", "held", "trained"]
-    rows = [_row(run) for run in runs]
-    data = [{"id": run.id, "spec": dict(run.spec), **dict(run.outputs)} for run in runs]
+    header = ["run", "state", "table", "joined", "AUC without", "AUC with", "gain", "held", "begun"]
+    rows = [_row(run, jobs.get(run.id)) for run in runs]
+    data = [
+        {
+            "id": run.id,
+            "state": run.state,
+            "owner": run.owner,
+            "error": run.error,
+            "progress": jobs[run.id].progress.record() if run.id in jobs else None,
+            "spec": dict(run.spec),
+            **dict(run.outputs),
+        }
+        for run in runs
+    ]
     return Result(table_text(header, rows), table_html(header, rows), value=data, data=data)
 
 
 def show(call: Call) -> Result:
-    """A kept run as it was shown when it was trained."""
+    """A kept run as it was shown when it was trained; of another, how far it is or why it ended."""
     from nbplat.compose import open_platform
     from nbplat.training.result import TrainingResult
 
     platform = open_platform()
     try:
+        platform.end_lost()
         run = find_run(platform, call.options.run)
+        jobs = platform.store.jobs(run_id=run.id)
     finally:
         platform.close()
+    if run.state != TrainingState.KEPT:
+        return _unfinished(run, next((job for job in jobs if job.kind == JOB), None))
     told = _kept(run)
     return training_result(TrainingResult.from_record({**told, "run": run.id}))
+
+
+def _unfinished(run: Run, job: Job | None) -> Result:
+    facts: list[tuple[str, Any]] = [("run", run.id), ("table", _table(run)), ("joined", _joined(run))]
+    facts += [("state", run.state), ("begun", iso(run.created_ms)), ("by", run.owner)]
+    if job is not None:
+        caller = Caller.of(job.worker)
+        title = "progress" if job.state is JobState.RUNNING else "ended"
+        facts += [
+            ("job", job.id),
+            ("notebook", job.params.get("notebook") or None),
+            ("process", f"{caller.pid} on {caller.host}" if caller else None),
+            (title, progress_text("", job.state.value, job.progress).strip()),
+        ]
+    if run.error:
+        facts += [("error", f"{run.error['code']}: {run.error['message']}"), ("fix", run.error["fix"])]
+    data = {"id": run.id, "state": run.state, "owner": run.owner, "error": run.error, "job": job and job.id}
+    return Result(fields_text(facts), fields_html(facts), value=run, data=data)
 
 
 def replay(call: Call) -> Result:
@@ -59,7 +97,7 @@ def replay(call: Call) -> Result:
 
     platform = open_platform()
     try:
-        run = find_run(platform, call.options.run)
+        run = find_run(platform, call.options.run, kept=True)
         told = _kept(run)
         source = model_source(run.id, told)
         work = Work(platform, open_desk)
@@ -104,10 +142,8 @@ def _taken(platform: Platform, named: tuple[str, ...], older_than_s: float) -> l
     before = platform.clock.now_ms() - int(older_than_s * 1000)
     return [
         run
-        for run in platform.store.runs(KIND, limit=_ALL)
-        if run.created_ms <= before
-        and run.outputs.get("provenance", {}).get("held")
-        and not run.outputs.get("released")
+        for run in platform.store.runs(KIND, limit=ALL_RUNS)
+        if run.created_ms <= before and holds(run) and run.state != TrainingState.TRAINING
     ]
 
 
@@ -119,25 +155,52 @@ def _kept(run: Run) -> dict[str, Any]:
     """The record of a run's result.
 
     Raises:
+        Conflict: ``training.not_kept``: it has none.
         RequestError: ``training.plan_format``: it is of a version that recorded less.
     """
     from nbplat.training.plan import TrainingPlan
 
+    if run.state != TrainingState.KEPT:
+        raise Conflict(
+            "training.not_kept",
+            f"{run.id} is {run.state} and has no figures",
+            fix=f"`%training show {run.id}` says how far it is, or why it ended",
+        )
     TrainingPlan.from_record(run.plan)
     return dict(run.outputs)
 
 
-def _row(run: Run) -> list[Any]:
+def _row(run: Run, job: Job | None) -> list[Any]:
     told = run.outputs
-    held = told.get("provenance", {}).get("held") and not told.get("released")
-    joined = [*told.get("staged_features", ()), *(each["ref"] for each in told.get("sequences", ()))]
-    table = run.spec.get("table") or run.spec["join"]["base"]
     return [
         run.id,
-        table,
-        ", ".join(joined) or None,
+        _state(run, job),
+        _table(run),
+        _joined(run),
         *(f"{told[name]['value']:.3f}" if told.get(name) else None for name in ("auc_without", "auc_with")),
         f"{told['gain']['value']:+.3f}" if told.get("gain") else None,
-        bool(held),
+        holds(run),
         iso(run.created_ms),
     ]
+
+
+def _state(run: Run, job: Job | None) -> str:
+    if job is not None:
+        return progress_text("", run.state, job.progress).strip() + (
+            f" {job.progress.what}" if job.progress.what else ""
+        )
+    return f"{run.state}: {run.error['code']}" if run.error else run.state
+
+
+def _table(run: Run) -> str:
+    return str(run.spec.get("table") or run.spec["join"]["base"])
+
+
+def _joined(run: Run) -> str | None:
+    told = run.outputs
+    if "auc_without" in told:
+        names = [*told.get("staged_features", ()), *(each["ref"] for each in told.get("sequences", ()))]
+    else:
+        join = run.spec.get("join", {})
+        names = [*(each["ref"] for each in join.get("stage", ())), *join.get("sequences", ())]
+    return ", ".join(names) or None

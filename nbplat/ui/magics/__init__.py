@@ -10,6 +10,7 @@ from nbplat.ui.help import magic_docstring
 from nbplat.ui.kernel.target import install, uninstall
 from nbplat.ui.magics.here import add_here, take_here
 from nbplat.ui.magics.magic import NounMagic, PlatformMagic
+from nbplat.ui.magics.records import forget_records, show_records
 from nbplat.ui.nouns import NOUNS, PLATFORM
 from nbplat.ui.nouns.session import SPARK, SQL
 from nbplat.ui.nouns.sparkmagic import SPARKMAGIC
@@ -28,6 +29,7 @@ def register(shell: Any, handlers: Mapping[tuple[str, str], str] = HANDLERS) -> 
     """
     install(shell)
     add_here(shell)
+    show_records(shell)
     for noun in SPARKMAGIC:
         if not any(_theirs(shell, kind, noun.name) for kind in ("line", "cell")):
             _register(shell, noun, NounMagic(noun, shell, SPARKMAGIC_HANDLERS))
@@ -43,6 +45,7 @@ def unregister(shell: Any) -> None:
     """Take them out again."""
     uninstall(shell)
     take_here(shell)
+    forget_records(shell)
     for kind in ("line", "cell"):
         for noun in (*SPARKMAGIC, *NOUNS):
             function = shell.magics_manager.magics[kind].get(noun.name)

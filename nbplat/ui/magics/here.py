@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from nbplat.ui.kernel.target import install
 
-__all__ = ["add_here", "take_here"]
+__all__ = ["add_here", "own_names", "take_here"]
 
 _QUESTION_S = 10.0
 
@@ -96,6 +98,13 @@ def _explain(shell: Any) -> None:
     kernel.do_inspect = do_inspect
 
 
+def own_names(shell: Any, local_ns: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """The notebook's variables and those of the caller, without what IPython itself put there (In, Out, exit …)."""
+    hidden = shell.user_ns_hidden
+    both = {**shell.user_ns, **local_ns}
+    return {name: value for name, value in both.items() if name not in hidden or hidden[name] is not value}
+
+
 def _matcher(shell: Any) -> Any:
     from IPython.core.completer import context_matcher
 
@@ -113,7 +122,7 @@ def _matcher(shell: Any) -> Any:
         if (part := install(shell).session_part(code, cursor)) is not None:
             return as_matcher_result(session_offers(*part), limit=context.limit)
         if not known:
-            known.append(Known(lambda: shell.user_ns))
+            known.append(Known(lambda: own_names(shell)))
         return as_matcher_result(cell_offers(code, cursor, known[0]), limit=context.limit)
 
     return match

@@ -8,6 +8,7 @@ from nbplat.errors import NbplatError
 from nbplat.ui import template
 from nbplat.ui.dispatch import carry_out, choose_cell_verb, choose_line_verb, choose_top
 from nbplat.ui.help import noun_help, program_help
+from nbplat.ui.magics.here import own_names
 from nbplat.ui.magics.live import live_output
 from nbplat.ui.nouns import NOUNS
 from nbplat.ui.options import Noun, Verb
@@ -42,7 +43,7 @@ class NounMagic:
         from IPython.core.error import UsageError
 
         try:
-            return self._carry_out(line, cell, self._variables(local_ns))
+            return self._carry_out(line, cell, own_names(self._shell, local_ns))
         except KeyboardInterrupt as exc:
             if not hasattr(exc, "_render_traceback_"):
                 # Where it came is our code, or a socket's; what matters is that nothing was undone.
@@ -89,12 +90,6 @@ class NounMagic:
         if getattr(options, "json", False):
             return Result(text=result.json(), value=result.value, data=result.data)
         return result
-
-    def _variables(self, local_ns: Mapping[str, Any]) -> dict[str, Any]:
-        # What IPython itself put there (In, Out, exit …) is not the notebook's.
-        hidden = self._shell.user_ns_hidden
-        both = {**self._shell.user_ns, **local_ns}
-        return {name: value for name, value in both.items() if name not in hidden or hidden[name] is not value}
 
 
 class PlatformMagic(NounMagic):

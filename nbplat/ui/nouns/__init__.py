@@ -9,7 +9,7 @@ from nbplat.ui.nouns.platform import DEMO, JARS, PLATFORM, SERVICE
 from nbplat.ui.nouns.sequence import SEQUENCE
 from nbplat.ui.nouns.session import SESSION, SPARK, SQL
 from nbplat.ui.nouns.training import TRAINING
-from nbplat.ui.options import Noun, Verb
+from nbplat.ui.options import Noun, Surface, Verb
 
 __all__ = ["NOUNS", "PLATFORM", "find_noun", "find_verb"]
 
@@ -39,12 +39,12 @@ def find_noun(name: str) -> Noun:
     raise RequestError("command.unknown", f"{name!r} is no noun", fix=did_you_mean(name, [n.command for n in NOUNS]))
 
 
-def find_verb(noun: Noun, name: str) -> Verb:
-    """The noun's verb of that name; raises RequestError naming the nearest."""
+def find_verb(noun: Noun, name: str, surface: Surface | None = None) -> Verb:
+    """The noun's verb of that name; raises RequestError naming the nearest of those on a surface."""
     if (verb := noun.verb(name)) is not None:
         return verb
     raise RequestError(
         "command.unknown",
         f"{noun.name} has no verb {name!r}",
-        fix=did_you_mean(name, [v.name for v in noun.verbs]),
+        fix=did_you_mean(name, [v.name for v in (noun.verbs_on(surface) if surface else noun.verbs)]),
     )

@@ -218,6 +218,8 @@ SESSION = Noun(
     ),
 )
 
+_OF_CELLS = (_NAMED_BY_FLAG, WAIT, NAME, OUT, JSON, _METHOD, _FRACTION)
+
 SPARK = Noun(
     "spark",
     "Cells that run in a Spark session",
@@ -233,13 +235,7 @@ SPARK = Noun(
                 _FETCHED,
                 _QUIET,
                 _LANGUAGE,
-                _NAMED_BY_FLAG,
-                WAIT,
-                NAME,
-                OUT,
-                JSON,
-                _METHOD,
-                _FRACTION,
+                *_OF_CELLS,
                 _CONTEXT,
                 Option("coerce", ("--coerce", "-e"), help=_COERCE, metavar="BOOL", group=_AS_SPARKMAGIC),
             ),
@@ -265,13 +261,7 @@ SQL = Noun(
             (
                 _ROWS,
                 _QUIET,
-                _NAMED_BY_FLAG,
-                WAIT,
-                NAME,
-                OUT,
-                JSON,
-                _METHOD,
-                _FRACTION,
+                *_OF_CELLS,
                 Option("coerce", ("--coerce", "-c"), help=_COERCE, metavar="BOOL", group=_AS_SPARKMAGIC),
             ),
             (_SESSION,),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 __all__ = ["fields_html", "fields_text", "table_html", "table_text"]
@@ -29,14 +29,21 @@ def table_text(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join([line(columns), *(map(line, cells) if cells else ["(none)"])])
 
 
-def table_html(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, caption: str = "") -> str:
-    """The same as a ``<table>`` with inline styles that take their colours from the theme."""
+def table_html(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], *, caption: str = "", tight: Collection[str] = ()
+) -> str:
+    """The same as a ``<table>`` with inline styles that take their colours from the theme.
+
+    Args:
+        tight: Columns whose cells stay on one line.
+    """
     right = _right(columns, rows)
+    wraps = [";white-space:nowrap" if column in tight else "" for column in columns]
 
     def row_html(tag: str, values: Sequence[str]) -> str:
         cells = (
-            f'<{tag} style="{_CELL};text-align:{"right" if r else "left"}">{html.escape(v)}</{tag}>'
-            for v, r in zip(values, right, strict=True)
+            f'<{tag} style="{_CELL};text-align:{"right" if r else "left"}{wrap}">{html.escape(v)}</{tag}>'
+            for v, r, wrap in zip(values, right, wraps, strict=True)
         )
         return f'<tr style="background:transparent">{"".join(cells)}</tr>'
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import html
-import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from nbplat.errors import RequestError, did_you_mean
 from nbplat.ui.render.table import fields_text
+from nbplat.ui.widgets.shown_view import ShownView, can_show
 
 __all__ = ["CellForm", "Field", "FormSpec"]
 
-_VIEW_MIME = "application/vnd.jupyter.widget-view+json"
 _BORDER = "border:1px solid color-mix(in srgb,currentColor 30%,transparent)"
 
 
@@ -49,7 +48,7 @@ class FormSpec:
     write: Callable[[Mapping[str, Any]], str]
 
 
-class CellForm:
+class CellForm(ShownView):
     """A form in a cell, with its text beside it in every front end.
 
     Where a kernel runs and ipywidgets is installed, fields can be filled in, and the cell's text follows; a page
@@ -127,7 +126,7 @@ class CellForm:
     @property
     def widget(self) -> Any:
         """The form to fill in; None without ipywidgets."""
-        if self._box is None and importlib.util.find_spec("ipywidgets") is not None:
+        if self._box is None and can_show("ipywidgets"):
             self._box = self._made()
         return self._box
 
@@ -135,24 +134,6 @@ class CellForm:
     def controls(self) -> Mapping[str, Any]:
         """The widget of each field, by name; empty until `widget` was asked for."""
         return self._controls
-
-    def bundle(self) -> dict[str, Any]:
-        """The display's parts by MIME type."""
-        return {"text/plain": self.text, "text/html": self.html, **self.view_part()}
-
-    def view_part(self) -> dict[str, Any]:
-        """The part that front ends draw the form from; empty where no kernel runs."""
-        from IPython.core.getipython import get_ipython
-
-        if getattr(get_ipython(), "kernel", None) is None or self.widget is None:
-            return {}
-        return {_VIEW_MIME: {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}}
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        return self.bundle()
-
-    def __str__(self) -> str:
-        return self.text
 
     def _row(self, field: Field) -> str:
         answer = self._answers[field.name]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import html
-import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nbplat.errors import NotFound, did_you_mean
 from nbplat.ui.render.figures import bytes_text
+from nbplat.ui.widgets.shown_view import ShownView, can_show
 
 __all__ = ["PartitionGrid"]
 
-_VIEW_MIME = "application/vnd.jupyter.widget-view+json"
 # A sign and a word beside each colour, which alone would tell nothing to many.
 _SIGNS = {"done": "✓", "failed": "✗", "running": "…", "waiting": "·"}
 _COLOURS = {"done": "#2e7d32", "failed": "#c62828", "running": "#1565c0", "waiting": "currentColor"}
@@ -20,7 +19,7 @@ _CELL = "padding:2px 8px;text-align:center;border:1px solid color-mix(in srgb,cu
 _SHOWN = 200
 
 
-class PartitionGrid:
+class PartitionGrid(ShownView):
     """The grid of one run.
 
     A page without a kernel shows it as a table without a script; where a kernel runs and ipywidgets is installed, a
@@ -132,7 +131,7 @@ class PartitionGrid:
     @property
     def widget(self) -> Any:
         """The grid with a choice of a partition; None without ipywidgets."""
-        if self._box is None and importlib.util.find_spec("ipywidgets") is not None:
+        if self._box is None and can_show("ipywidgets"):
             import ipywidgets as w
 
             named = [(f"{_SIGNS[self.state_of(name)]} {name}", name) for name in self._partitions]
@@ -151,24 +150,6 @@ class PartitionGrid:
     def controls(self) -> tuple[Any, Any]:
         """The choice, and what is known of it; (None, None) until `widget` was asked for."""
         return self._choice, self._detail
-
-    def view_part(self) -> dict[str, Any]:
-        """The part that front ends draw the widget from; empty where no kernel runs."""
-        from IPython.core.getipython import get_ipython
-
-        if getattr(get_ipython(), "kernel", None) is None or self.widget is None:
-            return {}
-        return {_VIEW_MIME: {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}}
-
-    def bundle(self) -> dict[str, Any]:
-        """The display's parts by MIME type."""
-        return {"text/plain": self.text, "text/html": self.html, **self.view_part()}
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        return self.bundle()
-
-    def __str__(self) -> str:
-        return self.text
 
     def _head(self) -> str:
         counted = ", ".join(f"{count} {state}" for state, count in self.counts.items())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -11,19 +10,13 @@ from nbplat.sequence.preview import Comparison, SequencePreview
 from nbplat.sequence.preview.explain_html import comparison_html, explain_html
 from nbplat.sequence.preview.explain_text import explain_comparison, explain_preview
 from nbplat.ui.widgets.packed_preview import packed_preview
+from nbplat.ui.widgets.shown_view import ShownView, can_show, kernel_runs
 
 __all__ = ["SequenceExplorer", "explorer"]
 
-_VIEW_MIME = "application/vnd.jupyter.widget-view+json"
 
-
-class SequenceExplorer:
-    """What a cell shows of a preview or of a comparison.
-
-    The display always holds ``text/plain`` and ``text/html``, which need neither a kernel nor a script. Where a kernel
-    is running and anywidget can be imported, a preview's display holds the interactive view as well, and front ends
-    that can show it prefer it; a page that is opened without a kernel falls back to the HTML.
-    """
+class SequenceExplorer(ShownView):
+    """What a cell shows of a preview or of a comparison; only a preview can be walked through."""
 
     def __init__(self, shown: SequencePreview | Comparison) -> None:
         self.shown = shown
@@ -43,39 +36,15 @@ class SequenceExplorer:
 
     @property
     def widget(self) -> Any:
-        """The interactive view, an anywidget; None where there can be none."""
-        if self._widget is None and isinstance(self.shown, SequencePreview) and _possible():
+        """The interactive view, an anywidget; None for a comparison, without a kernel, and without anywidget."""
+        if self._widget is None and isinstance(self.shown, SequencePreview) and kernel_runs() and can_show("anywidget"):
             self._widget = _widget_class()(packed=packed_preview(self.shown))
         return self._widget
-
-    def view_part(self) -> dict[str, Any]:
-        """The part that front ends draw the view from; empty where there can be none."""
-        if self.widget is None:
-            return {}
-        return {_VIEW_MIME: {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}}
-
-    def bundle(self) -> dict[str, Any]:
-        """The display's parts by MIME type."""
-        return {"text/plain": self.text, "text/html": self.html, **self.view_part()}
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        return self.bundle()
-
-    def __str__(self) -> str:
-        return self.text
 
 
 def explorer(shown: SequencePreview | Comparison) -> SequenceExplorer:
     """The display of a preview or a comparison, complete in every front end."""
     return SequenceExplorer(shown)
-
-
-def _possible() -> bool:
-    """Whether a kernel is there to talk to the view, and anywidget to draw it."""
-    from IPython.core.getipython import get_ipython
-
-    shell = get_ipython()
-    return getattr(shell, "kernel", None) is not None and importlib.util.find_spec("anywidget") is not None
 
 
 @cache

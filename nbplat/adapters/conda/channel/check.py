@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from nbplat.adapters.conda.channel.read_package import faults_of, read_index
 from nbplat.adapters.conda.child import run_child
 from nbplat.environment.ports import Phase, Say
 from nbplat.errors import NbplatError, NotFound
+from nbplat.remote.scratch_folder import ScratchFolder
 
 __all__ = ["check_channel"]
 
@@ -89,8 +89,8 @@ def _unsolved(folder: Path, subdirs: list[str], say: Say) -> Iterator[str]:
     for platform in [one for one in subdirs if one != "noarch"]:
         records = [record for subdir in (platform, "noarch") for record in repodata_of(folder, subdir).values()]
         specs = sorted({f"{one['name']} =={one['version']}" for one in records})
-        with tempfile.TemporaryDirectory(prefix="nbplat-repodata-") as cache:
-            request = {"url": folder.as_uri(), "platform": platform, "specs": specs, "cache": cache}
+        with ScratchFolder(None, "nbplat-repodata-") as cache:
+            request = {"url": folder.as_uri(), "platform": platform, "specs": specs, "cache": str(cache)}
             for one in run_child(_UNSOLVABLE, request, say=say):
                 yield f"{one['spec']} cannot be installed on {platform}: {_short(one['why'])}"
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nbplat.backfill.audit.rule import Level, Rule, Verdict
+from nbplat.backfill.audit.finding import Level, Verdict
+from nbplat.backfill.audit.rule import Rule
 from nbplat.backfill.audit.settings import Limits
 from nbplat.backfill.audit.subject import Subject
 

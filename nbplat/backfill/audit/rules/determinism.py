@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from nbplat.backfill.audit.finding import Level, Threshold, Verdict
 from nbplat.backfill.audit.inside import inside
 from nbplat.backfill.audit.matching import positions
-from nbplat.backfill.audit.rule import Level, Rule, Threshold, Verdict
+from nbplat.backfill.audit.rule import Rule
 from nbplat.backfill.audit.settings import Limits
 from nbplat.backfill.audit.subject import Subject
 from nbplat.backfill.compare import unequal_rows

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
+from nbplat.backfill.audit.finding import Level, Threshold, Verdict
 from nbplat.backfill.audit.matching import Hashes, hash_rows
-from nbplat.backfill.audit.rule import Level, Rule, Threshold, Verdict
+from nbplat.backfill.audit.rule import Rule
 from nbplat.backfill.audit.settings import Limits
 from nbplat.backfill.audit.subject import Subject
 

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from nbplat.backfill.audit.finding import Level, Threshold, Verdict
 from nbplat.backfill.audit.probe import LeakProbe, Probed
-from nbplat.backfill.audit.rule import Level, Rule, Threshold, Verdict
+from nbplat.backfill.audit.rule import Rule
 from nbplat.backfill.audit.settings import Limits
 from nbplat.backfill.audit.subject import Subject
 from nbplat.errors import NbplatError

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from nbplat.backfill.audit.distance import distance
-from nbplat.backfill.audit.rule import Level, Rule, Threshold, Verdict
+from nbplat.backfill.audit.finding import Level, Threshold, Verdict
+from nbplat.backfill.audit.rule import Rule
 from nbplat.backfill.audit.settings import Limits
 from nbplat.backfill.audit.subject import Subject
 
