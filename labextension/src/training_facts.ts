@@ -68,7 +68,7 @@ export function trainingFacts(full: any): Fact[] {
         : trans.__('%1 to train, %2 to test', rows(told.rows_train), rows(told.rows_test))
     ],
     [trans.__('features'), (told.features ?? []).join(', ')],
-    [trans.__('joined'), joined(told)],
+    [trans.__('joined'), [...(told.staged_features ?? []), ...(told.sequences ?? [])].join(', ')],
     [trans.__('model'), told.provenance?.model ?? ''],
     [
       trans.__('read'),
