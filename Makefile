@@ -10,7 +10,7 @@ SLOW := cluster or jvm or ray or postgres or kernel or process or s3 or thorough
 .DEFAULT_GOAL := help
 # The targets share one virtual environment and one machine; they are steps, not a graph to run at once.
 .NOTPARALLEL:
-.PHONY: help setup demo test test-fast test-lab labextension test-cluster test-airflow test-torch chaos lint bench bench-start bench-promote bench-backfill bench-spark bench-service bench-sequence bench-environment bench-gateway bench-training lab docs notebooks envs lock jars
+.PHONY: help setup demo test test-fast test-lab labextension test-cluster test-airflow test-torch chaos lint bench bench-start bench-promote bench-backfill bench-spark bench-service bench-sequence bench-environment bench-gateway bench-training bench-lab lab docs notebooks envs lock jars
 
 help:      ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,7 +82,7 @@ bench:     ## measure the promises into benchmarks/RESULTS.md (one area: make be
 	@sh scripts/install.sh test
 	$(PY) -m benchmarks
 
-bench-start bench-promote bench-backfill bench-spark bench-service bench-sequence bench-environment bench-gateway bench-training:
+bench-start bench-promote bench-backfill bench-spark bench-service bench-sequence bench-environment bench-gateway bench-training bench-lab:
 	@sh scripts/install.sh test
 	$(PY) -m benchmarks $(@:bench-%=%)
 
