@@ -46,7 +46,7 @@ def unless_rejected(result: Result, run: dict[str, Any], show: Callable[[Result]
         return result
     show(result)
     blocking = [each for each in run["outputs"]["audit"]["findings"] if each["level"] == "block" and not each["passed"]]
-    said = "; ".join(f"{each['rule']} {each['column']}: {each['message']}".replace(" :", ":") for each in blocking)
+    said = "; ".join(f"{' '.join(_about(each))}: {each['message']}" for each in blocking)
     mends = dict.fromkeys(each["fix"] for each in blocking if each["fix"])
     raise DataError(
         "audit.rejected",
@@ -139,7 +139,7 @@ def outcome(run: dict[str, Any]) -> list[tuple[str, Any]]:
     if outputs.get("audit"):
         findings = outputs["audit"]["findings"]
         bad = [finding for finding in findings if not finding["passed"]]
-        said = "; ".join(f"{finding['rule']} {finding['column']}: {finding['message']}" for finding in bad)
+        said = "; ".join(f"{' '.join(_about(finding))}: {finding['message']}" for finding in bad)
         facts.append(
             ("audit", f"{len(findings) - len(bad)} of {len(findings)} findings ok{'; ' + said if said else ''}")
         )
@@ -174,3 +174,8 @@ def _landed(label: str, report: dict[str, Any] | None) -> list[tuple[str, Any]]:
         dead = bytes_text(report["dead_bytes"])
         facts.append((label, f"{dead} of columns left out stay in the files unread until they are compacted"))
     return facts
+
+
+def _about(finding: dict[str, Any]) -> list[str]:
+    """The rule, and the column where it is about one."""
+    return [word for word in (finding["rule"], finding["column"]) if word]
