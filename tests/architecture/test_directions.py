@@ -66,7 +66,7 @@ def test_words_import_only_words(root, imports_of):
 def test_code_for_other_interpreters_imports_nothing_of_nbplat(root, imports_of):
     """nbplat/remote runs where nbplat is not installed: standard library, numpy, pyarrow; the rest on use only."""
     allowed = {"numpy", "pyarrow", *sys.stdlib_module_names}
-    on_use = {"duckdb", "numba", "pyspark", "ray", "boto3", "botocore", "sklearn", "torch"}
+    on_use = {"duckdb", "numba", "pyspark", "ray", "boto3", "botocore", "sklearn", "torch", "xgboost"}
 
     wrong = [
         str(found)
