@@ -13,7 +13,7 @@ SLOW := cluster or jvm or ray or postgres or kernel or process or s3 or thorough
 .PHONY: help setup demo test test-fast test-lab labextension test-cluster test-airflow test-papermill test-torch chaos lint bench bench-start bench-promote bench-backfill bench-spark bench-service bench-sequence bench-environment bench-gateway bench-training lab docs notebooks envs lock jars
 
 help:      ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:     ## everything a developer needs: system packages, and .venv with the test set
 	@sh scripts/system-packages.sh test
