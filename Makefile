@@ -10,10 +10,10 @@ SLOW := cluster or jvm or ray or postgres or kernel or process or s3 or thorough
 .DEFAULT_GOAL := help
 # The targets share one virtual environment and one machine; they are steps, not a graph to run at once.
 .NOTPARALLEL:
-.PHONY: help setup demo test test-fast test-lab labextension test-cluster test-airflow test-torch chaos lint bench bench-start bench-promote bench-backfill bench-spark bench-service bench-sequence bench-environment bench-gateway bench-training lab docs notebooks envs lock jars
+.PHONY: help setup demo test test-fast test-lab labextension test-cluster test-airflow test-papermill test-torch chaos lint bench bench-start bench-promote bench-backfill bench-spark bench-service bench-sequence bench-environment bench-gateway bench-training bench-lab lab docs notebooks envs lock jars
 
 help:      ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:     ## everything a developer needs: system packages, and .venv with the test set
 	@sh scripts/system-packages.sh test
@@ -58,6 +58,12 @@ test-airflow: ## Airflow's Livy operator against a real service; makes build/air
 	@sh scripts/apart.sh airflow
 	$(PY) -m pytest -q tests/e2e/test_airflow.py
 
+test-papermill: ## papermill with our magics and kernels; makes build/papermill once (about 20 MB)
+	@sh scripts/system-packages.sh test
+	@sh scripts/install.sh test
+	@sh scripts/apart.sh papermill
+	$(PY) -m pytest -q tests/e2e/test_papermill.py
+
 test-torch: ## batches as tensors, and a model on them; makes build/torch once (7 GB; 700 MB where a build for CPUs is at hand)
 	@sh scripts/system-packages.sh test
 	@sh scripts/install.sh test
@@ -82,7 +88,7 @@ bench:     ## measure the promises into benchmarks/RESULTS.md (one area: make be
 	@sh scripts/install.sh test
 	$(PY) -m benchmarks
 
-bench-start bench-promote bench-backfill bench-spark bench-service bench-sequence bench-environment bench-gateway bench-training:
+bench-start bench-promote bench-backfill bench-spark bench-service bench-sequence bench-environment bench-gateway bench-training bench-lab:
 	@sh scripts/install.sh test
 	$(PY) -m benchmarks $(@:bench-%=%)
 

@@ -27,8 +27,9 @@ from nbplat.training.join.open import OpenJoin
 __all__ = ["measure"]
 
 ROWS = int(os.environ.get("BENCH_TRAINING_ROWS", "10000000"))
-# Ray's own join of more rows takes longer than the rest of the page; it is measured on the first day then.
-RAY_JOIN_ROWS = 2_500_000
+# Ray's own join of more rows, and Spark's, take longer than the rest of the page; they join the first day's then, and
+# are compared with ours of the same rows.
+PEER_ROWS = 2_500_000
 
 
 class _Runs:
@@ -198,41 +199,45 @@ def _memory(world: _World) -> list[Figure]:
     plan = world.plans["merged"]
     path = world.folder / "plan.json"
     path.write_text(json.dumps(plan.record()))
-    started = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.training", str(world.folder / "home"), str(path)],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=1800,
-    )
-    peak, decoded, rows = json.loads(done.stdout.splitlines()[-1])
-    assert rows == plan.rows
-    bound = 4 * decoded / 1e6 + 300
-    return [
-        Figure(
-            f"join by key within buckets, {ROWS:,} rows: peak memory of the process",
-            peak / 1e6,
-            "MB",
-            round(bound),
-            "lower",
-            f"four units of {decoded / 1e6:.0f} MB and 300 MB",
-            0.0,
-            time.perf_counter() - started,
+    figures = []
+    for shuffle, words in (("none", "in the plan's order"), ("window", "windows of 4 units mixed")):
+        started = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.training", str(world.folder / "home"), str(path), shuffle],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=600,
         )
-    ]
+        peak, before, decoded, rows = json.loads(done.stdout.splitlines()[-1])
+        assert rows == plan.rows
+        figures.append(
+            Figure(
+                f"join by key within buckets, {ROWS:,} rows, {words}: peak memory of the process",
+                peak / 1e6,
+                "MB",
+                round(4 * decoded / 1e6 + 300),
+                "lower",
+                f"four units of {decoded / 1e6:.0f} MB and 300 MB; it had {before / 1e6:.0f} MB before it read",
+                0.0,
+                time.perf_counter() - started,
+            )
+        )
+    return figures
 
 
 def _peers(world: _World) -> list[Figure]:
-    """The runners on Ray, Ray's own join and Spark's; of many rows Ray joins those of the first day."""
+    """The runners on Ray, Ray's own join and Spark's; of many rows these two join those of the first day."""
     made = world.made
     names = {"base": made.base, "one": made.one, "three": made.three}
     files = {name: world.files(table) for name, table in names.items()}
     part = world.plans["merged"]
-    if ROWS > RAY_JOIN_ROWS:
+    day = ""
+    if ROWS > PEER_ROWS:
+        day = str(FIRST)
         part = world.plan(made.base, Stage(made.one), Stage(made.three), days=1)
         files = {name: [path for path in paths if f"dt={FIRST}" in path] for name, paths in files.items()}
-    asked = {"plan": world.plans["merged"].record(), "part": part.record(), "files": files, "tables": names}
+    asked = {"plan": world.plans["merged"].record(), "part": part.record(), "files": files, "tables": names, "day": day}
     promoted = summed(world.platform.open_join(world.plans["promoted"]).batches(BATCH_ROWS))
     return peer_figures(world.folder, asked, promoted, ROWS, _same)
 
@@ -284,18 +289,22 @@ def _digest(batch: pa.RecordBatch) -> str:
     return hashlib.md5(batch.column("request_id").to_numpy().tobytes(), usedforsecurity=False).hexdigest()
 
 
-def _child(home: str, plan: str) -> None:
-    """Join a plan, and tell peak memory, decoded bytes of the largest unit, and rows."""
+def _child(home: str, plan: str, shuffle: str) -> None:
+    """Join a plan, and tell peak memory, memory before reading, decoded bytes of the largest unit, and rows."""
     platform = platform_of(Path(home))
     loaded = JoinPlan.from_record(json.loads(Path(plan).read_text()))
     opened: OpenJoin = platform.open_join(loaded)
-    rows = sum(batch.num_rows for batch in opened.batches(BATCH_ROWS))
-    largest = max(loaded.units, key=lambda unit: unit.rows)
-    decoded = opened.read(largest).table.nbytes
-    text = Path("/proc/self/status").read_text()
-    peak = next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("VmHWM"))
-    print(json.dumps([peak, decoded, rows]))
+    before = _memory_of("VmRSS")
+    rows = sum(batch.num_rows for batch in opened.batches(BATCH_ROWS, shuffle=shuffle, seed=7))
+    peak = _memory_of("VmHWM")
+    decoded = opened.read(max(loaded.units, key=lambda unit: unit.rows)).table.nbytes
+    print(json.dumps([peak, before, decoded, rows]))
     platform.close()
+
+
+def _memory_of(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 
 
 if __name__ == "__main__":

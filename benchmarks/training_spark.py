@@ -30,7 +30,7 @@ def _plan(frame: Any) -> str:
 
 
 def main(home: str, asked: str) -> None:
-    """Join twice, left: every column to nowhere, then sums; prints one line of JSON."""
+    """Join the asked day's rows twice, left: every column to nowhere, then sums; prints one line of JSON."""
     wanted = json.loads(Path(asked).read_text())
     platform = platform_of(Path(home))
     fetch_jars(platform.config)
@@ -45,6 +45,8 @@ def main(home: str, asked: str) -> None:
         )
         for name, table in wanted["tables"].items()
     }
+    if wanted["day"]:
+        tables = {name: table.where(f"dt = DATE '{wanted['day']}'") for name, table in tables.items()}
     joined = (
         tables["base"]
         .join(tables["one"].drop("dt"), "request_id", "left")
@@ -55,10 +57,10 @@ def main(home: str, asked: str) -> None:
     started = time.perf_counter()
     joined.write.format("noop").mode("overwrite").save()
     wall_s = time.perf_counter() - started
-    aggregates: dict[str, Any] = dict.fromkeys((*VALUES, "f0"), "sum")
+    aggregates: dict[str, Any] = dict.fromkeys((*VALUES, "f0"), "sum") | {"*": "count"}
     row = joined.agg(aggregates).first().asDict()
-    sums = {name: round(row[f"sum({name})"] or 0.0, 2) for name in aggregates}
-    found = {"sums": {"rows": float(joined.count()), **sums}, "wall_s": wall_s, "exchanges": exchanges}
+    sums = {name: round(row[f"sum({name})"] or 0.0, 2) for name in (*VALUES, "f0")}
+    found = {"sums": {"rows": float(row["count(1)"]), **sums}, "wall_s": wall_s, "exchanges": exchanges}
     host.close()
     platform.close()
     print(json.dumps(found))

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes build/NAME, once: an environment apart from .venv and its lock, for tests whose packages do not fit in there.
 #   airflow  Airflow's Livy provider, which would pull versions of .venv elsewhere; about 210 MB
-#   papermill  papermill alone, which runs notebooks in the kernels of .venv; about 70 MB
+#   papermill  papermill alone, which runs notebooks in the kernels of .venv; about 20 MB
 #   torch    the test set with PyTorch. The package index has builds with CUDA only, 7 GB installed; a build for CPUs
 #            (700 MB) is taken where NBPLAT_TORCH_LINKS, or pip's own find-links, names a place that has one:
 #            folders or pages with links to wheels, with spaces between. uv does not read pip's settings.

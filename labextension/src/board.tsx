@@ -114,7 +114,7 @@ function Section(props: ISectionProps): JSX.Element {
             {section.title}
             <span className="nbp-count">
               {section.live ? trans.__('%1 running · ', section.live) : ''}
-              {rows ? rows.length : '…'}
+              {rows ? rows.length : section.trouble ? '?' : '…'}
             </span>
           </button>
         </h3>
@@ -128,6 +128,7 @@ function Section(props: ISectionProps): JSX.Element {
         </button>
       </div>
       <div id={body} hidden={!open}>
+        {open && section.trouble && <p className="nbp-error nbp-part-error">{section.trouble}</p>}
         {open && first && first.length > 0 && (
           <ul className="nbp-rows" aria-label={section.title}>
             {first.map(row => (
@@ -143,7 +144,7 @@ function Section(props: ISectionProps): JSX.Element {
         {open && rows?.length === 0 && filtered && (
           <p className="nbp-aside">{trans.__('Nothing fits the filter.')}</p>
         )}
-        {open && rows?.length === 0 && !filtered && (
+        {open && rows?.length === 0 && !filtered && !props.truth.fault && (
           <Lesson lesson={LESSONS[section.id]()} actions={props.actions} />
         )}
       </div>

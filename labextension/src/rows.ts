@@ -42,7 +42,10 @@ export interface IRow {
 export interface ISection {
   id: SectionId;
   title: string;
+  /** null: not known. */
   rows: IRow[] | null;
+  /** Why they are not known, or not up to date; empty: they are, or are being asked for. */
+  trouble: string;
   live: number;
 }
 
@@ -61,7 +64,9 @@ export function sections(truth: Truth, filter = ''): ISection[] {
     const rows = rowsOf(id, truth, now);
     const words = filter.trim().toLowerCase().split(/\s+/).filter(Boolean);
     const shown = rows?.filter(row => words.every(word => textOf(row).includes(word))) ?? null;
-    return { id, title: title(), rows: shown, live: rows?.filter(row => row.live).length ?? 0 };
+    const fault = truth.partFaults[id as 'sessions' | 'environment'];
+    const trouble = fault ? saidText(fault) : '';
+    return { id, title: title(), rows: shown, trouble, live: rows?.filter(row => row.live).length ?? 0 };
   });
 }
 

@@ -21,7 +21,7 @@ export function planFacts(full: any): Fact[] {
     [trans.__('reads'), bytes(read)],
     [trans.__('stages'), trans.__('about %1 (%2)', bytes(plan.write_bytes), plan.write_basis)],
     [trans.__('takes'), plan.seconds ? trans.__('about %1', duration(1000 * plan.seconds)) : ''],
-    [trans.__('promotion'), trans.__('%1 of %2 files are spliced', spliced, plan.units.length)],
+    [trans.__('promotion'), trans.__('splices %1 of %2 files', spliced, plan.units.length)],
     [trans.__('window'), windowText(plan.window)],
     [trans.__('keys'), [(plan.keys ?? []).join(', '), plan.key_check].filter(Boolean).join(': ')],
     [trans.__('row by row'), plan.row_wise ? trans.__('yes') : trans.__('no: %1', plan.why)],

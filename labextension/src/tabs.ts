@@ -12,6 +12,11 @@ import { PlaceView } from './widgets';
 /** The command that opens a place; also what the layout is restored by. */
 export const OPEN = 'nbplat:open';
 
+/** Of a tab whose link has none. */
+function titleOf({ what, id }: IPlace): string {
+  return what === 'session' ? trans.__('Session %1', id) : what === 'environment' ? id.slice(0, 12) : id;
+}
+
 export class Tabs {
   constructor(
     private readonly _app: JupyterFrontEnd,
@@ -27,7 +32,7 @@ export class Tabs {
       return;
     }
     const tab = new MainAreaWidget({ content: new PlaceView(this._truth, place, this._actions) });
-    const title = place.title ?? place.id;
+    const title = place.title ?? titleOf(place);
     tab.id = `nbplat-${name}`;
     tab.title.label = place.what === 'log' ? trans.__('Log %1', title) : title;
     tab.title.icon = nbplatIcon;

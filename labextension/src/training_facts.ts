@@ -11,10 +11,10 @@ interface IScore {
   high: number;
 }
 
-/** Model, score, interval: without the joined columns, with them, and what they gain. */
+/** Model, score, interval: without the joined columns, with them where there are any, and what they gain. */
 export function scoreRows(full: any): string[][] {
   const told = full?.outputs;
-  if (full?.kind !== 'training' || !told?.auc_with || !told.auc_without) {
+  if (full?.kind !== 'training' || !told?.auc_without) {
     return [];
   }
   const row = (name: string, score: IScore, signed = false): string[] => [
@@ -24,7 +24,7 @@ export function scoreRows(full: any): string[][] {
   ];
   return [
     row(trans.__('without %1', joined(told)), told.auc_without),
-    row(trans.__('with %1', joined(told)), told.auc_with),
+    ...(told.auc_with ? [row(trans.__('with %1', joined(told)), told.auc_with)] : []),
     ...(told.gain ? [row(trans.__('gain'), told.gain, true)] : [])
   ];
 }
@@ -68,7 +68,7 @@ export function trainingFacts(full: any): Fact[] {
         : trans.__('%1 to train, %2 to test', rows(told.rows_train), rows(told.rows_test))
     ],
     [trans.__('features'), (told.features ?? []).join(', ')],
-    [trans.__('joined'), joined(told)],
+    [trans.__('joined'), [...(told.staged_features ?? []), ...(told.sequences ?? [])].join(', ')],
     [trans.__('model'), told.provenance?.model ?? ''],
     [
       trans.__('read'),

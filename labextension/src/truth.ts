@@ -57,6 +57,9 @@ export class Truth {
   /** No service runs, and nobody who looks would start one. */
   asleep = false;
 
+  /** Parts that could not be listed though the rest could: why, by the section's id. */
+  partFaults: { sessions?: Fault; environment?: Fault } = {};
+
   /** The folder that the Jupyter server serves; empty: not known yet. */
   root = '';
 
@@ -230,11 +233,11 @@ export class Truth {
   /** Sessions are a part of their own: where they cannot be listed, the rest is shown all the same. */
   private async _sessions(): Promise<ISession[] | null> {
     try {
-      return await this.service.sessions();
+      const found = await this.service.sessions();
+      delete this.partFaults.sessions;
+      return found;
     } catch (error) {
-      if (error instanceof Fault && error.scope === 'way') {
-        throw error;
-      }
+      this.partFaults.sessions = partFault(error);
       return this.sessions;
     }
   }
@@ -246,12 +249,11 @@ export class Truth {
     this._environmentsAsked = this._timers.now();
     try {
       this.environments = await this.service.environments();
-      this._tell();
+      delete this.partFaults.environment;
     } catch (error) {
-      if (error instanceof Fault && error.scope === 'way') {
-        throw error;
-      }
+      this.partFaults.environment = partFault(error);
     }
+    this._tell();
   }
 
   private _notice(board: IBoard): void {
@@ -296,6 +298,14 @@ export class Truth {
   private _checked = false;
   private _environmentsAsked = -Infinity;
   private _skewMs = 0;
+}
+
+/** Why one part could not be listed; what is wrong with the way to the service is thrown on. */
+function partFault(error: unknown): Fault {
+  if (error instanceof Fault && error.scope !== 'way') {
+    return error;
+  }
+  throw error;
 }
 
 /** A snapshot as the job it was; for where the service cannot be asked. */

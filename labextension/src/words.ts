@@ -72,7 +72,7 @@ export function glyph(tone: Tone): string {
   return GLYPHS[tone];
 }
 
-/** `4 s`, `1 m 20 s`, `2 h 5 m`, `3 d 4 h`. */
+/** `< 1 s`, `4 s`, `1 m 20 s`, `2 h 5 m`, `3 d 4 h`. */
 export function duration(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1000));
   const parts: [number, string][] = [
@@ -83,7 +83,7 @@ export function duration(ms: number): string {
   ];
   const first = parts.findIndex(([count]) => count > 0);
   if (first < 0) {
-    return '0 s';
+    return '< 1 s';
   }
   return parts
     .slice(first, first + 2)

@@ -57,7 +57,7 @@ test('the plan in words: what is read, written and spliced', () => {
     reads: '1.0 MB',
     stages: 'about 20.0 kB (sampled)',
     takes: 'about 1 m 30 s',
-    promotion: '1 of 2 files are spliced',
+    promotion: 'splices 1 of 2 files',
     window: '[2011-01-01, …)',
     keys: 'example_id: checked: unique',
     'row by row': 'no: it has a join',

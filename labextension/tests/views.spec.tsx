@@ -66,6 +66,44 @@ test('a fault is said with its mend, beside what was known before', () => {
   expect(screen.getByRole('status').textContent).toMatch(/^As it was at /);
 });
 
+test('a part that cannot be listed says why, beside the rest', async () => {
+  const server = new FakeServer();
+  server.replies['nbplat/api/v1/environments'] = { code: 'env.store', message: 'no folder', fix: 'make it' };
+  server.statuses['nbplat/api/v1/environments'] = 424;
+  const clock = new Clock();
+  const truth = new Truth(server.service, '0.1.0', clock);
+  const stop = truth.watch('panel');
+  await clock.pass(100);
+  render(<Board truth={truth} actions={actions()} form={null} setForm={jest.fn()} />);
+  expect(screen.getByText('no folder. Fix: make it')).toBeTruthy();
+  expect(screen.getByText(/^No sequence is kept/)).toBeTruthy();
+  expect(truth.fault).toBeNull();
+  stop();
+});
+
+test('what is not known any more teaches nothing', () => {
+  const fault = new Fault('jupyter.unreachable', 'no answer', 'start it', 'way');
+  render(<Board truth={known({ fault })} actions={actions()} form={null} setForm={jest.fn()} />);
+  expect(screen.queryByText(/^No sequence is kept/)).toBeNull();
+});
+
+test('a session that failed says why and the mend', () => {
+  const error = { code: 'session.start', message: 'Java is not there', fix: 'install Java 17' };
+  const sessions = [session({ state: 'error', ended: true, error })];
+  render(<Board truth={known({ sessions })} actions={actions()} form={null} setForm={jest.fn()} />);
+  expect(screen.getByText('Java is not there. Fix: install Java 17')).toBeTruthy();
+});
+
+test('a row leads to its notebook, where that can be opened', () => {
+  const done = actions({ notebookOf: (_, asked) => (asked === '/w/a.ipynb' ? 'a.ipynb' : null) });
+  const runs = [run({ notebook: '/w/a.ipynb' }), run({ id: 'other@1', notebook: '/else/b.ipynb' })];
+  const truth = known({ board: { seq: 1, now_ms: NOW, runs } });
+  render(<Board truth={truth} actions={done} form={null} setForm={jest.fn()} />);
+  fireEvent.click(screen.getByLabelText('Notebook of spend@1'));
+  expect(done.openNotebook).toHaveBeenCalledWith('spend@1', 'a.ipynb');
+  expect(screen.queryByLabelText('Notebook of other@1')).toBeNull();
+});
+
 test('a cell shows the service, not what was saved', () => {
   render(<JobView truth={known()} snapshot={SNAPSHOT} pictured={true} actions={actions()} />);
   expect(document.querySelector('[data-live]')?.textContent).toContain('12/48 units, 25 %');

@@ -1,7 +1,7 @@
 import { ago, bytes, duration, progressText, stateWord, timeLeft } from '../src/words';
 
 test.each([
-  [0, '0 s'],
+  [0, '< 1 s'],
   [4_200, '4 s'],
   [80_000, '1 m 20 s'],
   [3_600_000, '1 h'],

@@ -21,6 +21,7 @@ __all__ = [
     "explain_plan",
     "explain_rejection",
     "explain_units",
+    "finding_subject",
     "next_step",
 ]
 
@@ -168,8 +169,13 @@ def explain_units(plan: BackfillPlan, limit: int = 12) -> tuple[list[str], list[
 def explain_rejection(findings: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
     """What blocks a rejected run, and what may mend it (empty: no rule knows), from the records of an audit."""
     blocking = [each for each in findings if each["blocks"] and not each["passed"]]
-    said = "; ".join(f"{each['rule']} {each['column']}: {each['message']}".replace(" :", ":") for each in blocking)
+    said = "; ".join(f"{finding_subject(each)}: {each['message']}" for each in blocking)
     return said, "; ".join(dict.fromkeys(each["fix"] for each in blocking if each["fix"]))
+
+
+def finding_subject(finding: Mapping[str, Any]) -> str:
+    """The rule of a finding, and the column where it is about one."""
+    return " ".join(filter(None, (finding["rule"], finding["column"])))
 
 
 def explain_audit(audit: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:

@@ -45,6 +45,7 @@ def open_join(
         trees=data_iter,
         clock=ground.clock,
         threads=ground.slots,
+        memory_bytes=ground.config.memory_bytes,
         sequences=sequences,
         pool=lambda asked: engines().ray_pool(next((f.path for unit in asked.units for f in unit.files), "")),
     )

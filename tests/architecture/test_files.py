@@ -73,6 +73,7 @@ def test_make_help_lists_every_command(root):
         "test",
         "test-cluster",
         "test-airflow",
+        "test-papermill",
         "test-torch",
         "test-fast",
         "chaos",

@@ -359,7 +359,10 @@ def test_deleting_a_session_ends_its_jvm(gateway: Gateway) -> None:
 
 
 def test_stock_sparkmagic_runs_a_notebook(gateway: Gateway, tmp_path: Path) -> None:
-    """The stock PySpark kernel starts a session, runs cells, SQL and local ones, is interrupted, and cleans up."""
+    """The stock PySpark kernel starts a session, runs cells, SQL and local ones, is interrupted, and cleans up.
+
+    The service is killed before one of its cells, which does not notice.
+    """
     kernel = _sparkmagic(gateway, tmp_path)
     sources = {
         "configure": '%%configure -f\n{"driverMemory": "640m", "name": "magic"}',
@@ -385,11 +388,14 @@ def test_stock_sparkmagic_runs_a_notebook(gateway: Gateway, tmp_path: Path) -> N
         wait_until(lambda: cell.outputs, limit_s=60, what="the bar")
         os.kill(client.km.provisioner.pid, signal.SIGINT)
 
-    def press_at(cell: Any, cell_index: int) -> None:
-        if cell_index == list(sources).index("interrupt"):
+    def before(cell: Any, cell_index: int) -> None:
+        name = list(sources)[cell_index]
+        if name == "interrupt":
             threading.Thread(target=press, args=(cell,)).start()
+        elif name == "next":
+            _killed(gateway)
 
-    client.on_cell_execute = press_at
+    client.on_cell_execute = before
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPARKMAGIC_CONF_DIR", str(tmp_path))
         patch.setenv("JUPYTER_PATH", str(tmp_path))

@@ -110,6 +110,7 @@ class LabPage:
         if light != self.page.value("document.body.getAttribute('data-jp-theme-light')"):
             self.command("apputils:change-theme", theme=f"JupyterLab {name}")
             self.page.wait(f"document.body.getAttribute('data-jp-theme-light') == '{light}'")
+            self.page.wait("!document.querySelector('#jupyterlab-splash')")
 
     def write(self, label: str, text: str, where: str = "#nbplat-board") -> None:
         """Put text into the field that is called so, as typing does."""

@@ -75,6 +75,8 @@ def test_a_backfill_seen_through_a_reload_and_a_dead_kernel(lab: LabPage, retail
     assert "seen@1" in lab.page.value(f"document.querySelector({OUTPUT!r}).innerText")
     lab.picture("cell-ended-without-kernel")
     assert [] == [fault for fault in lab.page.faults if "404" not in fault]
+    # The kernel has told where it was asked from, so that any client's list leads back here.
+    assert str(path) == retail.json("backfill", "show", "seen")["run"]["notebook"]
 
 
 def test_the_cells_own_picture_stays_at_the_end(lab: LabPage, retail: Product, axe: str) -> None:
@@ -111,8 +113,8 @@ def test_a_job_is_cancelled_from_the_panel(lab: LabPage, retail: Product, axe: s
     lab.picture("dark")
     lab.command("nbplat:open", what="run", kind="backfill", id="ended@1")
     lab.wait_for(" of 48 staged", ".nbp-page [aria-label=Partitions]", 60)
-    assert 48 == lab.page.value("document.querySelectorAll('.nbp-page .nbp-box').length")
-    lab.wait_for("files are spliced", ".nbp-page [aria-label=Plan]")
+    assert 48 == lab.page.value("document.querySelectorAll('.nbp-grid .nbp-box').length")
+    lab.wait_for("splices 48 of 48 files", ".nbp-page [aria-label=Plan]")
     lab.wait_for("retail.train at snapshot", ".nbp-page [aria-label=Lineage]")
     assert [] == lab.serious(".nbp-page", axe)
     lab.picture("run-partitions-dark")

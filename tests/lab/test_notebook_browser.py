@@ -28,7 +28,7 @@ def lab_server(
         yield running
 
 
-def test_a_saved_job_is_live_there_too(lab: LabPage, shared_config: Config) -> None:
+def test_a_saved_job_is_live_there_too(lab: LabPage, shared_config: Config, axe: str) -> None:
     """A notebook that was saved while a job waited shows it as it is now, and its end, with no kernel of its own."""
     gate = shared_config.home / "gate"
     job_id = backfill(shared_config, "held", "backfill.wait", file=str(gate))
@@ -37,6 +37,11 @@ def test_a_saved_job_is_live_there_too(lab: LabPage, shared_config: Config) -> N
 
     lab.open("notebooks/saved.ipynb")
     lab.wait_for("staging", ".nbp-output [data-live]", 60)
-    lab.picture("notebook-7")
+    lab.button("No Kernel", ".jp-Dialog")
+    lab.page.wait("!document.querySelector('.jp-Dialog')")
+    for theme in ("Dark", "Light"):
+        lab.theme(theme)
+        assert [] == lab.serious(".nbp-output", axe)
+        lab.picture(f"notebook-7-{theme.lower()}")
     gate.touch()
     lab.wait_for("staged", ".nbp-output [data-ended]", 60)

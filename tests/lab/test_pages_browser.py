@@ -1,4 +1,4 @@
-"""Every part of the panel, every form and every page in both themes: what stands there, and no serious fault for axe."""
+"""Every part of the panel, every form and every page in both themes: what it says, and no serious fault for axe."""
 
 from __future__ import annotations
 
@@ -74,14 +74,17 @@ def world(shop: Product, small_channel: SmallChannel) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def desk(world: dict[str, str], shop: Product, bundle: Path, browser: Browser) -> Iterator[LabPage]:
     """One tab with the panel for all of them."""
-    with jupyter_server(shop.folder, shop.env, "--expose-app-in-browser", app="jupyterlab") as server:
-        with closing(browser.page()) as page:
-            page.size(1400, 900)
-            lab = LabPage(server, page)
-            lab.write_notebook(NOTEBOOK)
-            lab.open()
-            lab.open_panel()
-            yield lab
+    options = ("--expose-app-in-browser",)
+    with (
+        jupyter_server(shop.folder, shop.env, *options, app="jupyterlab") as server,
+        closing(browser.page()) as page,
+    ):
+        page.size(1400, 900)
+        lab = LabPage(server, page)
+        lab.write_notebook(NOTEBOOK)
+        lab.open()
+        lab.open_panel()
+        yield lab
 
 
 def in_both_themes(lab: LabPage, axe: str, where: str, name: str) -> None:
@@ -94,7 +97,7 @@ def in_both_themes(lab: LabPage, axe: str, where: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("backfill-bought", "6 of 6 files are spliced"),
+        ("backfill-bought", "splices 6 of 6 files"),
         ("backfill-spend", "awaiting promotion"),
         ("backfill-holes", "Fix: look at the body's joins"),
         ("backfill-broken", "the vendor's file has no column price"),
@@ -147,7 +150,7 @@ def test_the_panel_in_both_themes(desk: LabPage, world: dict[str, str], axe: str
 
 
 def test_a_row_leads_to_the_notebook_that_asked(desk: LabPage) -> None:
-    """The notebook that a training was run from, here by a shell in it, is opened from its row and named on its page."""
+    """The notebook that a training was run from, here by a shell in it, opens from its row and stands on its page."""
     desk.command("nbplat:open", what="run", kind="training", id="gain@1")
     desk.wait_for(NOTEBOOK, ".nbp-page-head", 60)
     desk.button("Notebook of gain@1", "#nbplat-board")

@@ -48,7 +48,7 @@ def test_an_empty_panel_teaches(lab: LabPage, axe: str) -> None:
     assert "Nothing is running." in lab.panel()
     assert [] == lab.serious("#nbplat-board", axe)
 
-    lab.button("Insert a %%backfill cell", "#nbplat-board")
+    lab.button("Insert %%backfill", "#nbplat-board")
     # The magic has to be loaded first: that is a cell as well, in plain sight.
     lab.page.wait("document.querySelectorAll('.jp-Notebook .jp-CodeCell').length == 3")
     first, load, cell = lab.sources()
@@ -239,6 +239,26 @@ def test_a_hidden_panel_asks_nothing(lab: LabPage) -> None:
     before = lab.page.value(count)
     lab.page.value("new Promise(done => setTimeout(() => done(1), 6000))")
     assert before == lab.page.value(count)
+
+
+def test_an_end_is_told_while_the_panel_is_closed(lab: LabPage, shared_config: Config, axe: str) -> None:
+    """The status bar counts what runs, and its end comes as a notification that leads to the run and its log."""
+    job_id = backfill(shared_config, "awaited", "backfill.wait", file=str(shared_config.home / "never"))
+    lab.open()
+    lab.open_panel()
+    lab.wait_for("awaited@1")
+    lab.command("application:toggle-left-area")
+    lab.wait_for("nbplat: 1 running", ".jp-StatusBar-Widget, #jp-main-statusbar")
+    with closing(open_store(shared_config, clock=SystemClock())) as store:
+        store.request_cancel(job_id)
+    lab.wait_for("awaited@1: planned", ".Toastify", 60)
+    # It glides in.
+    lab.page.wait("document.querySelector('.Toastify__toast').getBoundingClientRect().right <= window.innerWidth")
+    lab.picture("notification")
+    assert [] == lab.serious(".Toastify", axe)
+    lab.page.wait("!document.querySelector('.nbp-status')?.offsetParent")
+    lab.button("Open", ".Toastify")
+    lab.wait_for("awaited@1", ".nbp-page h2", 60)
 
 
 def test_five_hundred_runs(lab: LabPage, shared_config: Config) -> None:

@@ -8,15 +8,18 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 from fastapi import FastAPI
 
 from nbplat.config import Config, load_config
-from nbplat.errors import DataError
-from nbplat.job import JobDraft, RunDraft
+from nbplat.errors import DataError, RequestError
+from nbplat.job import NOTEBOOK_VARIABLE, JobDraft, RunDraft, asked_from, asking_from
 from nbplat.service.app import make_app
 from nbplat.service.auth import is_loopback, sent_tokens
+from nbplat.service.discovery import NOTEBOOK_HEADER
 from nbplat.service.routes.iceberg import catalog_token
 from nbplat.service.routes.jobs import read_log
 from nbplat.service.routes.sessions import router
@@ -233,4 +236,42 @@ def test_a_huge_body_about_sessions_is_refused(platform: ToyPlatform, tmp_path: 
     assert (413, "request.size") == (reply.status_code, reply.json()["code"])
     frame = http.post("/api/v1/sessions/1/frames", params={"name": "x"}, content=pieces())
     assert (404, "session.unknown") == (frame.status_code, frame.json()["code"])
+    sessions.close()
+
+
+def test_a_run_knows_the_notebook_of_its_kernel(
+    platform: ToyPlatform, http: AsgiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a process it is what its front end told the kernel, in a service what is said; no path of one is none."""
+    monkeypatch.setenv(NOTEBOOK_VARIABLE, "/home/ann/here.ipynb")
+
+    def opened(name: str) -> str:
+        draft = RunDraft("training", name, name, "kept", frozenset(), {"join": {"base": "a.b"}}, {}, "ann")
+        return platform.store.open_run(draft)[0].notebook
+
+    assert "/home/ann/here.ipynb" == opened("kernel")
+    for told, kept in (("/home/ann/é.ipynb", "/home/ann/é.ipynb"), ("", ""), ("/etc/passwd", ""), ("a\nb.ipynb", "")):
+        with asking_from(told):
+            assert kept == opened("service")
+
+    platform.store.open_run(RunDraft("sequence", "s", "s", "kept", frozenset(), {"record": {"source": "a.c"}}, {}, ""))
+    runs = {run["id"]: run for run in http.get("/api/v1/board").json()["runs"]}
+    assert ("a.b", "/home/ann/here.ipynb") == (runs["kernel@1"]["table"], runs["kernel@1"]["notebook"])
+    assert "a.c" == runs["s@1"]["table"]
+
+
+def test_a_request_says_its_notebook(platform: ToyPlatform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The header of a request is where its work is asked from; without it nowhere, whatever the service runs in."""
+    monkeypatch.setenv(NOTEBOOK_VARIABLE, "/home/ann/here.ipynb")
+    sessions, heard = platform.open_sessions(tmp_path), []
+
+    def draft(fields: dict[str, Any], owner: str) -> SessionDraft:
+        heard.append(asked_from())
+        raise RequestError("toy.refused", "not here", fix="elsewhere")
+
+    app = make_app(platform, TOKEN, sessions=router(sessions, draft))
+    http = AsgiClient(app, base_url="http://127.0.0.1:1", headers=BEARER)
+    for said in ({NOTEBOOK_HEADER: quote("/home/ann/é 1.ipynb")}, {}):
+        assert 400 == http.post("/api/v1/sessions", json={}, headers=said).status_code
+    assert ["/home/ann/é 1.ipynb", ""] == heard
     sessions.close()

@@ -388,6 +388,7 @@ def test_profiles_are_listed_and_sessions_shared(
         ("%session attach elt", NotFound, "did you mean etl?"),
         ("%%spark elt\n1", NotFound, "%session start elt"),
         ("%session start 12", RequestError, "not digits alone"),
+        ("%session start x --name y", UsageError, "two names: x and --name y"),
         ("%session start x --conf spark.master=yarn", RequestError, "spark.master"),
         ("%session start etl", Conflict, "etl"),
         ("%session follow --statement 99999", NotFound, "99999"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
@@ -12,9 +13,11 @@ from nbplat.adapters.ray.kept import kept_ray, token_words
 from nbplat.remote.failure import KernelError
 from nbplat.remote.training.join import Joined
 from nbplat.remote.training.ray_shard import ShardUnit
-from nbplat.remote.training.ray_unit import Piece, joined_or_error, lost_worker
+from nbplat.remote.training.ray_unit import Piece, get_ready, joined_or_error, knows_attempts, lost_worker
 
 __all__ = ["RayPool"]
+
+_MOST_WARMED = 64
 
 
 class RayPool:
@@ -23,6 +26,9 @@ class RayPool:
     Args:
         attempts: Workers that may die under one unit.
     """
+
+    _warmed = ""
+    """The connection whose workers were made ready: the pools of a process share it."""
 
     def __init__(self, settings: RaySettings, *, attempts: int = 3) -> None:
         self._settings, self._attempts = settings, attempts
@@ -36,6 +42,7 @@ class RayPool:
         """See the port."""
         ray = self._ray
         where = self._settings.address or "this machine"
+        self._warm(ray)
         return f"Ray {ray.__version__} on {where}: {self.slots} CPUs, {token_words()}"
 
     def join(self, unit: ShardUnit) -> Joined:
@@ -56,18 +63,38 @@ class RayPool:
 
     def dataset(self, pieces: Sequence[Piece]) -> Any:
         """See the port: a `ray.data.Dataset` of one read task a piece."""
-        self._ray  # noqa: B018 - connects
-        import ray.data
+        ray = self._ray
+        import ray.data as ray_data
 
         # Two lines of plan for every pass are not for notebooks.
         logging.getLogger("ray.data").setLevel(logging.WARNING)
         from nbplat.adapters.ray.datasource import joined_source
 
-        # Ray Data would try a task for ever whose worker dies: each piece counts for itself.
-        made = ray.data.read_datasource(joined_source(pieces), override_num_blocks=max(len(pieces), 1), num_cpus=1)
+        self._warm(ray)
+        # Ray Data would try a task for ever whose worker dies: each piece counts for itself. Where it cannot, Ray's own
+        # bound is asked for, by an option that is going out of use; a piece that is given up is then not named.
+        bound: dict[str, Any] = {}
+        if not knows_attempts():
+            bound = {"ray_remote_args": {"max_retries": self._attempts - 1}}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            made = ray_data.read_datasource(
+                joined_source(pieces), override_num_blocks=max(len(pieces), 1), num_cpus=1, **bound
+            )
         made.context.execution_options.preserve_order = True
         made.context.enable_progress_bars = False
         return made
+
+    def _warm(self, ray: ModuleType) -> None:
+        """Have workers start and import what datasets need, once a cluster, while this process goes on."""
+        context = ray.get_runtime_context()
+        connection = f"{context.gcs_address} {context.get_job_id()}"
+        if connection == RayPool._warmed:
+            return
+        RayPool._warmed = connection
+        task = ray.remote(num_cpus=1, max_retries=0)(get_ready).options(name="import for training joins")
+        for _ in range(min(self.slots, _MOST_WARMED)):
+            task.remote()
 
     @property
     def _ray(self) -> ModuleType:

@@ -19,8 +19,8 @@ _ROUNDS = 200
 class ProcessGuard:
     """Watches the count while a statement runs.
 
-    The machine's own count, one small file, is asked four times a second; every process is looked at only when that
-    has grown by a good part of the limit.
+    The machine's own count, one small file, is asked four times a second, over the ends of statements; every process is
+    looked at only when that has grown by a good part of the limit, and once in a statement that is not over at once.
 
     Args:
         spared: Processes that are never ended, besides this one and the leader of its session.
@@ -31,6 +31,7 @@ class ProcessGuard:
         self._spared = spared
         self._over = over
         self._limit = 0
+        self._turn = 0
         self._changed = threading.Condition()
         self._tidying = threading.Lock()
         self._pid = os.getpid()
@@ -40,6 +41,7 @@ class ProcessGuard:
         """Watch from now on; 0 sets no limit."""
         with self._changed:
             self._limit = limit
+            self._turn += 1
             self._changed.notify_all()
 
     def end(self) -> None:
@@ -49,19 +51,22 @@ class ProcessGuard:
             pass
 
     def _run(self) -> None:
+        before = _tasks()
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._limit > 0)
-            before = _tasks()
-            looked = False
-            while (limit := self._limit) > 0:
-                grown = _tasks() - before
-                # The first look finds what an earlier statement left.
-                if not looked or grown > limit // 4:
-                    looked, before = True, _tasks()
+                turn, limit = self._turn, self._limit
+            rounds, looked = 0, False
+            while turn == self._turn:
+                now = _tasks()
+                before = min(before, now)
+                # One look finds what earlier statements left, little by little.
+                if now - before > limit // 4 or (rounds and not looked):
+                    looked, before = True, now
                     self._look(limit)
+                rounds += 1
                 with self._changed:
-                    self._changed.wait_for(lambda: self._limit != limit, _EVERY_S)
+                    self._changed.wait_for(lambda turn=turn: turn != self._turn, _EVERY_S)  # type: ignore[misc]
 
     def _look(self, limit: int) -> None:
         found = processes_of_session()

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from nbplat.remote.failure import KernelError
+from nbplat.remote.tensors import pinned
 
 from .arrays import as_arrays
 from .covered import SeenCover
@@ -47,15 +48,25 @@ class Batches:
         return self._epoch.token.record()
 
 
-def form_of(name: str, tensors: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Callable[[pa.RecordBatch], Any]:
+def form_of(
+    name: str, tensors: Callable[[Mapping[str, Any]], dict[str, Any]], *, pin: bool = False
+) -> Callable[[pa.RecordBatch], Any]:
     """What turns a record batch into ``arrow``, ``numpy``, ``pandas`` or ``torch``.
 
     Args:
         tensors: Arrays as tensors.
+        pin: Tensors go to page-locked memory where there is CUDA.
 
     Raises:
-        KernelError: ``training.option``: no such form.
+        KernelError: ``training.option``: no such form, or one that cannot be pinned.
     """
+    if pin and name != "torch":
+        raise KernelError(
+            "training.option",
+            f"pin=True with format={name!r} is not possible",
+            fix="give format='torch'",
+            kind="RequestError",
+        )
     if name == "arrow":
         return lambda batch: batch
     if name == "pandas":
@@ -63,6 +74,8 @@ def form_of(name: str, tensors: Callable[[Mapping[str, Any]], dict[str, Any]]) -
     if name == "numpy":
         return as_arrays
     if name == "torch":
+        if pin:
+            return lambda batch: pinned(tensors(as_arrays(batch)))
         return lambda batch: tensors(as_arrays(batch))
     raise KernelError(
         "training.option", f"format={name!r} is not possible", fix=f"give {', '.join(FORMATS)}", kind="RequestError"

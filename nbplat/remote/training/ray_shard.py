@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from nbplat.remote.failure import KernelError
-from nbplat.remote.tensors import as_tensors, pinned
+from nbplat.remote.tensors import as_tensors
 
 from .batches import Batches, form_of
 from .epoch import Epoch, Pace, Share, Sides
@@ -81,13 +81,6 @@ class Shard:
             KernelError: an option that is not possible, tokens that do not fit (``training.token``,
                 ``training.world``), a file that is gone (``training.file_gone``), what the data breaks.
         """
-        if pin and format != "torch":
-            raise KernelError(
-                "training.option",
-                f"pin=True with format={format!r} is not possible",
-                fix="give format='torch'",
-                kind="RequestError",
-            )
         rank, world = self._place()
         return Batches(
             Epoch(
@@ -103,7 +96,7 @@ class Shard:
                 drop_last=drop_last,
                 resume=resume,
             ),
-            form_of(format, (lambda arrays: pinned(as_tensors(arrays))) if pin else as_tensors),
+            form_of(format, as_tensors, pin=pin),
         )
 
     def data_iter(self, label: str, features: Sequence[str], batch_rows: int = 131_072) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from .mix import mixed
 from .order import Order, row_order
 from .ray_shard import ShardUnit
 
-__all__ = ["Piece", "joined_or_error", "lost_worker", "piece_rows"]
+__all__ = ["Piece", "get_ready", "joined_or_error", "knows_attempts", "lost_worker", "piece_rows"]
 
 # What is handed on at once.
 _CHUNK_ROWS = 1 << 16
@@ -92,8 +93,22 @@ def _read(unit: ShardUnit) -> Joined:
     return join(unit.task)
 
 
+def get_ready() -> None:
+    """Import what reading a dataset takes, in a worker: that is most of the time to its first batch."""
+    import ray.data  # noqa: F401 - the import is the work
+
+
+def knows_attempts() -> bool:
+    """Whether this Ray tells a task how often it was begun before: it does so by no public name."""
+    try:
+        inside: Any = importlib.import_module("ray._raylet")
+    except ImportError:
+        return False
+    return hasattr(getattr(inside, "CoreWorker", None), "get_current_task_attempt_number")
+
+
 def _attempt() -> int:
-    """How often this task was begun before; 0 outside of Ray, or where Ray does not tell."""
+    """How often this task was begun before; 0 outside of Ray, or where Ray does not tell (see `knows_attempts`)."""
     if "ray" not in sys.modules:
         return 0
     try:
@@ -101,5 +116,5 @@ def _attempt() -> int:
 
         worker: Any = global_worker
         return int(worker.core_worker.get_current_task_attempt_number())
-    except Exception:  # noqa: BLE001 - it is no public name of Ray: without it, Ray's own bound holds
+    except Exception:  # noqa: BLE001 - it is no public name of Ray: without it, the bound of the dataset's tasks holds
         return 0

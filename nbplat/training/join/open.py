@@ -1,9 +1,7 @@
-"""A plan that is being read: batches in any format, coverage, tags that keep its snapshots, the local repartition."""
+"""A plan that is being read: batches in any format, coverage, tags that keep its snapshots."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,24 +11,22 @@ from typing import TYPE_CHECKING, Any
 from nbplat.clock import Clock
 from nbplat.errors import InternalError, NotFound, RequestError, SetupError, did_you_mean, from_record
 from nbplat.remote.failure import KernelError
-from nbplat.remote.tensors import pinned
 from nbplat.remote.training import batches as kernel
 from nbplat.remote.training.batches import FORMATS, form_of
-from nbplat.remote.training.deal import deal
 from nbplat.remote.training.epoch import Epoch, Pace, Share, Sides
 from nbplat.remote.training.join import Joined, join
 from nbplat.remote.training.ray_shard import Shard, ShardUnit
-from nbplat.remote.training.task import JoinFile
 from nbplat.terms import HOLD_PREFIX
 from nbplat.training.join.coverage import Cover, coverage
 from nbplat.training.join.explain import explain_join
+from nbplat.training.join.memory import check_memory
 from nbplat.training.join.order import Order
-from nbplat.training.join.plan import JoinPlan, PlanSide, Unit
+from nbplat.training.join.plan import JoinPlan, Unit
 from nbplat.training.join.ports import JoinSource, Pool
+from nbplat.training.join.repartition import Repartition
 from nbplat.training.join.sequence_use import OpenSequences, SequenceSource
 from nbplat.training.join.shipped import pieces_of, shipped_unit, shipped_units
 from nbplat.training.join.tasks import TaskMaker
-from nbplat.training.join.width import decoded_bytes
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -38,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "Batches", "OpenJoin", "tag_of"]
 
 RUNNERS = ("local", "ray")
-_MOST_PARTS = 256
 
 Tensors = Callable[[Mapping[str, "npt.NDArray[Any]"]], dict[str, Any]]
 
@@ -71,6 +66,7 @@ class OpenJoin:
         trees: Batches of arrays, features and label as an iterator of XGBoost.
         sequences: Where the plan's sequences are kept.
         folder: Where local files of a repartition go, in a folder of their own; None for the temporary folder.
+        memory_bytes: What this process may use; windows that need more are refused. 0 sets no bound.
         pool: Where units of a plan are joined when Ray is asked for; refuses a cluster that cannot read the files.
     """
 
@@ -84,15 +80,16 @@ class OpenJoin:
         clock: Clock | None = None,
         folder: Path | None = None,
         threads: int = 2,
+        memory_bytes: int = 0,
         pool: Callable[[JoinPlan], Pool] | None = None,
         sequences: SequenceSource | None = None,
     ) -> None:
         self.plan = plan
         self._source, self._tensors, self._trees = source, tensors, trees
         self._clock, self._threads = clock, threads
-        self._folder, self._pool = folder, pool
+        self._pool, self._repartition = pool, Repartition(plan, source, folder)
+        self._memory_bytes = memory_bytes
         self._made: TaskMaker | None = None
-        self._dealt: Path | None = None
         self._sequences = sequences
         self._opened: OpenSequences | None = None
         # Threads join units; what is made once is made by the first of them.
@@ -144,18 +141,15 @@ class OpenJoin:
         Raises:
             RequestError: an option that is not possible; tokens that do not fit.
             Conflict: a token of another plan; a snapshot or file that is gone.
+            SetupError: a window that does not fit in memory (``training.memory``).
             DataError: what the data breaks: duplicate keys, too little coverage.
         """
         if runner not in RUNNERS:
             raise RequestError(
                 "training.option", f"runner={runner!r} is not possible", fix=f"give {', '.join(RUNNERS)}"
             )
-        if pin and format != "torch":
-            raise RequestError(
-                "training.option", f"pin=True with format={format!r} is not possible", fix="give format='torch'"
-            )
         try:
-            form, share = form_of(format, self._pinned if pin else self._tensors), Share(rank, world, equal)
+            form, share = form_of(format, self._tensors, pin=pin), Share(rank, world, equal)
             read, slots = (self.read, self._threads) if runner == "local" else self._pool_reader()
             epoch_ = Epoch(
                 self.plan,
@@ -173,6 +167,7 @@ class OpenJoin:
             )
         except KernelError as error:
             raise from_record(error.record()) from None
+        check_memory(self.plan, epoch_.order, epoch_.token.epoch, self._memory_bytes)
         return Batches(epoch_, form)
 
     def data_iter(self, label: str, features: Sequence[str] = (), batch_rows: int = 131_072) -> Any:
@@ -237,9 +232,6 @@ class OpenJoin:
     def read(self, unit: Unit) -> Joined:
         """Join one unit, in this thread."""
         return self._with_sequences(unit, join(self._maker.task(unit)))
-
-    def _pinned(self, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
-        return pinned(self._tensors(arrays))
 
     def _with_sequences(self, unit: Unit, joined: Joined) -> Joined:
         if not self.plan.sequences:
@@ -311,9 +303,8 @@ class OpenJoin:
         if self._opened is not None:
             self._opened.close()
         self._opened = None
-        if self._dealt is not None:
-            shutil.rmtree(self._dealt, ignore_errors=True)
-        self._dealt = self._made = None
+        self._repartition.close()
+        self._made = None
 
     def __enter__(self) -> OpenJoin:
         return self
@@ -332,7 +323,7 @@ class OpenJoin:
         with self._once:
             if self._made is None:
                 try:
-                    self._made = TaskMaker(self.plan, self._source, self._deal())
+                    self._made = TaskMaker(self.plan, self._source, self._repartition.deal())
                 except KernelError as error:
                     raise from_record(error.record()) from None
             return self._made
@@ -347,37 +338,6 @@ class OpenJoin:
                 parts = ((_key(unit), join(maker.bare(unit, reads)).table) for unit in self.plan.units)
                 self._opened = self._sequences.open(self.plan.sequences, parts)
             return self._opened
-
-    def _deal(self) -> dict[str, str]:
-        """Deal every side that shares no bucket; side's ref -> folder."""
-        found = {}
-        for at, side in enumerate(self.plan.sides):
-            if any(unit.sides[at].how == "dealt" for unit in self.plan.units):
-                if self._dealt is None:
-                    self._dealt = Path(tempfile.mkdtemp(prefix="nbplat-deal-", dir=self._folder))
-                folder = self._dealt / str(at)
-                folder.mkdir()
-                self._deal_side(side, self.plan.spec.stage[at].order_by, folder)
-                found[side.ref] = str(folder)
-        return found
-
-    def _deal_side(self, side: PlanSide, order_by: str, folder: Path) -> None:
-        assert side.pin is not None  # noqa: S101 - a side that is dealt has a table
-        state = self._source.state(side.pin.table, pin=side.pin)
-        read = dict.fromkeys([*side.keys, *([order_by] if order_by else []), *(v.column for v in side.values)])
-        kinds = dict(state.columns)
-        size = sum(decoded_bytes(file, file.rows, [(name, kinds[name]) for name in read]) for file in state.files)
-        parts = min(max(size // max(self.plan.spec.max_unit_bytes // 4, 1), 1), _MOST_PARTS)
-        files: list[JoinFile] = self._source.recipes(side.pin, [file.path for file in state.files])
-        deal(
-            files,
-            self._source.schema(side.pin, list(read)).serialize().to_pybytes(),
-            self._source.names(side.pin),
-            self._source.storage(side.pin),
-            side.keys,
-            str(folder),
-            int(parts),
-        )
 
 
 def tag_of(plan_id: str) -> str:

@@ -6,7 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from nbplat.backfill.cost import prices_of
-from nbplat.backfill.explain import bytes_by_partition, explain_plan, explain_rejection, explain_units, next_step
+from nbplat.backfill.explain import (
+    bytes_by_partition,
+    explain_plan,
+    explain_rejection,
+    explain_units,
+    finding_subject,
+    next_step,
+)
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.config import Config
 from nbplat.errors import DataError
@@ -137,7 +144,7 @@ def outcome(run: dict[str, Any]) -> list[tuple[str, Any]]:
     if outputs.get("audit"):
         findings = outputs["audit"]["findings"]
         bad = [finding for finding in findings if not finding["passed"]]
-        said = "; ".join(f"{finding['rule']} {finding['column']}: {finding['message']}" for finding in bad)
+        said = "; ".join(f"{finding_subject(finding)}: {finding['message']}" for finding in bad)
         facts.append(
             ("audit", f"{len(findings) - len(bad)} of {len(findings)} findings ok{'; ' + said if said else ''}")
         )

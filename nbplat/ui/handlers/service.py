@@ -69,5 +69,6 @@ def _flat(value: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
         if isinstance(each, dict):
             facts += _flat(each, f"{prefix}{key}.")
         else:
-            facts.append((prefix + key, each))
+            # A process is known by its digits: 5,927 is none.
+            facts.append((prefix + key, str(each) if key == "pid" else each))
     return facts

@@ -29,7 +29,12 @@ _CODE_CHARS = 60
 
 def start(call: Call) -> Result:
     """Start a session, wait until it is ready, and send this notebook's cells there."""
-    options, desk = call.options, open_session_desk()
+    options = call.options
+    if options.session and options.name and options.session != options.name:
+        raise RequestError(
+            "usage.arguments", f"two names: {options.session} and --name {options.name}", fix="give one of them"
+        )
+    desk = open_session_desk()
     fields = {name: getattr(options, name) for name in _FIELDS}
     fields |= {"environment": options.env, "ttl": options.ttl, "idle_timeout": options.idle}
     fields |= {name: list(value) for name, value in fields.items() if isinstance(value, tuple)}

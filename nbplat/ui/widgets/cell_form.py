@@ -138,7 +138,7 @@ class CellForm(ShownView):
     def _row(self, field: Field) -> str:
         answer = self._answers[field.name]
         value = ("yes" if answer else "no") if field.kind == "flag" else str(answer)
-        shown = html.escape(value).replace("\n", "<br>") or '<span style="opacity:.6">left out</span>'
+        shown = html.escape(value).replace("\n", "<br>") or '<span style="opacity:.75">left out</span>'
         return (
             f'<tr style="background:transparent"><th scope="row" style="text-align:left;padding:2px 10px">'
             f'{html.escape(field.label)}</th><td style="text-align:left;padding:2px 10px">{shown}</td>'

@@ -165,5 +165,6 @@ class PartitionGrid(ShownView):
         found, state = self._partitions[name], self.state_of(name)
         said = html.escape(f"{name}: {state}, {found['done']} of {found['files']} files", quote=True)
         done = f"{found['done']}/{found['files']}"
-        style = f"{_CELL};color:{_COLOURS[state]}"
+        # With the page's own ink in it, it can be read on white and on black.
+        style = f"{_CELL};color:color-mix(in srgb,{_COLOURS[state]} 60%,currentColor)"
         return f'<td style="{style}" title="{said}" aria-label="{said}">{_SIGNS[state]} {done}</td>'
