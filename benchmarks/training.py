@@ -27,8 +27,8 @@ from nbplat.training.join.open import OpenJoin
 __all__ = ["measure"]
 
 ROWS = int(os.environ.get("BENCH_TRAINING_ROWS", "10000000"))
-# Ray's own join of more rows, and Spark's, take longer than the rest of the page; they join the first day's then, and
-# are compared with ours of the same rows.
+# Ray's own join of more rows takes longer than the rest of the page; it joins the first day's then, and is compared with
+# ours row by row.
 PEER_ROWS = 2_500_000
 
 
@@ -227,17 +227,15 @@ def _memory(world: _World) -> list[Figure]:
 
 
 def _peers(world: _World) -> list[Figure]:
-    """The runners on Ray, Ray's own join and Spark's; of many rows these two join those of the first day."""
+    """The runners on Ray, Ray's own join and Spark's; of many rows Ray joins those of the first day."""
     made = world.made
     names = {"base": made.base, "one": made.one, "three": made.three}
     files = {name: world.files(table) for name, table in names.items()}
     part = world.plans["merged"]
-    day = ""
     if ROWS > PEER_ROWS:
-        day = str(FIRST)
         part = world.plan(made.base, Stage(made.one), Stage(made.three), days=1)
         files = {name: [path for path in paths if f"dt={FIRST}" in path] for name, paths in files.items()}
-    asked = {"plan": world.plans["merged"].record(), "part": part.record(), "files": files, "tables": names, "day": day}
+    asked = {"plan": world.plans["merged"].record(), "part": part.record(), "files": files, "tables": names}
     promoted = summed(world.platform.open_join(world.plans["promoted"]).batches(BATCH_ROWS))
     return peer_figures(world.folder, asked, promoted, ROWS, _same)
 

@@ -28,8 +28,7 @@ def peer_figures(
 
     Args:
         folder: Holds ``home``.
-        asked: For the children: ``plan``, ``part`` (plan of the rows that Ray and Spark join themselves), ``files``,
-            ``tables``, ``day`` (of the part; empty when it is all).
+        asked: For the children: ``plan``, ``part`` (plan of the rows that Ray joins itself), ``files``, ``tables``.
         promoted: Sums of the promoted table.
         rows: Of the whole tables.
         same: Raises when sums differ from those under ``promoted``.
@@ -37,9 +36,9 @@ def peer_figures(
     request = folder / "asked.json"
     request.write_text(json.dumps(asked))
     ray, spark = (_child(f"benchmarks.training_{name}", folder / "home", request) for name in ("ray", "spark"))
-    same({"promoted": promoted, **{name: ray[name]["sums"] for name in _WAYS}})
-    same({"promoted": ray["part"]["sums"], "Ray's join": ray["join"]["sums"], "Spark": spark["sums"]})
-    return [*_on_ray(ray, rows), *_over_ray(ray, rows), _over_spark(ray, spark)]
+    same({"promoted": promoted, **{name: ray[name]["sums"] for name in _WAYS}, "Spark": spark["sums"]})
+    same({"promoted": ray["part"]["sums"], "Ray's join": ray["join"]["sums"]})
+    return [*_on_ray(ray, rows), *_over_ray(ray, rows), _over_spark(ray, spark, rows)]
 
 
 def _child(module: str, home: Path, request: Path) -> dict[str, Any]:
@@ -105,8 +104,9 @@ def _over_ray(ray: Mapping[str, Any], rows: int) -> list[Figure]:
     return figures
 
 
-def _over_spark(ray: Mapping[str, Any], spark: Mapping[str, Any]) -> Figure:
-    wall_s, rows = ray["part"]["wall_s"], int(ray["part"]["sums"]["rows"])
+def _over_spark(ray: Mapping[str, Any], spark: Mapping[str, Any], rows: int) -> Figure:
+    scale = rows / ray["part"]["sums"]["rows"]
+    wall_s = ray["part"]["wall_s"] * scale
     shuffles = f"{spark['exchanges']} exchanges" if spark["exchanges"] else "in its places, no exchange"
     return Figure(
         f"local threads, {rows:,} rows: wall of Spark's join of Iceberg tables over ours",
@@ -115,7 +115,7 @@ def _over_spark(ray: Mapping[str, Any], spark: Mapping[str, Any]) -> Figure:
         None,
         "higher",
         f"Spark 4.1 with Iceberg's storage-partitioned join, {shuffles} ({spark['wall_s']:.1f} s wall, warm, once)",
-        ray["part"]["cpu_s"],
+        ray["part"]["cpu_s"] * scale,
         wall_s,
     )
 

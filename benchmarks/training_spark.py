@@ -30,7 +30,7 @@ def _plan(frame: Any) -> str:
 
 
 def main(home: str, asked: str) -> None:
-    """Join the asked day's rows twice, left: every column to nowhere, then sums; prints one line of JSON."""
+    """Join twice, left: every column to nowhere, then sums; prints one line of JSON."""
     wanted = json.loads(Path(asked).read_text())
     platform = platform_of(Path(home))
     fetch_jars(platform.config)
@@ -45,8 +45,6 @@ def main(home: str, asked: str) -> None:
         )
         for name, table in wanted["tables"].items()
     }
-    if wanted["day"]:
-        tables = {name: table.where(f"dt = DATE '{wanted['day']}'") for name, table in tables.items()}
     joined = (
         tables["base"]
         .join(tables["one"].drop("dt"), "request_id", "left")
