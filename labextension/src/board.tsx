@@ -191,7 +191,11 @@ const Row = (props: IRowProps): JSX.Element => {
         </span>
         <State tone={row.tone} text={row.state} />
       </div>
-      {row.about && <div className="nbp-aside nbp-cut">{row.about}</div>}
+      {row.about && (
+        <div className="nbp-aside nbp-cut" title={row.about}>
+          {row.about}
+        </div>
+      )}
       {row.run?.job && !row.run.job.ended && (
         <Bar share={row.share} label={trans.__('Progress of %1', row.title)} />
       )}
