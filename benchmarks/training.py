@@ -27,8 +27,8 @@ from nbplat.training.join.open import OpenJoin
 __all__ = ["measure"]
 
 ROWS = int(os.environ.get("BENCH_TRAINING_ROWS", "10000000"))
-# Ray's own join of more rows takes longer than the rest of the page; it joins the first day's then, and is compared with
-# ours row by row.
+# Ray's own join of more rows takes longer than the rest of the page; it joins the first day's then, and is compared
+# with ours of the same rows.
 PEER_ROWS = 2_500_000
 
 
