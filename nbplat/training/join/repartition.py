@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 
+from nbplat.remote.scratch_folder import ScratchFolder
 from nbplat.remote.training.deal import deal
 from nbplat.remote.training.task import JoinFile
 from nbplat.training.join.plan import JoinPlan, PlanSide
@@ -26,7 +25,7 @@ class Repartition:
 
     def __init__(self, plan: JoinPlan, source: JoinSource, folder: Path | None = None) -> None:
         self._plan, self._source, self._folder = plan, source, folder
-        self._made: Path | None = None
+        self._made: ScratchFolder | None = None
 
     def deal(self) -> dict[str, str]:
         """Deal every side that shares no bucket; side's ref -> folder.
@@ -38,8 +37,8 @@ class Repartition:
         for at, side in enumerate(self._plan.sides):
             if any(unit.sides[at].how == "dealt" for unit in self._plan.units):
                 if self._made is None:
-                    self._made = Path(tempfile.mkdtemp(prefix="nbplat-deal-", dir=self._folder))
-                folder = self._made / str(at)
+                    self._made = ScratchFolder(self._folder, "nbplat-deal-")
+                folder = self._made.path / str(at)
                 folder.mkdir()
                 self._deal_side(side, self._plan.spec.stage[at].order_by, folder)
                 found[side.ref] = str(folder)
@@ -48,7 +47,7 @@ class Repartition:
     def close(self) -> None:
         """Take the files away."""
         if self._made is not None:
-            shutil.rmtree(self._made, ignore_errors=True)
+            self._made.close()
         self._made = None
 
     def _deal_side(self, side: PlanSide, order_by: str, folder: Path) -> None:
