@@ -114,7 +114,8 @@ export function runRow(run: IRun, now: number): IRow {
     live: live && !paused,
     cancelling: !!job?.cancelling,
     cancelJob: live && !job.cancelling ? job.id : null,
-    logJob: job?.id ?? null,
+    // What a training prints stands in its cell.
+    logJob: run.kind === 'training' ? null : (job?.id ?? null),
     run,
     session: null,
     environment: null,

@@ -50,7 +50,7 @@ export function RunView(props: { truth: Truth; kind: string; id: string; actions
       </PageHead>
       {kind === 'backfill' && <Partitions run={run} truth={truth} />}
       <Told full={full.value} />
-      {jobId && (
+      {row.logJob && (
         <section aria-label={trans.__('Log')}>
           <h3>{trans.__('Log of %1 (%2)', run.job!.kind, jobId)}</h3>
           <LogView key={jobId} read={read} live={!run.job!.ended} fileName={`${run.id}-${jobId}`} />

@@ -141,12 +141,21 @@ export class Truth {
     return this.board?.runs.filter(run => run.job && !run.job.ended).length ?? 0;
   }
 
+  /** Whether a job goes on; true as well while nothing is known. One that another has followed has ended. */
+  jobIsLive(jobId: string): boolean {
+    return !this.board || this._jobOf(jobId)?.ended === false;
+  }
+
+  private _jobOf(jobId: string | undefined): IJob | null | undefined {
+    return this.board?.runs.find(run => run.job?.id === jobId)?.job;
+  }
+
   /** Take over an event: counters at once, everything else by asking. */
   hear(change: IChange): void {
     if (!this._poller.wanted) {
       return;
     }
-    const job = this.board?.runs.find(run => run.job?.id === change.job_id)?.job;
+    const job = this._jobOf(change.job_id);
     // Another total: what is counted may be another thing as well, which an event does not say.
     if (
       !job ||
@@ -165,7 +174,7 @@ export class Truth {
 
   /** Ask a job to end; the row says so at once. */
   async cancel(jobId: string): Promise<void> {
-    const job = this.board?.runs.find(run => run.job?.id === jobId)?.job;
+    const job = this._jobOf(jobId);
     if (job) {
       job.cancelling = true;
       this._tell();

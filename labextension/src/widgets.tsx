@@ -133,8 +133,8 @@ export class PlaceView extends Looking {
     }
     return (
       <div className="nbp-view">
-        <h2>{trans.__('Log of %1 (%2)', title ?? id, id)}</h2>
-        <LogView read={this._readLog} live fileName={`${title ?? 'job'}-${id}`} />
+        <h2>{title ? trans.__('Log of %1 (%2)', title, id) : trans.__('Log of job %1', id)}</h2>
+        <LogView read={this._readLog} live={this.truth.jobIsLive(id)} fileName={`${title ?? 'job'}-${id}`} />
       </div>
     );
   }
