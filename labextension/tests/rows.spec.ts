@@ -83,3 +83,7 @@ test('five hundred runs are rows in less than half a second', () => {
   expect(sections(truth)[1].rows?.length).toBe(500);
   expect(performance.now() - began).toBeLessThan(500);
 });
+
+test('a training offers no log: what it prints stands in its cell', () => {
+  expect(runRow(run({ kind: 'training', state: 'training' }), NOW).logJob).toBeNull();
+});

@@ -165,3 +165,15 @@ test('the count in the status bar asks four times a minute', async () => {
   await clock.pass(59_000);
   expect(asks(server)).toBe(4);
 });
+
+test('the log of a job is followed while it runs, and while nothing is known', async () => {
+  const { clock, server, truth } = world();
+  expect(truth.jobIsLive('j000001')).toBe(true);
+  server.replies[BOARD] = { seq: 1, now_ms: NOW, runs: [run()] };
+  truth.watch('panel');
+  await clock.pass(0);
+  expect([truth.jobIsLive('j000001'), truth.jobIsLive('j000000')]).toEqual([true, false]);
+  server.replies[BOARD] = { seq: 2, now_ms: NOW, runs: [run({ job: job({ state: 'succeeded', ended: true }) })] };
+  await clock.pass(8_500);
+  expect(truth.jobIsLive('j000001')).toBe(false);
+});
