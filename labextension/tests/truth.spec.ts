@@ -173,7 +173,11 @@ test('the log of a job is followed while it runs, and while nothing is known', a
   truth.watch('panel');
   await clock.pass(0);
   expect([truth.jobIsLive('j000001'), truth.jobIsLive('j000000')]).toEqual([true, false]);
-  server.replies[BOARD] = { seq: 2, now_ms: NOW, runs: [run({ job: job({ state: 'succeeded', ended: true }) })] };
+  server.replies[BOARD] = {
+    seq: 2,
+    now_ms: NOW,
+    runs: [run({ job: job({ state: 'succeeded', ended: true }) })]
+  };
   await clock.pass(8_500);
   expect(truth.jobIsLive('j000001')).toBe(false);
 });
