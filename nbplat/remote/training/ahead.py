@@ -11,6 +11,7 @@ from typing import Any
 from nbplat.remote.failure import KernelError
 
 from .join import Joined
+from .places import release
 
 __all__ = ["ATTEMPTS", "Ahead", "of_unit", "read_unit", "shown_unit"]
 
@@ -83,7 +84,16 @@ class Ahead:
                 return
             unit = upcoming.popleft()
             held += unit.decoded_bytes
-            pending.append((unit, pool.submit(read_unit, self._read, unit)))
+            pending.append((unit, pool.submit(_read_alone, self._read, unit)))
+
+
+def _read_alone(read: Callable[[Any], Joined], unit: Any) -> Joined:
+    """Join one unit in a thread that does so again and again; what the earlier ones held is another thread's by now."""
+    release()
+    try:
+        return read_unit(read, unit)
+    finally:
+        release()
 
 
 def read_unit(read: Callable[[Any], Joined], unit: Any) -> Joined:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from .places import moved
+from .places import moved, release
 
 __all__ = ["mixed"]
 
@@ -35,6 +35,7 @@ def mixed(tables: list[pa.Table], places: Any) -> pa.Table:
             columns_[at] = None
         columns.append(_taken(chunks, field.type, places, taken))
         del chunks
+        release()
     return pa.table(columns, schema=schema)
 
 
