@@ -95,6 +95,7 @@ bench-start bench-promote bench-backfill bench-spark bench-service bench-sequenc
 lab:       ## JupyterLab on the quickstart notebook
 	@sh scripts/install.sh demo
 	@sh scripts/labextension.sh build || echo 'going on without the panel' >&2
+	@$(BIN)/jupyter trust notebooks/*.ipynb >/dev/null
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/01_quickstart.ipynb
 
 docs:      ## write the generated pages again and check every link
