@@ -20,6 +20,7 @@ from benchmarks.measure import Cost, Figure, cost_of, medians
 from benchmarks.training_data import FIRST, Made, aligned_run, make_tables, metadata_only
 from benchmarks.training_peers import peer_figures
 from benchmarks.training_ray import BATCH_ROWS, platform_of, summed
+from benchmarks.training_torch import tensor_figures
 from nbplat.terms import StagedColumns, Window
 from nbplat.training.join import JoinPlan, JoinSpec, Stage, plan_join
 from nbplat.training.join.open import OpenJoin
@@ -76,7 +77,8 @@ class _World:
 def measure() -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="nbplat-bench-") as folder:
         world = _World(Path(folder))
-        figures = [*_reading(world), *_order(world), *_memory(world), *_peers(world)]
+        figures = [*_reading(world), *_order(world), *_memory(world)]
+        figures += [*tensor_figures(world.folder, world.plans, ROWS), *_peers(world)]
         world.platform.close()
     with tempfile.TemporaryDirectory(prefix="nbplat-bench-") as folder:
         return [*figures, _planning(Path(folder))]
