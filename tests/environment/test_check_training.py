@@ -54,11 +54,14 @@ def trained(here: Local, **options: Any) -> TrainingResult:
     return here.training_join(TRAIN, label="label", time="label_ts", batch_rows=4096, epochs=2, **options)
 
 
-def refused(here: Local, **options: Any) -> NbplatError:
+def refused(here: Local, *, begun: bool = False, **options: Any) -> NbplatError:
     before = len(here.platform.store.runs())
     with pytest.raises(NbplatError) as caught:
         trained(here, **options)
-    assert before == len(here.platform.store.runs())
+    runs = here.platform.store.runs()
+    assert before + begun == len(runs)
+    if begun:
+        assert ("failed", caught.value.code) == (runs[0].state, (runs[0].error or {}).get("code"))
     return caught.value
 
 
@@ -128,9 +131,9 @@ def test_bad_input_is_refused_before_anything_is_read(here: Local, fraud: Enviro
     ],
 )
 def test_a_model_that_fails_fails_alone(here: Local, fraud: EnvironmentRef, source: str, code: str, said: str) -> None:
-    """What it raises has its line, and what ends its interpreter leaves this process alive."""
+    """What it raises has its line, what ends its interpreter leaves this process alive, and the run stays as failed."""
     cell = f"class Bad:\n    {source}\n    def predict_proba(self, X): return X\nmodel = Bad()\n"
-    error = refused(here, env="fraud", model=cell)
+    error = refused(here, begun=True, env="fraud", model=cell)
     assert code == error.code
     assert said in error.message
 

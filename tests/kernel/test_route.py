@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nbplat.ui.kernel.route import pieces, place_at, rewrite
@@ -60,6 +60,7 @@ def test_parameters_that_a_runner_injects_go_to_both_places() -> None:
     assert rewrite("# Parameters\nn = load()\n").startswith("get_ipython()")
 
 
+@example(")===%")
 @given(st.text(alphabet="ab=%!?()'\"\n \\#", max_size=40))
 def test_any_text_is_cut_into_whole_lines_in_order(code: str) -> None:
     """No line is lost but comments and blanks, and none comes twice; whatever stands there, nothing else is raised."""

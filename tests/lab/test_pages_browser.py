@@ -59,7 +59,9 @@ def world(shop: Product, small_channel: SmallChannel) -> dict[str, str]:
         lake.submit("broken", "SELECT id, x AS broken FROM base")
         lake.fail()
     words = ["training", "run", "gain", "--table", "shop.orders", "--label", "bought", "--time", "ts"]
-    shop.run(*words, "--stage", "spend@1", "--epochs", "1", JPY_SESSION_NAME=str(shop.folder / "work" / NOTEBOOK))
+    # The product of the tests has no memory to speak of, so that each of its files is a query.
+    kernel = {"JPY_SESSION_NAME": str(shop.folder / "work" / NOTEBOOK), "NBPLAT_LIMITS_MEMORY_BYTES": str(1 << 30)}
+    shop.run(*words, "--stage", "spend@1", "--epochs", "1", **kernel)
     built = build_small(small_channel, shop.home / "env", "nbplat-marker")
     return {
         **{f"backfill-{name}": f"run/backfill/{name}@1" for name in ("bought", "spend", "holes", "broken")},

@@ -24,6 +24,10 @@ from tests.lab.toy_backfills import backfill, saved_output
 pytestmark = [pytest.mark.process, pytest.mark.kernel]
 
 BASE = "/user/a%40b/"
+# What was asked while the panel was open has come back.
+SETTLED = """(async () => { let before = -1;
+  for (let round = 0; round < 30 && before !== COUNT; round++) {
+    before = COUNT; await new Promise(done => setTimeout(done, 1500)); } return before; })()"""
 QUIET = "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"
 
 
@@ -236,6 +240,7 @@ def test_a_hidden_panel_asks_nothing(lab: LabPage) -> None:
     lab.open_panel()
     lab.command("application:toggle-left-area")
     lab.page.wait("!document.querySelector('#nbplat-board')?.offsetParent")
+    lab.page.value(SETTLED.replace("COUNT", count))
     before = lab.page.value(count)
     lab.page.value("new Promise(done => setTimeout(() => done(1), 6000))")
     assert before == lab.page.value(count)

@@ -100,7 +100,7 @@ def test_an_index_is_built_and_brought_up_to_date(lake: Lake, tmp_path: Path) ->
 
     lake.platform.sequence_parts.clear()
     here = lake.platform.sequences_of({"rows": rows})
-    here.build(definition("rows", name="here"), owner="me")
+    Builds(here).queue(definition("rows", name="here"), owner="me")
     lake.work()
     same = here.find_index(here.bind(definition("rows", name="here")))
     assert same is not None

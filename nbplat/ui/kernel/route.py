@@ -112,6 +112,14 @@ def _cut(lines: list[str]) -> list[Piece]:
     return found
 
 
+def _found(kind: Any, tokens_by_line: list[Any]) -> Any:
+    try:
+        return kind.find(tokens_by_line)
+    except IndexError:
+        # IPython looks beyond the end of a line such as ``)===%``, which is no magic and no Python.
+        return None
+
+
 def _first_command(lines: list[str]) -> tuple[int, int] | None:
     """Lines `[start, end)` of the first magic, shell line or question; None when there is none."""
     from IPython.core import inputtransformer2 as ipython
@@ -122,7 +130,7 @@ def _first_command(lines: list[str]) -> tuple[int, int] | None:
     kinds: tuple[Any, ...] = (
         ipython.EscapedCommand, ipython.MagicAssign, ipython.SystemAssign, ipython.HelpEnd,
     )  # fmt: skip
-    found = [each for kind in kinds if (each := kind.find(by_line)) is not None]
+    found = [each for kind in kinds if (each := _found(kind, by_line)) is not None]
     if not found:
         return None
     command = min(found, key=lambda each: each.start_line)
