@@ -22,7 +22,7 @@ _RUNS = 3
 
 def tensor_figures(folder: Path, plans: Mapping[str, JoinPlan], rows: int) -> list[Figure]:
     """Rows a second of each way over the promoted table's; empty where no environment with PyTorch was made."""
-    python = Path(os.environ.get("NBPLAT_TORCH", ROOT / "build" / "torch")) / "bin" / "python"
+    python = ROOT / "build" / "torch" / "bin" / "python"
     if not python.exists():
         print("tensors: not measured, there is no PyTorch; `sh scripts/apart.sh torch` brings it", flush=True)
         return []
