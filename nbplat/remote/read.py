@@ -11,13 +11,17 @@ import pyarrow as pa
 import pyarrow.fs
 import pyarrow.parquet as pq
 
+from .buffer_pool import BufferPool
 from .failure import KernelError, of_store
+from .pooled import read_pooled
 from .project import Names, constant, matching, project, without_ids
 from .storage import filesystem
 
 __all__ = ["BaseRows", "live_chunks", "open_parquet", "read_groups", "read_live"]
 
 _COLUMNS_AT_ONCE = 4
+# Of a local file, as much of a column as is read at once.
+_READ_BYTES = 1 << 18
 
 
 class BaseRows(NamedTuple):
@@ -42,6 +46,7 @@ def read_live(
     *,
     use_threads: bool = False,
     by_name: bool = False,
+    pool: BufferPool | None = None,
 ) -> BaseRows:
     """Read the columns of a base file's live rows.
 
@@ -50,12 +55,13 @@ def read_live(
 
     Args:
         by_name: Columns are found by their names, whatever ids the file has.
+        pool: Where the values are put, by one thread; None: in Arrow's memory.
 
     Raises:
         KernelError: ``file.gone``, ``file.damaged``, ``stage.rows`` (not the rows that the manifest
             counts), ``file.column`` (a column that must not be null is missing).
     """
-    with open_parquet(file["path"], storage) as reader:
+    with open_parquet(file["path"], storage, **_buffered(pool)) as reader:
         metadata = reader.metadata
         _check_rows(metadata, file)
         schema = pa.schema([without_ids(field) for field in reader.schema_arrow]) if by_name else reader.schema_arrow
@@ -64,7 +70,8 @@ def read_live(
         try:
             # Nothing to read still has rows: they come from the footer.
             whole = use_threads or _is_far(file["path"], storage)
-            raw = _some_at_once(lambda some: reader.read(columns=some, use_threads=use_threads), wanted, whole)
+            at_once = len(wanted) if whole else _columns_at_once(pool)
+            raw = _some_at_once(_columns_of(reader, pool, None, use_threads=use_threads), wanted, at_once)
         except (pa.ArrowInvalid, OSError) as exc:
             raise _damaged(file["path"], exc) from exc
         groups = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
@@ -82,6 +89,7 @@ def read_groups(
     chosen: Sequence[int],
     *,
     by_name: bool = False,
+    pool: BufferPool | None = None,
 ) -> BaseRows:
     """Read what `read_live` reads, of some row groups only.
 
@@ -94,18 +102,15 @@ def read_groups(
     Raises:
         KernelError: as `read_live`.
     """
-    with open_parquet(file["path"], storage) as reader:
+    with open_parquet(file["path"], storage, **_buffered(pool)) as reader:
         _check_rows(reader.metadata, file)
         schema = pa.schema([without_ids(field) for field in reader.schema_arrow]) if by_name else reader.schema_arrow
         found = matching(schema, columns, names)
         wanted = [field.name for field in found.values()]
         sizes = [reader.metadata.row_group(number).num_rows for number in range(reader.metadata.num_row_groups)]
         try:
-            raw = _some_at_once(
-                lambda some: reader.read_row_groups(list(chosen), columns=some, use_threads=False),
-                wanted,
-                _is_far(file["path"], storage),
-            )
+            at_once = len(wanted) if _is_far(file["path"], storage) else _columns_at_once(pool)
+            raw = _some_at_once(_columns_of(reader, pool, list(chosen), use_threads=False), wanted, at_once)
         except (pa.ArrowInvalid, OSError) as exc:
             raise _damaged(file["path"], exc) from exc
     starts = np.cumsum([0, *sizes])
@@ -122,11 +127,30 @@ def read_groups(
     return BaseRows(table, positions, groups)
 
 
-def _some_at_once(read: Callable[[list[str]], pa.Table], wanted: list[str], whole: bool) -> pa.Table | None:
+def _buffered(pool: BufferPool | None) -> dict[str, int]:
+    """What is read in pieces need not be in memory packed and whole."""
+    return {} if pool is None else {"buffer_size": _READ_BYTES}
+
+
+def _columns_at_once(pool: BufferPool | None) -> int:
+    return _COLUMNS_AT_ONCE if pool is None else 1
+
+
+def _columns_of(
+    reader: pq.ParquetFile, pool: BufferPool | None, groups: list[int] | None, *, use_threads: bool
+) -> Callable[[list[str]], pa.Table]:
+    if pool is not None:
+        return lambda some: read_pooled(reader, some, pool, groups)
+    if groups is None:
+        return lambda some: reader.read(columns=some, use_threads=use_threads)
+    return lambda some: reader.read_row_groups(groups, columns=some, use_threads=use_threads)
+
+
+def _some_at_once(read: Callable[[list[str]], pa.Table], wanted: list[str], at_once: int) -> pa.Table | None:
     """All wanted columns, read a few at a time: a reader keeps the pages of all columns that it is asked for."""
-    if not wanted or whole:
+    if not wanted or at_once >= len(wanted):
         return read(wanted) if wanted else None
-    parts = [read(wanted[at : at + _COLUMNS_AT_ONCE]) for at in range(0, len(wanted), _COLUMNS_AT_ONCE)]
+    parts = [read(wanted[at : at + at_once]) for at in range(0, len(wanted), at_once)]
     columns = [column for part in parts for column in part.columns]
     return pa.table(columns, names=[name for part in parts for name in part.column_names])
 

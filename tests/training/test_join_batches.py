@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib.util
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -187,24 +189,40 @@ def test_lists_in_lists_as_arrays() -> None:
     assert ((3, 2), [0, 1, 3]) == (arrays["ragged"].shape, arrays["ragged__offsets"].tolist())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_rows_in_any_order_are_those_rows(data: st.DataObject) -> None:
-    """Lists of one length, ragged ones, nulls, texts and slices: taken in an order they are what plain Python takes."""
-    rows = data.draw(st.integers(1, 12))
+    """Of several tables, slices and empty ones too: taken in an order they are what plain Python takes."""
     width = data.draw(st.none() | st.integers(0, 3))
-    lists = [
-        data.draw(st.lists(st.integers(-9, 9), min_size=width or 0, max_size=3 if width is None else width))
-        for _ in range(rows)
-    ]
     nulls = data.draw(st.booleans())
-    plain = [{"l": None if nulls and n == 0 else each, "t": f"t{n}"} for n, each in enumerate(lists)]
-    schema = pa.schema([("l", pa.list_(pa.int64())), ("t", pa.string())])
-    first = data.draw(st.integers(0, rows - 1))
-    table = pa.concat_tables([pa.Table.from_pylist(plain, schema), pa.Table.from_pylist(plain, schema)]).slice(first)
-    places = data.draw(st.lists(st.integers(0, table.num_rows - 1), max_size=20))
-    expected = [table.to_pylist()[at] for at in places]
-    assert expected == mixed([table], np.array(places, np.int64)).to_pylist()
+    schema = pa.schema(
+        [
+            ("l", pa.list_(pa.int64())),
+            ("pair", pa.list_(pa.float32(), 2)),
+            ("t", pa.string()),
+            ("flag", pa.bool_()),
+            ("n", pa.int16()),
+            ("amount", pa.decimal128(30, 2)),
+            ("at", pa.timestamp("us", "UTC")),
+        ]
+    )
+
+    def row(n: int) -> dict[str, Any]:
+        some = data.draw(st.lists(st.integers(-9, 9), min_size=width or 0, max_size=3 if width is None else width))
+        at = dt.datetime(2026, 1, 1, tzinfo=dt.UTC) + dt.timedelta(days=n)
+        values = [some, [n, n / 2], f"t{n}", n % 2 == 0, n, Decimal(n) / 4, at]
+        gone = data.draw(st.integers(0, len(values))) if nulls else -1
+        if gone in range(len(values)):
+            values[gone] = None
+        return dict(zip(schema.names, values, strict=True))
+
+    tables = []
+    for _ in range(data.draw(st.integers(1, 3))):
+        rows = pa.Table.from_pylist([row(n) for n in range(data.draw(st.integers(0, 6)))], schema)
+        tables.append(pa.concat_tables([rows, rows]).slice(data.draw(st.integers(0, 2))))
+    plain = [row for table in tables for row in table.to_pylist()]
+    places = data.draw(st.lists(st.integers(0, len(plain) - 1), max_size=20)) if plain else []
+    assert [plain[at] for at in places] == mixed(tables, np.array(places, np.int64)).to_pylist()
 
 
 def test_torch_batches_need_torch(opened: OpenJoin) -> None:

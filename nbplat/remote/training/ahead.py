@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 from nbplat.remote.failure import KernelError
 
 from .join import Joined
-from .places import release
+from .places import POOL, release
 
 __all__ = ["ATTEMPTS", "Ahead", "of_unit", "read_unit", "shown_unit"]
 
@@ -20,10 +21,11 @@ _SHOWN = 3
 
 
 class Ahead:
-    """Joins units in threads.
+    """Joins units in threads; close it, or use it as a context.
 
     Args:
         read: Joins one unit; called from several threads.
+        units: In order, each with ``name``, ``decoded_bytes`` and ``files``.
         threads: Units that are joined at once.
         ahead_bytes: Estimated bytes of units that are joined before they are asked for; one is, whatever its size.
 
@@ -34,57 +36,68 @@ class Ahead:
     def __init__(
         self,
         read: Callable[[Any], Joined],
+        units: Sequence[Any],
         *,
         threads: int,
         ahead_bytes: int,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read, self._threads, self._ahead, self._monotonic_s = read, threads, ahead_bytes, monotonic_s
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="nbplat-join")
+        self._pending: deque[tuple[Any, Future[Joined]]] = deque()
+        self._upcoming = deque(units)
+        self._held = ExitStack()
+        self._held.enter_context(POOL.kept())
         self.wait_s = 0.0
 
-    def units(self, units: Sequence[Any]) -> Iterator[tuple[Any, Joined]]:
-        """Each unit with its rows, in order.
+    def __enter__(self) -> Ahead:
+        return self
 
-        Args:
-            units: Each with ``name``, ``decoded_bytes`` and ``files``.
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of what was not asked for; waits for the units that are being joined."""
+        for _, future in self._pending:
+            future.cancel()
+        self._pool.shutdown(wait=True)
+        self._pending.clear()
+        self._held.close()
+
+    def take(self) -> tuple[Any, Joined]:
+        """The next unit and its rows; `start` begins those after it.
 
         Raises:
-            KernelError: what joining a unit breaks, naming the unit.
+            IndexError: there is none.
+            KernelError: what joining the unit breaks, naming it.
         """
-        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="nbplat-join")
-        pending: deque[tuple[Any, Future[Joined]]] = deque()
-        upcoming = deque(units)
-        try:
-            while upcoming or pending:
-                self._fill(pool, pending, upcoming, 0)
-                unit, future = pending.popleft()
-                started = self._monotonic_s()
-                # A future, and the frame of a generator, keep what they hold for as long as they live.
-                found = [future.result()]
-                self.wait_s += self._monotonic_s() - started
-                del future
-                self._fill(pool, pending, upcoming, unit.decoded_bytes)
-                yield unit, found.pop()
-        finally:
-            for _, future in pending:
-                future.cancel()
-            pool.shutdown(wait=True)
+        if not self._pending:
+            self.start()
+        unit, future = self._pending.popleft()
+        started = self._monotonic_s()
+        # The caller holds the rows alone: a future keeps what it holds for as long as it lives.
+        found = future.result()
+        self.wait_s += self._monotonic_s() - started
+        return unit, found
 
-    def _fill(
-        self,
-        pool: ThreadPoolExecutor,
-        pending: deque[tuple[Any, Future[Joined]]],
-        upcoming: deque[Any],
-        used_bytes: int,
-    ) -> None:
-        """Begin units, one a thread, while they fit beside those that wait and the one that is used."""
-        held = used_bytes + sum(unit.decoded_bytes for unit, _ in pending)
-        while upcoming and len(pending) < self._threads:
-            if held and held + upcoming[0].decoded_bytes > self._ahead:
+    def start(self, used_bytes: int = 0, most: int | None = None) -> None:
+        """Begin units, one a thread, while they fit beside those that wait and the one that is used.
+
+        Args:
+            most: Units that may wait; None: as many as there are threads.
+        """
+        waiting = self._threads if most is None else min(most, self._threads)
+        held = used_bytes + sum(unit.decoded_bytes for unit, _ in self._pending)
+        while self._upcoming and len(self._pending) < waiting:
+            if held and held + self._upcoming[0].decoded_bytes > self._ahead:
                 return
-            unit = upcoming.popleft()
+            unit = self._upcoming.popleft()
             held += unit.decoded_bytes
-            pending.append((unit, pool.submit(_read_alone, self._read, unit)))
+            self._pending.append((unit, self._pool.submit(_read_alone, self._read, unit)))
+
+    def each(self, work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        """What the work gives for each item, in order, done by the threads that join."""
+        return self._pool.map(work, items)
 
 
 def _read_alone(read: Callable[[Any], Joined], unit: Any) -> Joined:

@@ -221,35 +221,40 @@ class Epoch:
     def _tables(self, parts: list[Part]) -> Iterator[tuple[int, int, pa.Table]]:
         """Place of each part, the first row of it that is wanted, and the rows from there in their order."""
         begin = self.token.part
-        reader = Ahead(
+        wanted = [self.plan.units[at] for part in parts[begin:] for at in part.window.units]
+        before, mixing_s = self.counts.wait_s, 0.0
+        with Ahead(
             self.read,
+            wanted,
             threads=self.pace.threads,
             ahead_bytes=self.pace.ahead_bytes,
             monotonic_s=self._monotonic_s,
-        )
-        wanted = [self.plan.units[at] for part in parts[begin:] for at in part.window.units]
-        reading = reader.units(wanted)
-        before = self.counts.wait_s
-        try:
+        ) as reader:
             for number, part in enumerate(parts[begin:], begin):
+                skip = max(self.token.row, part.skip) if number == begin else part.skip
                 tables = []
-                for _ in part.window.units:
-                    unit, joined = next(reading)
+                for left in reversed(range(len(part.window.units))):
+                    unit, joined = reader.take()
+                    # Units of the next window begin when this one is mixed, which takes the threads and memory.
+                    reader.start(unit.decoded_bytes, most=left)
                     tables.append(joined.table)
                     self._count(unit, joined)
                     del joined
-                    self.counts.wait_s = before + reader.wait_s
-                skip = max(self.token.row, part.skip) if number == begin else part.skip
-                yield number, skip, self._in_order(part, tables, skip)
-        finally:
-            reading.close()  # type: ignore[attr-defined]
+                began = self._monotonic_s()
+                rows = self._in_order(part, tables, skip, reader)
+                reader.start(unit.decoded_bytes)
+                mixing_s += self._monotonic_s() - began
+                self.counts.wait_s = before + reader.wait_s + mixing_s
+                yield number, skip, rows
+                # The generator's frame would hold them while the next part is read.
+                del rows
 
-    def _in_order(self, part: Part, tables: list[pa.Table], skip: int) -> pa.Table:
+    def _in_order(self, part: Part, tables: list[pa.Table], skip: int, reader: Ahead) -> pa.Table:
         """The rows of a part from `skip` on; empties the list, so that they are held once."""
         rows = sum(table.num_rows for table in tables)
         places = row_order(self.order, self.token.epoch, part.window.number, rows)
         if places is not None:
-            return mixed(tables, places[skip:])
+            return mixed(tables, places[skip:], reader.each)
         table = pa.concat_tables(tables) if len(tables) > 1 else tables[0]
         tables.clear()
         return table.slice(skip)

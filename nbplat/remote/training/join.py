@@ -14,7 +14,7 @@ from nbplat.remote.read import read_groups, read_live
 
 from .deal import dealt_part, part_of, parts_in
 from .match import match, shown_keys
-from .places import Places
+from .places import POOL, Places
 from .task import JoinFile, JoinTask, Side
 
 __all__ = ["Joined", "SideReport", "join"]
@@ -116,9 +116,9 @@ def _read(
     file: JoinFile, schema: pa.Schema, names: Any, storage: Any, *, by_name: bool = False
 ) -> tuple[pa.Table, Any]:
     if file.get("groups") is not None:
-        rows = read_groups(file, schema, names, storage, file["groups"], by_name=by_name)
+        rows = read_groups(file, schema, names, storage, file["groups"], by_name=by_name, pool=POOL)
     else:
-        rows = read_live(file, schema, names, storage, by_name=by_name)
+        rows = read_live(file, schema, names, storage, by_name=by_name, pool=POOL)
     return rows.table, rows.positions
 
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from nbplat.remote.failure import KernelError
 
-from .places import empty
+from .places import POOL
 
 __all__ = ["Match", "Numbers", "key_numbers", "match", "refuse_doubled", "shown_keys"]
 
@@ -103,7 +103,7 @@ def _in_order(ours: Any, theirs: Any) -> Any:
 
     It goes block by block, so that what it works with stays in the processor's cache, and its memory in the process.
     """
-    _, at = empty(len(ours), np.int64)
+    at = POOL.empty(len(ours), np.int64)
     first = int(np.searchsorted(theirs, ours[0])) if len(ours) else 0
     for start in range(0, len(ours), _BLOCK_ROWS):
         block = ours[start : start + _BLOCK_ROWS]

@@ -2,81 +2,94 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from .places import moved, release
+from nbplat.remote.buffer_pool import BufferPool, as_array
+from nbplat.remote.even_lists import even_lists, is_plain, matrix_of
+
+from .places import taken, whole
 
 __all__ = ["mixed"]
 
 
-def mixed(tables: list[pa.Table], places: Any) -> pa.Table:
-    """The rows at these places, in their order; every column in one chunk.
+def mixed(tables: list[pa.Table], places: Any, each: Callable[..., Iterable[Any]] = map) -> pa.Table:
+    """The rows at these places, in their order, in about as many chunks as there are tables.
 
     It goes column by column: a column of a window fits the processor's cache where a row of all columns, taken batch by
     batch, does not. The tables are let go column by column as well, so that the rows are in memory once, and one column
-    twice.
+    twice; a chunk is as long as a table, so that the memory of one becomes the next one's.
 
     Args:
         tables: Of one schema, counted through from the first; the list is emptied. Whoever holds the tables elsewhere
             holds their memory.
         places: ``int64[rows]``.
+        each: As `map`; does the columns at once where it has threads.
     """
     schema = tables[0].schema
-    held = [table.columns for table in tables]
+    columns = [(field.type, [table.column(at) for table in tables]) for at, field in enumerate(schema)]
     tables.clear()
-    taken = pa.array(places)
-    columns = []
-    for at, field in enumerate(schema):
-        chunks = [chunk for columns_ in held for chunk in columns_[at].chunks]
-        for columns_ in held:
-            columns_[at] = None
-        columns.append(_taken(chunks, field.type, places, taken))
-        del chunks
-        release()
-    return pa.table(columns, schema=schema)
+    ends = np.linspace(0, len(places), len(columns[0][1]) + 1 if columns else 1).astype(np.int64).tolist()
+    pieces = [places[start:end] for start, end in zip(ends, ends[1:])]
+    # What only stands beside the rows for a moment must not stay beside them for the rest of the pass.
+    scratch = BufferPool()
+    with scratch.kept():
+        taken = list(each(lambda column: _taken(column[0], column[1], pieces, scratch), columns))
+    return pa.table(taken, schema=schema)
 
 
-def _taken(chunks: list[pa.Array], kind: pa.DataType, places: Any, taken: pa.Array) -> pa.Array:
-    whole = chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks) if chunks else pa.array([], kind)
-    chunks.clear()
-    if whole.null_count or not len(whole):
-        return whole.take(taken)
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        return pa.Array.from_buffers(kind, len(places), [None, moved(whole.to_numpy(), places)])
-    matrix = _matrix(whole)
-    if matrix is None:
-        return whole.take(taken)
-    # A list moves as one value of its width: as a row of numbers it would take several times as long.
-    wide = np.dtype((np.void, matrix.itemsize * matrix.shape[1]))
-    return _lists(moved(np.ascontiguousarray(matrix).view(wide)[:, 0], places), matrix.shape[1], kind)
+def _taken(
+    kind: pa.DataType, columns: list[pa.ChunkedArray], pieces: list[Any], scratch: BufferPool
+) -> pa.ChunkedArray:
+    """A column's rows at each piece's places; empties the list, so that they are held no longer than needed."""
+    chunks = [whole(column) for column in columns]
+    columns.clear()
+    if is_plain(kind):
+        valid = [_valid(chunk) for chunk in chunks] if any(chunk.null_count for chunk in chunks) else None
+        parts = [_plain(chunk) for chunk in chunks]
+        chunks.clear()
+        moved = _moved(parts, pieces, scratch)
+        present = [None] * len(pieces) if valid is None else _moved(valid, pieces, scratch)
+        return pa.chunked_array([as_array(kind, *each) for each in zip(moved, present)], kind)
+    matrices = [matrix_of(chunk) for chunk in chunks]
+    widths = {None if matrix is None else matrix.shape[1] for matrix in matrices}
+    if len(widths) == 1 and (width := widths.pop()) is not None:
+        # A list moves as one value of its width: as a row of numbers it would take several times as long.
+        number, parts = matrices[0].dtype, [_rows_of(matrix) for matrix in matrices]
+        chunks.clear()
+        matrices.clear()
+        return pa.chunked_array(
+            [even_lists(each.view(number), width, kind) for each in _moved(parts, pieces, scratch)], kind
+        )
+    joined = chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks)
+    return pa.chunked_array([joined.take(pa.array(piece)) for piece in pieces], kind)
 
 
-def _matrix(column: pa.Array) -> Any:
-    """Lists of one length as ``[rows, length]``, which are copied row by row; None for anything else."""
-    kind = column.type
-    fixed = pa.types.is_fixed_size_list(kind)
-    if not (fixed or pa.types.is_list(kind)):
-        return None
-    values = column.flatten()
-    if values.null_count or not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
-        return None
-    if fixed:
-        width = kind.list_size
-    else:
-        lengths = np.diff(column.offsets.to_numpy())
-        width = int(lengths[0])
-        if not (lengths == width).all():
-            return None
-    return values.to_numpy().reshape(-1, width) if width else None
+def _moved(parts: list[Any], pieces: list[Any], scratch: BufferPool) -> list[Any]:
+    """The values at each piece's places; empties the list."""
+    joined = parts[0]
+    if len(parts) > 1:
+        joined = scratch.empty(sum(len(part) for part in parts), parts[0].dtype)
+        np.concatenate(parts, out=joined)
+    parts.clear()
+    return [taken(joined, piece) for piece in pieces]
 
 
-def _lists(rows: pa.Buffer, width: int, kind: pa.DataType) -> pa.Array:
-    count = rows.size * 8 // kind.value_type.bit_width
-    values = pa.Array.from_buffers(kind.value_type, count, [None, rows])
-    if pa.types.is_fixed_size_list(kind):
-        return pa.FixedSizeListArray.from_arrays(values, type=kind)
-    offsets = np.arange(0, count + 1, width, dtype=np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), values, type=kind)
+def _plain(values: pa.Array) -> Any:
+    """The memory of the values, as numbers or bytes of their width."""
+    width = values.type.bit_width // 8
+    kind = f"u{width}" if width in (1, 2, 4, 8) else f"V{width}"
+    if not len(values):
+        return np.empty(0, kind)
+    return np.frombuffer(values.buffers()[1], kind, len(values), values.offset * width)
+
+
+def _valid(values: pa.Array) -> Any:
+    return values.is_valid().to_numpy(zero_copy_only=False)
+
+
+def _rows_of(matrix: Any) -> Any:
+    return np.ascontiguousarray(matrix).view(np.dtype((np.void, matrix.itemsize * matrix.shape[1])))[:, 0]

@@ -1,4 +1,4 @@
-"""Values put beside the rows that they belong to, in memory of Arrow's pool."""
+"""Values put beside the rows that they belong to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-__all__ = ["Places", "empty", "moved", "release", "whole"]
+from nbplat.remote.buffer_pool import BufferPool
+
+__all__ = ["POOL", "Places", "release", "taken", "whole"]
+
+# Of all joins of a process; what they leave in it is dropped when a pass ends.
+POOL = BufferPool()
 
 
 class Places:
@@ -35,7 +40,7 @@ class Places:
         if column.null_count or not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
             return pa.chunked_array([column.take(self._indices)], kind)
         # Numbers without nulls move as plain memory; -1 moves the last one, which the bitmap hides.
-        buffers = [self._bitmap, moved(column.to_numpy(), self.at)]
+        buffers = [self._bitmap, pa.py_buffer(taken(column.to_numpy(), self.at))]
         return pa.chunked_array([pa.Array.from_buffers(kind, len(self.at), buffers)], kind)
 
     @cached_property
@@ -47,26 +52,16 @@ class Places:
         return None if self.missing is None else pa.py_buffer(np.packbits(~self.missing, bitorder="little"))
 
 
-def moved(values: Any, places: Any) -> pa.Buffer:
-    """The values at these places, one after another; -1 is the last.
+def taken(values: Any, places: Any) -> Any:
+    """The values at these places, one after another, in memory of the pool; -1 is the last.
 
     Args:
         values: One dimension, of any type of a fixed width, with at least one value.
         places: ``int64[rows]``, none beyond the values.
     """
-    buffer, out = empty(len(places), values.dtype)
-    values.take(places, mode="wrap", out=out)
-    return buffer
-
-
-def empty(rows: int, kind: Any) -> tuple[pa.Buffer, Any]:
-    """Memory for so many values, with numpy's view of it.
-
-    It comes from Arrow's pool, which keeps pages that were used: fresh ones from the system for each column of each
-    unit would cost more than moving the values.
-    """
-    buffer = pa.allocate_buffer(rows * np.dtype(kind).itemsize)
-    return buffer, np.frombuffer(buffer, kind)
+    out = POOL.empty(len(places), values.dtype)
+    # The other modes are slower: one checks first, one writes into memory of its own.
+    return values.take(places, mode="wrap", out=out)
 
 
 def release() -> None:

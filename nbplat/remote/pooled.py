@@ -1,0 +1,138 @@
+"""Reads whole columns of a Parquet file into pooled memory, a piece of the rows at a time.
+
+A reader that is asked for a whole column holds its pages, packed and unpacked, beside the values. In pieces it holds a
+page, and the values go where they stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .buffer_pool import BufferPool, as_array
+from .even_lists import even_lists, is_plain, matrix_of
+
+__all__ = ["read_pooled"]
+
+# Enough rows that a piece costs little beside its values, few enough that its values fit the processor's cache.
+_PIECE_BYTES = 1 << 20
+_FEWEST, _MOST = 1024, 8192
+
+
+def read_pooled(
+    reader: pq.ParquetFile, columns: Sequence[str], pool: BufferPool, row_groups: Sequence[int] | None = None
+) -> pa.Table:
+    """These columns, whole.
+
+    Args:
+        row_groups: Those to read, ascending; None: all.
+
+    Returns:
+        Numbers, times and lists of one length stand in one chunk in memory of the pool; anything else in Arrow's own.
+
+    Raises:
+        pyarrow.ArrowInvalid, OSError, MemoryError: as reading does.
+    """
+    metadata = reader.metadata
+    groups = list(range(metadata.num_row_groups)) if row_groups is None else list(row_groups)
+    rows = sum(metadata.row_group(number).num_rows for number in groups)
+    taken: list[_Column] = []
+    names: list[str] = []
+    for piece in reader.iter_batches(_piece_rows(metadata, groups), groups, list(columns), use_threads=False):
+        if not taken:
+            names = piece.schema.names
+            taken = [_Column(field.type, rows, pool) for field in piece.schema]
+        for column, values in zip(taken, piece.columns):
+            column.add(values)
+    if any(column.rows != rows for column in taken):
+        raise pa.ArrowInvalid(f"{taken[0].rows} rows were read, the footer counts {rows}")
+    if not taken:
+        return reader.read_row_groups(groups, columns=list(columns), use_threads=False)
+    return pa.table([column.whole() for column in taken], names=names)
+
+
+def _piece_rows(metadata: pq.FileMetaData, groups: Sequence[int]) -> int:
+    """Rows of a piece: by the widest column of the first group, as it is written."""
+    if not groups:
+        return _MOST
+    group = metadata.row_group(groups[0])
+    widest = max((group.column(at).total_uncompressed_size for at in range(group.num_columns)), default=0)
+    return int(min(max(_PIECE_BYTES * group.num_rows // max(widest, 1), _FEWEST), _MOST))
+
+
+class _Column:
+    """A column that grows piece by piece.
+
+    Attributes:
+        rows: Those that it has so far.
+    """
+
+    def __init__(self, kind: pa.DataType, rows: int, pool: BufferPool) -> None:
+        self._kind, self._most, self._pool = kind, rows, pool
+        self._plain = is_plain(kind)
+        self._even = True  # whether all lists so far have one length
+        self._done: list[pa.Array] = []
+        self._values: Any = None  # bytes of the values that are filled, in the pool
+        self._valid: Any = None  # bool[rows]; None while every value is one
+        self._width = 0  # values of a list
+        self._filled = 0  # rows
+        self.rows = 0
+
+    def add(self, values: pa.Array) -> None:
+        self.rows += len(values)
+        if self._plain:
+            self._fill(_bytes_of(values), values.type.bit_width // 8)
+            if values.null_count:
+                self._mark(values)
+            self._filled += len(values)
+            return
+        matrix = matrix_of(values) if self._even else None
+        if matrix is not None and self._width in (0, matrix.shape[1]):
+            self._width = matrix.shape[1]
+            self._fill(matrix.reshape(-1).view(np.uint8), matrix.shape[1] * matrix.itemsize)
+            self._filled += len(values)
+            return
+        self._even = False
+        self._close()
+        self._done.append(values)
+
+    def whole(self) -> pa.ChunkedArray:
+        self._close()
+        return pa.chunked_array(self._done, self._kind)
+
+    def _fill(self, data: Any, width: int) -> None:
+        """Put the bytes of some rows, so many bytes each, behind those that are there."""
+        if self._values is None:
+            left = self._most - self.rows + len(data) // width
+            self._values = self._pool.empty(left * width, np.uint8)
+        start = self._filled * width
+        self._values[start : start + len(data)] = data
+
+    def _mark(self, values: pa.Array) -> None:
+        if self._valid is None:
+            self._valid = np.ones(len(self._values) * 8 // self._kind.bit_width, bool)
+        self._valid[self._filled : self._filled + len(values)] = values.is_valid().to_numpy(zero_copy_only=False)
+
+    def _close(self) -> None:
+        """Make one array of what was filled so far."""
+        if self._values is None:
+            return
+        if self._width:
+            kind = self._kind.value_type
+            used = self._values[: self._filled * self._width * kind.bit_width // 8]
+            self._done.append(even_lists(used.view(kind.to_pandas_dtype()), self._width, self._kind))
+        else:
+            self._done.append(as_array(self._kind, self._values, self._valid))
+        self._values = self._valid = None
+        self._width = self._filled = 0
+
+
+def _bytes_of(values: pa.Array) -> Any:
+    width = values.type.bit_width // 8
+    if not len(values):
+        return np.empty(0, np.uint8)
+    return np.frombuffer(values.buffers()[1], np.uint8, len(values) * width, values.offset * width)
