@@ -14,6 +14,7 @@ from nbplat.ui.call import Call
 from nbplat.ui.desk import Desk, open_desk
 from nbplat.ui.handlers.backfill_logs import failed_table
 from nbplat.ui.handlers.backfill_result import coverage_notes, followed, outcome, plan_result, run_result
+from nbplat.ui.handlers.follow import live_job
 from nbplat.ui.render.audit import run_picture
 from nbplat.ui.render.result import Result
 from nbplat.ui.render.table import fields_html, fields_text, table_html, table_text
@@ -148,11 +149,11 @@ def status(call: Call) -> Result:
     rows = []
     for run in runs:
         seen = desk.show(run["id"])
-        live = [job for job in seen["jobs"] if not job["ended"]]
+        live = live_job(seen)
         done = f"{seen['units']['done']}/{len(run['plan']['units'])}"
-        at = f"{live[0]['id']} {live[0]['state']}" if live else None
-        paused = bool(live) and live[0]["state"] == "paused"
-        rows.append([run["id"], run["state"], done, at, next_step(run["state"], run["id"], paused=paused)])
+        at = f"{live['id']} {live['state']}" if live else None
+        following = next_step(run["state"], run["id"], live["state"] if live else "")
+        rows.append([run["id"], run["state"], done, at, following])
     return Result(table_text(header, rows), table_html(header, rows), value=runs, data=runs)
 
 

@@ -18,7 +18,7 @@ from nbplat.backfill.plan import BackfillPlan
 from nbplat.config import Config
 from nbplat.errors import DataError
 from nbplat.ui.desk import Desk
-from nbplat.ui.handlers.follow import follow, job_result
+from nbplat.ui.handlers.follow import follow, job_result, live_job
 from nbplat.ui.render.audit import run_picture
 from nbplat.ui.render.bars import paired_bars
 from nbplat.ui.render.figures import bytes_text, count_text
@@ -106,7 +106,8 @@ def coverage_notes(found: dict[str, Any]) -> list[str]:
 def run_result(seen: dict[str, Any], notes: list[str], *, coverage: dict[str, Any] | None = None) -> Result:
     """Where a run is, in one greppable line with what to do next, and a small table."""
     run = seen["run"]
-    paused = bool(seen["jobs"]) and seen["jobs"][0]["state"] == "paused"
+    live = live_job(seen)
+    paused = live is not None and live["state"] == "paused"
     plan = BackfillPlan.from_record(run["plan"])
     head = f"{run['id']} {run['state']} {seen['units'].get('done', 0)}/{len(plan.units)} files {plan.rows:,} rows"
     facts: list[tuple[str, Any]] = [
@@ -118,9 +119,7 @@ def run_result(seen: dict[str, Any], notes: list[str], *, coverage: dict[str, An
         *outcome(run),
         *(("note", note) for note in notes),
     ]
-    following = next_step(run["state"], run["id"], paused=paused)
-    if run["state"] == "staged" and all(job["ended"] for job in seen["jobs"]):
-        following = f"`%backfill audit {run['id']}` judges it; its last audit was cancelled or failed"
+    following = next_step(run["state"], run["id"], live["state"] if live else "")
     if following:
         facts.append(("next", following))
     lines = [f"{head} paused" if paused else head, *(f"  {note}" for note in notes)]
