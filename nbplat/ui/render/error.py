@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 
 from nbplat.errors import NbplatError
+from nbplat.ui.spoken import spoken
 
 __all__ = ["error_html", "error_lines", "error_text"]
 
@@ -26,7 +27,7 @@ def error_lines(error: NbplatError, *, colour: bool = False) -> list[str]:
     more = f" [log id {error.detail_id}]" if error.detail_id else ""
     lines = [f"{error.code}: {error.message}{place}{more}"]
     if error.fix:
-        lines.append(f"fix: {error.fix}")
+        lines.append(f"fix: {spoken(error.fix)}")
     # A remote cell's error is told as the cell told it.
     lines = list(getattr(error, "told", ())) or lines
     if not colour:
