@@ -68,7 +68,8 @@ test-torch: ## batches as tensors, and a model on them; makes build/torch once (
 	@sh scripts/system-packages.sh test
 	@sh scripts/install.sh test
 	@sh scripts/apart.sh torch
-	$${NBPLAT_TORCH:-build/torch}/bin/python -m pytest -q -p no:cacheprovider tests/training/test_torch.py
+	$${NBPLAT_TORCH:-build/torch}/bin/python -m pytest -q -p no:cacheprovider tests/training/test_torch.py \
+		tests/sequence/test_batches.py::test_torch_gets_tensors
 
 chaos:     ## kill -9 of worker, service and step at random moments of 100 backfills, 100 sequences, 11 sessions (an hour)
 	@sh scripts/install.sh test

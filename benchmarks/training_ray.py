@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from benchmarks.process_tree import TreeWatch
 from nbplat.compose import Platform, open_platform
 from nbplat.config import load_config
 from nbplat.training.join import JoinPlan
@@ -22,7 +22,6 @@ __all__ = ["BATCH_ROWS", "VALUES", "platform_of", "summed"]
 
 BATCH_ROWS = 8192
 VALUES = ("a_score", "b_ctr", "b_cnt", "b_age")
-_PAGE = os.sysconf("SC_CLK_TCK")
 
 
 def platform_of(home: Path) -> Platform:
@@ -40,74 +39,19 @@ def summed(batches: Iterable[Any]) -> dict[str, float]:
     return {name: round(value, 2) for name, value in total.items()}
 
 
-def _tree() -> list[int]:
-    """This process and all that descend from it."""
-    parents: dict[int, list[int]] = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        parents.setdefault(int(fields[1]), []).append(int(entry.name))
-    found, waiting = [], [os.getpid()]
-    while waiting:
-        found.append(waiting.pop())
-        waiting += parents.get(found[-1], [])
-    return found
-
-
-def _cpu_s() -> float:
-    """User and system time of the living processes of the tree."""
-    total = 0
-    for pid in _tree():
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        total += int(fields[11]) + int(fields[12])
-    return total / _PAGE
-
-
-def _pss() -> int:
-    """Bytes of the tree, shared pages once."""
-    total = 0
-    for pid in _tree():
-        try:
-            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        except OSError:
-            continue
-        total += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) * 1024
-    return total
-
-
-class _Peak:
-    """The most memory of the tree over what it had at first, and the most bytes spilled, sampled in a block."""
-
-    def __enter__(self) -> _Peak:
-        self._first = self.most = _pss()
-        self.spilled = 0
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-        self.most = max(self.most, _pss()) - self._first
-
-    def _watch(self) -> None:
-        while not self._over.wait(0.3):
-            self.most = max(self.most, _pss())
-            self.spilled = max(self.spilled, _spilled())
-
-
 def _measured(work: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-    cpu_s, started = _cpu_s(), time.perf_counter()
-    with _Peak() as peak:
+    """What it says, and what that cost; ``spilled`` is the most that Ray held on disk meanwhile."""
+    spilled = 0
+
+    def look() -> None:
+        nonlocal spilled
+        spilled = max(spilled, _spilled_bytes())
+
+    with TreeWatch(look) as watch:
+        started = time.perf_counter()
         said = work()
         wall_s = time.perf_counter() - started
-    return {**said, "wall_s": wall_s, "cpu_s": _cpu_s() - cpu_s, "peak_bytes": peak.most, "spilled": peak.spilled}
+    return {**said, "wall_s": wall_s, "cpu_s": watch.cpu_s, "peak_bytes": watch.peak_bytes, "spilled": spilled}
 
 
 def _timed(batches: Iterable[Any]) -> dict[str, Any]:
@@ -184,7 +128,7 @@ def _shuffled(stats: str) -> int:
     return sum("ReadTrainingJoin" not in line for line in names)
 
 
-def _spilled() -> int:
+def _spilled_bytes() -> int:
     """Bytes that this cluster holds on disk for want of memory."""
     import ray
 

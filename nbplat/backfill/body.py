@@ -183,15 +183,7 @@ def bind_body(body: Body, columns: Mapping[str, Mapping[str, str]], keys: tuple[
             tree, schema=schema, dialect="spark", quote_identifiers=False, identify=False, validate_qualify_columns=True
         )
     except SqlglotError as exc:
-        known = sorted({column for types in columns.values() for column in types})
-        reason = str(exc).splitlines()[0]
-        named = _NAMED_COLUMN.search(reason)
-        wrong = named["column"].rpartition(".")[2] if named else ""
-        raise RequestError(
-            "body.column",
-            f"a column of the body cannot be resolved: {reason}",
-            fix="qualify the column with its table" if wrong in known else did_you_mean(wrong, known),
-        ) from None
+        raise _unresolved(str(exc).splitlines()[0], columns) from None
     # Names match in any case, as in Spark: a column of base keeps its own spelling, a new one that of the body.
     written |= {name.lower(): name for name in columns[BASE]}
     for column in tree.selects:
@@ -209,6 +201,17 @@ def bind_body(body: Body, columns: Mapping[str, Mapping[str, str]], keys: tuple[
         if isinstance(column.unalias(), exp.Column) and column.unalias().name.lower() == column.alias_or_name.lower()
     )
     return BoundBody(tree.sql(dialect="spark"), tuple(tree.named_selects), handed_on, reads, row_wise, why)
+
+
+def _unresolved(reason: str, columns: Mapping[str, Mapping[str, str]]) -> RequestError:
+    known = sorted({column for types in columns.values() for column in types})
+    named = _NAMED_COLUMN.search(reason)
+    wrong = named["column"].rpartition(".")[2] if named else ""
+    return RequestError(
+        "body.column",
+        f"a column of the body cannot be resolved: {reason}",
+        fix="qualify the column with its table" if wrong in known else did_you_mean(wrong, known),
+    )
 
 
 def engine_name(table: str) -> str:

@@ -85,7 +85,7 @@ class Leftover:
         kind: ``staging table``, ``staged file``, ``spliced file``, ``branch``, ``tag`` or ``frame``.
         run: The run that made it; empty when the ledger knows none.
         name: A table, a location, or the name of a branch or tag.
-        table: The base table of a branch or tag; empty otherwise.
+        table: The base table of a spliced file, a branch or a tag; empty otherwise.
         file_bytes: What its files take; 0 for what has none of its own.
     """
 
@@ -170,17 +170,22 @@ def plan_sweep(
     leftovers: list[Leftover] = []
     kept: dict[str, str] = {}
     needed = {path: run.id for run in runs if run.id not in taken for path in run.staged}
-    for name, run_id in sorted(staging_tables.items()):
-        if run_id in taken or (run_id in by_id and by_id[run_id].swept):
-            leftovers.append(Leftover("staging table", run_id, name))
-    for file in staged:
-        run_id = run_of_folder(file.location)
-        reason = _why_kept(file, by_id.get(run_id), used, needed, now_ms - older_than_ms)
+    over = {*taken, *(run.id for run in runs if run.swept)}
+
+    def judged(kind: str, file: StoredFile, run_id: str, reason: str, table: str = "") -> None:
         if reason:
             kept[file.location] = reason
         else:
             known = run_id if run_id in by_id else ""
-            leftovers.append(Leftover("staged file", known, file.location, "", file.file_bytes))
+            leftovers.append(Leftover(kind, known, file.location, table, file.file_bytes))
+
+    for name, run_id in sorted(staging_tables.items()):
+        if run_id in over:
+            leftovers.append(Leftover("staging table", run_id, name))
+    for file in staged:
+        run_id = run_of_folder(file.location)
+        reason = _why_kept(file, by_id.get(run_id), used, needed, now_ms - older_than_ms)
+        judged("staged file", file, run_id, reason)
     for table in tables:
         for file in table.spliced:
             run_id = run_of_name(_SPLICED, file.location)
@@ -188,14 +193,10 @@ def plan_sweep(
             # The ledger may name it as done: the next try of the promotion goes on with it.
             lands = run is not None and run.id not in taken and run.state in _LANDING
             reason = _NEEDED if lands else _why_kept(file, run, used, {}, now_ms - older_than_ms)
-            if reason:
-                kept[file.location] = reason
-            else:
-                known = run_id if run_id in by_id else ""
-                leftovers.append(Leftover("spliced file", known, file.location, table.name, file.file_bytes))
+            judged("spliced file", file, run_id, reason, table.name)
         for ref in table.refs:
             run_id = run_of_name(_REF, ref)
-            if run_id in taken or (run_id in by_id and by_id[run_id].swept):
+            if run_id in over:
                 leftovers.append(Leftover("tag" if ref.startswith("nb-pre-") else "branch", run_id, ref, table.name))
     leftovers += [Leftover("frame", "", name) for name in frames]
     after = {

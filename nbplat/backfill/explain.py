@@ -13,6 +13,7 @@ from nbplat.backfill.cost import HOW_TO_SET, Prices, plan_cost
 from nbplat.backfill.frames import NAMESPACE
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.backfill.states import RunState
+from nbplat.job import JobState
 
 __all__ = [
     "bytes_by_partition",
@@ -191,27 +192,32 @@ def explain_audit(audit: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]
     ]
 
 
-def next_step(state: str, run_id: str, *, paused: bool = False) -> str:
+def next_step(state: str, run_id: str, job: str = "") -> str:
     """The sentence that tells a person what to do with a run in this state; empty when there is nothing.
 
     Args:
-        paused: Its job is paused.
+        job: State of its live job; empty when it has none.
     """
-    if paused:
-        return f"`%backfill resume {run_id}` lets it go on, `%backfill cancel {run_id}` ends it"
+    goes_on = f"it goes on by itself; `%backfill attach {run_id}` follows it"
+    if job:
+        waits = f"`%backfill resume {run_id}` lets it go on, `%backfill cancel {run_id}` ends it"
+        return waits if JobState(job) is JobState.PAUSED else goes_on
     match RunState(state):
         case RunState.PLANNED:
             return f"run the cell again, or `%backfill retry {run_id}`"
-        case RunState.STAGING | RunState.STAGED | RunState.AUDITING | RunState.AUDITED | RunState.PROMOTING:
-            return f"it goes on by itself; `%backfill attach {run_id}` follows it"
+        case RunState.STAGED:
+            return f"`%backfill audit {run_id}` judges it; its last audit was cancelled or failed"
         case RunState.REJECTED:
             return f"`%backfill show {run_id}` says why; mend the body and run the cell again"
         case RunState.AWAITING_PROMOTION:
             return f"try it with `%%training … --stage {run_id}`, then `%backfill promote {run_id}`"
         case RunState.PROMOTED:
             return f"`%backfill rollback {run_id}` takes it back"
-        case _:
+        case RunState.ROLLED_BACK | RunState.SUPERSEDED | RunState.EXPIRED:
             return ""
+        case _:
+            # Between the end of one job and the start of the next there is a moment without any.
+            return goes_on
 
 
 def _python(body: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 from nbplat.errors import RequestError
 from nbplat.terms import EnvironmentRef, TableName
 
-__all__ = ["FEATURE", "Module", "PythonBody", "defined_names", "parse_python", "unshipped_names"]
+__all__ = ["FEATURE", "Module", "PythonBody", "parse_python", "unshipped_names"]
 
 FEATURE = "feature"
 
@@ -170,15 +170,6 @@ def parse_python(
         project=project,
         environment=EnvironmentRef(**environment) if environment is not None else None,
     )
-
-
-def defined_names(text: str) -> frozenset[str]:
-    """Names that a source text binds when it is run.
-
-    Raises:
-        RequestError: ``body.syntax``.
-    """
-    return _defined(_parse(text, "the source"))
 
 
 def unshipped_names(

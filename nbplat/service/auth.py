@@ -14,12 +14,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from nbplat.errors import NbplatError, RequestError
 from nbplat.job import asking_from
 from nbplat.service.asker import asking_as
-from nbplat.service.callers import Callers, read_header
+from nbplat.service.callers import Callers
 from nbplat.service.discovery import NOTEBOOK_HEADER
 from nbplat.service.replies import error_reply
 from nbplat.session.access import Principal
 
-__all__ = ["OPEN_PATHS", "Gate", "is_loopback", "sent_tokens"]
+__all__ = ["OPEN_PATHS", "Gate", "is_loopback"]
 
 OPEN_PATHS = frozenset({"/api/v1/health"})
 _LOGINS = 4
@@ -33,12 +33,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
-
-
-def sent_tokens(authorization: str) -> list[str]:
-    """The token in an Authorization header: Bearer, or the Basic password of any user name."""
-    sent = read_header(authorization)
-    return [sent.secret] if sent is not None and sent.scheme in ("bearer", "basic") else []
 
 
 class Gate:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import fields
@@ -26,6 +27,7 @@ __all__ = [
     "module_command",
     "private_folder",
     "read_info",
+    "run_start",
     "service_lock",
     "settings_hash",
     "version",
@@ -123,6 +125,28 @@ def module_command(module: str, *arguments: str) -> list[str]:
     ``-P`` keeps the working folder off the import path: a file there must not shadow a module.
     """
     return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def run_start(config: Config, factory: str, limit_s: float) -> subprocess.CompletedProcess[str]:
+    """Start a service behind this process; its command ends when that answers, or with 1 and what went wrong.
+
+    Args:
+        factory: The platform factory, as ``module:function``.
+
+    Raises:
+        OSError: no process can be started.
+        subprocess.TimeoutExpired: it gave no sign in that time.
+    """
+    return subprocess.run(
+        module_command("nbplat.service.main", "--platform", factory),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=limit_s,
+        cwd=config.home,
+        env=environ_of(config),
+        check=False,
+    )
 
 
 def environ_of(config: Config) -> dict[str, str]:

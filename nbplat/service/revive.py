@@ -7,7 +7,7 @@ import subprocess
 import threading
 
 from nbplat.config import Config
-from nbplat.service.discovery import environ_of, module_command, service_lock
+from nbplat.service.discovery import run_start, service_lock
 from nbplat.service.lock import holder_of
 
 __all__ = ["Reviver"]
@@ -50,19 +50,8 @@ class Reviver:
             self._starting.release()
 
     def _started(self) -> bool:
-        # It ends when the service that it leaves behind answers.
-        command = module_command("nbplat.service.main", "--platform", self._factory)
         try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=_START_S,
-                cwd=self._config.home,
-                env=environ_of(self._config),
-                check=False,
-            )
+            done = run_start(self._config, self._factory, _START_S)
         except (OSError, subprocess.TimeoutExpired) as exc:
             _log.warning("the service does not start: %s", exc)
             return False

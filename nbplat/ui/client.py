@@ -21,11 +21,10 @@ from nbplat.job.asked_from import asked_from
 from nbplat.service.discovery import (
     NOTEBOOK_HEADER,
     PLATFORM,
-    environ_of,
     log_file,
-    module_command,
     private_folder,
     read_info,
+    run_start,
     service_lock,
     version,
     worker_lock,
@@ -289,19 +288,8 @@ def stop_service(config: Config) -> bool:
 def _start(config: Config, factory: str) -> dict[str, Any]:
     private_folder(config.home / "run")
     deadline = time.monotonic() + START_S
-    command = module_command("nbplat.service.main", "--platform", factory)
     try:
-        # It forks: what we wait for here is the report on the start, not the service.
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=START_S,
-            cwd=config.home,
-            env=environ_of(config),
-            check=False,
-        )
+        done = run_start(config, factory, START_S)
     except subprocess.TimeoutExpired:
         raise _no_start(config, f"it gave no sign within {START_S:g} s") from None
     if done.returncode:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import weakref
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbplat.config import load_config
 from nbplat.errors import NotFound, RequestError, did_you_mean
+from nbplat.ui.opened_platform import OpenedPlatform
 
 if TYPE_CHECKING:
     from nbplat.compose import Platform
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Declared", "Place", "declared_in", "find_declared", "maybe_declared"]
 
 
-class Place:
+class Place(OpenedPlatform):
     """What one call works with; connections are let go with it.
 
     Args:
@@ -33,25 +31,7 @@ class Place:
         self, desk: Desk | None = None, platform: Platform | None = None, project: Path | str | None = None
     ) -> None:
         self.project = Path(project or ".")
-        self._desk, self._given = desk, platform
-
-    @cached_property
-    def platform(self) -> Platform:
-        """Opened at the first question."""
-        if self._given is not None:
-            return self._given
-        from nbplat.compose import open_platform
-
-        platform = open_platform(load_config())
-        weakref.finalize(self, platform.close)
-        return platform
-
-    @property
-    def desk(self) -> Desk:
-        """Asked anew each time, so that a service that ended is started again."""
-        from nbplat.ui.desk import open_desk
-
-        return self._desk or open_desk(self.platform.config)
+        super().__init__(desk, platform)
 
     @property
     def away(self) -> str:

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from nbplat.errors import RequestError, did_you_mean
 from nbplat.ui.options import Noun, Option, Verb
+from nbplat.ui.spoken import spoken
 
 __all__ = ["WIDTH", "HelpAsked", "build_parser", "parse", "positional_word"]
 
@@ -74,7 +75,7 @@ def build_parser(noun: Noun, verb: Verb, *, prog: str) -> argparse.ArgumentParse
         prog=prog,
         usage=_usage(verb, prog),
         description=verb.summary + ".",
-        epilog=f"example:\n{_indent(verb.example)}" if verb.example else None,
+        epilog=f"example:\n{_indent(_example(verb))}" if verb.example else None,
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=WIDTH, max_help_position=30),
         allow_abbrev=False,
         add_help=False,
@@ -110,12 +111,16 @@ def _add_positional(group: argparse._ArgumentGroup, option: Option) -> None:
     if option.repeatable:
         optional = {"nargs": "+"} if option.required else {"nargs": "*", "default": None}
     group.add_argument(
-        _positional_dest(option), metavar=option.shown, type=_converter(option), help=_escape(option.help), **optional
+        _positional_dest(option),
+        metavar=option.shown,
+        type=_converter(option),
+        help=_escape(spoken(option.help)),
+        **optional,
     )
 
 
 def _add_flag(group: argparse._ArgumentGroup, option: Option) -> None:
-    text = _escape(option.help)
+    text = _escape(spoken(option.help))
     if option.type == "flag":
         if option.off:
             group.add_argument(*option.flags, dest=option.name, action="store_true", default=option.start, help=text)
@@ -259,6 +264,11 @@ def _number(option: Option, text: str) -> int | float:
 
 def _escape(text: str) -> str:
     return text.replace("%", "%%")
+
+
+def _example(verb: Verb) -> str:
+    # That of a cell stays one: a shell takes its body from a file.
+    return verb.example if verb.example.startswith("%%") else spoken(verb.example)
 
 
 def _indent(text: str) -> str:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbplat.config import load_config
 from nbplat.errors import RequestError
+from nbplat.ui.opened_platform import OpenedPlatform
 
 if TYPE_CHECKING:
     from nbplat.compose import Platform
@@ -27,7 +25,7 @@ _TABLE_OR_FRAME = re.compile(r"\w+(\.\w+)*\Z", re.ASCII)
 _URL = re.compile(r"\w+://")
 
 
-class Place:
+class Place(OpenedPlatform):
     """Shared by a sequence and its variants; what it opened is let go with the last of them.
 
     Args:
@@ -40,25 +38,7 @@ class Place:
         self, desk: Desk | None = None, platform: Platform | None = None, frames: Mapping[str, Any] | None = None
     ) -> None:
         self.frames: dict[str, Any] = dict(frames or {})
-        self._desk, self._given = desk, platform
-
-    @cached_property
-    def platform(self) -> Platform:
-        """Opened at the first question."""
-        if self._given is not None:
-            return self._given
-        from nbplat.compose import open_platform
-
-        platform = open_platform(load_config())
-        weakref.finalize(self, platform.close)
-        return platform
-
-    @property
-    def desk(self) -> Desk:
-        """Asked anew each time, so that a service that ended is started again."""
-        from nbplat.ui.desk import open_desk
-
-        return self._desk or open_desk(self.platform.config)
+        super().__init__(desk, platform)
 
     @property
     def kept(self) -> SequenceDesk:

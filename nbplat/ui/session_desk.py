@@ -11,6 +11,7 @@ from nbplat.errors import NotFound, RemoteError, from_record
 from nbplat.ui.client import ServiceClient, find_or_start
 from nbplat.ui.render.result import Result
 from nbplat.ui.render.statement import statement_line, title_of
+from nbplat.ui.spoken import spoken
 from nbplat.ui.statement_end import Cancelled, StatementFailed
 from nbplat.ui.statement_stream import StatementStream
 
@@ -183,7 +184,8 @@ class SessionDesk:
                 break
             except KeyboardInterrupt:
                 if asked:
-                    raise Cancelled(f"{title} was asked to end and still runs (%session stop ends it)") from None
+                    said = spoken("%session stop ends it")
+                    raise Cancelled(f"{title} was asked to end and still runs ({said})") from None
                 asked = True
                 self.client.post(f"{where}/cancel")
         if done["state"] == "cancelled":
@@ -219,7 +221,8 @@ class SessionDesk:
                 else:
                     progress = event.data
                 if state["stubborn"] and not stubborn:
-                    write("stderr", f"{title} does not end though it was interrupted twice; %session stop ends it\n")
+                    said = spoken("%session stop ends it")
+                    write("stderr", f"{title} does not end though it was interrupted twice; {said}\n")
                 # A statement that is done in a moment needs no line.
                 if progress.get("total") or state["state"] == "cancelling":
                     drawn = True

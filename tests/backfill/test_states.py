@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from nbplat.backfill.explain import next_step
 from nbplat.backfill.states import AFTER_JOB, DONE, LIVE_STATES, MOVES, STEPS, RunState, Step
 from nbplat.job import JobState
 
@@ -57,3 +58,24 @@ def test_a_run_that_is_over_is_not_attached_to() -> None:
     """Rejected, rolled back, superseded and expired runs are history for an equal cell."""
     over = {S for S in RunState if S.value in ("rejected", "rolling_back", "rolled_back", "superseded", "expired")}
     assert set(RunState) - over == LIVE_STATES
+
+
+@pytest.mark.parametrize("state", list(RunState))
+@pytest.mark.parametrize("job", [JobState.QUEUED, JobState.RUNNING])
+def test_a_run_whose_job_lives_goes_on_by_itself(state: RunState, job: JobState) -> None:
+    """Whatever the run's state: nobody is told to run the cell again, to promote or to roll back meanwhile."""
+    assert "it goes on by itself; `%backfill attach spend@1` follows it" == next_step(state, "spend@1", job)
+
+
+@pytest.mark.parametrize("state", list(RunState))
+def test_a_run_whose_job_is_paused_is_resumed(state: RunState) -> None:
+    """It stays paused until somebody says so."""
+    assert next_step(state, "spend@1", JobState.PAUSED).startswith("`%backfill resume spend@1` lets it go on")
+
+
+def test_a_run_without_a_job_waits_for_a_person() -> None:
+    """A planned run is asked for again, a staged one is judged again; what is over has no next step."""
+    assert "run the cell again, or `%backfill retry spend@1`" == next_step("planned", "spend@1")
+    assert next_step("staged", "spend@1").startswith("`%backfill audit spend@1` judges it")
+    over = {RunState.ROLLED_BACK, RunState.SUPERSEDED, RunState.EXPIRED}
+    assert over == {state for state in RunState if not next_step(state, "spend@1")}

@@ -420,3 +420,4 @@ def test_a_check_that_breaks():
     """A bug in a check is a fault of that check alone."""
     [found] = examine([Check("odd", "everything", lambda: {}["nothing"])])  # type: ignore[return-value]
     assert (FAULT, "the check broke: KeyError: 'nothing'") == (found.verdict, found.text)
+    assert "report it with this line" == found.mend

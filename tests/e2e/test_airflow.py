@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from nbplat.ui.client import ServiceClient
+from tests.fixtures.apart import command_apart
 
 pytestmark = [pytest.mark.cluster, pytest.mark.jvm, pytest.mark.process, pytest.mark.timeout(400)]
 
-ROOT = Path(__file__).parents[2]
-PLACE = Path(os.environ.get("NBPLAT_AIRFLOW", ROOT / "build" / "airflow"))
 JOBS = {
     "good.py": "import sys\nfrom pyspark.sql import SparkSession\n"
     "print('counted', SparkSession.builder.getOrCreate().range(10).count(), sys.argv[1:])\n",
@@ -25,11 +24,8 @@ JOBS = {
 
 @pytest.fixture
 def airflow() -> Path:
-    """Airflow's Python; `make test-airflow` makes its environment."""
-    python = PLACE / "bin" / "python"
-    if not python.exists():
-        pytest.skip(f"no Airflow at {PLACE}: make test-airflow")
-    return python
+    """Airflow's Python."""
+    return command_apart("airflow", "python")
 
 
 def test_airflow_runs_batches(airflow: Path, toy_client: ServiceClient, tmp_path: Path) -> None:

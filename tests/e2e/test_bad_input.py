@@ -20,6 +20,15 @@ pytestmark = pytest.mark.process
 
 GOOD = "SELECT id, x * 2 AS x2 FROM base"
 
+# words -> what mends it, of errors that the service and the command itself make
+MENDS = {
+    "session logs": "start one: nbplat session start NAME",
+    "session logs etl": "or start it: nbplat session start etl",
+    "backfill show nix": "start one with nbplat backfill run",
+    "sequence build nix": "no sequence is kept yet: run nbplat sequence preview",
+    "training show nix": "train one with nbplat training run",
+}
+
 # case -> (table, key, SQL, further words, exit code, error code, a word of the message)
 CASES = {
     "unknown table": ("shop.ordres", "id", GOOD, "", 2, "table.unknown", "shop.ordres"),
@@ -98,6 +107,15 @@ def refused(ran: Ran, code: str) -> str:
     assert len(lines[lines.index(first) + 1]) > len("fix: x")
     assert ("", False) == (ran.out, "Traceback" in ran.err)
     return first
+
+
+def test_a_shell_is_told_commands(product: Product) -> None:
+    """On a state folder where nothing was made yet; HTTP and `--json` have the notebook's words."""
+    told = {words: product.run(*words.split(), code=2).err.splitlines()[1] for words in MENDS}
+    assert {words: f"fix: {mend}" for words, mend in MENDS.items()} == told
+    assert "no run yet: nbplat backfill run NAME " in product.run("status").out
+    record = json.loads(product.run("backfill", "show", "nix", "--json", code=2).out)["error"]
+    assert "start one with %%backfill" == record["fix"]
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -48,7 +48,9 @@ def test_a_cell_again_attaches_and_a_changed_one_does_not(shop: Product) -> None
 def test_cancel_ends_the_processes_and_the_cell_goes_on(retail: Product) -> None:
     """A cancelled staging leaves no process and a planned run; the cell again stages only what is missing."""
     words, gate, before = retail.held_cell("halt")
-    retail.run(*words, "--background")
+    assert "next: it goes on by itself; " in retail.run(*words, "--background").out
+    [told] = [line for line in retail.run("backfill", "status").out.splitlines() if line.startswith("halt@1 ")]
+    assert "it goes on by itself; " in told
     wait_until(lambda: retail.done("halt@1", "stage") == before, limit_s=60, what="the files before the held one")
     assert "halt@1 planned" in retail.run("backfill", "cancel", "halt").out
     assert [] == retail.steps()

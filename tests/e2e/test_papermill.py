@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,12 +12,11 @@ import nbformat
 import pytest
 
 from nbplat.ui.kernel.specs import write_spark_kernel
+from tests.fixtures.apart import command_apart
 from tests.fixtures.product import Product, Ran
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.process, pytest.mark.timeout(400)]
 
-ROOT = Path(__file__).parents[2]
-PLACE = Path(os.environ.get("NBPLAT_PAPERMILL", ROOT / "build" / "papermill"))
 CELLS = {
     "python3": [
         "days = 30",
@@ -36,11 +34,8 @@ CELLS = {
 
 @pytest.fixture
 def papermill() -> Path:
-    """The command; `make test-papermill` makes its environment."""
-    command = PLACE / "bin" / "papermill"
-    if not command.exists():
-        pytest.skip(f"no papermill at {PLACE}: make test-papermill")
-    return command
+    """The command."""
+    return command_apart("papermill", "papermill")
 
 
 def run(command: Path, product: Product, kernel: str, **parameters: Any) -> tuple[Ran, nbformat.NotebookNode]:

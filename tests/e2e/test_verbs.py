@@ -32,7 +32,7 @@ def test_a_paused_run_waits_over_a_restart_and_goes_on(retail: Product) -> None:
     paused = ran.out
     assert paused.startswith("rest@1 staging "), paused
     assert "paused\n" in paused
-    assert "next: `%backfill resume rest@1`" in paused
+    assert "next: `nbplat backfill resume rest@1`" in paused
     wait_until(lambda: not retail.steps(), limit_s=30, what="the end of the paused step")
     done = retail.done("rest@1", "stage")
     assert 3 <= done < 48

@@ -358,7 +358,7 @@ def test_torch_is_asked_for_when_batches_are_made(world: World, monkeypatch: pyt
 
 def test_torch_gets_tensors(world: World) -> None:
     """Numbers and the mask are tensors of the same types and values, times microseconds, texts lists."""
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch is not in the lock: make test-torch makes a venv of its own")
     asked = [("ann", 5), ("bob", 5)]
     arrays = next(iter(_batches(world, PLAIN, asked)))
     for name, tensor in next(iter(_batches(world, PLAIN, asked, format="torch", tensors=as_tensors))).items():

@@ -20,6 +20,7 @@ from nbplat.sequence.preview import (
     explain_html,
     explain_preview,
 )
+from nbplat.sequence.preview.explain_html import HTML_LIMIT_BYTES
 from nbplat.sequence.preview.figures import age_text, letters, moment_text, share_text
 from nbplat.sequence.preview.leak_record import LeakCheck
 from nbplat.ui.widgets.packed_preview import PACKED_LIMIT_BYTES, packed_preview
@@ -68,7 +69,7 @@ def test_html_is_one_small_block_without_a_script(users, tokens):
     """Under 80 kB at any size, no script and no address in it, every tag closed, the panel in words."""
     html = explain_html(made_preview(users, tokens, leaking=True, full=True))
 
-    assert 80_000 > len(html.encode())
+    assert HTML_LIMIT_BYTES > len(html.encode())
     found = checked(html)
     assert "http" not in html
     assert "from the future" in found.text
@@ -79,7 +80,7 @@ def test_twenty_users_of_a_hundred_events_keep_their_hover_texts():
     """At the size it is made for every token still says its age and its first value when pointed at."""
     html = explain_html(made_preview(20, 100, full=True))
 
-    assert 80_000 > len(html.encode())
+    assert HTML_LIMIT_BYTES > len(html.encode())
     assert 1_900 < checked(html).titles
     assert re.search(r"title=\d+[dhm]·2\d{4}>", html)
 
@@ -134,7 +135,7 @@ def test_a_comparison_shows_both_variants_above_each_other():
     assert ["padding", "40.0", "%", "25.0", "%"] == lines[2].split()
     assert ["b", "1.0", "MB", "-"] == lines[3].split()
     assert 20 == sum(line.startswith("    short ") for line in lines)
-    assert 80_000 > len(html.encode())
+    assert HTML_LIMIT_BYTES > len(html.encode())
     assert "above each other" in checked(html).text
 
 

@@ -18,7 +18,8 @@ from nbplat.config import Config, load_config
 from nbplat.errors import DataError, RequestError
 from nbplat.job import NOTEBOOK_VARIABLE, JobDraft, RunDraft, asked_from, asking_from
 from nbplat.service.app import make_app
-from nbplat.service.auth import is_loopback, sent_tokens
+from nbplat.service.auth import is_loopback
+from nbplat.service.callers import read_header
 from nbplat.service.discovery import NOTEBOOK_HEADER
 from nbplat.service.routes.iceberg import catalog_token
 from nbplat.service.routes.jobs import read_log
@@ -217,7 +218,9 @@ def test_loopback_is_told_from_the_rest(host: str, loopback: bool) -> None:
 
 def test_a_basic_password_may_hold_colons() -> None:
     """Only the first colon parts user and password."""
-    assert ["a:b"] == sent_tokens(basic("u", "a:b"))
+    sent = read_header(basic("u", "a:b"))
+    assert sent is not None
+    assert ("u", "a:b") == (sent.user, sent.secret)
 
 
 def test_a_huge_body_about_sessions_is_refused(platform: ToyPlatform, tmp_path: Path) -> None:

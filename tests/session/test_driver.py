@@ -100,6 +100,15 @@ while time.monotonic() < end:
     assert "ok" == talk.until("done", id=0)["status"]
 
 
+def test_scala_without_a_jvm_says_what_would_run_it(talk: Talk) -> None:
+    """A cell in Scala where no JVM is behind the driver is the cell's own error, with the mend and no traceback."""
+    talk.ask("run", id=0, runner="scala", body={"code": "val x = 1"})
+    done = talk.until("done", id=0)
+    assert ("error", "NoJvm", []) == (done["status"], done["output"]["ename"], done["output"]["traceback"])
+    assert "start a session whose master is not sc://" in done["output"]["evalue"]
+    assert {"text/plain": "2"} == talk.run(1, "1 + 1")["output"]["data"]
+
+
 def test_a_waiting_cell_that_is_cancelled_never_runs(talk: Talk) -> None:
     """What waits behind a running cell can be taken away; the running one is not touched."""
     talk.ask("run", id=0, runner="python", body={"code": "import time\ntime.sleep(0.5)\n'first'"})

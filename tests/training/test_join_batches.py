@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import importlib.util
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -225,27 +225,28 @@ def test_rows_in_any_order_are_those_rows(data: st.DataObject) -> None:
     assert [plain[at] for at in places] == mixed(tables, np.array(places, np.int64)).to_pylist()
 
 
-def test_torch_batches_need_torch(opened: OpenJoin) -> None:
-    """Tensors share the arrays' memory; without torch the error says what to install."""
-    try:
-        import torch
-    except ImportError:
-        with pytest.raises(SetupError, match=r"nbplat\[torch\]"):
-            next(iter(opened.batches(4, format="torch")))
-    else:
-        batch = next(iter(opened.batches(4, format="torch")))
-        assert torch.float32 == batch["emb"].dtype
+def test_torch_batches_need_torch(opened: OpenJoin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it cannot be imported the error says what to install; test_torch.py has what they are where it can."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(SetupError, match=r"nbplat\[torch\]"):
+        next(iter(opened.batches(4, format="torch")))
 
 
-def test_xgboost_goes_over_the_batches_itself(joins: Lake) -> None:
-    """Its matrix is built batch by batch, pass by pass; without XGBoost the error says what to install."""
-    opened = joins.platform.open_join(_plan(joins, *BOTH))
+def test_xgboosts_iterator_needs_xgboost(opened: OpenJoin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it cannot be imported the error says what to install."""
+    monkeypatch.setitem(sys.modules, "xgboost", None)
+    with pytest.raises(SetupError, match=r"training\.xgboost.*nbplat\[xgboost\]"):
+        opened.data_iter("x")
+
+
+def test_a_feature_that_the_join_does_not_have_is_named(opened: OpenJoin) -> None:
+    """Before anything is read, with the column that was meant."""
     with pytest.raises(NotFound, match=r"training\.column.*twice"):
         opened.data_iter("id", ["twise"])
-    if importlib.util.find_spec("xgboost") is None:
-        with pytest.raises(SetupError, match=r"nbplat\[xgboost\]"):
-            opened.data_iter("x")
-        pytest.skip("xgboost-cpu is not installed here")
+
+
+def test_xgboost_goes_over_the_batches_itself(opened: OpenJoin) -> None:
+    """Its matrix is built batch by batch, pass by pass."""
     import xgboost
 
     built = xgboost.QuantileDMatrix(opened.data_iter("x", ["twice", "emb"], 64), max_bin=16)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nbplat.errors import DataError
+from nbplat.errors import DataError, NotFound
 from nbplat.terms import Progress
 from nbplat.ui.call import Call
 from nbplat.ui.render.progress import progress_text
@@ -43,3 +43,8 @@ def bug(call: Call) -> Result:
 def interrupted(call: Call) -> Result:
     """Be interrupted by the user."""
     raise KeyboardInterrupt
+
+
+def nothing_lives(call: Call) -> Result:
+    """Fail as a question about a session does where none lives."""
+    raise NotFound("session.none", "no session lives", fix="start one: %session start NAME")

@@ -85,6 +85,29 @@ def test_an_error_as_json_is_the_record(handlers, capsys):
     assert ("keys.duplicate", 4) == (error.code, error.exit_code)
 
 
+def test_a_fix_is_a_command_of_the_shell(handlers, capsys):
+    """On stderr in the shell's words; the record of `--json` is that of HTTP and of notebooks, with theirs."""
+    handlers["session", "logs"] = "tests.ui.fake_handlers:nothing_lives"
+
+    code = main(["session", "logs", "--json"], handlers)
+
+    captured = capsys.readouterr()
+    assert (2, "fix: start one: nbplat session start NAME") == (code, captured.err.splitlines()[1])
+    assert "start one: %session start NAME" == json.loads(captured.out)["error"]["fix"]
+
+
+def test_help_shows_lines_as_the_shell_has_them(handlers, capsys):
+    """The example of a line is a command; that of a cell is a cell."""
+    main(["backfill", "promote", "--help"], handlers)
+    main(["session", "start", "--help"], handlers)
+    main(["backfill", "run", "--help"], handlers)
+
+    text = capsys.readouterr().out
+    assert "  nbplat backfill promote spend_90d visits_30d" in text
+    assert "(nbplat session profiles)" in " ".join(text.split())
+    assert "  %%backfill spend_90d --table retail.train" in text
+
+
 def test_a_bug_exits_with_70_and_its_traceback(handlers, capsys):
     """A bug of ours is not dressed up."""
     handlers["backfill", "show"] = "tests.ui.fake_handlers:bug"

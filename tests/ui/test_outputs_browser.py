@@ -5,8 +5,6 @@ from __future__ import annotations
 import nbformat
 import pytest
 
-from nbplat.errors import DataError
-from nbplat.ui.render.error import error_html
 from nbplat.ui.widgets.environment_form import environment_form
 from nbplat.ui.widgets.partition_grid import PartitionGrid
 from nbplat.ui.widgets.session_form import session_form
@@ -60,7 +58,6 @@ def pages() -> dict[str, str]:
     none = {"files": 2, "rows": 10, "read_bytes": 2_000, "done": 0, "failed": 0, "leased": 0}
     parts = [{"partition": f"month={n}", **none, **state} for n, state in enumerate(states)]
     found["grid"] = PartitionGrid({"id": "spend@3", "state": "staging"}, parts).html
-    found["error"] = error_html(DataError("a.b", "it broke", fix="mend it"))
     return found | {"session form": session_form(session="etl").html, "environment form": environment_form().html}
 
 

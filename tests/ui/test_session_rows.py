@@ -9,14 +9,12 @@ from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyspark.sql import types
 
 from nbplat.remote.driver.exact_rows import exact_json
 from nbplat.ui.session_rows import frame_of, rows_of
-
-types = pytest.importorskip("pyspark.sql.types")
 
 _UTC = dt.timezone.utc  # noqa: UP017
 

@@ -57,13 +57,7 @@ class LocalFiles:
     def compose(self, location: str, base: str, length: int, tail: Sequence[bytes | Span]) -> int:
         """Copy with ``copy_file_range`` (shared blocks on file systems that can), else as a stream."""
         with self.open_input(base) as source, self.open_output(location) as out:
-            append_span(out, Span(source, 0, length))
-            for piece in tail:
-                if isinstance(piece, Span):
-                    append_span(out, piece)
-                else:
-                    out.write(piece)
-            return out.tell()
+            return append_all(out, (Span(source, 0, length), *tail))
 
     def copies_unseen(self, location: str, base: str, length: int) -> bool:
         """False: what is on this machine is cheap to read back."""
@@ -103,6 +97,20 @@ class LocalFiles:
         for file in left:
             self.delete(file.location)
         return len(left)
+
+
+def append_all(target: BinaryIO, pieces: Sequence[bytes | Span]) -> int:
+    """Append bytes and spans in order; returns where the file ends then.
+
+    Raises:
+        EOFError: see `append_span`.
+    """
+    for piece in pieces:
+        if isinstance(piece, Span):
+            append_span(target, piece)
+        else:
+            target.write(piece)
+    return target.tell()
 
 
 def append_span(target: BinaryIO, span: Span) -> None:

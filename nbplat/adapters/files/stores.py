@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import BinaryIO
 
-from nbplat.adapters.files.local import LocalFiles, append_span
+from nbplat.adapters.files.local import LocalFiles, append_all
 from nbplat.adapters.files.s3 import S3Files
 from nbplat.errors import SetupError
 from nbplat.terms import Files, Span, StoredFile
@@ -49,13 +49,7 @@ class FileStores:
         if store is source:
             return store.compose(location, base, length, tail)
         with source.open_input(base) as file, store.open_output(location) as out:
-            append_span(out, Span(file, 0, length))
-            for piece in tail:
-                if isinstance(piece, Span):
-                    append_span(out, piece)
-                else:
-                    out.write(piece)
-            return out.tell()
+            return append_all(out, (Span(file, 0, length), *tail))
 
     def copies_unseen(self, location: str, base: str, length: int) -> bool:
         """Whether one object store holds both and copies the bytes itself."""

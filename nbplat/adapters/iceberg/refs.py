@@ -11,14 +11,9 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
 
-__all__ = ["MAIN", "history", "promotion_branches", "runs_of", "set_ref", "step_of", "tag_name"]
+__all__ = ["MAIN", "history", "promotion_branches", "runs_of", "set_ref", "step_of"]
 
 MAIN = "main"
-
-
-def tag_name(run_id: str) -> str:
-    """Names the snapshot that main pointed at before the run: ``nb-pre-spend_90d-1``."""
-    return f"nb-pre-{run_id.replace('@', '-')}"
 
 
 def promotion_branches(table: Table, run_id: str | None = None) -> list[str]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pyiceberg.schema import Schema
     from pyiceberg.table import Table
 
-__all__ = ["check_pin", "pinned_files", "pinned_schema", "read_files", "read_pin", "window_filter"]
+__all__ = ["check_pin", "pinned_files", "pinned_schema", "read_files", "window_filter"]
 
 
 def window_filter(time_column: str | None, window: Window, kind: str = "timestamptz") -> str:
@@ -138,12 +138,3 @@ def _without_deleted(table: Table, rows: pa.Table, files: Sequence[LiveFile], de
     for start, live in zip(np.cumsum([0, *counts[:-1]]), files, strict=True):
         lives[start + deleted.of(live)] = False
     return rows.filter(pa.array(lives))
-
-
-def read_pin(table: Table, pin: SnapshotPin, columns: Sequence[str], row_filter: str = "") -> pa.Table:
-    """Read the files of a pin that can hold rows of the filter.
-
-    The filter is text such as ``label_ts >= '2011-01-01T00:00:00+00:00'`` and prunes files only:
-    rows of a file that do not match are returned as well. Empty text keeps every file.
-    """
-    return read_files(table, pin, pinned_files(table, pin, row_filter), columns)

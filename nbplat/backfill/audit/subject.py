@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from nbplat.backfill.audit.finding import Threshold
 from nbplat.backfill.audit.recompute import Recompute
 from nbplat.backfill.audit.survey import Survey
 from nbplat.backfill.audit.versions import Version
@@ -15,7 +16,16 @@ from nbplat.backfill.plan import BackfillPlan, UnitPlan
 from nbplat.backfill.ports import StagedWriter, Tables
 from nbplat.terms import SnapshotPin, StagedFile
 
-__all__ = ["Subject"]
+__all__ = ["MAX_BYTES", "Subject"]
+
+MAX_BYTES = Threshold(
+    "max_bytes",
+    2 << 30,
+    "bytes",
+    "the most stored bytes to hold in memory: the sources, and for a body over the whole window all of it",
+    whole=True,
+)
+"""What rules that compute again hold `Subject.held_bytes` against."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,9 +37,6 @@ class ConnectHost:
     def launch(self, conf: dict[str, str], archives: str = "", write: bool = False) -> None:
         """Nothing starts here."""
 
-    def take_python(self, conf: dict[str, str]) -> None:
-        """Nothing: the server has its workers."""
-
     def claim(self, conf: dict[str, str]) -> dict[str, Any]:
         """Connect, send the environment, and set what can be set in a running server.
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from nbplat.remote import PROTOCOL
 
-from .cell_error import error_output
+from .cell_error import CellError, error_output
 from .complete import complete, inspect_at, within
 from .control import Control
 from .dial import Dialer
@@ -52,6 +52,10 @@ _OUTPUT_CHARS = 8 << 20
 _SQL_ROWS = 1000
 # How long the end of a JVM may take to be known here, after a call to it failed.
 _JVM_S = 2.0
+_NO_JVM = (
+    "Scala runs in the JVM of a driver, and this session's driver has none (Spark Connect takes Python and SQL only): "
+    "write the cell in Python or SQL, or start a session whose master is not sc://"
+)
 
 
 class Driver:
@@ -381,7 +385,7 @@ class Driver:
 
     def _run_scala(self, statement: Statement, capture: Capture) -> dict[str, Any]:
         if self._spark.gateway is None:
-            raise NotImplementedError("Scala needs a driver with a JVM; this session has none")
+            raise CellError("NoJvm", _NO_JVM, [])
         if self._scala is None:
             self._scala = self._new_scala()
         return fitting(self._scala.run(statement.id, statement.body["code"], capture.write))

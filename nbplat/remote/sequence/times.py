@@ -16,7 +16,6 @@ __all__ = ["UNITS", "check_time", "to_us"]
 # Integer times by unit: how many microseconds.
 UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
-_NAIVE_US = pa.timestamp("us")
 _OPTIONS = {"refuse": "raise", "earliest": "earliest", "latest": "latest"}
 
 

@@ -19,7 +19,7 @@ from nbplat.sequence.preview.record import SequencePreview, Strip
 __all__ = ["HTML_LIMIT_BYTES", "comparison_html", "explain_html"]
 
 HTML_LIMIT_BYTES = 80_000
-_KEPT_BYTES = 79_500
+_KEPT_BYTES = HTML_LIMIT_BYTES - 500
 
 # From the richest to the barest; the first that fits is taken.
 _LOOKS = (

@@ -12,6 +12,7 @@ from nbplat.ui.nouns import NOUNS, PLATFORM
 from nbplat.ui.render.error import error_lines
 from nbplat.ui.render.result import Result
 from nbplat.ui.render.terminal import TerminalLine
+from nbplat.ui.spoken import speaking
 from nbplat.ui.verbs import HANDLERS
 
 __all__ = ["main"]
@@ -31,6 +32,11 @@ def main(arguments: Sequence[str] | None = None, handlers: Mapping[tuple[str, st
         The exit code: 0, the result's own (a check that found faults), or the error class's. A bug keeps its traceback
         and gives 70.
     """
+    with speaking("cli"):
+        return _main(arguments, handlers)
+
+
+def _main(arguments: Sequence[str] | None, handlers: Mapping[tuple[str, str], str]) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     line = TerminalLine(sys.stderr)
     try:

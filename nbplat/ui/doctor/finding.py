@@ -116,9 +116,11 @@ def _answer(check: Check) -> Finding:
         said = Said(Verdict.FAULT, error.message + (f" ({error.where})" if error.where else ""), error.fix)
     except Exception as error:  # noqa: BLE001 - a check that breaks is a finding, and the others are still told
         told = unexpected(error)
-        said = Said(Verdict.FAULT, f"the check broke: {type(error).__name__}: {error}", told.fix)
-    text, mend = (redact_url(" ".join(each.split())) for each in (said.text, said.mend))
-    return Finding(check.name, check.part, said.verdict, text, mend)
+        # A bug's text is here, and in no log.
+        mend = "report it with this line" if told.detail_id else told.fix
+        said = Said(Verdict.FAULT, f"the check broke: {type(error).__name__}: {error}", mend)
+    text, fix = (redact_url(" ".join(each.split())) for each in (said.text, said.mend))
+    return Finding(check.name, check.part, said.verdict, text, fix)
 
 
 def _silent(check: Check, limit_s: float) -> Finding:

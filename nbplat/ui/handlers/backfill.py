@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from nbplat.backfill.cost import prices_of
-from nbplat.backfill.explain import explain_audit, explain_plan, explain_units, next_step
+from nbplat.backfill.explain import explain_audit, explain_units, next_step
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.clock import iso
 from nbplat.errors import NbplatError, NotFound, RequestError, did_you_mean
 from nbplat.ui.call import Call
 from nbplat.ui.desk import Desk, open_desk
 from nbplat.ui.handlers.backfill_logs import failed_table
-from nbplat.ui.handlers.backfill_result import coverage_notes, followed, outcome, plan_result, run_result
+from nbplat.ui.handlers.backfill_result import coverage_notes, followed, outcome, plan_facts, plan_result, run_result
+from nbplat.ui.handlers.follow import live_job
 from nbplat.ui.render.audit import run_picture
 from nbplat.ui.render.result import Result
 from nbplat.ui.render.table import fields_html, fields_text, table_html, table_text
 from nbplat.ui.shipping import frames_kept, python_source, read_params
+from nbplat.ui.spoken import spoken
 
 __all__ = [
     "list_runs",
@@ -148,11 +149,11 @@ def status(call: Call) -> Result:
     rows = []
     for run in runs:
         seen = desk.show(run["id"])
-        live = [job for job in seen["jobs"] if not job["ended"]]
+        live = live_job(seen)
         done = f"{seen['units']['done']}/{len(run['plan']['units'])}"
-        at = f"{live[0]['id']} {live[0]['state']}" if live else None
-        paused = bool(live) and live[0]["state"] == "paused"
-        rows.append([run["id"], run["state"], done, at, next_step(run["state"], run["id"], paused=paused)])
+        at = f"{live['id']} {live['state']}" if live else None
+        following = spoken(next_step(run["state"], run["id"], live["state"] if live else ""))
+        rows.append([run["id"], run["state"], done, at, following])
     return Result(table_text(header, rows), table_html(header, rows), value=runs, data=runs)
 
 
@@ -177,7 +178,7 @@ def whole_result(desk: Desk, run_id: str) -> Result:
     run = seen["run"]
     plan = BackfillPlan.from_record(run["plan"])
     head = [("run", run["id"]), ("state", run["state"]), ("by", run["owner"]), ("body", _body_text(run["spec"]))]
-    facts = head + explain_plan(plan, prices_of(desk.config)) + outcome(run)
+    facts = head + plan_facts(plan, desk.config) + outcome(run)
     parts = [("", explain_units(plan))]
     if run["outputs"].get("audit"):
         parts.append(("audit", explain_audit(run["outputs"]["audit"])))

@@ -10,6 +10,7 @@ from nbplat.ui.desk import open_desk
 from nbplat.ui.render.figures import bytes_text, count_text
 from nbplat.ui.render.result import Result
 from nbplat.ui.render.table import fields_html, fields_text, table_html, table_text
+from nbplat.ui.spoken import spoken
 
 __all__ = ["expire", "expire_result"]
 
@@ -49,7 +50,7 @@ def expire_result(swept: dict[str, Any], *, asks: bool = False) -> Result:
                 " keeps it",
             )
         )
-    facts += [("kept", f"{name}: {why}") for name, why in list(swept["kept"].items())[:_SHOWN]]
+    facts += [("kept", f"{name}: {spoken(why)}") for name, why in list(swept["kept"].items())[:_SHOWN]]
     if leftovers and not swept["done"] and asks:
         facts.append(("next", "the same with --yes deletes it"))
     rows = _by_run(leftovers)

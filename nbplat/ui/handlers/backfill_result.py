@@ -18,14 +18,15 @@ from nbplat.backfill.plan import BackfillPlan
 from nbplat.config import Config
 from nbplat.errors import DataError
 from nbplat.ui.desk import Desk
-from nbplat.ui.handlers.follow import follow, job_result
+from nbplat.ui.handlers.follow import follow, job_result, live_job
 from nbplat.ui.render.audit import run_picture
 from nbplat.ui.render.bars import paired_bars
 from nbplat.ui.render.figures import bytes_text, count_text
 from nbplat.ui.render.result import Result
 from nbplat.ui.render.table import fields_html, fields_text, table_html, table_text
+from nbplat.ui.spoken import spoken
 
-__all__ = ["coverage_notes", "followed", "outcome", "plan_result", "run_result", "unless_rejected"]
+__all__ = ["coverage_notes", "followed", "outcome", "plan_facts", "plan_result", "run_result", "unless_rejected"]
 
 _DECIDING = frozenset({"staged", "audited", "rejected", "awaiting_promotion"})
 
@@ -60,10 +61,15 @@ def unless_rejected(result: Result, run: dict[str, Any], show: Callable[[Result]
     )
 
 
+def plan_facts(plan: BackfillPlan, config: Config) -> list[tuple[str, str]]:
+    """A plan in words, with the user's prices."""
+    return [(label, spoken(value)) for label, value in explain_plan(plan, prices_of(config))]
+
+
 def plan_result(plan: BackfillPlan, config: Config) -> Result:
     """A plan as text and HTML; nothing was done."""
     head = [("plan", f"{plan.name} (dry run: nothing was written)")]
-    facts, units = head + explain_plan(plan, prices_of(config)), explain_units(plan)
+    facts, units = head + plan_facts(plan, config), explain_units(plan)
     more = f"\n… and {len(plan.units) - len(units[1])} more" if len(plan.units) > len(units[1]) else ""
     picture = paired_bars(
         [(name or "unpartitioned", float(read), float(copied)) for name, read, copied in bytes_by_partition(plan)],
@@ -106,7 +112,9 @@ def coverage_notes(found: dict[str, Any]) -> list[str]:
 def run_result(seen: dict[str, Any], notes: list[str], *, coverage: dict[str, Any] | None = None) -> Result:
     """Where a run is, in one greppable line with what to do next, and a small table."""
     run = seen["run"]
-    paused = bool(seen["jobs"]) and seen["jobs"][0]["state"] == "paused"
+    said = [spoken(note) for note in notes]
+    live = live_job(seen)
+    paused = live is not None and live["state"] == "paused"
     plan = BackfillPlan.from_record(run["plan"])
     head = f"{run['id']} {run['state']} {seen['units'].get('done', 0)}/{len(plan.units)} files {plan.rows:,} rows"
     facts: list[tuple[str, Any]] = [
@@ -116,14 +124,12 @@ def run_result(seen: dict[str, Any], notes: list[str], *, coverage: dict[str, An
         ("new columns", ", ".join(f"{column.name} {column.type}" for column in plan.columns)),
         ("staged", f"{seen['units'].get('done', 0)} of {len(plan.units)} files, {plan.rows:,} rows"),
         *outcome(run),
-        *(("note", note) for note in notes),
+        *(("note", note) for note in said),
     ]
-    following = next_step(run["state"], run["id"], paused=paused)
-    if run["state"] == "staged" and all(job["ended"] for job in seen["jobs"]):
-        following = f"`%backfill audit {run['id']}` judges it; its last audit was cancelled or failed"
+    following = spoken(next_step(run["state"], run["id"], live["state"] if live else ""))
     if following:
         facts.append(("next", following))
-    lines = [f"{head} paused" if paused else head, *(f"  {note}" for note in notes)]
+    lines = [f"{head} paused" if paused else head, *(f"  {note}" for note in said)]
     if run["error"]:
         lines.append(f"  last error: {run['error']['code']}: {run['error']['message']}")
     if following:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from nbplat.backfill.cost import prices_of
-from nbplat.backfill.explain import explain_plan
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.ui.call import Call
 from nbplat.ui.desk import Desk, open_desk
-from nbplat.ui.handlers.backfill_result import followed, run_result, unless_rejected
-from nbplat.ui.handlers.follow import RESTING, follow
+from nbplat.ui.handlers.backfill_result import followed, plan_facts, run_result, unless_rejected
+from nbplat.ui.handlers.follow import RESTING, follow, live_job
 from nbplat.ui.render.result import Result
 from nbplat.ui.render.table import fields_html, fields_text
 
@@ -38,7 +36,7 @@ def attach(call: Call) -> Result:
 def attached(desk: Desk, run: str, *, show: Any = lambda _: None) -> Result:
     """Follow a run until it rests or is paused."""
     seen = desk.show(run)
-    live = _live(seen)
+    live = live_job(seen)
     if live or seen["run"]["state"] not in RESTING:
         seen, _ = follow(desk, seen["run"]["id"], live, show)
     return run_result(seen, [])
@@ -128,11 +126,7 @@ def _would(desk: Desk, verb: str, runs: tuple[str, ...]) -> Result:
         run = each["run"]
         words = {"rollback": "roll back"}.get(verb, verb)
         facts.append(("would", f"{words} {run['id']}, which is {run['state'].replace('_', ' ')}"))
-        planned = explain_plan(BackfillPlan.from_record(run["plan"]), prices_of(desk.config))
+        planned = plan_facts(BackfillPlan.from_record(run["plan"]), desk.config)
         # A roll back reads, stages and audits nothing of it again.
         facts += [fact for fact in planned if verb != "rollback" or fact[0] in ("table", "new columns")]
     return Result(fields_text(facts), fields_html(facts), data=seen[0] if len(seen) == 1 else seen)
-
-
-def _live(seen: dict[str, Any]) -> dict[str, Any] | None:
-    return next((job for job in seen["jobs"] if not job["ended"]), None)

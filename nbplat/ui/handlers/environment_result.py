@@ -10,6 +10,7 @@ from nbplat.ui.handlers.follow import job_result
 from nbplat.ui.render.figures import bytes_text, count_text, duration_text
 from nbplat.ui.render.result import Result
 from nbplat.ui.render.table import fields_html, fields_text, table_html, table_text
+from nbplat.ui.spoken import spoken
 
 if TYPE_CHECKING:
     from nbplat.environment.definition import Definition
@@ -150,7 +151,7 @@ def pull_result(job: dict[str, Any]) -> Result:
 def next_lines(name: str) -> Sequence[str]:
     """How a built environment is used."""
     return (
-        f"%%backfill … --env {name}",
+        spoken(f"%%backfill … --env {name}"),
         f"nbplat env kernel {name}",
         f"nbplat env conf {name} --for local",
         f"nbplat env pack {name} --explain",

@@ -12,7 +12,7 @@ from nbplat.ui.desk import Desk
 from nbplat.ui.render.progress import progress_html, progress_text
 from nbplat.ui.render.result import Result
 
-__all__ = ["RESTING", "follow", "follow_job", "job_result", "job_title"]
+__all__ = ["RESTING", "follow", "follow_job", "job_result", "job_title", "live_job"]
 
 # States a run stays in until a person acts.
 RESTING = frozenset({"planned", "rejected", "awaiting_promotion", "promoted", "rolled_back", "superseded", "expired"})
@@ -43,10 +43,9 @@ def follow(
             if last["state"] == "failed" and last["error"]:
                 raise _failure(last)
         seen = desk.show(run_id)
-        live = [each for each in seen["jobs"] if not each["ended"]]
-        if not live and seen["run"]["state"] in RESTING:
+        job = live_job(seen)
+        if job is None and seen["run"]["state"] in RESTING:
             return seen, last
-        job = live[0] if live else None
         if job is None and last is not None and last["state"] == "cancelled":
             return seen, last  # back in its last completed state, from which nothing goes on by itself
         if job is None:
@@ -72,6 +71,11 @@ def follow_job(desk: Desk, job: dict[str, Any], show: Callable[[Result], None]) 
             raise _failure(job)
         if job["ended"] or job["state"] == "paused":
             return job
+
+
+def live_job(seen: dict[str, Any]) -> dict[str, Any] | None:
+    """The job of a run, as `Desk.show` says it, that is queued, runs or is paused; None when none is."""
+    return next((job for job in seen["jobs"] if not job["ended"]), None)
 
 
 def job_title(job: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from nbplat.ui.desk import Desk, open_desk
 from nbplat.ui.handlers.follow import job_result
 from nbplat.ui.render.result import Result
 from nbplat.ui.render.table import fields_html, fields_text, table_html, table_text
+from nbplat.ui.spoken import spoken
 
 __all__ = ["cancel", "list_jobs", "logs", "show", "whole_log"]
 
@@ -49,7 +50,7 @@ def show(call: Call) -> Result:
         ("ended", iso(job["ended_ms"]) if job["ended_ms"] else None),
     ]
     if job["error"]:
-        facts += [("error", f"{job['error']['code']}: {job['error']['message']}"), ("fix", job["error"]["fix"])]
+        facts += [("error", f"{job['error']['code']}: {job['error']['message']}"), ("fix", spoken(job["error"]["fix"]))]
     line = job_result(job)
     return Result(f"{line.text}\n{fields_text(facts)}", fields_html(facts), job=line.job, value=job, data=job)
 

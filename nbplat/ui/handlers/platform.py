@@ -11,6 +11,7 @@ from nbplat.ui.call import Call
 from nbplat.ui.handlers import backfill, service
 from nbplat.ui.render.result import Result
 from nbplat.ui.render.table import table_html, table_text
+from nbplat.ui.spoken import spoken
 
 __all__ = ["config", "doctor", "serve", "status"]
 
@@ -25,7 +26,7 @@ def status(call: Call) -> Result:
     runs, about = backfill.status(call), service.status(call)
     text, html = f"{about.text.splitlines()[0]}\n{runs.text}", f"{about.html or ''}{runs.html or ''}"
     if not runs.data:
-        text, html = f"{text}\n{_BEGIN}", f"{html}<p>{_BEGIN}</p>"
+        text, html = f"{text}\n{spoken(_BEGIN)}", f"{html}<p>{_BEGIN}</p>"
     return Result(text, html, data={"service": about.data, "runs": runs.data})
 
 
@@ -68,7 +69,7 @@ def doctor(call: Call) -> Result:
     data = {"ok": not count[Verdict.FAULT], "checks": [each.record() for each in findings]}
     # A line each, for grep.
     lines = [
-        f"{each.verdict.value}: {each.name}: {each.text}" + (f" -> {each.mend}" if each.mend else "")
+        f"{each.verdict.value}: {each.name}: {each.text}" + (f" -> {spoken(each.mend)}" if each.mend else "")
         for each in findings
     ]
     return Result(

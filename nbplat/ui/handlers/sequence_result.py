@@ -11,6 +11,7 @@ from nbplat.ui.handlers.follow import job_result
 from nbplat.ui.render.figures import bytes_text, count_text
 from nbplat.ui.render.result import Result
 from nbplat.ui.render.table import fields_html, fields_text, table_html, table_text
+from nbplat.ui.spoken import spoken
 
 if TYPE_CHECKING:
     from nbplat.ui.sequence_place import Subject
@@ -109,8 +110,9 @@ def run_result(seen: dict[str, Any], job: dict[str, Any] | None, notes: list[str
     elif job is not None and (diff := (job["result"] or {}).get("diff")):
         notes.append(_diff_line(diff))
     facts: Facts = [("definition", seen["id"]), ("state", seen["state"]), *index_facts(index)]
-    facts += [("note", note) for note in notes]
-    lines = [f"{seen['id']} {seen['state']}{held}", *(f"  {note}" for note in notes)]
+    said = [spoken(note) for note in notes]
+    facts += [("note", note) for note in said]
+    lines = [f"{seen['id']} {seen['state']}{held}", *(f"  {note}" for note in said)]
     lines += [f"  warning: {each}" for each in (index["report"]["warnings"] if index else ())]
     shown = None if job is None else job_result(job).job
     return Result("\n".join(lines), fields_html(facts), job=shown, value=seen, data={**seen, "notes": notes})

@@ -15,6 +15,7 @@ from nbplat.ui.render.result import Result
 from nbplat.ui.render.statement import title_of
 from nbplat.ui.render.table import fields_html, fields_text, table_html, table_text
 from nbplat.ui.session_desk import SessionDesk, open_session_desk
+from nbplat.ui.spoken import spoken
 
 __all__ = [
     "attach", "follow", "info", "list_sessions", "logs", "profiles", "run", "share", "sql", "start", "stop", "url",
@@ -137,7 +138,7 @@ def info(call: Call) -> Result:
         ("python", app.get("python")),
     ]
     if session["error"]:
-        facts += [("error", session["error"]["message"]), ("fix", session["error"]["fix"])]
+        facts += [("error", session["error"]["message"]), ("fix", spoken(session["error"]["fix"]))]
     ran = (["statement", "state", "code"], [[str(s["id"]), _state(s), _short(s["code"])] for s in statements])
     conf = (["setting", "value", "from"], [[each["key"], each["value"], each["origin"]] for each in session["conf"]])
     text = "\n\n".join([fields_text(facts), table_text(*ran), table_text(*conf)])
@@ -182,8 +183,9 @@ def follow(call: Call) -> Result:
     if number is None:
         newest = desk.statements(session["id"], limit=1)
         if not newest:
+            mend = "nbplat session run" if call.where == "cli" else "%%spark"
             raise RequestError(
-                "session.statement", f"session {title_of(session)} has run nothing", fix="run a cell: %%spark"
+                "session.statement", f"session {title_of(session)} has run nothing", fix=f"run a cell: {mend}"
             )
         number = newest[0]["id"]
     return follow_statement(call, desk, session, desk.statement(session["id"], number))

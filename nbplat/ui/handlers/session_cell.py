@@ -17,6 +17,7 @@ from nbplat.ui.render.statement import title_of
 from nbplat.ui.render.table import table_html, table_text
 from nbplat.ui.session_desk import SessionDesk, open_session_desk
 from nbplat.ui.session_rows import frame_of, has_rows, rows_left_out, rows_of
+from nbplat.ui.spoken import spoken
 from nbplat.ui.statement_end import StatementFailed
 
 __all__ = [
@@ -223,7 +224,7 @@ def _start(call: Call, desk: SessionDesk, fields: dict[str, Any]) -> dict[str, A
 
 
 def _left(desk: SessionDesk, session: Mapping[str, Any], statement: Mapping[str, Any]) -> Result:
-    text = f"{_title(session, statement)} {statement['state']}; %session follow shows it"
+    text = spoken(f"{_title(session, statement)} {statement['state']}; %session follow shows it")
     handle = Session(desk, session).statement(int(statement["id"]))
     return Result(text, value=handle, data=dict(statement), beside=True)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from nbplat.ui.render.result import Result
 from nbplat.ui.render.table import table_html
 from nbplat.ui.render.training_plot import training_svg
+from nbplat.ui.spoken import spoken
 
 if TYPE_CHECKING:
     from nbplat.training.evaluate import Estimate
@@ -24,7 +25,7 @@ def training_result(result: TrainingResult, *, before: str = "") -> Result:
     """
     from nbplat.training.explain import basis, explain_result, making
 
-    lines = explain_result(result)
+    lines = [spoken(line) for line in explain_result(result)]
     rows = [["without", ", ".join(result.features) or "nothing", *_figures(result.auc_without, "")]]
     if result.auc_with is not None and result.gain is not None:
         joined = [*result.staged_features, *(f"sequence {each.ref} ({each.shape})" for each in result.sequences)]

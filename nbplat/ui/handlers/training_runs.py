@@ -17,6 +17,7 @@ from nbplat.ui.handlers.training_result import training_result
 from nbplat.ui.render.progress import progress_text
 from nbplat.ui.render.result import Result
 from nbplat.ui.render.table import fields_html, fields_text, table_html, table_text
+from nbplat.ui.spoken import spoken
 from nbplat.ui.training_work import Work, find_run, holds, learner_elsewhere, learner_of_text
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _unfinished(run: Run, job: Job | None) -> Result:
             (title, progress_text("", job.state.value, job.progress).strip()),
         ]
     if run.error:
-        facts += [("error", f"{run.error['code']}: {run.error['message']}"), ("fix", run.error["fix"])]
+        facts += [("error", f"{run.error['code']}: {run.error['message']}"), ("fix", spoken(run.error["fix"]))]
     data = {"id": run.id, "state": run.state, "owner": run.owner, "error": run.error, "job": job and job.id}
     return Result(fields_text(facts), fields_html(facts), value=run, data=data)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import html
-
 from nbplat.errors import NbplatError
+from nbplat.ui.spoken import spoken
 
-__all__ = ["error_html", "error_lines", "error_text"]
+__all__ = ["error_lines", "error_text"]
 
 _RED, _BOLD, _OFF = "\x1b[31m", "\x1b[1m", "\x1b[0m"
 
@@ -26,19 +25,9 @@ def error_lines(error: NbplatError, *, colour: bool = False) -> list[str]:
     more = f" [log id {error.detail_id}]" if error.detail_id else ""
     lines = [f"{error.code}: {error.message}{place}{more}"]
     if error.fix:
-        lines.append(f"fix: {error.fix}")
+        lines.append(f"fix: {spoken(error.fix)}")
     # A remote cell's error is told as the cell told it.
     lines = list(getattr(error, "told", ())) or lines
     if not colour:
         return lines
     return [f"{_RED}{_BOLD}{lines[0]}{_OFF}", *(f"{_RED}{line}{_OFF}" for line in lines[1:])]
-
-
-def error_html(error: NbplatError) -> str:
-    """The same as one block, for results that show an error that another process had."""
-    lines = [html.escape(line) for line in error_lines(error)]
-    rest = "".join(f"<div>{line}</div>" for line in lines[1:])
-    return (
-        '<div role="alert" style="border-left:4px solid #d32f2f;padding:4px 10px;background:transparent;color:inherit">'
-        f'<div style="font-weight:600">{lines[0]}</div>{rest}</div>'
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from nbplat.ui.client import ServiceClient
 
 __all__ = ["ServiceDoor"]
+
+_log = logging.getLogger(__name__)
 
 # A browser opens six connections to one host.
 _THREADS = 12
@@ -77,7 +80,9 @@ class ServiceDoor:
         except NbplatError:
             raise
         except Exception as exc:
-            raise unexpected(exc) from exc
+            error = unexpected(exc)
+            _log.error("the service was asked in vain [%s]", error.detail_id, exc_info=exc)
+            raise error from exc
 
     def _config(self) -> Config:
         return load_config(cwd=self.folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from nbplat.sequence.preview import Comparison, SequencePreview
 from nbplat.sequence.preview.explain_html import comparison_html, explain_html
 from nbplat.sequence.preview.explain_text import explain_comparison, explain_preview
+from nbplat.ui.spoken import spoken
 from nbplat.ui.widgets.packed_preview import packed_preview
 from nbplat.ui.widgets.shown_view import ShownView, can_show, kernel_runs
 
@@ -25,8 +27,10 @@ class SequenceExplorer(ShownView):
     @property
     def text(self) -> str:
         """Lines of text; the first one is the whole in short."""
-        shown = self.shown
-        return "\n".join(explain_comparison(shown) if isinstance(shown, Comparison) else explain_preview(shown))
+        if isinstance(self.shown, Comparison):
+            return "\n".join(explain_comparison(self.shown))
+        warnings = tuple(spoken(each) for each in self.shown.warnings)
+        return "\n".join(explain_preview(replace(self.shown, warnings=warnings)))
 
     @property
     def html(self) -> str:

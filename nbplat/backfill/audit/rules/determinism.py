@@ -11,7 +11,7 @@ from nbplat.backfill.audit.inside import inside
 from nbplat.backfill.audit.matching import positions
 from nbplat.backfill.audit.rule import Rule
 from nbplat.backfill.audit.settings import Limits
-from nbplat.backfill.audit.subject import Subject
+from nbplat.backfill.audit.subject import MAX_BYTES, Subject
 from nbplat.backfill.compare import unequal_rows
 from nbplat.backfill.plan import UnitPlan
 from nbplat.errors import DataError, NbplatError
@@ -30,13 +30,7 @@ class Determinism(Rule):
     level = Level.BLOCK
     thresholds = (
         Threshold("tolerance", 1e-9, "relative", "the difference of doubles that the order of adding explains"),
-        Threshold(
-            "max_bytes",
-            2 << 30,
-            "bytes",
-            "the most stored bytes to hold in memory: the sources, and for a body over the whole window all of it",
-            whole=True,
-        ),
+        MAX_BYTES,
     )
 
     def judge(self, subject: Subject, limits: Limits) -> Iterator[Verdict]:

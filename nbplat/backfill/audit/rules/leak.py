@@ -6,7 +6,7 @@ from nbplat.backfill.audit.finding import Level, Threshold, Verdict
 from nbplat.backfill.audit.probe import LeakProbe, Probed
 from nbplat.backfill.audit.rule import Rule
 from nbplat.backfill.audit.settings import Limits
-from nbplat.backfill.audit.subject import Subject
+from nbplat.backfill.audit.subject import MAX_BYTES, Subject
 from nbplat.errors import NbplatError
 
 __all__ = ["Leak"]
@@ -25,13 +25,7 @@ class Leak(Rule):
         Threshold("rows", 200, "rows", "how many rows are sampled", least=1, whole=True),
         Threshold("times", 50, "times", "how many as-of times the body is run for, at most", least=1, whole=True),
         Threshold("tolerance", 1e-9, "relative", "the difference of doubles that the order of adding explains"),
-        Threshold(
-            "max_bytes",
-            2 << 30,
-            "bytes",
-            "the most stored bytes to hold in memory: the sources, and for a body over the whole window all of it",
-            whole=True,
-        ),
+        MAX_BYTES,
     )
 
     def judge(self, subject: Subject, limits: Limits) -> Iterator[Verdict]:
