@@ -187,6 +187,7 @@ class Work:
 
         plan = TrainingPlan.from_record(run.plan)
         with self._kit(learner) as kit, self.platform.open_join(plan.join) as opened:
+            opened.check_snapshots()
             check_fits(plan, opened)
             draft = JobDraft(REPLAY, run.id, {**_asked_here(), "replays": run.id, "plan_id": plan.plan_id})
             with self.platform.job_here(draft, kind_of_run=KIND) as job:

@@ -276,6 +276,37 @@ def test_a_cluster_of_another_version_is_refused(ray_cluster: None, tmp_path: Pa
     assert re.search(told, done.stdout), done.stdout
 
 
+def test_a_join_on_a_cluster_of_another_version_is_refused(joins: Lake, ray_cluster: None, tmp_path: Path) -> None:
+    """By a dataset, by tasks and by the question which cluster it is, each with both versions and the command."""
+    import ray
+
+    script = (
+        "import ray; ray.__version__ = '2.59.0'\n"
+        "import nbplat as nb\n"
+        "from nbplat.errors import RemoteError\n"
+        f"with nb.local(home={str(joins.home)!r}) as here:\n"
+        "    join = here.training_join('j.base', stage=['twice@1'])\n"
+        "    for begin in (join.to_ray, lambda: join.batches(50, runner='ray'), join.start_ray):\n"
+        "        try: begin()\n"
+        "        except RemoteError as error: print(error)\n"
+        "    assert not ray.is_initialized()\n"
+    )
+    environ = {**os.environ, "RAY_ADDRESS": ray.get_runtime_context().gcs_address}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert 0 == done.returncode, done.stderr
+    lines = done.stdout.splitlines()
+    told = rf"ray\.version.*Ray {ray.__version__}.*2\.59\.0.*pip install .ray=={ray.__version__}"
+    assert [True] * 3 == [re.search(told, line) is not None for line in lines]
+
+
 @pytest.mark.parametrize(
     ("variables", "words"),
     [

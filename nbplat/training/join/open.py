@@ -103,6 +103,15 @@ class OpenJoin:
         """Which files meet which, and why."""
         return "\n".join(explain_join(self.plan))
 
+    def check_snapshots(self) -> None:
+        """Return when every snapshot that the plan reads is there; no data file is opened.
+
+        Raises:
+            Conflict: ``snapshot.expired``, ``table.replaced``.
+        """
+        for pin in self.plan.pins:
+            self._source.recipes(pin, ())
+
     def coverage(self) -> tuple[Cover, ...]:
         """Per side and unit, from metadata."""
         return coverage(self.plan)
