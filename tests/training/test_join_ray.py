@@ -291,7 +291,8 @@ def test_a_join_on_a_cluster_of_another_version_is_refused(joins: Lake, ray_clus
         "        except RemoteError as error: print(error)\n"
         "    assert not ray.is_initialized()\n"
     )
-    environ = {**os.environ, "RAY_ADDRESS": ray.get_runtime_context().gcs_address}
+    _, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+    environ = {**os.environ, "RAY_ADDRESS": f"127.0.0.1:{port}"}
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=tmp_path,
