@@ -157,3 +157,22 @@ def test_an_environment_without_ray_workers_is_refused(joins: Lake) -> None:
         pytest.raises(NbplatError, match=r"training\.option.*runner='ray'"),
     ):
         opened.batches(50, env="ranker")
+
+
+def test_an_archive_that_a_node_cannot_read_is_named(joins: Lake, ray_cluster: None, tmp_path: Path) -> None:
+    """Ray's own words behind ours: which environment, and what brings it there."""
+    gone = {"working_dir": (tmp_path / "gone.zip").as_uri(), "py_executable": "./bin/python"}
+    settings = RaySettings("", threads=2, memory_bytes=1 << 30, bundle=lambda: "")
+    pool = RayPool(settings, runtime_env=gone, environment="ranker (0123)")
+    with (
+        OpenJoin(
+            _plan(joins),
+            joins.platform.join_source,
+            tensors=lambda arrays: {},
+            trees=lambda *_: None,
+            pool=lambda plan, env: pool,
+        ) as opened,
+        pytest.raises(NbplatError, match=r"ray\.environment.*ranker \(0123\).*nbplat env push") as caught,
+    ):
+        list(opened.batches(50, runner="ray", env="ranker"))
+    assert "gone.zip" in str(caught.value)

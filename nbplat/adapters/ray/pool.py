@@ -74,9 +74,9 @@ class RayPool:
         except ray.exceptions.RuntimeEnvSetupError as exc:
             raise KernelError(
                 "ray.environment",
-                f"Ray cannot set up {self._environment or 'the environment'} for its workers: {_first(exc)}",
+                f"Ray cannot set up {self._environment or 'the environment'} for its workers: {_last(exc)}",
                 fix="see that every node reads the archive: nbplat env push NAME, and env.archives",
-                kind="RemoteError",
+                kind="SetupError",
             ) from None
         except ray.exceptions.OutOfMemoryError as exc:
             raise lost_worker([unit], self._attempts, _first(exc), memory=True) from None
@@ -132,3 +132,9 @@ class RayPool:
 def _first(exc: Exception) -> str:
     lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
     return lines[0][:300] if lines else type(exc).__name__
+
+
+def _last(exc: Exception) -> str:
+    """The last line of a message that holds a node's traceback: what went wrong there."""
+    lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
+    return lines[-1][:300] if lines else type(exc).__name__
