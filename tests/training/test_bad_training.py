@@ -128,6 +128,20 @@ def test_too_little_memory_for_one_bucket_is_said_before_anything_is_read(
     assert before == bad.picture()
 
 
+def test_ranks_of_one_process_share_its_memory(
+    bad: Lake, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What two ranks can hold at once, three cannot: each has its third of the limit."""
+    with nb.local(home=str(bad.home)) as here:
+        units = here.training_join("b.base", stage=["twice"]).plan.units
+    monkeypatch.setenv("NBPLAT_LIMITS_MEMORY_BYTES", str(2 * max(unit.decoded_bytes for unit in units)))
+    asked = ["wrong", *shlex.split("--table b.base --label label --time dt --on id --stage twice --batch-rows 5")]
+    assert 0 == main(["training", "plan", *asked, "--world", "2"])
+    assert "dealt to 2 ranks" in capsys.readouterr().out
+    assert 3 == main(["training", "plan", *asked, "--world", "3"])
+    assert "training.memory" in capsys.readouterr().err
+
+
 def test_a_replay_of_an_expired_snapshot_is_refused(
     bad: Lake, shell: StrictShell, capsys: pytest.CaptureFixture[str]
 ) -> None:
