@@ -207,19 +207,42 @@ class Engines:
         finally:
             host.close()
 
-    def ray_pool(self, reads: str) -> RayPool:
+    def ray_pool(self, reads: str, environment: Mapping[str, Any] | None = None) -> RayPool:
         """Where units of a training join are joined on Ray; the cluster lives as long as this process.
 
         Args:
             reads: A file that its workers must reach.
+            environment: Record of the built environment that they run in; None leaves them as they are.
 
         Raises:
-            SetupError: Ray is not installed; its workers do not reach the files.
+            SetupError: Ray is not installed; its workers do not reach the files; ``env.check``: they cannot run in the
+                environment with this process as their driver.
         """
         from nbplat.adapters.ray.pool import RayPool
 
         self._check("ray", "the files of the join", reads, "files", "", tables=False)
-        return RayPool(replace(self._ray_settings(), kept=True))
+        settings = replace(self._ray_settings(), kept=True)
+        if environment is None:
+            return RayPool(settings)
+        name = f"{environment['name']} ({environment['key'][:12]})"
+        return RayPool(settings, runtime_env=self.ray_environment(environment, "data"), environment=name)
+
+    def ray_environment(self, environment: Mapping[str, Any], part: str) -> dict[str, Any]:
+        """Ray's ``runtime_env`` of workers that run in an environment and join there: with our code, which it lacks.
+
+        Args:
+            part: Of Ray that they use: ``data`` or ``train``.
+
+        Raises:
+            SetupError, RequestError: as `WorkerEnvironments.check`.
+        """
+        from nbplat.remote.bundle import write_bundle
+
+        here, workers = self._is_here("ray"), self.environments
+        workers.check("ray", environment, part=part, here=here)
+        bundle = Path(write_bundle(str(self.config.home / "remote")))
+        code = bundle.as_uri() if here else workers.beside_archives(bundle)
+        return {**workers.settings("ray", environment, here=here).runtime_env, "py_modules": [code]}
 
     def spark_host(self, what: str, *, tables: bool = True, quick: bool = True) -> SparkHost:
         """A session for one step.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbplat.compose.ground import Ground
+from nbplat.errors import RequestError
 from nbplat.job import JobStore
 from nbplat.terms import EnvironmentRef
 
@@ -66,6 +67,24 @@ class EnvironmentParts:
 
         ground = self._ground
         return find_environment(ground.environment_store, key or name, project=project, clock=ground.clock)
+
+    def named(self, env: str) -> EnvironmentRef:
+        """The built environment that workers of a cluster are to run in: its name, key or declaration.
+
+        Raises:
+            NotFound: ``env.unknown``.
+            RequestError: ``env.path``: a folder or an interpreter, of which other machines know nothing.
+        """
+        from nbplat.environment.named import environment_named
+
+        named = environment_named(env)
+        if "/" in named["env"]:
+            raise RequestError(
+                "env.path",
+                f"workers of a cluster are given environments that were declared and built, and {env} is a path",
+                fix="declare it, and build it: nbplat env init NAME, nbplat env build NAME",
+            )
+        return self.find(named["env"], project=named.get("project", ""))
 
     def checker(self) -> Checker:
         """Holds environments against machines, interpreters, archives and clusters."""

@@ -134,7 +134,7 @@ class Platform(Ground):
         """Read a planned join in this process."""
         # A plan without sequences needs no engine to be read.
         sequences = self.sequence_columns if plan.sequences else None
-        return training.open_join(self, plan, sequences, lambda: self.engines)
+        return training.open_join(self, plan, sequences, lambda: self.engines, self._environments.named)
 
     def model_kit(self, model: Any = None) -> ModelKit:
         """scikit-learn's default model, or a user's own object, with the measures."""

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from nbplat.compose.ground import Ground
 
 if TYPE_CHECKING:
+    from nbplat.adapters.ray.pool import RayPool
     from nbplat.compose.engines import Engines
     from nbplat.sequence.sequences import Sequences
+    from nbplat.terms import EnvironmentRef
     from nbplat.training.join import JoinPlan, JoinSource
     from nbplat.training.join.open import OpenJoin
     from nbplat.training.join.sequence_use import SequenceSource
@@ -26,17 +28,26 @@ def join_source(ground: Ground) -> JoinSource:
 
 
 def open_join(
-    ground: Ground, plan: JoinPlan, sequences: SequenceSource | None, engines: Callable[[], Engines]
+    ground: Ground,
+    plan: JoinPlan,
+    sequences: SequenceSource | None,
+    engines: Callable[[], Engines],
+    environment: Callable[[str], EnvironmentRef],
 ) -> OpenJoin:
     """Read a planned join in this process, or on Ray when that is asked for.
 
     Args:
         sequences: Where the sequences of plans are kept; None for a plan without any.
         engines: Know the cluster.
+        environment: Finds a built environment by what a person calls it.
     """
     from nbplat.adapters.torch.tensors import as_tensors
     from nbplat.adapters.xgboost.data_iter import data_iter
     from nbplat.training.join.open import OpenJoin
+
+    def pool(asked: JoinPlan, env: str) -> RayPool:
+        reads = next((f.path for unit in asked.units for f in unit.files), "")
+        return engines().ray_pool(reads, environment(env).record() if env else None)
 
     return OpenJoin(
         plan,
@@ -47,7 +58,8 @@ def open_join(
         threads=ground.slots,
         memory_bytes=ground.config.memory_bytes,
         sequences=sequences,
-        pool=lambda asked: engines().ray_pool(next((f.path for unit in asked.units for f in unit.files), "")),
+        pool=pool,
+        runtime_env=lambda env: engines().ray_environment(environment(env).record(), "train"),
     )
 
 

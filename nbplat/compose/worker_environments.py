@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbplat.config import Config
@@ -38,25 +39,30 @@ class WorkerEnvironments:
     depot: Callable[[], Depot]
     checker: Callable[[], Checker]
 
-    def check(self, engine: str, environment: Mapping[str, Any]) -> None:
+    def check(self, engine: str, environment: Mapping[str, Any], *, part: str = "", here: bool = False) -> None:
         """Return when the engine's workers can run in it, with this process as their driver.
 
         Args:
             environment: Record of an `EnvironmentRef`.
+            part: Of Ray that they use besides its tasks: ``data`` or ``train``.
+            here: See `settings`.
 
         Raises:
             SetupError: ``env.check``; ``env.archives``: no place is set from which Ray's nodes would take it.
             RequestError: ``env.unshipped``: there is no archive of it.
         """
         ref = EnvironmentRef(**environment)
-        self.checker().as_workers(ref, engine).refuse()
-        self.settings(engine, environment)
+        self.checker().as_workers(ref, engine, part).refuse()
+        self.settings(engine, environment, here=here)
 
-    def settings(self, engine: str, environment: Mapping[str, Any], target: str = "") -> Settings:
+    def settings(
+        self, engine: str, environment: Mapping[str, Any], target: str = "", *, here: bool = False
+    ) -> Settings:
         """What makes an engine's workers run in it.
 
         Args:
             target: See `nbplat.environment.targets.TARGETS`; empty: what the engine runs on, with its driver here.
+            here: Ray's workers are on this machine, and run in the store's prefix.
 
         Raises:
             SetupError, RequestError: as `check`.
@@ -65,6 +71,8 @@ class WorkerEnvironments:
         from nbplat.environment.ship import find_archive
 
         ref, depot, place = EnvironmentRef(**environment), self.depot(), self.config.env_archives
+        if here:
+            return conf(ref, engine, self.store(), depot, way="prefix")
         if engine == "ray" and not place:
             raise SetupError(
                 "env.archives",
@@ -83,6 +91,17 @@ class WorkerEnvironments:
         yarn = self.config.spark_master.startswith("yarn")
         target = target or ("ray" if engine == "ray" else "yarn-client" if yarn else "standalone")
         return conf(ref, target, self.store(), depot, way="archive", at=fit[0] if fit else "")
+
+    def beside_archives(self, file: Path) -> str:
+        """Put a file where clusters read archives from, once; returns its URI. Its name tells its content."""
+        from nbplat.environment.locations import depot_uri, join
+
+        depot = self.depot()
+        uri = join(depot_uri(self.config.env_archives), file.name)
+        content = file.read_bytes()
+        if depot.size(uri) != len(content):
+            depot.write(uri, content)
+        return uri
 
 
 class InWorkersPython:

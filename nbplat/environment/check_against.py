@@ -9,7 +9,14 @@ from typing import Any
 
 from nbplat.environment.check import WARNING, CheckReport, Finding
 from nbplat.environment.check_body import check_body, check_driver
-from nbplat.environment.check_engines import check_links, check_ray, check_same_python, check_spark, check_targets
+from nbplat.environment.check_engines import (
+    check_links,
+    check_ray,
+    check_ray_part,
+    check_same_python,
+    check_spark,
+    check_targets,
+)
 from nbplat.environment.check_machine import check_machine
 from nbplat.environment.check_packages import check_packages
 from nbplat.environment.definition import Targets
@@ -102,15 +109,18 @@ class Checker:
         looked += ["the versions of Python, pyspark and ray", f"{len(side.packages)} packages"]
         return CheckReport.of(side.who, other.who, found, differences, looked)
 
-    def as_workers(self, ref: EnvironmentRef, engine: str) -> CheckReport:
+    def as_workers(self, ref: EnvironmentRef, engine: str, part: str = "") -> CheckReport:
         """Whether the Python workers of an engine can run in it with this process as their driver.
 
         Their machines are not asked: that would start a session (`check` with ``spark`` or ``ray`` does it).
+
+        Args:
+            part: See `check_ray_part`.
         """
         side, driver = self.side(ref), side_of_probe("this process", self.probe(self.this_python))
         rule = self._spark if engine == "spark" else self._ray
         # Workers stage with our own code, which asks for what bodies ask for.
-        found = [*rule(driver, side, driver.version_of("pyspark")), *check_body(side)]
+        found = [*rule(driver, side, driver.version_of("pyspark")), *check_body(side), *check_ray_part(side, part)]
         return CheckReport.of(side.who, f"this process as a driver of {engine}", found)
 
     def as_driver(self, ref: EnvironmentRef) -> CheckReport:

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from nbplat.environment.check import ERROR, WARNING, Finding, change
 from nbplat.environment.definition import Targets
-from nbplat.environment.floors import compare, floors_of_spark, minor
+from nbplat.environment.floors import RAY_PARTS, compare, floors_of_spark, minor
 from nbplat.environment.sides import Side
 
-__all__ = ["check_links", "check_ray", "check_same_python", "check_spark", "check_targets"]
+__all__ = ["check_links", "check_ray", "check_ray_part", "check_same_python", "check_spark", "check_targets"]
 
 _PATCH = "Spark takes it, Ray does not unless RAY_DEFAULT_PYTHON_VERSION_MATCH_LEVEL=minor is set everywhere"
 
@@ -138,6 +138,27 @@ def check_ray(driver: Side, workers: Side, *, match_level: str = "patch") -> lis
             )
         )
     return findings
+
+
+def check_ray_part(workers: Side, part: str) -> list[Finding]:
+    """What workers need for a part of Ray: without it Ray Train starts them again and again, for ever.
+
+    Args:
+        part: ``data`` or ``train``; empty for none.
+    """
+    missing = [name for name in RAY_PARTS[part] if not workers.version_of(name)] if part and workers.packages else []
+    if not missing:
+        return []
+    return [
+        Finding(
+            "ray",
+            ERROR,
+            f"{workers.who} has no {' and no '.join(missing)}, which ray.{part} imports",
+            ((workers.who, "none"),),
+            change(workers, *missing),
+            missing[0],
+        )
+    ]
 
 
 def check_same_python(driver: Side, workers: Side) -> list[Finding]:

@@ -8,13 +8,18 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from types import MappingProxyType
 
-__all__ = ["BODY_PACKAGES", "BODY_PYTHON", "Floors", "compare", "floors_of_spark", "minor", "satisfies"]
+__all__ = ["BODY_PACKAGES", "BODY_PYTHON", "RAY_PARTS", "Floors", "compare", "floors_of_spark", "minor", "satisfies"]
 
 BODY_PYTHON = "3.9"
 """Oldest Python that our own remote code runs in."""
 
 BODY_PACKAGES = ("numpy", "pyarrow")
 """What a Python body is handed its batch with."""
+
+RAY_PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"data": ("pandas",), "train": ("fsspec", "pandas", "pydantic", "requests")}
+)
+"""What workers import for a part of Ray besides ``ray`` itself and `BODY_PACKAGES` (``ray/data/__init__.py`` …)."""
 
 
 @dataclass(frozen=True, slots=True)

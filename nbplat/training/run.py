@@ -21,7 +21,16 @@ from nbplat.training.result import Period, SequenceShare, TrainingResult
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["run_training"]
+__all__ = ["check_fits", "run_training"]
+
+
+def check_fits(plan: TrainingPlan, opened: OpenJoin) -> None:
+    """Return when every pass of a training fits in memory; nothing is read.
+
+    Raises:
+        SetupError: ``training.memory``.
+    """
+    _ranks(plan, opened, 0)
 
 
 def run_training(
@@ -177,19 +186,7 @@ class _Passes:
         return tuple(found.values())
 
     def _read(self, epoch: int) -> Iterator[Numbers]:
-        spec = self.plan.spec
-        ranks = [
-            self.opened.batches(
-                spec.batch_rows,
-                shuffle=spec.shuffle,
-                seed=spec.seed,
-                window=spec.window,
-                epoch=epoch,
-                rank=rank,
-                world=spec.world,
-            )
-            for rank in range(spec.world)
-        ]
+        spec, ranks = self.plan.spec, _ranks(self.plan, self.opened, epoch)
         for batch in self._timed(_in_step(ranks)):
             self.batch_count += 1
             self.rows_read += batch.num_rows
@@ -205,6 +202,24 @@ class _Passes:
             if batch is None:
                 return
             yield batch
+
+
+def _ranks(plan: TrainingPlan, opened: OpenJoin, epoch: int) -> list[Batches]:
+    spec = plan.spec
+    return [
+        opened.batches(
+            spec.batch_rows,
+            shuffle=spec.shuffle,
+            seed=spec.seed,
+            window=spec.window,
+            epoch=epoch,
+            rank=rank,
+            world=spec.world,
+            # All of them are read in this one process.
+            memory_bytes=opened.memory_bytes // spec.world,
+        )
+        for rank in range(spec.world)
+    ]
 
 
 def _in_step(ranks: list[Batches]) -> Iterator[pa.RecordBatch]:

@@ -6,13 +6,16 @@ from enum import StrEnum
 
 from nbplat.job import Job, JobState, JobStore
 
-__all__ = ["ALL_RUNS", "JOB", "KIND", "TrainingState", "settle"]
+__all__ = ["ALL_RUNS", "JOB", "KIND", "REPLAY", "TrainingState", "settle"]
 
 KIND = "training"
 """Of these runs in the ledger."""
 
 JOB = "training.run"
 """Of the job that trains; the caller's own process does it."""
+
+REPLAY = "training.replay"
+"""Of the job that trains a kept run again, done in the same way; whatever becomes of it, the run stays kept."""
 
 ALL_RUNS = 1_000_000
 """A limit for questions that must not miss a run."""

@@ -13,18 +13,19 @@ import sys
 import textwrap
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from nbplat.backfill.python_body import unshipped_names
-from nbplat.errors import NbplatError, NotFound, RequestError, did_you_mean
+from nbplat.environment.named import environment_named
+from nbplat.errors import NotFound, RequestError, did_you_mean
 
 if TYPE_CHECKING:
     from nbplat.ui.desk import Desk
 
-__all__ = ["environment_named", "feature_source", "frames_kept", "python_source", "read_params"]
+__all__ = ["feature_source", "frames_kept", "python_source", "read_params"]
 
 # How IPython and ipykernel name the cells that they compile.
 _CELL = re.compile(r"ipython-input|ipykernel_\d+")
@@ -238,23 +239,3 @@ def _zipped(folder: Path) -> bytes:
                 name = str(Path(folder.name) / file.relative_to(folder))
                 archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), file.read_bytes())
     return out.getvalue()
-
-
-def environment_named(env: str | None) -> dict[str, str]:
-    """What an environment is called where it was built, and the folder of its declaration when it is here."""
-    from nbplat.environment.definition_file import SUFFIXES, find_file, read_file
-
-    if not env:
-        return {"env": ""}
-    if env.endswith(SUFFIXES):
-        declared = read_file(Path(env).expanduser())
-        return {"env": declared.name, "project": declared.folder}
-    if "/" in env or env.startswith((".", "~")):
-        return {"env": str(Path(env).expanduser().absolute())}
-    file = find_file(env)
-    # A declaration that cannot be read is its own verbs' matter: what was built from it before still runs.
-    with suppress(NbplatError):
-        if file is not None:
-            declared = read_file(file)
-            return {"env": declared.name, "project": declared.folder}
-    return {"env": env}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbplat.errors import NotFound, RequestError, did_you_mean
 from nbplat.terms import Progress, Window
-from nbplat.training.states import ALL_RUNS, JOB, KIND, TrainingState
+from nbplat.training.states import ALL_RUNS, JOB, KIND, REPLAY, TrainingState
 from nbplat.ui.training_place import DeskRuns, stages
 
 if TYPE_CHECKING:
@@ -97,11 +97,19 @@ class Work:
     desk: Callable[[], Desk]
 
     def plan(self, spec: TrainingSpec) -> TrainingPlan:
-        """Plan without any effect."""
+        """Plan without any effect.
+
+        Raises:
+            SetupError: ``training.memory``: a pass would not fit.
+        """
         from nbplat.training.plan import plan_training
+        from nbplat.training.run import check_fits
 
         platform = self.platform
-        return plan_training(spec, platform.join_source, DeskRuns(self.desk), platform.sequence_columns)
+        plan = plan_training(spec, platform.join_source, DeskRuns(self.desk), platform.sequence_columns)
+        with platform.open_join(plan.join) as opened:
+            check_fits(plan, opened)
+        return plan
 
     def train(
         self,
@@ -127,7 +135,7 @@ class Work:
         store = self.platform.store
         with self._kit(learner) as kit, self.platform.open_join(plan.join) as opened:
             run = self._begin(spec, plan)
-            draft = JobDraft(JOB, run.id, {"notebook": _notebook(), "pid": os.getpid()})
+            draft = JobDraft(JOB, run.id, _asked_here())
             with self.platform.job_here(draft, kind_of_run=KIND) as job:
                 with self._held(opened, run.id, hold) as notes:
                     result = self._run(plan, opened, kit, _both(job, progress))
@@ -164,16 +172,29 @@ class Work:
     def replay(
         self, run: Run, learner: Learner, *, progress: Callable[[Progress], None] = lambda _progress: None
     ) -> TrainingResult:
-        """Train a kept run's plan again, on the snapshots that it read; nothing is kept.
+        """Train a kept run's plan again, on the snapshots that it read. It is a job of that run, as its training was.
+
+        The run stays as it is; the job keeps the new figures, what is other about them, and which run they replay.
 
         Raises:
-            Conflict: a snapshot, file or sequence of it is gone.
+            Conflict: a snapshot, file or sequence of it is gone; ``run.busy``: it is being replayed.
+            SetupError: ``training.memory``: a pass does not fit here.
         """
+        from nbplat.job import JobDraft
         from nbplat.training.plan import TrainingPlan
+        from nbplat.training.provenance import differences
+        from nbplat.training.run import check_fits
 
         plan = TrainingPlan.from_record(run.plan)
         with self._kit(learner) as kit, self.platform.open_join(plan.join) as opened:
-            return replace(self._run(plan, opened, kit, progress), run=run.id)
+            opened.check_snapshots()
+            check_fits(plan, opened)
+            draft = JobDraft(REPLAY, run.id, {**_asked_here(), "replays": run.id, "plan_id": plan.plan_id})
+            with self.platform.job_here(draft, kind_of_run=KIND) as job:
+                result = replace(self._run(plan, opened, kit, _both(job, progress)), run=run.id)
+                found = {"replays": run.id, "plan_id": plan.plan_id, "differences": differences(run.outputs, result)}
+                job.result = {**result.figures(), **found}
+        return result
 
     def release(self, run: Run) -> bool:
         """Take a run's tags away, unless another run that was not released reads by the same plan.
@@ -261,6 +282,10 @@ def _both(job: CallerJob, show: Callable[[Progress], None]) -> Callable[[Progres
     return progress
 
 
+def _asked_here() -> dict[str, Any]:
+    return {"notebook": _notebook(), "pid": os.getpid()}
+
+
 def _notebook() -> str:
     """The notebook that this process runs, as Jupyter names it; empty elsewhere."""
     return Path(os.environ.get("JPY_SESSION_NAME", "")).name
@@ -313,7 +338,7 @@ def learner_of_text(source: str, namespace: Mapping[str, Any], name: str) -> Lea
 def learner_elsewhere(platform: Platform, env: str, source: str) -> tuple[Learner, Mapping[str, Any], Sequence[str]]:
     """Where a cell's model learns, its record, and notes. The cell stands alone there."""
     from nbplat.backfill.python_body import unshipped_names
-    from nbplat.ui.shipping import environment_named
+    from nbplat.environment.named import environment_named
 
     for name, (_, line) in unshipped_names(source, {}, {}).items():
         raise RequestError(

@@ -1,17 +1,21 @@
-"""What a person gets wrong in `nbplat training` and `%%training`: one answer, the same in both, and nothing changed."""
+"""What a person gets wrong in a shell, a cell and Python: one answer, the same in all three, and nothing changed."""
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from pyiceberg.types import DateType, DoubleType, LongType, StringType
 
+import nbplat as nb
 from nbplat.errors import NbplatError
 from nbplat.testing.shell import StrictShell, strict_shell
 from nbplat.ui.cli import main
 from nbplat.ui.desk import LocalDesk
+from nbplat.ui.python import Local
 from tests.fixtures.lakehouse import Lake
 from tests.training.conftest import DAYS
 from tests.training.join_tables import make_table
@@ -73,7 +77,7 @@ def shell() -> Iterator[StrictShell]:
 
 
 @pytest.mark.parametrize(("words", "exit_code", "code", "mend"), BAD)
-def test_a_mistake_has_one_answer_in_the_shell_and_in_a_cell(
+def test_a_mistake_has_one_answer_in_a_shell_a_cell_and_python(
     bad: Lake, shell: StrictShell, capsys: pytest.CaptureFixture[str], words: str, exit_code: int, code: str, mend: str
 ) -> None:
     """The same code and mend, the exit code of its kind, and nothing that was not there before but the failed try."""
@@ -87,6 +91,9 @@ def test_a_mistake_has_one_answer_in_the_shell_and_in_a_cell(
         shell.run(f"%%training wrong {asked}\n# the default model")
     assert (code, exit_code) == (caught.value.code, caught.value.exit_code)
     assert mend in caught.value.fix
+    with pytest.raises(NbplatError) as raised:
+        Local(LocalDesk(bad.platform)).training_join("b.base", name="wrong", **_arguments(asked))
+    assert caught.value.record() == raised.value.record()
     if code in FOUND_WHILE_READING:
         # Tagged while it was read, and let go; the run stands in the ledger with its reason.
         assert ["main"] == list(bad.table("b.base").metadata.refs)
@@ -95,3 +102,84 @@ def test_a_mistake_has_one_answer_in_the_shell_and_in_a_cell(
         assert ("failed", code) == (last.state, last.error["code"])
     else:
         assert before == bad.picture()
+
+
+def test_too_little_memory_for_one_bucket_is_said_before_anything_is_read(
+    bad: Lake, shell: StrictShell, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a plan, a run, a cell and Python, with the bucket, both sizes and the option; nothing is kept of it."""
+    monkeypatch.setenv("NBPLAT_LIMITS_MEMORY_BYTES", "100")
+    asked = "--table b.base --label label --time dt --on id --stage twice"
+    before = bad.picture()
+    for verb in ("run", "plan"):
+        assert 3 == main(["training", verb, "wrong", *shlex.split(asked)])
+        said = capsys.readouterr().err
+        assert re.search(
+            r"training\.memory: .*one bucket: dt=2026-11-0\d, id_bucket=\d takes.*limits.memory_bytes", said
+        )
+        assert "--max-unit-bytes 25" in said
+    with pytest.raises(NbplatError, match=r"training\.memory.*--max-unit-bytes 25"):
+        shell.run(f"%%training wrong {asked}\n# the default model")
+    with nb.local(home=str(bad.home), limits__memory_bytes=100) as here:
+        with pytest.raises(NbplatError, match=r"training\.memory.*max_unit_bytes=25"):
+            here.training_join("b.base", name="wrong", label="label", time="dt", stage=["twice"])
+        with pytest.raises(NbplatError, match=r"training\.memory.*max_unit_bytes=25"):
+            here.training_join("b.base", stage=["twice"]).batches(10)
+    assert before == bad.picture()
+
+
+def test_ranks_of_one_process_share_its_memory(
+    bad: Lake, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What two ranks can hold at once, three cannot: each has its third of the limit."""
+    with nb.local(home=str(bad.home)) as here:
+        units = here.training_join("b.base", stage=["twice"]).plan.units
+    monkeypatch.setenv("NBPLAT_LIMITS_MEMORY_BYTES", str(2 * max(unit.decoded_bytes for unit in units)))
+    asked = ["wrong", *shlex.split("--table b.base --label label --time dt --on id --stage twice --batch-rows 5")]
+    assert 0 == main(["training", "plan", *asked, "--world", "2"])
+    assert "dealt to 2 ranks" in capsys.readouterr().out
+    assert 3 == main(["training", "plan", *asked, "--world", "3"])
+    assert "training.memory" in capsys.readouterr().err
+
+
+def test_a_replay_of_an_expired_snapshot_is_refused(
+    bad: Lake, shell: StrictShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a shell, a cell and Python: the table, the snapshot, and what would have kept it; no job is begun."""
+    here = Local(LocalDesk(bad.platform))
+    rows = [{"id": n, "dt": DAYS[n % 3], "x": n / 2, "label": n % 2} for n in range(120)]
+    columns = [("id", LongType()), ("dt", DateType()), ("x", DoubleType()), ("label", LongType())]
+    table = make_table(bad.catalog, "b.old", columns, [rows], bucket=("id", 4), by="dt")
+    kept = here.training_join("b.old", name="aged", label="label", time="dt", on="id", epochs=1, hold=False)
+    old = table.current_snapshot()
+    table.append(table.scan().to_arrow())
+    table.maintenance.expire_snapshots().by_id(old.snapshot_id).commit()
+    before, jobs = bad.picture(), len(bad.platform.store.jobs())
+    assert 2 == main(["training", "replay", kept.run])
+    said = capsys.readouterr().err
+    assert re.search(
+        rf"snapshot\.expired: .*b\.old.*{old.snapshot_id}|snapshot\.expired: .*{old.snapshot_id}.*b\.old", said
+    )
+    assert "fix: " in said
+    with pytest.raises(NbplatError, match=r"snapshot\.expired"):
+        shell.run(f"%training replay {kept.run}")
+    plan = bad.platform.store.run("training", kept.run).plan["join"]
+    with pytest.raises(NbplatError, match=r"snapshot\.expired"):
+        list(here.training_join("b.old", plan=plan).batches(10))
+    assert (before, jobs) == (bad.picture(), len(bad.platform.store.jobs()))
+
+
+def _arguments(asked: str) -> dict[str, Any]:
+    """The words of a line as a call of Python has them."""
+    words, found = shlex.split(asked), dict[str, Any]()
+    for flag, value in zip(words[::2], words[1::2], strict=True):
+        name = flag.removeprefix("--").replace("-", "_")
+        if name in ("stage", "sequence"):
+            found.setdefault({"sequence": "sequences"}.get(name, name), []).append(value)
+        elif name == "from":
+            found["dates"] = (value, None)
+        elif name == "features":
+            found[name] = value.split(",")
+        elif name != "table":
+            found[name] = {"epochs": int, "min_coverage": float}.get(name, str)(value)
+    return found

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +17,9 @@ import pytest
 from pyiceberg.types import DoubleType, LongType
 
 from nbplat.errors import SetupError
+from nbplat.remote.failure import KernelError
+from nbplat.remote.memory_limits import machine_bytes
+from nbplat.terms import local_path
 from nbplat.training.join import JoinPlan, JoinSpec, Stage, plan_join
 from nbplat.training.join.open import OpenJoin
 from tests.fixtures.lakehouse import Lake
@@ -51,7 +57,7 @@ def test_a_window_that_does_not_fit_is_refused_with_one_that_does(joins: Lake) -
     plan = plan_join(spec, joins.platform.join_source, joins.backfills)
     largest = max(unit.decoded_bytes for unit in plan.units)
     opened = _open(joins, plan, largest * 2 + 1)
-    with pytest.raises(SetupError, match=r"training\.memory.*window of 4 units.*window=2, plan with"):
+    with pytest.raises(SetupError, match=r"training\.memory.*window of 4 units.*window=2 \(--window 2\), plan with"):
         opened.batches(50, shuffle="window")
     assert 240 == sum(batch.num_rows for batch in opened.batches(50, shuffle="window", window=2))
 
@@ -72,6 +78,72 @@ def test_a_row_group_that_does_not_fit_is_refused(wide: Lake) -> None:
     assert 1 == len(plan.units)
     with pytest.raises(SetupError, match=r"training\.memory.*one row group.*252 MB.*100 MB.*row-group-limit"):
         _open(wide, plan, 100_000_000).batches(50)
+
+
+def test_a_batch_that_does_not_fit_is_refused_with_one_that_does(joins: Lake) -> None:
+    """Its rows are many units; the number that the error names is taken."""
+    plan = _plan(joins, "j.base")
+    opened = _open(joins, plan, max(unit.decoded_bytes for unit in plan.units) + 1)
+    with pytest.raises(SetupError, match=r"training\.memory.*a batch of 240 rows.*batch_rows=") as caught:
+        opened.batches(1_000)
+    assert 240 == sum(batch.num_rows for batch in opened.batches(_named(caught.value, "batch_rows")))
+
+
+def test_what_would_be_joined_ahead_is_bounded_by_what_is_left(joins: Lake) -> None:
+    """Asked for, it is refused with what is left; left out, it takes no more than that."""
+    plan = _plan(joins, "j.base")
+    largest = max(unit.decoded_bytes for unit in plan.units)
+    opened = _open(joins, plan, largest * 3)
+    with pytest.raises(SetupError, match=r"training\.memory.*joined ahead of them.*ahead_bytes=") as caught:
+        opened.batches(10, ahead_bytes=1 << 30, threads=8)
+    left = _named(caught.value, "ahead_bytes")
+    assert largest * 2 == left
+    for given in (left, None):
+        assert 240 == sum(batch.num_rows for batch in opened.batches(10, ahead_bytes=given, threads=8))
+    assert left == opened.batches(10, threads=8)._epoch.pace.ahead_bytes
+
+
+def test_passes_of_every_form_are_refused_before_they_begin(wide: Lake) -> None:
+    """Arrays, frames, tensors, XGBoost's matrix, a shard: the same error, and no file was opened for it."""
+    plan = _plan(wide, "w.base")
+    opened = _open(wide, plan, 100_000_000)
+    begun: list[Callable[[], Any]] = [
+        *(functools.partial(opened.batches, 50, format=form) for form in ("arrow", "numpy", "pandas", "torch")),
+        lambda: opened.data_iter("x0", ["x1"]),
+    ]
+    shard = opened.shard(0, 1)
+    forms = [functools.partial(shard.batches, 50, format=form, memory_bytes=100_000_000) for form in ("numpy", "torch")]
+    local_path(plan.units[0].files[0].path).rename(hidden := wide.home / "hidden")
+    try:
+        for begin in begun:
+            with pytest.raises(SetupError, match=r"training\.memory.*one bucket.*252 MB.*max_unit_bytes=25000000"):
+                begin()
+        for begin in forms:
+            with pytest.raises(KernelError, match=r"training\.memory.*memory_bytes allows 100 MB.*25000000"):
+                begin()
+    finally:
+        hidden.rename(local_path(plan.units[0].files[0].path))
+
+
+def test_ranks_on_one_machine_share_its_memory(wide: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fits for one rank does not fit for each of many: torchrun says how many there are."""
+    opened = _open(wide, _plan(wide, "w.cut"), 0)
+    shard, size = opened.shard(0, 1), opened.plan.units[0].decoded_bytes
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    assert 4_000 == sum(batch.num_rows for batch in shard.batches(1_000))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(machine_bytes() // size + 1))
+    with pytest.raises(KernelError, match=r"training\.memory.*one of [\d]+ on this machine.*fewer ranks"):
+        shard.batches(1_000)
+    with pytest.raises(KernelError, match=r"training\.memory"):
+        shard.data_iter("x0", ["x1"])
+    assert 4_000 == sum(batch.num_rows for batch in shard.batches(1_000, memory_bytes=0))
+
+
+def _named(error: SetupError, option: str) -> int:
+    """The value that a mend names."""
+    found = re.search(rf"{option}=(\d+)", str(error))
+    assert found is not None
+    return int(found[1])
 
 
 def test_memory_that_runs_out_while_decoding_names_the_unit(wide: Lake, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from nbplat.adapters.ray import pool
 from nbplat.adapters.ray.cluster import RaySettings
 from nbplat.adapters.ray.kept import token_words
 from nbplat.adapters.ray.pool import RayPool
-from nbplat.errors import Conflict, RemoteError, RequestError
+from nbplat.errors import Conflict, RemoteError, RequestError, SetupError
 from nbplat.remote.failure import KernelError
+from nbplat.remote.memory_limits import machine_bytes
 from nbplat.remote.training.ray_unit import knows_attempts
 from nbplat.terms import Window, local_path
 from nbplat.training.join import JoinPlan, JoinSpec, Stage, plan_join
@@ -175,7 +177,7 @@ def _deadly(opened: OpenJoin, folder: Path, times: int, *, known: bool = True) -
     """
     made = Deadly(folder, opened.plan.units[2].name, times, known)
     return OpenJoin(
-        opened.plan, opened._source, tensors=lambda arrays: {}, trees=lambda *_: None, pool=lambda plan: made
+        opened.plan, opened._source, tensors=lambda arrays: {}, trees=lambda *_: None, pool=lambda plan, env: made
     )
 
 
@@ -274,6 +276,38 @@ def test_a_cluster_of_another_version_is_refused(ray_cluster: None, tmp_path: Pa
     assert re.search(told, done.stdout), done.stdout
 
 
+def test_a_join_on_a_cluster_of_another_version_is_refused(joins: Lake, ray_cluster: None, tmp_path: Path) -> None:
+    """By a dataset, by tasks and by the question which cluster it is, each with both versions and the command."""
+    import ray
+
+    script = (
+        "import ray; ray.__version__ = '2.59.0'\n"
+        "import nbplat as nb\n"
+        "from nbplat.errors import RemoteError\n"
+        f"with nb.local(home={str(joins.home)!r}) as here:\n"
+        "    join = here.training_join('j.base', stage=['twice@1'])\n"
+        "    for begin in (join.to_ray, lambda: join.batches(50, runner='ray'), join.start_ray):\n"
+        "        try: begin()\n"
+        "        except RemoteError as error: print(error)\n"
+        "    assert not ray.is_initialized()\n"
+    )
+    _, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+    environ = {**os.environ, "RAY_ADDRESS": f"127.0.0.1:{port}"}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert 0 == done.returncode, done.stderr
+    lines = done.stdout.splitlines()
+    told = rf"ray\.version.*Ray {ray.__version__}.*2\.59\.0.*pip install .ray=={ray.__version__}"
+    assert [True] * 3 == [re.search(told, line) is not None for line in lines]
+
+
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
@@ -348,6 +382,70 @@ def test_a_trainer_whose_worker_dies_goes_on_where_it_was(opened: OpenJoin, tmp_
         assert 0 < begins
         assert 1 == numbers[begins] % 5
         assert list(range(numbers[begins], len(expected) + 1)) == numbers[begins:]
+
+
+def _cramped(opened: OpenJoin, size: int) -> OpenJoin:
+    """The same join, whose units are said to take so many bytes each."""
+    units = tuple(replace(unit, decoded_bytes=size) for unit in opened.plan.units)
+    return OpenJoin(
+        replace(opened.plan, units=units),
+        opened._source,
+        tensors=lambda arrays: {},
+        trees=lambda *_: None,
+        pool=lambda plan, env: RayPool(SETTINGS),
+    )
+
+
+def test_a_unit_that_does_not_fit_into_a_worker_is_refused(opened: OpenJoin) -> None:
+    """A task of a dataset and one of a pass share their node with as many as it has CPUs; one less and it is taken."""
+    share = RayPool(SETTINGS).memory_bytes
+    assert 0 < share < machine_bytes()
+    told = r"training\.memory.*one row group.*a worker's share of the smallest Ray node is.*fewer CPUs"
+    for begin in (_cramped(opened, share + 1).to_ray, lambda: _cramped(opened, share + 1).batches(50, runner="ray")):
+        with pytest.raises(SetupError, match=told):
+            begin()
+    with pytest.raises(SetupError, match=r"training\.memory.*window of 3 units.*window=2"):
+        _cramped(opened, share // 2).to_ray(shuffle="window", window=3)
+    rows = [row for batch in opened.batches(50) for row in batch["id"].to_pylist()]
+    fits = _cramped(opened, share).to_ray().iter_batches(batch_size=50, batch_format="pyarrow")
+    assert rows == [row for batch in fits for row in batch["id"].to_pylist()]
+
+
+def _begin(config: dict[str, Any]) -> None:
+    """A rank that would read more than its share of the machine."""
+    import json
+    from pathlib import Path
+
+    import ray.train
+
+    from nbplat.remote.failure import KernelError
+
+    rank = ray.train.get_context().get_world_rank()
+    try:
+        config["shard"].batches(8)
+        told = "begun"
+    except KernelError as error:
+        told = str(error)
+    (Path(config["folder"]) / f"{rank}.json").write_text(json.dumps(told))
+
+
+def test_ranks_of_a_trainer_share_the_memory_of_their_node(opened: OpenJoin, tmp_path: Path) -> None:
+    """What one rank could hold alone is refused in each of two, before it reads, with what mends it."""
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+    cramped = _cramped(opened, machine_bytes() * 6 // 10)
+    trainer = DataParallelTrainer(
+        _begin,
+        train_loop_config={"shard": cramped.shard(), "folder": str(tmp_path)},
+        scaling_config=ScalingConfig(num_workers=2, resources_per_worker={"CPU": 0.5}),
+        run_config=RunConfig(name="cramped", storage_path=str(tmp_path / "runs")),
+    )
+    trainer.fit()
+    for rank in range(2):
+        told = json.loads((tmp_path / f"{rank}.json").read_text())
+        assert re.search(r"training\.memory.*the share of a rank, one of 2 on this machine, is.*fewer ranks", told)
+    assert 240 == sum(batch.num_rows for batch in cramped.shard(0, 1).batches(8))
 
 
 def _boost(config: dict[str, Any]) -> None:

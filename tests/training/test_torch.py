@@ -127,6 +127,10 @@ def _descend(config: dict[str, Any]) -> None:
             32, format="torch", shuffle="window", seed=1, epoch=epoch, equal="trim", pin=True
         ):
             seen += len(batch["x"])
+            # A staged table's column and the base's lists of one length, of the same rows.
+            assert torch.equal(batch["score"], batch["id"].double() * 1.5)
+            assert torch.equal(batch["emb"], torch.stack([batch["id"].float(), torch.ones(len(batch["x"]))], dim=1))
+            assert batch["emb"].is_pinned() == torch.cuda.is_available()
             loss = ((model(batch["x"].float()[:, None] / 100) - batch["twice"].float()[:, None] / 100) ** 2).mean()
             descent.zero_grad()
             loss.backward()
@@ -139,7 +143,10 @@ def _descend(config: dict[str, Any]) -> None:
 
 @pytest.mark.timeout(900)  # each rank imports torch, which took minutes on two busy cores
 def test_a_torch_trainer_joins_in_its_workers(opened: OpenJoin, ray_cluster: None, tmp_path: Path) -> None:
-    """Two ranks read their own batches of the join, average their gradients, and end with one model, which learned."""
+    """Two ranks read their own batches of the join, average their gradients, and end with one model, which learned.
+
+    Staged columns of both kinds and lists of one length are there as tensors, pinned where there is CUDA.
+    """
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 

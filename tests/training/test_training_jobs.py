@@ -156,3 +156,106 @@ def test_a_run_whose_process_was_killed_is_lost_and_can_be_released(
     assert tags + 1 == len(demo.table(TRAIN).metadata.refs)
     assert "released 1 run: dying@1" in _cli(demo, monkeypatch, capsys, "release", "dying@1")
     assert tags == len(demo.table(TRAIN).metadata.refs)
+
+
+_LOOKING = """
+import json, os, time
+from pathlib import Path
+import numpy as np
+from nbplat.compose import open_platform
+
+class Looking:
+    def __deepcopy__(self, memo): return self
+    def partial_fit(self, x, y, classes=None):
+        folder = Path(os.environ["LOOKING"])
+        platform = open_platform()
+        job = platform.store.jobs(limit=1)[0]
+        with (folder / "seen").open("a") as seen:
+            seen.write(json.dumps([job.kind, job.run_id, job.state, job.progress.unit]) + "\\n")
+        if (folder / "cancel").exists(): platform.store.request_cancel(job.id)
+        platform.close()
+        if (folder / "wait").exists(): time.sleep(600)
+        if (folder / "cancel").exists(): time.sleep(0.5)  # a slow model: cancels are heard within a second
+    def predict_proba(self, x): return np.column_stack([1 - x[:, 0], x[:, 0]])
+
+model = Looking()
+"""
+
+
+@pytest.fixture
+def looking(demo: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the model of a kept run writes down what it sees of the ledger; files there tell it what to do."""
+    monkeypatch.setenv("NBPLAT_HOME", str(demo.home))
+    monkeypatch.setenv("LOOKING", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def looked(demo: Lake, local: Local, looking: Path, request: pytest.FixtureRequest) -> str:
+    """A kept run of that model, held; one a test."""
+    name = f"looked_{request.node.name[-20:].strip('_')}"
+    result = local.training_join(TRAIN, name=name, model=_LOOKING, epochs=2, **TARGET)
+    (looking / "seen").unlink()
+    return result.run
+
+
+def test_a_replay_is_a_job_of_the_run_that_it_replays(
+    demo: Lake, looking: Path, looked: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Running with progress in rows, then succeeded with the figures and the run; the run tells of it."""
+    assert "the same figures" in _cli(demo, monkeypatch, capsys, "replay", looked)
+    during = [json.loads(line) for line in (looking / "seen").read_text().splitlines()]
+    assert ["training.replay", looked, "running", "rows"] == during[-1]
+    job, run = _last_job(demo), demo.platform.store.run("training", looked)
+    assert (JobState.SUCCEEDED, "training.replay", "kept") == (job.state, job.kind, run.state)
+    assert job.progress.total == job.progress.done > 0
+    assert job.result is not None
+    assert (looked, [], run.plan["join"]["base"]["snapshot_id"] > 0) == (
+        job.result["replays"],
+        job.result["differences"],
+        True,
+    )
+    assert run.outputs["auc_without"] == job.result["auc_without"]
+    assert f"({job.id}): the same figures" in _cli(demo, monkeypatch, capsys, "show", looked)
+
+
+def test_a_replay_that_is_cancelled_or_fails_leaves_its_run(
+    demo: Lake, looking: Path, looked: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Cancelled from elsewhere it ends between two batches; the run stays kept, with its snapshots held."""
+    held = demo.table(TRAIN).metadata.refs
+    (looking / "cancel").touch()
+    assert 2 == main(["training", "replay", looked])
+    assert "job.cancelled" in capsys.readouterr().err
+    assert JobState.CANCELLED == _last_job(demo).state
+    run = demo.platform.store.run("training", looked)
+    assert ("kept", None) == (run.state, run.error)
+    assert set(held) == set(demo.table(TRAIN).metadata.refs)
+    assert "replay cancelled" in _cli(demo, monkeypatch, capsys, "show", looked)
+
+
+def test_a_replay_whose_process_was_killed_is_lost_and_its_run_is_free_again(
+    demo: Lake, looking: Path, looked: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While it lives nobody replays or releases the run; killed, the next look ends it, and the run is kept."""
+    (looking / "wait").touch()
+    child = subprocess.Popen([sys.executable, "-m", "nbplat.ui.cli", "training", "replay", looked], cwd=looking)
+    try:
+        wait_until(lambda: (looking / "seen").exists() or child.poll() is not None, limit_s=120)
+        assert child.poll() is None
+        (mine,) = [
+            each for each in json.loads(_cli(demo, monkeypatch, capsys, "list", "--json")) if each["id"] == looked
+        ]
+        assert ("kept", "rows") == (mine["state"], mine["progress"]["unit"])
+        assert f"is replayed by {_last_job(demo).id}" in _cli(demo, monkeypatch, capsys, "show", looked)
+        for verb in ("replay", "release"):
+            assert 2 == main(["training", verb, looked])
+            assert "run.busy" in capsys.readouterr().err
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    told = _cli(demo, monkeypatch, capsys, "show", looked)
+    assert "replay failed" in told
+    assert "job.lost" in told
+    assert "kept" == demo.platform.store.run("training", looked).state
+    assert f"released 1 run: {looked}" in _cli(demo, monkeypatch, capsys, "release", looked)

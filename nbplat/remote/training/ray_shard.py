@@ -11,6 +11,7 @@ from nbplat.remote.tensors import as_tensors
 from .batches import Batches, form_of
 from .epoch import Epoch, Pace, Share, Sides
 from .join import Joined, join
+from .memory import check_pass, rank_budget
 from .order import Order
 from .task import JoinTask
 from .trees import data_iter
@@ -44,6 +45,7 @@ class Shard:
         units: All units of the plan: another epoch deals a rank others.
         rank, world: None takes those of the Ray Train worker that it is opened in.
         threads: Units joined at once, unless `batches` says otherwise.
+        max_unit_bytes: By which the units were planned.
     """
 
     def __init__(
@@ -55,9 +57,10 @@ class Shard:
         rank: int | None = None,
         world: int | None = None,
         threads: int = 2,
+        max_unit_bytes: int = 256 << 20,
     ) -> None:
         self.plan_id, self.units, self.sides = plan_id, tuple(units), sides
-        self.rank, self.world, self.threads = rank, world, threads
+        self.rank, self.world, self.threads, self.max_unit_bytes = rank, world, threads, max_unit_bytes
 
     def batches(
         self,
@@ -72,32 +75,46 @@ class Shard:
         drop_last: bool = False,
         resume: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         threads: int = 0,
-        ahead_bytes: int = 256 << 20,
+        ahead_bytes: int | None = None,
+        memory_bytes: int | None = None,
         pin: bool = False,
     ) -> Batches:
         """This rank's batches of an epoch, read by threads of this process; options as of `OpenJoin.batches`.
 
+        Args:
+            memory_bytes: What the rank may hold; None takes its share of this machine, 0 sets no bound.
+
         Raises:
             KernelError: an option that is not possible, tokens that do not fit (``training.token``,
-                ``training.world``), a file that is gone (``training.file_gone``), what the data breaks.
+                ``training.world``), rows that do not fit in memory (``training.memory``), a file that is gone
+                (``training.file_gone``), what the data breaks.
         """
-        rank, world = self._place()
-        return Batches(
-            Epoch(
-                self,
-                self.sides,
-                _joined,
-                _live_rows,
-                batch_rows=batch_rows,
-                order=Order(shuffle, seed, window),
-                epoch=epoch,
-                share=Share(rank, world, equal),
-                pace=Pace(threads or self.threads, ahead_bytes),
-                drop_last=drop_last,
-                resume=resume,
-            ),
-            form_of(format, as_tensors, pin=pin),
+        rank, world, ranks_here = self._place()
+        form, slots = form_of(format, as_tensors, pin=pin), threads or self.threads
+        epoch_ = Epoch(
+            self,
+            self.sides,
+            _joined,
+            _live_rows,
+            batch_rows=batch_rows,
+            order=Order(shuffle, seed, window),
+            epoch=epoch,
+            share=Share(rank, world, equal),
+            pace=Pace(slots),
+            drop_last=drop_last,
+            resume=resume,
         )
+        ahead = check_pass(
+            self,
+            epoch_.order,
+            rank_budget(ranks_here, memory_bytes),
+            max_unit_bytes=self.max_unit_bytes,
+            batch_rows=batch_rows,
+            ahead_bytes=ahead_bytes,
+            threads=slots,
+        )
+        epoch_.pace = Pace(slots, ahead)
+        return Batches(epoch_, form)
 
     def data_iter(self, label: str, features: Sequence[str], batch_rows: int = 131_072) -> Any:
         """This rank's rows as an `xgboost.DataIter`, for a `QuantileDMatrix` in each worker of an `XGBoostTrainer`.
@@ -107,18 +124,22 @@ class Shard:
             features: Columns that are learned from; a matrix column brings all of its own.
 
         Raises:
-            KernelError: ``training.xgboost``, XGBoost is not installed here; while it is read ``training.column``.
+            KernelError: ``training.xgboost``, XGBoost is not installed here; ``training.memory``, as of `batches`;
+                while it is read ``training.column``.
         """
+        self.batches(batch_rows, format="numpy")
         return data_iter(lambda: self.batches(batch_rows, format="numpy"), features, label)
 
-    def _place(self) -> tuple[int, int]:
+    def _place(self) -> tuple[int, int, int]:
+        """Rank, world, and the ranks on this machine (0 where nobody says)."""
         if self.rank is not None and self.world is not None:
-            return self.rank, self.world
+            return self.rank, self.world, 0
         try:
             import ray.train
 
             context = ray.train.get_context()
-            return int(context.get_world_rank()), int(context.get_world_size())
+            here = int(context.get_local_world_size())
+            return int(context.get_world_rank()), int(context.get_world_size()), here
         except Exception:  # noqa: BLE001 - Ray says in several ways that this is no worker of a trainer
             raise KernelError(
                 "training.option",

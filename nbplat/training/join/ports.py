@@ -176,6 +176,10 @@ class Pool(Protocol):
     def slots(self) -> int:
         """Units that it joins at once."""
 
+    @property
+    def memory_bytes(self) -> int:
+        """What a unit may take where it is joined, when all slots of its machine are in use; 0 is not known."""
+
     def start(self) -> str:
         """Start or connect; a line that says what answers."""
 

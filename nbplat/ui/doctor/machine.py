@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nbplat.config import Config
+from nbplat.remote.memory_limits import CGROUP, OWN, group_memory
 from nbplat.ui.doctor.finding import Said, Verdict
 from nbplat.ui.render.figures import bytes_text
 
@@ -18,9 +19,6 @@ __all__ = ["Memory", "check_memory", "check_python", "check_room", "check_socket
 _PYTHON = (3, 11, 5)
 _LITTLE_BYTES = 1 << 30
 _NONE_BYTES = 128 << 20
-_CGROUP = Path("/sys/fs/cgroup")
-# A limit above this is "no limit" in version 1.
-_NO_LIMIT_BYTES = 1 << 60
 # Of the 104 to 108 bytes of a socket's path, what its own name leaves.
 _SOCKET_FOLDER_BYTES = 70
 
@@ -71,7 +69,7 @@ def check_memory(config: Config, memory: Memory | None = None) -> Said:
     return Said(Verdict.OK, f"{text}; a heavy step may use {bytes_text(asked)}")
 
 
-def memory_here(cgroup: Path = _CGROUP, own: Path = Path("/proc/self/cgroup")) -> Memory:
+def memory_here(cgroup: Path = CGROUP, own: Path = OWN) -> Memory:
     """Memory of the machine, or of the control group when that has less.
 
     Args:
@@ -82,11 +80,9 @@ def memory_here(cgroup: Path = _CGROUP, own: Path = Path("/proc/self/cgroup")) -
 
     machine = psutil.virtual_memory()
     most, free, limited = int(machine.total), int(machine.available), False
-    for folder in _groups(cgroup, own):
-        limit = _number(folder / "memory.max") or _number(folder / "memory.limit_in_bytes")
-        used = _number(folder / "memory.current") or _number(folder / "memory.usage_in_bytes") or 0
-        if limit is not None and limit < _NO_LIMIT_BYTES and limit <= most:
-            most, free, limited = limit, min(free, max(0, limit - used)), True
+    for group in group_memory(cgroup, own):
+        if group.limit <= most:
+            most, free, limited = group.limit, min(free, max(0, group.limit - group.used)), True
     return Memory(most, free, limited)
 
 
@@ -130,28 +126,3 @@ def check_sockets(config: Config) -> Said:
             "set XDG_RUNTIME_DIR to a short folder of your own, or leave it unset",
         )
     return Said(Verdict.OK, str(folder))
-
-
-def _groups(cgroup: Path, own: Path) -> list[Path]:
-    """Folders of this process's group and those above it, for memory; none where there are no groups."""
-    try:
-        lines = own.read_text().splitlines()
-    except OSError:
-        return []
-    found = []
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        root = cgroup / "memory" if controllers else cgroup
-        inside = root / path.lstrip("/")
-        found += [each for each in (inside, *inside.parents) if each == root or root in each.parents]
-    return found
-
-
-def _number(path: Path) -> int | None:
-    try:
-        text = path.read_text().strip()
-    except OSError:
-        return None
-    return int(text) if text.isdigit() else None

@@ -94,7 +94,10 @@ def _spec(options: SimpleNamespace, environment: Any) -> Any:
     return make_spec(
         options.name,
         options.table,
-        **{name: getattr(options, name) for name in (*same, "shuffle", "window", "seed", "world", "features")},
+        **{
+            name: getattr(options, name)
+            for name in (*same, "max_unit_bytes", "shuffle", "window", "seed", "world", "features")
+        },
         sequences=options.sequence,
         on=options.on or (),
         dates=(options.start, options.end),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nbplat.clock import iso
@@ -9,7 +10,7 @@ from nbplat.errors import Conflict
 from nbplat.job import JobState
 from nbplat.job.caller import Caller
 from nbplat.terms import counted
-from nbplat.training.states import ALL_RUNS, JOB, KIND, TrainingState
+from nbplat.training.states import ALL_RUNS, JOB, KIND, REPLAY, TrainingState
 from nbplat.ui.call import Call
 from nbplat.ui.desk import open_desk
 from nbplat.ui.handlers.training import progress_of
@@ -35,7 +36,7 @@ def list_runs(call: Call) -> Result:
     try:
         platform.end_lost()
         runs = platform.store.runs(KIND, limit=call.options.limit, plans=False)
-        jobs = {job.run_id: job for job in platform.store.jobs(states={JobState.RUNNING}) if job.kind == JOB}
+        jobs = {job.run_id: job for job in _under_way(platform)}
     finally:
         platform.close()
     header = ["run", "state", "table", "joined", "AUC without", "AUC with", "gain", "held", "begun"]
@@ -70,7 +71,22 @@ def show(call: Call) -> Result:
     if run.state != TrainingState.KEPT:
         return _unfinished(run, next((job for job in jobs if job.kind == JOB), None))
     told = _kept(run)
-    return training_result(TrainingResult.from_record({**told, "run": run.id}))
+    before = "\n".join(_replayed(job) for job in jobs if job.kind == REPLAY)
+    return training_result(TrainingResult.from_record({**told, "run": run.id}), before=before)
+
+
+def _replayed(job: Job) -> str:
+    """A replay in a line."""
+    if job.state is JobState.RUNNING:
+        return f"is replayed by {job.id}: {progress_text('', job.state.value, job.progress).strip()}"
+    end = iso(job.ended_ms) if job.ended_ms else ""
+    if job.state is JobState.SUCCEEDED:
+        return f"replayed {end} ({job.id}): {_same(job.result or {})}"
+    return f"replay {job.state.value} {end} ({job.id})" + (f": {job.error['code']}" if job.error else "")
+
+
+def _same(told: Mapping[str, Any]) -> str:
+    return "; ".join(told.get("differences", ())) or "the same figures, on the snapshots that it read"
 
 
 def _unfinished(run: Run, job: Job | None) -> Result:
@@ -98,6 +114,7 @@ def replay(call: Call) -> Result:
 
     platform = open_platform()
     try:
+        platform.end_lost()
         run = find_run(platform, call.options.run, kept=True)
         told = _kept(run)
         source = model_source(run.id, told)
@@ -110,8 +127,7 @@ def replay(call: Call) -> Result:
         result = work.replay(run, learner, progress=progress_of(call, f"{run.id} replay"))
     finally:
         platform.close()
-    odd = differences(told, result)
-    first = f"replay of {run.id}: " + ("; ".join(odd) if odd else "the same figures, on the snapshots that it read")
+    first = f"replay of {run.id}: {_same({'differences': differences(told, result)})}"
     return training_result(result, before=first)
 
 
@@ -138,14 +154,28 @@ def release(call: Call) -> Result:
 
 
 def _taken(platform: Platform, named: tuple[str, ...], older_than_s: float) -> list[Run]:
+    platform.end_lost()
+    read = {job.run_id: job for job in _under_way(platform) if job.kind == REPLAY}
     if named:
-        return [find_run(platform, each) for each in named]
+        runs = [find_run(platform, each) for each in named]
+        if busy := next((read[run.id] for run in runs if run.id in read), None):
+            raise Conflict(
+                "run.busy",
+                f"{busy.run_id} is being replayed (job {busy.id}), which reads its snapshots",
+                fix=f"wait for job {busy.id}, or cancel it",
+            )
+        return runs
     before = platform.clock.now_ms() - int(older_than_s * 1000)
     return [
         run
         for run in platform.store.runs(KIND, limit=ALL_RUNS)
-        if run.created_ms <= before and holds(run) and run.state != TrainingState.TRAINING
+        if run.created_ms <= before and holds(run) and run.state != TrainingState.TRAINING and run.id not in read
     ]
+
+
+def _under_way(platform: Platform) -> list[Job]:
+    """Trainings and replays that run."""
+    return [job for job in platform.store.jobs(states={JobState.RUNNING}, limit=ALL_RUNS) if job.kind in (JOB, REPLAY)]
 
 
 def _ids(runs: list[Run]) -> list[str]:
@@ -187,9 +217,8 @@ def _row(run: Run, job: Job | None) -> list[Any]:
 
 def _state(run: Run, job: Job | None) -> str:
     if job is not None:
-        return progress_text("", run.state, job.progress).strip() + (
-            f" {job.progress.what}" if job.progress.what else ""
-        )
+        state = run.state if job.kind == JOB else f"{run.state}, replayed"
+        return progress_text("", state, job.progress).strip() + (f" {job.progress.what}" if job.progress.what else "")
     return f"{run.state}: {run.error['code']}" if run.error else run.state
 
 

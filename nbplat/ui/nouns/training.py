@@ -61,6 +61,16 @@ _JOIN = (
         choices=("bucket", "shuffle"),
         group="join",
     ),
+    Option(
+        "max_unit_bytes",
+        ("--max-unit-bytes",),
+        "int",
+        "decoded size above which a part of the table is read by row groups",
+        default=256 << 20,
+        metavar="BYTES",
+        group="join",
+        at_least=1,
+    ),
 )
 
 _BATCHES = (
