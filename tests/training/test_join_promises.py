@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from pyiceberg.transforms import BucketTransform
-from pyiceberg.types import DateType, DoubleType, LongType, StringType
+from pyiceberg.types import BinaryType, DateType, DecimalType, DoubleType, FixedType, IntegerType, LongType, StringType
 
 from nbplat.errors import Conflict, NbplatError, RequestError
 from nbplat.training.join import JoinPlan, JoinSpec, Stage, explain_join, plan_join
@@ -75,6 +77,91 @@ def test_a_key_without_a_value_meets_nothing_and_is_counted(lake: Lake, kind: An
     voids = sum(k is None or k != k for k in keys)
     assert (3, 3 - voids, voids) == (seen.rows, seen.matched, seen.null_keys)
     assert [None if k is None or k != k else 1.0 for k in keys] == [row["v"] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "keys", "strange"),
+    [
+        (DecimalType(9, 2), DecimalType(18, 2), [Decimal("1.25"), Decimal("-7.50")], Decimal("12345678901234.50")),
+        (FixedType(4), BinaryType(), [b"abcd", b"wxyz"], b"a longer one"),
+        (BinaryType(), FixedType(4), [b"abcd", b""], b"wxyz"),
+        (IntegerType(), LongType(), [1, -2], 1 << 40),
+    ],
+    ids=["decimal", "fixed", "binary", "int"],
+)
+@pytest.mark.parametrize("buckets", [(1, 1), (2, 3)])
+def test_keys_of_one_class_meet_whatever_their_width(
+    lake: Lake, ours: Any, theirs: Any, keys: list[Any], strange: Any, buckets: tuple[int, int]
+) -> None:
+    """A staged key that the base's type could not hold meets nothing, and breaks nothing."""
+    base = [{"k": key, "dt": DAY, "x": at} for at, key in enumerate(keys)]
+    staged = [{"k": keys[0], "dt": DAY, "v": 7}, {"k": strange, "dt": DAY, "v": 8}]
+    day = ("dt", DateType())
+    make_table(lake.catalog, "w.base", [("k", ours), day, ("x", LongType())], [base], bucket=("k", buckets[0]), by="dt")
+    make_table(
+        lake.catalog, "w.staged", [("k", theirs), day, ("v", LongType())], [staged], bucket=("k", buckets[1]), by="dt"
+    )
+    rows = _read(lake, _plan(lake, "w.base", Stage("w.staged"), on=("k",), join="shuffle", missing="null"))
+    assert [(0, 7), (1, None)] == sorted((row["x"], row["v"]) for row in rows)
+
+
+def test_negative_zero_meets_zero_across_partitions(lake: Lake) -> None:
+    """Zero is one key, where it names the partition as well."""
+    for name, value, zero in (("z.base", "x", 0.0), ("z.staged", "v", -0.0)):
+        rows = [{"k": key, value: key} for key in (zero, 1.5)]
+        make_table(lake.catalog, name, [("k", DoubleType()), (value, DoubleType())], [rows], bucket=None, by="k")
+    rows = _read(lake, _plan(lake, "z.base", Stage("z.staged", columns=("v",)), on=("k",)))
+    assert [0.0, 1.5] == [row["v"] for row in rows]
+
+
+@pytest.mark.parametrize("across", [False, True])
+def test_dealt_rows_meet_rows_of_their_own_date(lake: Lake, across: bool) -> None:
+    """A shuffle changes where rows meet, not which ones: a key of another date stays away unless it is asked for."""
+    days = [DAY, DAY + dt.timedelta(days=1), DAY + dt.timedelta(days=2)]
+    base = [{"id": n, "dt": day, "x": float(n)} for n in range(6) for day in days[:2]]
+    staged = [{"id": n, "dt": days[n % 2 + 1], "v": float(n)} for n in range(6)]
+    make_table(lake.catalog, "p.base", [*KEYED, ("x", DoubleType())], [base], bucket=("id", 2), by="dt")
+    make_table(lake.catalog, "p.staged", [*KEYED, ("v", DoubleType())], [staged], bucket=("id", 3), by="dt")
+    stage = Stage("p.staged", across_dates=across)
+    if not across:
+        with pytest.raises(NbplatError, match=r"training\.missing_partition: dt=2026-11-01"):
+            _plan(lake, "p.base", stage, on=("id",), join="shuffle")
+    plan = _plan(lake, "p.base", stage, on=("id",), join="shuffle", missing="null")
+    assert any("SHUFFLED" in line for line in explain_join(plan))
+    rows = _read(lake, JoinPlan.from_record(json.loads(json.dumps(plan.record()))))
+    met = {(row["id"], row["dt"]): row["v"] for row in rows}
+    expected = {
+        (n, day): float(n) if across or (day == days[1] and n % 2 == 0) else None for n in range(6) for day in days[:2]
+    }
+    assert expected == met
+
+
+def test_what_has_a_common_bucket_is_not_dealt(lake: Lake) -> None:
+    """join='shuffle' allows a shuffle where there is no other way; it asks for none."""
+    _pair(lake)
+    plan = _plan(lake, "p.base", STAGED, on=("id",), join="shuffle")
+    assert {"merge"} == {side.how for unit in plan.units for side in unit.sides}
+
+
+def test_row_groups_are_chosen_by_the_key_whatever_files_call_it(lake: Lake) -> None:
+    """After two columns have swapped their names, old files still say the key's range by the key's own column."""
+    fields = [("a", LongType()), ("k", LongType()), ("dt", DateType()), ("v", DoubleType())]
+    for name in ("g.base", "g.staged"):
+        make_table(lake.catalog, name, fields, [], bucket=("a", 1), by="dt")
+        with lake.table(name).transaction() as change:
+            change.set_properties({"write.parquet.row-group-limit": "10"})
+        append(lake.table(name), [{"a": n, "k": 1000 - n, "dt": DAY, "v": n * 10.0} for n in range(40)])
+        for old, new in (("k", "other"), ("a", "k"), ("other", "a")):
+            with lake.table(name).update_schema() as update:
+                update.rename_column(old, new)
+    append(lake.table("g.base"), [{"k": n, "a": -5, "dt": DAY, "v": n * 10.0} for n in range(20)])
+    stage = Stage("g.staged", columns=("v",), rename={"v": "w"})
+    plan = _plan(lake, "g.base", stage, on=("k",), max_unit_bytes=1)
+    assert 6 == len(plan.units)
+    assert {1} == {len(file.groups or ()) for unit in plan.units for file in unit.sides[0].files if file is not None}
+    rows = _read(lake, plan)
+    assert 60 == len(rows)
+    assert [row["k"] * 10.0 for row in rows] == [row["w"] for row in rows]
 
 
 def test_columns_that_change_after_planning_change_nothing(lake: Lake) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from nbplat.errors import DataError, RequestError
 from nbplat.terms import StagedFile
-from nbplat.training.join.pair import StagedIndex, pairing
+from nbplat.training.join.pair import Pairing, StagedIndex, pairing
 from nbplat.training.join.plan import PlanFile, UnitSide
 from nbplat.training.join.ports import JoinSource, PartitionPart, TableFile, TableState
 from nbplat.training.join.spec import JoinSpec
@@ -25,12 +26,14 @@ class Meeting:
         meets: Says how a unit's rows get its columns.
         merged: True once some unit is joined by key.
         words: How partitions meet, once some do.
+        dealt: What is dealt together, see `plan.PlanSide`; a group's files -> its number.
     """
 
     found: Found
     meets: Callable[[Sequence[TableFile]], UnitSide]
     merged: bool = False
     words: str = ""
+    dealt: dict[tuple[PlanFile, ...], int] = field(default_factory=dict)
 
 
 def meeting(found: Found, spec: JoinSpec, base: TableState, source: JoinSource, keys: tuple[str, ...]) -> Meeting:
@@ -92,15 +95,15 @@ class _ByKey:
     ) -> None:
         self._made, self._spec, self._base, self._source, self._keys = made, spec, base, source, keys
         self._index: StagedIndex | None = None
+        self._dates: StagedIndex
+        self._groups: dict[object, UnitSide] = {}
 
     def __call__(self, files: Sequence[TableFile]) -> UnitSide:
         index = self._index or self._opened()
         parts, values = self._base.specs[files[0].spec], files[0].values
-        state = self._made.found.state
-        assert state is not None  # noqa: S101 - opened above
         rows = sum(file.rows for file in files)
         odd = [each for each in index.pairings(parts) if not each.by_key]
-        if odd or self._spec.join == "shuffle":
+        if odd:
             if self._spec.join != "shuffle":
                 raise RequestError(
                     "training.no_common_bucket",
@@ -109,9 +112,8 @@ class _ByKey:
                     fix="stage the columns with a backfill, which partitions like the base; or give join='shuffle'"
                     " (--join shuffle), which deals the staged rows to local files first",
                 )
-            self._made.words = "no common bucket: dealt to local files by key"
-            total = sum(file.rows for file in state.files)
-            return UnitSide("dealt", (), min(rows, total), exact=False)
+            side = self._dealt(parts, values)
+            return replace(side, covered=min(rows, side.covered))
         self._made.words = "; ".join(dict.fromkeys(each.words for each in index.pairings(parts))) or "nothing"
         met = sorted(index.meeting(parts, values), key=lambda file: (file.words, file.bounds, file.path))
         if not met:
@@ -120,6 +122,17 @@ class _ByKey:
             return UnitSide("merge" if void else "absent", (), 0, exact=True)
         covered = min(rows, sum(file.rows for file in met))
         return UnitSide("merge", tuple(PlanFile(f.path, f.rows, f.deletes) for f in met), covered, exact=False)
+
+    def _dealt(self, parts: Sequence[PartitionPart], values: Sequence[Any]) -> UnitSide:
+        """What a base partition meets of rows that are dealt by key: as in a bucket, those of its own date."""
+        key = (tuple(parts), *(each.base(values) for each in self._dates.pairings(parts)))
+        if key not in self._groups:
+            met = sorted(self._dates.meeting(parts, values), key=lambda file: (file.words, file.path))
+            files = tuple(PlanFile(each.path, each.rows, each.deletes) for each in met)
+            number = self._made.dealt.setdefault(files, len(self._made.dealt)) if files else 0
+            rows = sum(each.rows for each in files)
+            self._groups[key] = UnitSide("dealt" if files else "absent", (), rows, exact=not files, group=number)
+        return self._groups[key]
 
     def _opened(self) -> StagedIndex:
         made = self._made
@@ -132,10 +145,14 @@ class _ByKey:
         assert found.state is not None  # noqa: S101 - set above
         keys: Mapping[str, str] = dict(zip(self._keys, found.keys, strict=True))
 
-        def pair(ours: Sequence[PartitionPart], theirs: Sequence[PartitionPart]) -> object:
+        def pair(ours: Sequence[PartitionPart], theirs: Sequence[PartitionPart]) -> Pairing:
             return pairing(ours, theirs, keys, across_dates=found.stage.across_dates)
 
-        self._index = StagedIndex(found.state.files, found.state.specs, pair)  # type: ignore[arg-type]
+        def dates(ours: Sequence[PartitionPart], theirs: Sequence[PartitionPart]) -> Pairing:
+            return pairing(ours, theirs, {}, across_dates=found.stage.across_dates)
+
+        self._index = StagedIndex(found.state.files, found.state.specs, pair)
+        self._dates = StagedIndex(found.state.files, found.state.specs, dates)
         return self._index
 
 

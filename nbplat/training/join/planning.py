@@ -241,6 +241,7 @@ def _side(each: Meeting, units: Sequence[_Met], at: int, source: JoinSource) -> 
         pairs=each.words,
         provenance=dict(told),
         staging=standing[0] if standing is not None and by_position else None,
+        dealt=tuple(each.dealt),
     )
 
 

@@ -42,7 +42,7 @@ class Splitter:
     ) -> None:
         self._source, self._base, self._key, self._staged = source, base, key, staged
         self._limit = limit_bytes
-        self._footers: dict[str, list[RowGroup]] = {}
+        self._footers: dict[tuple[str, str], list[RowGroup]] = {}
 
     def cut(self, unit: Unit) -> list[Unit]:
         """The unit as it is, or pieces in the order of its rows; only a single row group may be above the limit."""
@@ -114,9 +114,10 @@ class Splitter:
         return UnitSide("merge", tuple(picked), min(covered, rows), exact=False)
 
     def _groups(self, pin: SnapshotPin, path: str, key: str) -> list[RowGroup]:
-        if path not in self._footers:
-            self._footers[path] = self._source.row_groups(pin, path, key)
-        return self._footers[path]
+        # A table can be joined to itself, by another key.
+        if (path, key) not in self._footers:
+            self._footers[path, key] = self._source.row_groups(pin, path, key)
+        return self._footers[path, key]
 
 
 def _file(file: PlanFile, atoms: list[_Atom]) -> PlanFile:
