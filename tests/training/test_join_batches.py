@@ -24,6 +24,8 @@ from pyiceberg.exceptions import (
 
 from nbplat.adapters.iceberg.reachable import reachable
 from nbplat.errors import Conflict, NbplatError, NotFound, RequestError, SetupError
+from nbplat.remote.failure import KernelError
+from nbplat.remote.training.epoch import _one_batch
 from nbplat.remote.training.mix import mixed
 from nbplat.terms import Window, local_path
 from nbplat.training.join import JoinPlan, JoinSpec, Stage, plan_join
@@ -56,6 +58,29 @@ def test_every_row_once_in_even_batches_and_the_same_order_again(opened: OpenJoi
     assert first == _ids(opened.batches(32, shuffle=shuffle, seed=7, threads=3, ahead_bytes=1))
     other = _ids(opened.batches(32, shuffle=shuffle, seed=7, epoch=1))
     assert (first == other) == (shuffle == "none")
+
+
+def test_a_pass_that_is_over_is_not_taken_for_an_empty_one(opened: OpenJoin) -> None:
+    """A loop over epochs around one pass would learn from the first alone: the second is refused."""
+    batches = opened.batches(100, shuffle="window")
+    first = iter(batches)
+    next(first)
+    assert 140 == sum(batch.num_rows for batch in batches)
+    with pytest.raises(RequestError, match=r"training\.option.*one pass.*epoch=1"):
+        next(iter(batches))
+    assert [] == list(opened.batches(100, resume=batches.state()))
+    with pytest.raises(RequestError, match=r"training\.option.*resume=\[\]"):
+        opened.batches(100, resume=[])
+
+
+def test_a_batch_of_more_text_than_arrow_holds_in_one_column_is_refused() -> None:
+    """Two GiB of text are two chunks of a column; a batch of the first chunk alone would lose rows in silence."""
+    size = (1 << 30) + 1
+    long = pa.Array.from_buffers(
+        pa.binary(), 1, [None, pa.py_buffer(np.array([0, size], np.int32)), pa.allocate_buffer(size)]
+    )
+    with pytest.raises(KernelError, match=r"training\.option.*2 rows.*2 GiB.*batch_rows"):
+        _one_batch([pa.table({"text": long}), pa.table({"text": long})])
 
 
 def test_a_window_mixes_rows_of_several_units_and_dates(opened: OpenJoin) -> None:

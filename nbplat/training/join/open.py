@@ -95,6 +95,12 @@ class OpenJoin:
         # Threads join units; what is made once is made by the first of them.
         self._once = threading.RLock()
 
+    def __repr__(self) -> str:
+        return f"join of {explain_join(self.plan)[0]}\n" + "; ".join(
+            [f"{side.ref} → {', '.join(value.name for value in side.values)}" for side in self.plan.sides]
+            + ["explain() says how they meet, batches() reads"]
+        )
+
     def explain(self) -> str:
         """Which files meet which, and why."""
         return "\n".join(explain_join(self.plan))
