@@ -20,6 +20,7 @@ class StagedColumns:
         promoted: True when the base table's main branch holds the columns already.
         keys: Columns that identify a row; the staged files hold them as well.
         table: The staging table; empty when it is not known.
+        landed: Of a promoted run, and of those that extend it: the files that its columns were put into, see `root_of`.
     """
 
     run_id: str
@@ -29,3 +30,4 @@ class StagedColumns:
     promoted: bool
     keys: tuple[str, ...] = ()
     table: str = ""
+    landed: tuple[str, ...] = ()

@@ -27,6 +27,7 @@ from nbplat.errors import Conflict, NbplatError, NotFound, RequestError, SetupEr
 from nbplat.remote.failure import KernelError
 from nbplat.remote.training.epoch import _one_batch
 from nbplat.remote.training.mix import mixed
+from nbplat.remote.training.order import Order, row_order, windows_of
 from nbplat.terms import Window, local_path
 from nbplat.training.join import JoinPlan, JoinSpec, Stage, plan_join
 from nbplat.training.join.open import OpenJoin
@@ -81,6 +82,30 @@ def test_a_batch_of_more_text_than_arrow_holds_in_one_column_is_refused() -> Non
     )
     with pytest.raises(KernelError, match=r"training\.option.*2 rows.*2 GiB.*batch_rows"):
         _one_batch([pa.table({"text": long}), pa.table({"text": long})])
+
+
+def test_the_rows_of_a_window_are_mixed_anew_by_seed_epoch_and_window() -> None:
+    """Each of the three gives another order of the rows, and the same three the same one."""
+    orders = [
+        row_order(Order(shuffle, seed), epoch, window, 60).tolist()
+        for shuffle in ("bucket", "window")
+        for seed, epoch, window in ((7, 0, 0), (7, 1, 0), (7, 0, 1), (8, 0, 0))
+    ]
+    assert 4 == len({tuple(each) for each in orders})
+    assert orders[:4] == orders[4:]
+    assert all(sorted(each) == list(range(60)) for each in orders)
+
+
+@pytest.mark.parametrize(("shuffle", "size"), [("bucket", 1), ("window", 4)])
+def test_units_are_put_in_another_order_by_seed_and_epoch(opened: OpenJoin, shuffle: str, size: int) -> None:
+    """Which units a window holds changes with every epoch, else the same rows would always meet in a batch."""
+    asked = ((7, 0), (7, 1), (8, 0))
+    found = [windows_of(opened.plan, Order(shuffle, seed), epoch) for seed, epoch in asked]
+    assert 3 == len({tuple(window.units for window in windows) for windows in found})
+    assert found[0] == windows_of(opened.plan, Order(shuffle, 7), 0)
+    for windows in found:
+        assert {size} == {len(window.units) for window in windows}
+        assert list(range(len(opened.plan.units))) == sorted(at for window in windows for at in window.units)
 
 
 def test_a_window_mixes_rows_of_several_units_and_dates(opened: OpenJoin) -> None:

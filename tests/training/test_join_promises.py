@@ -268,6 +268,51 @@ def test_base_files_that_a_run_has_not_staged_are_named(lake: Lake, missing: str
     assert before == lake.picture()
 
 
+@pytest.mark.parametrize("missing", ["error", "null", "skip"])
+def test_files_that_came_after_a_promotion_are_no_silent_nulls(lake: Lake, missing: str) -> None:
+    """New rows hold nulls for a promoted column, in a partition of their own or in an old one: named like any gap."""
+    lake.make(ORDERS, small_rows(30))
+    run = lake.stage("twice", TWICE, keys=("id",))
+    lake.promote(run)
+    for first, times in ((30, small_rows(60)["ts"].slice(30)), (60, _april(10))):
+        rows = small_rows(first + len(times)).slice(first).set_column(2, "ts", times)
+        lake.table().append(rows.cast(_arrow(lake)))
+    stage = Stage(run, present=("twice",))
+    if missing == "error":
+        with pytest.raises(NbplatError, match=r"training\.missing_partition.*40 rows.*%backfill extend twice"):
+            _plan(lake, ORDERS, stage)
+        return
+    plan = _plan(lake, ORDERS, stage, missing=missing)
+    with lake.platform.open_join(plan) as opened:
+        batches = opened.batches(7)
+        got = pa.Table.from_batches(batches).to_pylist()
+        [seen] = batches.seen
+    assert ({"base", "absent"} if missing == "null" else {"base"}) == {side.how for u in plan.units for side in u.sides}
+    assert (70 if missing == "null" else 30, 30) == (len(got), seen.matched)
+    assert {row["id"] for row in got} == set(range(70 if missing == "null" else 30))
+    for row in got:
+        expected = None if row["x"] is None or row["id"] >= 30 else row["x"] * 2
+        assert expected == row["twice"]
+    pieces = _plan(lake, ORDERS, stage, missing="null", max_unit_bytes=1)
+    assert pieces.rows == sum(unit.rows for unit in pieces.units)
+    assert 30 == sum(unit.sides[0].covered for unit in pieces.units)
+    with lake.platform.open_join(pieces) as opened:
+        batches = opened.batches(7)
+        assert 70 == sum(batch.num_rows for batch in batches)
+        assert 30 == batches.seen[0].matched
+
+
+def test_a_promoted_column_that_is_null_throughout_a_file_is_no_gap(lake: Lake) -> None:
+    """A body that gave nothing for a partition has covered it all the same, promoted or not."""
+    lake.make(ORDERS, small_rows(30))
+    run = lake.stage("late", "SELECT id, CASE WHEN ts >= DATE '2024-02-01' THEN x END AS late FROM base", keys=("id",))
+    before = _plan(lake, ORDERS, Stage(run), columns=("id", "x"), min_coverage=1.0)
+    lake.promote(run)
+    after = _plan(lake, ORDERS, Stage(run), columns=("id", "x"), min_coverage=1.0)
+    assert {"base"} == {side.how for unit in after.units for side in unit.sides}
+    assert _read(lake, before) == _read(lake, after)
+
+
 def _arrow(lake: Lake) -> pa.Schema:
     names = small_rows(1).column_names
     fields = {field.name: field for field in lake.table().schema().as_arrow()}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nbplat.errors import DataError, RequestError
-from nbplat.terms import StagedFile
+from nbplat.terms import StagedFile, root_of
 from nbplat.training.join.pair import Pairing, StagedIndex, pairing
 from nbplat.training.join.plan import PlanFile, UnitSide
 from nbplat.training.join.ports import JoinSource, PartitionPart, TableFile, TableState
@@ -57,13 +57,18 @@ def meeting(found: Found, spec: JoinSpec, base: TableState, source: JoinSource, 
     columns = [value.column for value in found.values]
     in_base = all(name in kinds for name in columns)
     staged = _by_path(found)
+    landed = frozenset(record.landed)
+
+    def holds(file: TableFile) -> bool:
+        # A file that was written without the columns can hold nulls for them; one that they were put into may, too.
+        filled = file.filled is None or file.filled.issuperset(columns)
+        return in_base and (filled or root_of(file.path) in landed)
 
     def meets(files: Sequence[TableFile]) -> UnitSide:
-        holding = [in_base and (file.filled is None or file.filled.issuperset(columns)) for file in files]
+        holding = [holds(file) for file in files]
         mine = [staged.get(file.path) for file in files]
         if record.promoted and in_base and not found.stage.replace and (any(holding) or not any(mine)):
-            covered = sum(file.rows for file, holds in zip(files, holding, strict=True) if holds)
-            return UnitSide("base", (), covered, exact=True)
+            return _held(files, holding)
         if all(holding) and not any(mine) and not found.stage.replace:
             # A run that extends a promoted one stages only the files that lack its columns.
             return UnitSide("base", (), sum(file.rows for file in files), exact=True)
@@ -154,6 +159,15 @@ class _ByKey:
         self._index = StagedIndex(found.state.files, found.state.specs, pair)
         self._dates = StagedIndex(found.state.files, found.state.specs, dates)
         return self._index
+
+
+def _held(files: Sequence[TableFile], holding: Sequence[bool]) -> UnitSide:
+    """Base files that hold a promoted run's columns; which of them do, where not all do."""
+    covered = sum(file.rows for file, has in zip(files, holding, strict=True) if has)
+    if not any(holding):
+        return UnitSide("absent", (), 0, exact=True)
+    mine = tuple(PlanFile(file.path, file.rows) if has else None for file, has in zip(files, holding, strict=True))
+    return UnitSide("base", () if all(holding) else mine, covered, exact=True)
 
 
 def _by_path(found: Found) -> dict[str, StagedFile]:

@@ -97,7 +97,7 @@ class UnitSide:
     Attributes:
         how: ``aligned``: by position, one file per base file (None: it has none); ``merge``: by key, out of these
             files; ``dealt``: by key, out of staged rows that were dealt to local files; ``base``: the base files hold
-            the columns; ``absent``: nulls.
+            the columns (those that do, and None, where not all do); ``absent``: nulls.
         covered: Base rows that have a staged row, as far as metadata tells.
         exact: False when `covered` is an upper bound.
         group: Of ``dealt``: which of `PlanSide.dealt`.

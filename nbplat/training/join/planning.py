@@ -137,7 +137,7 @@ class _Met:
 
 def _without(files: tuple[TableFile, ...], side: UnitSide) -> tuple[TableFile, ...]:
     """The base files that a side has nothing for."""
-    if side.how == "aligned":
+    if side.how in ("aligned", "base") and side.files:
         return tuple(file for file, mine in zip(files, side.files, strict=True) if mine is None)
     return files if side.how == "absent" else ()
 

@@ -113,6 +113,8 @@ class TaskMaker:
                 found["columns"] = keyed
             elif unit.how == "dealt":
                 found["folder"], found["columns"] = folders[unit.group], keyed
+            elif unit.how == "base":
+                found["files"] = [None if file is None else _staged(file) for file in unit.files]
             elif unit.how == "aligned":
                 found["files"] = [None if file is None else _staged(file) for file in unit.files]
                 # Staged files of a run are opened as the base's are, and hold the columns by name.
