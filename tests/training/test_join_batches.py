@@ -311,6 +311,35 @@ def test_counts_say_how_long_the_caller_waited(opened: OpenJoin) -> None:
     assert [("twice@1", 240, 240), ("j.score", 240, 240)] == [(s.ref, s.rows, s.matched) for s in batches.seen]
 
 
+def test_a_unit_that_is_read_again_is_there_once(joins: Lake) -> None:
+    """Another system that fails for a moment costs another try, and neither loses nor doubles a row."""
+    opened = joins.platform.open_join(_plan(joins, *BOTH))
+    expected = _ids(opened.batches(50, shuffle="window", seed=3))
+    read, tries = opened.read, dict[str, int]()
+
+    def failing(unit: Any) -> Any:
+        tries[unit.name] = tries.get(unit.name, 0) + 1
+        if tries[unit.name] % 3:
+            raise KernelError("store.away", "the store did not answer", fix="try again", kind="RemoteError")
+        return read(unit)
+
+    opened.read = failing  # type: ignore[method-assign]
+    batches = opened.batches(50, shuffle="window", seed=3)
+    assert expected == _ids(batches)
+    assert {3} == set(tries.values())
+    assert [240, 240] == [side.rows for side in batches.seen]
+
+
+@pytest.mark.parametrize("options", [{"world": 2}, {"world": 2, "rank": 1}, {"equal": "trim"}, {}])
+def test_too_little_coverage_ends_a_pass_as_soon_as_it_is_certain(joins: Lake, options: dict[str, Any]) -> None:
+    """By counts the plan could hold; the first keys that are not there prove that it does not, for any rank."""
+    plan = _plan(joins, Stage.parse("j.thin:score"), min_coverage=0.99)
+    batches = joins.platform.open_join(plan).batches(8, **options)
+    with pytest.raises(NbplatError, match=r"training\.coverage: j\.thin covers.*asked for are 99\.00%.*\(id=\d+"):
+        list(batches)
+    assert batches.counts.rows < 240 / 2
+
+
 def test_a_staged_file_that_is_gone_names_the_unit(tmp_path: Path) -> None:
     """The error says which partition, and that its snapshot or run was swept."""
     lake = Lake(tmp_path / "home")
