@@ -135,7 +135,7 @@ class OpenJoin:
             format: ``arrow`` (record batches), ``pandas``, ``numpy`` or ``torch`` (name -> array, see
                 `arrays.as_arrays`).
             shuffle, seed, window: See `order.Order`; the same plan, seed and epoch give the same batches everywhere.
-            rank, world, equal: See `iteration.Share`.
+            rank, world, equal: See `epoch.Share`.
             drop_last: Leave a batch of fewer rows out.
             resume: What `Batches.state` gave: of this rank, or a list of all ranks' for another world size.
             threads: Units joined at once; 0 takes the platform's limit, or with Ray the cluster's CPUs.
