@@ -16,6 +16,7 @@ from pyiceberg.types import BinaryType, DateType, DecimalType, DoubleType, Fixed
 
 from nbplat.errors import Conflict, NbplatError, RequestError
 from nbplat.training.join import JoinPlan, JoinSpec, Stage, explain_join, plan_join
+from tests.fixtures.deletes import add_position_deletes
 from tests.fixtures.lakehouse import ORDERS, Lake, small_rows
 from tests.training.join_tables import append, make_table
 
@@ -162,6 +163,19 @@ def test_row_groups_are_chosen_by_the_key_whatever_files_call_it(lake: Lake) -> 
     rows = _read(lake, plan)
     assert 60 == len(rows)
     assert [row["k"] * 10.0 for row in rows] == [row["w"] for row in rows]
+
+
+def test_coverage_counts_the_rows_that_live(lake: Lake) -> None:
+    """By the files' rows enough could be covered; of those that deletes leave, too few are: said at the end."""
+    base = [{"id": n, "dt": DAY, "x": float(n)} for n in range(40)]
+    make_table(lake.catalog, "p.base", [*KEYED, ("x", DoubleType())], [base], bucket=("id", 1), by="dt")
+    staged = [{"id": n, "dt": DAY, "v": 1.0} for n in range(2, 42)]
+    make_table(lake.catalog, "p.staged", [*KEYED, ("v", DoubleType())], [staged], bucket=("id", 1), by="dt")
+    [file] = lake.table("p.base").scan().plan_files()
+    add_position_deletes(lake.table("p.base"), file.file.file_path, list(range(10, 40)))
+    assert 10 == len(_read(lake, _plan(lake, "p.base", STAGED, on=("id",), min_coverage=0.8)))
+    with pytest.raises(NbplatError, match=r"training\.coverage: p\.staged covers 8 of 10 rows.*\(id=0\), \(id=1\)"):
+        _read(lake, _plan(lake, "p.base", STAGED, on=("id",), min_coverage=0.9))
 
 
 def test_columns_that_change_after_planning_change_nothing(lake: Lake) -> None:
