@@ -165,6 +165,20 @@ def test_row_groups_are_chosen_by_the_key_whatever_files_call_it(lake: Lake) -> 
     assert [row["k"] * 10.0 for row in rows] == [row["w"] for row in rows]
 
 
+@pytest.mark.parametrize("first", [-1, 0, 1, 5])
+def test_a_piece_reads_every_row_group_that_its_keys_touch(lake: Lake, first: int) -> None:
+    """Also one whose least key is the piece's greatest, and one whose greatest is its least."""
+    for name, value, ids in (("p.base", "x", range(40)), ("p.staged", "v", range(first, first + 40))):
+        make_table(lake.catalog, name, [*KEYED, (value, DoubleType())], [], bucket=("id", 1), by="dt")
+        with lake.table(name).transaction() as change:
+            change.set_properties({"write.parquet.row-group-limit": "10"})
+        append(lake.table(name), [{"id": n, "dt": DAY, value: n * 10.0} for n in ids])
+    plan = _plan(lake, "p.base", STAGED, on=("id",), max_unit_bytes=1)
+    assert 4 == len(plan.units)
+    rows = _read(lake, plan)
+    assert [n * 10.0 if n >= first and n < first + 40 else None for n in range(40)] == [row["v"] for row in rows]
+
+
 def test_coverage_counts_the_rows_that_live(lake: Lake) -> None:
     """By the files' rows enough could be covered; of those that deletes leave, too few are: said at the end."""
     base = [{"id": n, "dt": DAY, "x": float(n)} for n in range(40)]
