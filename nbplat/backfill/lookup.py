@@ -93,16 +93,15 @@ def staged_columns(store: JobStore, reach: Reach, run: Run) -> StagedColumns:
             + (", and its staged files have expired" if run.outputs.get("expired") else ""),
             fix=f"wait for it (%backfill attach {run.id}), or run the cell again",
         )
-    promoted = run.state == RunState.PROMOTED
     return StagedColumns(
         run_id=run.id,
         base=plan.base,
         columns=tuple((column.name, column.type) for column in plan.columns),
         files=staged_files(store, run.id),
-        promoted=promoted,
+        promoted=run.state == RunState.PROMOTED,
         keys=plan.keys,
         table=str(run.outputs.get("staging_table") or ""),
-        landed=tuple(sorted({root_of(path) for path in reach.landed(run)})) if promoted else (),
+        landed=tuple(sorted({root_of(path) for path in reach.landed(run)})),
     )
 
 

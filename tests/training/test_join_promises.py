@@ -296,6 +296,25 @@ def test_base_files_that_a_run_has_not_staged_are_named(lake: Lake, missing: str
     assert before == lake.picture()
 
 
+def test_a_partition_that_an_extension_fills_up_is_promoted_first(lake: Lake) -> None:
+    """Old files of a partition hold the column, new ones are staged: said with the way out, which then works."""
+    lake.make(ORDERS, small_rows(30))
+    run = lake.stage("twice", TWICE, keys=("id",))
+    lake.promote(run)
+    lake.table().append(small_rows(60).slice(30).cast(_arrow(lake)))
+    extension = lake.backfills.extend(run, owner="me", promote=False).run
+    assert extension is not None
+    lake.work()
+    with pytest.raises(RequestError, match=rf"training\.half_promoted.*month=.*%backfill promote {extension.id}"):
+        _plan(lake, ORDERS, Stage(extension.id))
+    lake.promote(extension.id)
+    for ref in (run, extension.id):
+        plan = _plan(lake, ORDERS, Stage(ref), columns=("id", "x"), min_coverage=1.0)
+        rows = _read(lake, plan)
+        assert 60 == len(rows)
+        assert [None if row["x"] is None else row["x"] * 2 for row in rows] == [row["twice"] for row in rows]
+
+
 @pytest.mark.parametrize("missing", ["error", "null", "skip"])
 def test_files_that_came_after_a_promotion_are_no_silent_nulls(lake: Lake, missing: str) -> None:
     """New rows hold nulls for a promoted column, in a partition of their own or in an old one: named like any gap."""

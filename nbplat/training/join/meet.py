@@ -40,7 +40,8 @@ def meeting(found: Found, spec: JoinSpec, base: TableState, source: JoinSource, 
     """How a stage meets the units of the base.
 
     Raises:
-        RequestError: ``training.other_table``: a run of another table.
+        RequestError: ``training.other_table``: a run of another table; while units are met ``training.clash``, the
+            base has the column, and ``training.half_promoted``, it has it in some files of a partition.
     """
     made = Meeting(found, lambda files: by_key(files))
     by_key = _ByKey(made, spec, base, source, keys)
@@ -72,6 +73,14 @@ def meeting(found: Found, spec: JoinSpec, base: TableState, source: JoinSource, 
         if all(holding) and not any(mine) and not found.stage.replace:
             # A run that extends a promoted one stages only the files that lack its columns.
             return UnitSide("base", (), sum(file.rows for file in files), exact=True)
+        if any(holding) and any(mine) and landed and not record.promoted and not found.stage.replace:
+            raise RequestError(
+                "training.half_promoted",
+                f"{found.ref} fills files of partitions whose other files hold {columns[0]!r} already:"
+                f" {files[0].words or 'the whole table'}",
+                fix=f"promote it first, `%backfill promote {found.ref}` (`rollback` takes it back); or take dates"
+                " that it fills alone",
+            )
         if any(holding) and not record.promoted and not found.stage.replace:
             raise RequestError(
                 "training.clash",
