@@ -12,7 +12,18 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from pyiceberg.transforms import BucketTransform
-from pyiceberg.types import BinaryType, DateType, DecimalType, DoubleType, FixedType, IntegerType, LongType, StringType
+from pyiceberg.types import (
+    BinaryType,
+    DateType,
+    DecimalType,
+    DoubleType,
+    FixedType,
+    IntegerType,
+    ListType,
+    LongType,
+    StringType,
+    UUIDType,
+)
 
 from nbplat.errors import Conflict, NbplatError, RequestError
 from nbplat.training.join import JoinPlan, JoinSpec, Stage, explain_join, plan_join
@@ -135,6 +146,32 @@ def test_dealt_rows_meet_rows_of_their_own_date(lake: Lake, across: bool) -> Non
         (n, day): float(n) if across or (day == days[1] and n % 2 == 0) else None for n in range(6) for day in days[:2]
     }
     assert expected == met
+
+
+@pytest.mark.parametrize("max_unit_bytes", [1, 4000, 256 << 20])
+def test_rows_dealt_to_many_files_meet_as_those_of_one(lake: Lake, max_unit_bytes: int) -> None:
+    """However small the parts must be, each base row finds its own, and keys in two files are found to be doubled."""
+    base = [{"id": n % 250, "dt": DAY, "x": float(n)} for n in range(300)]
+    staged = [{"id": n, "dt": DAY, "v": n * 10.0} for n in range(0, 400, 2)]
+    make_table(lake.catalog, "p.base", [*KEYED, ("x", DoubleType())], [base], bucket=("id", 2), by="dt")
+    fields = [*KEYED, ("v", DoubleType())]
+    make_table(lake.catalog, "p.staged", fields, [staged[::3], staged[1::3], staged[2::3]], bucket=("id", 3), by="dt")
+    options: dict[str, Any] = {"on": ("id",), "join": "shuffle", "max_unit_bytes": max_unit_bytes}
+    rows = _read(lake, _plan(lake, "p.base", STAGED, **options))
+    assert sorted(range(300)) == sorted(row["x"] for row in rows)
+    assert [None if row["id"] % 2 else row["id"] * 10.0 for row in rows] == [row["v"] for row in rows]
+    append(lake.table("p.staged"), [{"id": 8, "dt": DAY, "v": 0.0}])
+    with pytest.raises(NbplatError, match=r"training\.duplicate_keys.*id=8"):
+        _read(lake, _plan(lake, "p.base", STAGED, **options))
+
+
+@pytest.mark.parametrize("kind", [ListType(10, LongType(), element_required=False), UUIDType()], ids=str)
+def test_a_column_without_an_order_orders_no_duplicates(lake: Lake, kind: Any) -> None:
+    """Refused when it is planned, not when a duplicate is met."""
+    _pair(lake, 4)
+    make_table(lake.catalog, "p.late", [*KEYED, ("v", LongType()), ("by", kind)], [], bucket=("id", 2), by="dt")
+    with pytest.raises(RequestError, match=r"training\.option: order_by='by' of p\.late.*has no order"):
+        _plan(lake, "p.base", Stage("p.late", columns=("v",), duplicates="last", order_by="by"), on=("id",))
 
 
 def test_what_has_a_common_bucket_is_not_dealt(lake: Lake) -> None:
