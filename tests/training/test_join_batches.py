@@ -193,6 +193,22 @@ def test_ranks_share_the_rows_and_can_have_equally_many_batches(opened: OpenJoin
         assert {8} == {len(batch) for batches in even for batch in batches}
 
 
+@pytest.mark.parametrize("equal", ["trim", "pad"])
+def test_ranks_that_take_over_have_equally_many_batches_of_the_rest(opened: OpenJoin, equal: str) -> None:
+    """What was handed out before counts for none of them."""
+    old = [opened.batches(8, shuffle="window", seed=5, rank=rank, world=2) for rank in range(2)]
+    for batches in old:
+        reading = iter(batches)
+        for _ in range(9):
+            next(reading)
+    tokens = [batches.state() for batches in old]
+    rest = [_ids(opened.batches(8, rank=rank, world=3, resume=tokens)) for rank in range(3)]
+    even = [_ids(opened.batches(8, rank=rank, world=3, resume=tokens, equal=equal)) for rank in range(3)]
+    assert 240 - 2 * 9 * 8 == sum(len(batch) for batches in rest for batch in batches)
+    wanted = min(sum(map(len, each)) // 8 for each in rest) if equal == "trim" else max(map(len, rest))
+    assert [wanted] * 3 == [len(batches) for batches in even]
+
+
 def test_equal_ranks_count_what_dates_leave(joins: Lake) -> None:
     """With dates that cut, live rows are counted, so that no rank waits for another for ever."""
     plan = _plan(joins, BOTH[0], dates=Window.parse("2026-11-01", "2026-11-03"))

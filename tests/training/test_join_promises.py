@@ -22,10 +22,12 @@ from pyiceberg.types import (
     ListType,
     LongType,
     StringType,
+    TimestamptzType,
     UUIDType,
 )
 
 from nbplat.errors import Conflict, NbplatError, RequestError
+from nbplat.terms import Window
 from nbplat.training.join import JoinPlan, JoinSpec, Stage, explain_join, plan_join
 from tests.fixtures.deletes import add_position_deletes
 from tests.fixtures.lakehouse import ORDERS, Lake, small_rows
@@ -214,6 +216,21 @@ def test_a_piece_reads_every_row_group_that_its_keys_touch(lake: Lake, first: in
     assert 4 == len(plan.units)
     rows = _read(lake, plan)
     assert [n * 10.0 if n >= first and n < first + 40 else None for n in range(40)] == [row["v"] for row in rows]
+
+
+def test_dates_take_the_first_moment_and_leave_the_end_out(lake: Lake) -> None:
+    """Inside of files as well, by any column of time; a row without a time is in no window."""
+    times = [dt.datetime(2026, 11, 1, hour, tzinfo=dt.UTC) for hour in range(9)]
+    base = [{"id": n, "dt": DAY, "at": time} for n, time in enumerate([*times, None])]
+    make_table(lake.catalog, "p.base", [*KEYED, ("at", TimestamptzType())], [base], bucket=("id", 1), by="dt")
+    staged = [{"id": n, "dt": DAY, "v": float(n)} for n in range(10)]
+    make_table(lake.catalog, "p.staged", [*KEYED, ("v", DoubleType())], [staged], bucket=("id", 1), by="dt")
+    for first, end, expected in (("03:00", "05:00", [3, 4]), ("03:00", "05:00:01", [3, 4, 5]), (None, "01:00", [0])):
+        window = Window.parse(first and f"2026-11-01T{first}", f"2026-11-01T{end}")
+        plan = _plan(lake, "p.base", STAGED, on=("id",), dates=window, time="at")
+        with lake.platform.open_join(plan) as opened:
+            assert [expected] == [batch["v"].to_pylist() for batch in opened.batches(20)]
+            assert len(expected) == sum(opened.exact_rows(unit) for unit in plan.units)
 
 
 def test_coverage_counts_the_rows_that_live(lake: Lake) -> None:
