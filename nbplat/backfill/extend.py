@@ -6,13 +6,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from nbplat.backfill.landing import root_of
 from nbplat.backfill.plan import BackfillPlan
 from nbplat.backfill.ports import TableFile
 from nbplat.backfill.spec import BackfillSpec
 from nbplat.backfill.table_facts import BaseFile
 from nbplat.errors import RequestError
-from nbplat.terms import Window
+from nbplat.terms import Window, root_of
 
 __all__ = ["Coverage", "Gap", "coverage_of", "extension_spec", "uncovered"]
 

@@ -13,11 +13,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from nbplat.backfill.ports import TableFile
-from nbplat.terms import content_hash
+from nbplat.terms import content_hash, root_of
 
-__all__ = ["Action", "Change", "FileAction", "Match", "Part", "Source", "plan_landing", "root_of"]
-
-_MARK = "--nb-"
+__all__ = ["Action", "Change", "FileAction", "Match", "Part", "Source", "plan_landing"]
 
 
 class Action(StrEnum):
@@ -115,12 +113,6 @@ class FileAction:
     def drop(self) -> frozenset[int]:
         """Field ids that every part leaves out."""
         return frozenset(number for part in self.parts for number in part.drop)
-
-
-def root_of(path: str) -> str:
-    """Folder and stem that a data file shares with every file we made from it."""
-    folder, _, name = path.rpartition("/")
-    return f"{folder}/{name.removesuffix('.parquet').split(_MARK)[0]}"
 
 
 def plan_landing(

@@ -12,7 +12,7 @@ from nbplat.backfill.stage import stage_scope, staged_files
 from nbplat.backfill.states import ALL_RUNS, KIND, LIVE_STATES, RunState
 from nbplat.errors import Conflict, NotFound, did_you_mean
 from nbplat.job import Job, JobState, JobStore, Run, UnitState
-from nbplat.terms import StagedColumns, TableName
+from nbplat.terms import StagedColumns, TableName, root_of
 
 __all__ = [
     "failed_units",
@@ -82,7 +82,7 @@ def failed_units(store: JobStore, run: Run) -> list[dict[str, Any]]:
     ]
 
 
-def staged_columns(store: JobStore, run: Run) -> StagedColumns:
+def staged_columns(store: JobStore, reach: Reach, run: Run) -> StagedColumns:
     """See `nbplat.backfill.run.Backfills.staged_columns`."""
     plan = BackfillPlan.from_record(run.plan)
     unusable = {RunState.PLANNED, RunState.STAGING, RunState.ROLLED_BACK, RunState.EXPIRED}
@@ -101,6 +101,7 @@ def staged_columns(store: JobStore, run: Run) -> StagedColumns:
         promoted=run.state == RunState.PROMOTED,
         keys=plan.keys,
         table=str(run.outputs.get("staging_table") or ""),
+        landed=tuple(sorted({root_of(path) for path in reach.landed(run)})),
     )
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 from nbplat.backfill.attempt import Attempts
 from nbplat.backfill.audit.rules import Unchanged
 from nbplat.backfill.land import Landed
-from nbplat.backfill.landing import Action, Change, Source, root_of
+from nbplat.backfill.landing import Action, Change, Source
 from nbplat.backfill.lease import TableLease
 from nbplat.backfill.outcomes import landed_units, report_of
 from nbplat.backfill.plan import BackfillPlan
@@ -25,7 +25,7 @@ from nbplat.backfill.realign import key_positions, unequal_rows
 from nbplat.backfill.states import KIND, RunState
 from nbplat.errors import Conflict
 from nbplat.job import StepContext
-from nbplat.terms import SnapshotPin, StagedFile, TableName
+from nbplat.terms import SnapshotPin, StagedFile, TableName, root_of
 
 __all__ = ["Member", "Promoter", "promote_scope", "schema_change"]
 

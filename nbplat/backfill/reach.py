@@ -58,13 +58,16 @@ class Reach:
                 f"{plan.base.table} has no column {gone[0]!r} of {run.id} any more",
                 fix="run the cell again: it makes the column anew",
             )
-        ours = {
+        return view, uncovered(view.files, ids.values(), self.landed(run))
+
+    def landed(self, run: Run) -> frozenset[str]:
+        """Every file that the columns of a run's chain were put into, at any time."""
+        return frozenset(
             unit["new_path"]
             for each in self.chain(run.id)
             if each.outputs.get("landing")
             for unit in landed_units(self.store, each.outputs["landing"]["scope"], ())
-        }
-        return view, uncovered(view.files, ids.values(), ours)
+        )
 
 
 def _linked(runs: Sequence[Run], chain: set[str]) -> set[str]:

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from nbplat.backfill.attempt import Attempts
-from nbplat.backfill.landing import Action, Change, Source, root_of
+from nbplat.backfill.landing import Action, Change, Source
 from nbplat.backfill.lease import TableLease
 from nbplat.backfill.outcomes import landed_units
 from nbplat.backfill.plan import BackfillPlan
@@ -22,7 +22,7 @@ from nbplat.backfill.ports import Publication, SchemaChange, Tables
 from nbplat.backfill.promote import promote_scope
 from nbplat.errors import Conflict, NotFound
 from nbplat.job import StepContext
-from nbplat.terms import Progress, SnapshotPin
+from nbplat.terms import Progress, SnapshotPin, root_of
 
 __all__ = ["Undoer"]
 

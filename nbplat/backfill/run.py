@@ -304,7 +304,7 @@ class Backfills:
         Raises:
             Conflict: when the run is not staged (yet, or any more).
         """
-        return staged_columns(self.store, self.find(run_id))
+        return staged_columns(self.store, self._reach, self.find(run_id))
 
     def diff(self, run_id: str, other: str | None = None, columns: Sequence[str] = ()) -> DiffReport:
         """Compare a run's columns with another run's; with the table's columns of those names, when `other` is None.

@@ -3,7 +3,7 @@
 from nbplat.terms.canonical import canonical_json, content_hash
 from nbplat.terms.environment_ref import EnvironmentRef
 from nbplat.terms.files import Files, Span, StoredFile
-from nbplat.terms.location import file_location, local_path
+from nbplat.terms.location import file_location, local_path, root_of
 from nbplat.terms.progress import Progress
 from nbplat.terms.run_id import RunId
 from nbplat.terms.snapshot_pin import HOLD_PREFIX, SnapshotPin
@@ -31,4 +31,5 @@ __all__ = [
     "counted",
     "file_location",
     "local_path",
+    "root_of",
 ]

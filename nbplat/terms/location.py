@@ -4,7 +4,9 @@ from pathlib import Path
 
 from nbplat.errors import SetupError
 
-__all__ = ["file_location", "local_path"]
+__all__ = ["file_location", "local_path", "root_of"]
+
+_MARK = "--nb-"
 
 
 def local_path(location: str) -> Path:
@@ -31,3 +33,9 @@ def local_path(location: str) -> Path:
 def file_location(path: Path) -> str:
     """The location of an absolute local path, as Iceberg manifests spell it: ``file:///a/b``."""
     return f"file://{path}"
+
+
+def root_of(path: str) -> str:
+    """Folder and stem that a data file shares with every file we made from it."""
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/{name.removesuffix('.parquet').split(_MARK)[0]}"

@@ -20,6 +20,8 @@ class StagedColumns:
         promoted: True when the base table's main branch holds the columns already.
         keys: Columns that identify a row; the staged files hold them as well.
         table: The staging table; empty when it is not known.
+        landed: The files that its columns were put into, by it or by runs that it extends or that extend it, see
+            `root_of`; empty before any promotion.
     """
 
     run_id: str
@@ -29,3 +31,4 @@ class StagedColumns:
     promoted: bool
     keys: tuple[str, ...] = ()
     table: str = ""
+    landed: tuple[str, ...] = ()

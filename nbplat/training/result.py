@@ -84,7 +84,7 @@ class TrainingResult:
     auc_without: Estimate
     auc_with: Estimate | None
     gain: Estimate | None
-    curves: tuple[tuple[tuple[float, float], ...], ...]
+    curves: tuple[tuple[tuple[float, float], ...], ...] = field(repr=False)
     cut: str
     rows_train: int
     rows_test: int
@@ -103,7 +103,7 @@ class TrainingResult:
     join_seconds: float
     compute_seconds: float
     models: dict[str, Any] = field(compare=False, repr=False)
-    provenance: dict[str, Any] = field(default_factory=dict, compare=False)
+    provenance: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
     run: str = ""
 
     @property

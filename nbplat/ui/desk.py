@@ -282,4 +282,5 @@ def staged_columns(record: dict[str, Any]) -> StagedColumns:
         promoted=record["promoted"],
         keys=tuple(record["keys"]),
         table=record["table"],
+        landed=tuple(record.get("landed", ())),
     )

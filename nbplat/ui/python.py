@@ -103,9 +103,9 @@ def training_join(table: str, **options: Any) -> TrainingResult | OpenJoin:
 
     Args:
         table: The table of examples.
-        stage: What is joined: a run (``spend_90d``), a table with its columns (``ml.stg_ctr:b_ctr,b_cnt``), these with
-            options behind them (``ml.stg_ctr prefix=c_ fill=c_b_cnt:0``), or a dict of
-            `nbplat.training.join.Stage`'s fields with a ``ref``.
+        stage: What is joined, one or several: a run (``spend_90d``), a table with its columns
+            (``ml.stg_ctr:b_ctr,b_cnt``), these with options behind them (``ml.stg_ctr prefix=c_ fill=c_b_cnt:0``), or a
+            dict of `nbplat.training.join.Stage`'s fields with a ``ref``.
         on: The key columns; left out, those of the runs.
         columns: Without a label: base columns of the result; left out, all.
         dates: ``(first, end)``, ISO dates, the end not included; None leaves a side open.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nbplat.training.join import Stage
     from nbplat.training.join.open import OpenJoin
 
-__all__ = ["DeskRuns", "open_join", "stages"]
+__all__ = ["DeskRuns", "listed", "open_join", "stages", "window"]
 
 _OPTIONS = (
     "columns",
@@ -26,6 +26,7 @@ _OPTIONS = (
     "sequences",
     "sequence_form",
 )
+_LISTS = ("columns", "sequences")
 
 
 class DeskRuns:
@@ -48,7 +49,7 @@ def open_join(
     platform: Platform,
     table: str,
     *,
-    stage: Sequence[str | Mapping[str, Any]] = (),
+    stage: str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]] = (),
     on: str | Sequence[str] = (),
     dates: tuple[str | None, str | None] = (None, None),
     plan: Mapping[str, Any] | None = None,
@@ -70,7 +71,7 @@ def open_join(
             )
     if plan is not None:
         kept = JoinPlan.from_record(plan)
-        if kept.spec.base != table or stage or on or options:
+        if kept.spec.base != table or stage or on or options or tuple(dates) != (None, None):
             raise RequestError(
                 "training.option",
                 f"the plan joins {kept.spec.base} and says all else itself",
@@ -78,26 +79,40 @@ def open_join(
             )
         return platform.open_join(kept)
     given: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in options.items()
+        name: listed(value) if name in _LISTS and value is not None else value for name, value in options.items()
     }
-    spec = JoinSpec(
-        base=table,
-        on=(on,) if isinstance(on, str) else tuple(on),
-        stage=stages(stage),
-        dates=Window.parse(*dates),
-        **given,
-    )
+    spec = JoinSpec(base=table, on=listed(on), stage=stages(stage), dates=window(dates), **given)
     runs = DeskRuns(lambda: desk)
     return platform.open_join(plan_join(spec, platform.join_source, runs, platform.sequence_columns))
 
 
-def stages(asked: Sequence[str | Mapping[str, Any]]) -> tuple[Stage, ...]:
-    """What is joined, each as a text or a dict of `Stage`'s fields with a ``ref``.
+def stages(asked: str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]]) -> tuple[Stage, ...]:
+    """What is joined, each as a text or a dict of `Stage`'s fields with a ``ref``; one of them may stand alone.
 
     Raises:
         RequestError: an option of a stage that is not known.
     """
-    return tuple(_stage(each) for each in asked)
+    return tuple(_stage(each) for each in ([asked] if isinstance(asked, str | Mapping) else asked))
+
+
+def listed(names: str | Sequence[str]) -> tuple[str, ...]:
+    """Names; one may stand alone."""
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def window(dates: Any) -> Window:
+    """The window of ``(first, end)``, the end not included.
+
+    Raises:
+        RequestError: ``window.date``: these are no two dates.
+    """
+    if isinstance(dates, str) or len(found := tuple(dates)) != 2:
+        raise RequestError(
+            "window.date",
+            f"dates={dates!r} are no two dates",
+            fix='write dates=("2011-03-01", "2011-04-01"), the end not included; None leaves a side open',
+        )
+    return Window.parse(*found)
 
 
 def _stage(asked: str | Mapping[str, Any]) -> Stage:

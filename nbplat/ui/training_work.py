@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbplat.errors import NotFound, RequestError, did_you_mean
-from nbplat.terms import Progress, Window
+from nbplat.terms import Progress
 from nbplat.training.states import ALL_RUNS, JOB, KIND, REPLAY, TrainingState
-from nbplat.ui.training_place import DeskRuns, stages
+from nbplat.ui.training_place import DeskRuns, listed, stages, window
 
 if TYPE_CHECKING:
     from nbplat.compose import Platform
@@ -51,8 +51,8 @@ def make_spec(
     *,
     label: str,
     time: str,
-    stage: Sequence[str | Mapping[str, Any]] = (),
-    sequences: Sequence[str] = (),
+    stage: str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]] = (),
+    sequences: str | Sequence[str] = (),
     on: str | Sequence[str] = (),
     dates: tuple[str | None, str | None] = (None, None),
     dates_by: str = "",
@@ -74,14 +74,14 @@ def make_spec(
             raise RequestError("training.option", f"training has no option {each!r}", fix=did_you_mean(each, known))
     join = JoinSpec(
         base=table,
-        on=(on,) if isinstance(on, str) else tuple(on),
+        on=listed(on),
         stage=stages(stage),
-        dates=Window.parse(*dates),
+        dates=window(dates),
         time=dates_by,
-        sequences=tuple(sequences),
+        sequences=listed(sequences),
         **{each: options.pop(each) for each in _JOIN if each in options},
     )
-    taken = tuple(features) if features else None
+    taken = listed(features) if features else None
     return TrainingSpec(name=name, join=join, label=label, time=time, features=taken, **options)
 
 

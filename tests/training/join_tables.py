@@ -18,12 +18,14 @@ from pyiceberg.types import (
     BinaryType,
     DateType,
     DecimalType,
+    FixedType,
     IcebergType,
     IntegerType,
     LongType,
     NestedField,
     StringType,
     TimestampType,
+    TimestamptzType,
     UUIDType,
 )
 
@@ -42,6 +44,12 @@ KEYS: dict[str, tuple[IcebergType, IcebergType, Callable[[int], Any]]] = {
     "date": (DateType(), DateType(), lambda n: _DAY + dt.timedelta(days=n)),
     "timestamp": (TimestampType(), TimestampType(), lambda n: _MIDNIGHT + dt.timedelta(hours=n)),
     "decimal": (DecimalType(9, 2), DecimalType(12, 2), lambda n: decimal.Decimal(n) / 4),
+    "fixed meets binary": (FixedType(2), BinaryType(), lambda n: bytes([n % 256, 0])),
+    "timestamp of a zone": (
+        TimestamptzType(),
+        TimestamptzType(),
+        lambda n: _MIDNIGHT.replace(hour=n % 24, tzinfo=dt.UTC),
+    ),
     "binary": (BinaryType(), BinaryType(), lambda n: bytes([n % 256, 0])),
     "uuid": (UUIDType(), UUIDType(), lambda n: uuid.UUID(int=n << 64).bytes),
 }

@@ -16,6 +16,7 @@ from nbplat.testing.shell import StrictShell, strict_shell
 from nbplat.ui.cli import main
 from nbplat.ui.desk import LocalDesk
 from nbplat.ui.python import Local
+from nbplat.ui.spoken import in_shell
 from tests.fixtures.lakehouse import Lake
 from tests.training.conftest import DAYS
 from tests.training.join_tables import make_table
@@ -86,7 +87,7 @@ def test_a_mistake_has_one_answer_in_a_shell_a_cell_and_python(
     assert exit_code == main(["training", "run", "wrong", *shlex.split(asked)])
     told = capsys.readouterr().err
     assert f"{code}: " in told
-    assert mend in told.partition("fix: ")[2]
+    assert in_shell(mend) in told.partition("fix: ")[2]
     with pytest.raises(NbplatError) as caught:
         shell.run(f"%%training wrong {asked}\n# the default model")
     assert (code, exit_code) == (caught.value.code, caught.value.exit_code)

@@ -26,7 +26,10 @@ from pyiceberg.exceptions import (
 
 from nbplat.adapters.iceberg.reachable import reachable
 from nbplat.errors import Conflict, NbplatError, NotFound, RequestError, SetupError
+from nbplat.remote.failure import KernelError
+from nbplat.remote.training.epoch import _one_batch
 from nbplat.remote.training.mix import mixed
+from nbplat.remote.training.order import Order, row_order, windows_of
 from nbplat.terms import Window, local_path
 from nbplat.training.join import JoinPlan, JoinSpec, Stage, plan_join
 from nbplat.training.join.open import OpenJoin
@@ -58,6 +61,53 @@ def test_every_row_once_in_even_batches_and_the_same_order_again(opened: OpenJoi
     assert first == _ids(opened.batches(32, shuffle=shuffle, seed=7, threads=3, ahead_bytes=1))
     other = _ids(opened.batches(32, shuffle=shuffle, seed=7, epoch=1))
     assert (first == other) == (shuffle == "none")
+
+
+def test_a_pass_that_is_over_is_not_taken_for_an_empty_one(opened: OpenJoin) -> None:
+    """A loop over epochs around one pass would learn from the first alone: the second is refused."""
+    batches = opened.batches(100, shuffle="window")
+    first = iter(batches)
+    next(first)
+    assert 140 == sum(batch.num_rows for batch in batches)
+    with pytest.raises(RequestError, match=r"training\.option.*one pass.*epoch=1"):
+        next(iter(batches))
+    assert [] == list(opened.batches(100, resume=batches.state()))
+    with pytest.raises(RequestError, match=r"training\.option.*resume=\[\]"):
+        opened.batches(100, resume=[])
+
+
+def test_a_batch_of_more_text_than_arrow_holds_in_one_column_is_refused() -> None:
+    """Two GiB of text are two chunks of a column; a batch of the first chunk alone would lose rows in silence."""
+    size = (1 << 30) + 1
+    long = pa.Array.from_buffers(
+        pa.binary(), 1, [None, pa.py_buffer(np.array([0, size], np.int32)), pa.allocate_buffer(size)]
+    )
+    with pytest.raises(KernelError, match=r"training\.option.*2 rows.*2 GiB.*batch_rows"):
+        _one_batch([pa.table({"text": long}), pa.table({"text": long})])
+
+
+def test_the_rows_of_a_window_are_mixed_anew_by_seed_epoch_and_window() -> None:
+    """Each of the three gives another order of the rows, and the same three the same one."""
+    orders = [
+        row_order(Order(shuffle, seed), epoch, window, 60).tolist()
+        for shuffle in ("bucket", "window")
+        for seed, epoch, window in ((7, 0, 0), (7, 1, 0), (7, 0, 1), (8, 0, 0))
+    ]
+    assert 4 == len({tuple(each) for each in orders})
+    assert orders[:4] == orders[4:]
+    assert all(sorted(each) == list(range(60)) for each in orders)
+
+
+@pytest.mark.parametrize(("shuffle", "size"), [("bucket", 1), ("window", 4)])
+def test_units_are_put_in_another_order_by_seed_and_epoch(opened: OpenJoin, shuffle: str, size: int) -> None:
+    """Which units a window holds changes with every epoch, else the same rows would always meet in a batch."""
+    asked = ((7, 0), (7, 1), (8, 0))
+    found = [windows_of(opened.plan, Order(shuffle, seed), epoch) for seed, epoch in asked]
+    assert 3 == len({tuple(window.units for window in windows) for windows in found})
+    assert found[0] == windows_of(opened.plan, Order(shuffle, 7), 0)
+    for windows in found:
+        assert {size} == {len(window.units) for window in windows}
+        assert list(range(len(opened.plan.units))) == sorted(at for window in windows for at in window.units)
 
 
 def test_a_window_mixes_rows_of_several_units_and_dates(opened: OpenJoin) -> None:
@@ -143,6 +193,22 @@ def test_ranks_share_the_rows_and_can_have_equally_many_batches(opened: OpenJoin
     else:
         assert min(sum(map(len, batches)) // 8 for batches in ranks) == len(even[0])
         assert {8} == {len(batch) for batches in even for batch in batches}
+
+
+@pytest.mark.parametrize("equal", ["trim", "pad"])
+def test_ranks_that_take_over_have_equally_many_batches_of_the_rest(opened: OpenJoin, equal: str) -> None:
+    """What was handed out before counts for none of them."""
+    old = [opened.batches(8, shuffle="window", seed=5, rank=rank, world=2) for rank in range(2)]
+    for batches in old:
+        reading = iter(batches)
+        for _ in range(9):
+            next(reading)
+    tokens = [batches.state() for batches in old]
+    rest = [_ids(opened.batches(8, rank=rank, world=3, resume=tokens)) for rank in range(3)]
+    even = [_ids(opened.batches(8, rank=rank, world=3, resume=tokens, equal=equal)) for rank in range(3)]
+    assert 240 - 2 * 9 * 8 == sum(len(batch) for batches in rest for batch in batches)
+    wanted = min(sum(map(len, each)) // 8 for each in rest) if equal == "trim" else max(map(len, rest))
+    assert [wanted] * 3 == [len(batches) for batches in even]
 
 
 def test_equal_ranks_count_what_dates_leave(joins: Lake) -> None:
@@ -278,6 +344,35 @@ def test_counts_say_how_long_the_caller_waited(opened: OpenJoin) -> None:
     assert 0 < counts.first_batch_s <= counts.seconds
     assert 0 <= counts.wait_share <= 1
     assert [("twice@1", 240, 240), ("j.score", 240, 240)] == [(s.ref, s.rows, s.matched) for s in batches.seen]
+
+
+def test_a_unit_that_is_read_again_is_there_once(joins: Lake) -> None:
+    """Another system that fails for a moment costs another try, and neither loses nor doubles a row."""
+    opened = joins.platform.open_join(_plan(joins, *BOTH))
+    expected = _ids(opened.batches(50, shuffle="window", seed=3))
+    read, tries = opened.read, dict[str, int]()
+
+    def failing(unit: Any) -> Any:
+        tries[unit.name] = tries.get(unit.name, 0) + 1
+        if tries[unit.name] % 3:
+            raise KernelError("store.away", "the store did not answer", fix="try again", kind="RemoteError")
+        return read(unit)
+
+    opened.read = failing  # type: ignore[method-assign]
+    batches = opened.batches(50, shuffle="window", seed=3)
+    assert expected == _ids(batches)
+    assert {3} == set(tries.values())
+    assert [240, 240] == [side.rows for side in batches.seen]
+
+
+@pytest.mark.parametrize("options", [{"world": 2}, {"world": 2, "rank": 1}, {"equal": "trim"}, {}])
+def test_too_little_coverage_ends_a_pass_as_soon_as_it_is_certain(joins: Lake, options: dict[str, Any]) -> None:
+    """By counts the plan could hold; the first keys that are not there prove that it does not, for any rank."""
+    plan = _plan(joins, Stage.parse("j.thin:score"), min_coverage=0.99)
+    batches = joins.platform.open_join(plan).batches(8, **options)
+    with pytest.raises(NbplatError, match=r"training\.coverage: j\.thin covers.*asked for are 99\.00%.*\(id=\d+"):
+        list(batches)
+    assert batches.counts.rows < 240 / 2
 
 
 def test_a_staged_file_that_is_gone_names_the_unit(tmp_path: Path) -> None:

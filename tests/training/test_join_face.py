@@ -45,6 +45,31 @@ def test_a_kept_plan_is_replayed(local: Local) -> None:
     assert pa.Table.from_batches(first.batches(9, **options)).equals(pa.Table.from_batches(again.batches(9, **options)))
     with pytest.raises(RequestError, match=r"says all else itself"):
         local.training_join("j.base", plan=kept, on="id")
+    with pytest.raises(RequestError, match=r"says all else itself"):
+        local.training_join("j.base", plan=kept, dates=("2026-11-01", None))
+
+
+def test_one_name_may_stand_alone(local: Local) -> None:
+    """A text is one stage, key or column, never its letters."""
+    several = local.training_join("j.base", stage=["j.score:score"], on=["id"], columns=["user"])
+    alone = local.training_join("j.base", stage="j.score:score", on="id", columns="user")
+    named = local.training_join("j.base", stage={"ref": "j.score:score"}, on=("id",), columns=("user",))
+    assert {several.plan.plan_id} == {alone.plan.plan_id, named.plan.plan_id}
+
+
+def test_what_a_cell_shows_of_a_join_says_what_it_is(local: Local) -> None:
+    """Rows, sides and what to ask next; and of a pass how far it is and how many rows met."""
+    join = local.training_join("j.base", stage=["twice", "j.thin:score"], on="id")
+    shown = repr(join)
+    assert "240 rows in" in shown
+    assert "twice@1 → twice" in shown
+    assert "j.thin → score" in shown
+    batches = join.batches(50)
+    assert 240 == sum(batch.num_rows for batch in batches)
+    assert "240 rows in 5 batches" in repr(batches.counts)
+    assert ["twice@1: 240 of 240 rows met (100.0%)", "j.thin: 216 of 240 rows met (90.0%)"] == list(
+        map(repr, batches.seen)
+    )
 
 
 @pytest.mark.parametrize(
@@ -54,6 +79,8 @@ def test_a_kept_plan_is_replayed(local: Local) -> None:
         ({"stage": [{"fill": {}}]}, r"needs a ref"),
         ({"stage": [{"ref": "j.score", "filling": {}}]}, r"no 'filling'.*fill"),
         ({"dates": ("yesterday", None)}, r"window\.date"),
+        ({"dates": "2026-11-01"}, r"window\.date.*two dates"),
+        ({"dates": ("2026-11-01",)}, r"window\.date.*two dates"),
     ],
 )
 def test_options_that_are_not_known_are_refused(local: Local, options: dict[str, Any], message: str) -> None:

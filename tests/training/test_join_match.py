@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +33,32 @@ def test_sorted_keys_find_each_other_over_blocks(ours: list[int], theirs: list[i
     found = match(base, staged, ["k"], ["k"], ref="r", unit="u")
     at = list(range(len(ours))) if found.at is None else found.at.tolist()
     assert [theirs.index(key) if key in theirs else -1 for key in ours] == at
+
+
+VOID = st.none() | st.integers(-3, 3)
+
+
+@pytest.mark.parametrize("kind", [pa.int64(), pa.date32(), pa.string(), pa.float64(), pa.decimal128(21, 2)], ids=str)
+@given(ours=st.lists(st.tuples(VOID, VOID)), theirs=st.lists(st.tuples(VOID, VOID)), width=st.integers(1, 2))
+def test_a_key_with_a_null_meets_nothing(
+    kind: pa.DataType, ours: list[tuple[Any, Any]], theirs: list[tuple[Any, Any]], width: int
+) -> None:
+    """Neither another null, nor what stands in memory for it; several such keys are no duplicates."""
+    whole = {key for key in (each[:width] for each in theirs) if None not in key}
+    theirs = [*whole, *(key for key in (each[:width] for each in theirs) if None in key)]
+    ours = [each[:width] for each in ours]
+    names = ["a", "b"][:width]
+    base, staged = (_keyed(keys, names, kind) for keys in (ours, theirs))
+    found = match(base, staged, names, names, ref="r", unit="u")
+    at = list(range(len(ours))) if found.at is None else found.at.tolist()
+    assert [theirs.index(key) if key in whole else -1 for key in ours] == at
+    assert sum(None in key for key in ours) == found.null_keys
+
+
+def _keyed(keys: list[tuple[Any, ...]], names: list[str], kind: pa.DataType) -> pa.Table:
+    numbers = pa.int32() if kind == pa.date32() else pa.int64()
+    columns = [pa.array([key[at] for key in keys], numbers) for at in range(len(names))]
+    return pa.table([column.cast(kind) for column in columns], names=names)
 
 
 @given(

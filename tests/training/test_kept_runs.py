@@ -14,6 +14,7 @@ from nbplat.ui.cli import main
 from nbplat.ui.desk import LocalDesk
 from nbplat.ui.handlers.training_result import training_result
 from nbplat.ui.python import Local
+from nbplat.ui.spoken import in_shell
 from tests.fixtures.lakehouse import Lake, demo
 
 __all__ = ["demo"]
@@ -107,7 +108,7 @@ def test_a_kept_run_is_listed_and_shown(
     listed = _cli(demo, monkeypatch, capsys, "list")
     assert "buys_again@1" in listed
     assert "0.661" in listed
-    assert training_result(first).text == _cli(demo, monkeypatch, capsys, "show", "buys_again").rstrip("\n")
+    assert in_shell(training_result(first).text) == _cli(demo, monkeypatch, capsys, "show", "buys_again").rstrip("\n")
     monkeypatch.setenv("NBPLAT_HOME", str(demo.home))
     assert 2 == main(["training", "show", "buy_again"])
     assert "did you mean buys_again" in capsys.readouterr().err

@@ -17,6 +17,7 @@ from nbplat.adapters.iceberg.scan import check_pin, pinned_files, pinned_schema,
 from nbplat.adapters.iceberg.tables import IcebergTables
 from nbplat.errors import NotFound, RemoteError, did_you_mean, from_record
 from nbplat.remote.failure import KernelError
+from nbplat.remote.project import matching
 from nbplat.remote.read import open_parquet
 from nbplat.remote.training.task import JoinFile
 from nbplat.terms import SnapshotPin, Window
@@ -107,13 +108,15 @@ class IcebergJoinSource:
         ]
 
     def row_groups(self, pin: SnapshotPin, path: str, column: str) -> list[RowGroup]:
-        """See the port; a file whose footer names the column otherwise has no bounds."""
+        """See the port; the column is found as reading finds it: by id, whatever the file calls it."""
         storage = self.storage(pin)
+        wanted = self.schema(pin, [column]) if column else ()
         try:
             with open_parquet(path, storage) as reader:
                 metadata = reader.metadata
+                held = matching(reader.schema_arrow, wanted, self.names(pin)).get(column)
                 names = [metadata.schema.column(at).path for at in range(metadata.num_columns)]
-                at = names.index(column) if column in names else None
+                at = names.index(held.name) if held is not None and held.name in names else None
                 return [_row_group(metadata.row_group(number), at) for number in range(metadata.num_row_groups)]
         except KernelError as error:
             raise from_record(error.record()) from None
@@ -230,6 +233,9 @@ def _listed(table: Table, schema: Schema, files: Sequence[LiveFile], bounds_of: 
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        # Negative zero equals zero as a key, so their partitions meet.
+        value += 0.0
     return value if value is None or isinstance(value, int | str | bool) else str(value)
 
 

@@ -26,6 +26,10 @@ class SeenCover:
         self.nulls: dict[str, int] = {}
         self.missed: dict[str, str] = {}
 
+    def __repr__(self) -> str:
+        void = f", {self.null_keys:,} without a key" if self.null_keys else ""
+        return f"{self.ref}: {self.matched:,} of {self.rows:,} rows met ({self.share:.1%}){void}"
+
     @property
     def share(self) -> float:
         """Share of the rows that have a staged row; 1 before any was read."""

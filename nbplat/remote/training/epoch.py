@@ -79,6 +79,12 @@ class Counts:
         self.rows = self.batches = self.bytes = 0
         self.first_batch_s = self.wait_s = self.seconds = 0.0
 
+    def __repr__(self) -> str:
+        return (
+            f"{self.rows:,} rows in {self.batches:,} batches, {self.bytes:,} bytes, {self.seconds:.2f} s:"
+            f" first batch after {self.first_batch_s:.2f} s, waited {self.wait_share:.0%}"
+        )
+
     @property
     def wait_share(self) -> float:
         """Share of the time that the caller waited for data; near 1: the loader is slow, near 0: the model is."""
@@ -102,7 +108,8 @@ class Epoch:
         seen: What was read of each side.
 
     Raises:
-        KernelError: ``training.token``: a token is of another plan, rank or world size, or some are missing.
+        KernelError: ``training.token``: a token is of another plan, rank or world size, or some are missing; when it
+            is iterated again after its end, ``training.option``.
     """
 
     def __init__(
@@ -124,6 +131,8 @@ class Epoch:
         if batch_rows < 1:
             raise _option(f"batch_rows={batch_rows} is not possible", "give 1 or more")
         given = () if resume is None else (resume,) if isinstance(resume, Mapping) else tuple(resume)
+        if resume is not None and not given:
+            raise _option("resume=[] is no place to go on from", "give None to begin, or the tokens of all ranks")
         tokens = [Token.from_record(each) for each in given]
         plan_id = plan.plan_id
         for each in tokens:
@@ -138,8 +147,12 @@ class Epoch:
         self.batch_rows, self.drop_last, self._monotonic_s = batch_rows, drop_last, monotonic_s
         self.counts = Counts()
         self.seen = [SeenCover(ref) for ref in sides.refs]
+        self._ended = False
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
+        if self._ended:
+            # A loop over epochs that makes them once would learn from the first one alone.
+            raise _option("these batches are one pass, which is over", "ask for another: batches(…, epoch=1)")
         limit = self._limit() if self.share.equal else None
         parts = self._parts(self.share.rank)
         began = self._monotonic_s()
@@ -155,6 +168,7 @@ class Epoch:
             self.token = token
             yield batch
             self.counts.seconds = self._monotonic_s() - began
+        self._ended = True
 
     def _parts(self, rank: int) -> list[Part]:
         windows = windows_of(self.plan, self.order, self.token.epoch)
@@ -320,7 +334,10 @@ def _one_batch(tables: list[pa.Table]) -> pa.RecordBatch:
     table = pa.concat_tables(tables) if len(tables) > 1 else tables[0]
     if not table.num_columns:
         return pa.RecordBatch.from_arrays([], names=[])
-    return table.combine_chunks().to_batches()[0]
+    found = table.combine_chunks().to_batches()
+    if len(found) != 1:
+        raise _option(f"{table.num_rows:,} rows hold more than 2 GiB of one column", "give fewer batch_rows")
+    return found[0]
 
 
 def _alone(rows: Any) -> Any:

@@ -134,6 +134,7 @@ def _attached(task: JoinTask, side: Side, base: _Base, wanted: Any) -> tuple[dic
         has = np.zeros(rows, bool)
     elif side["how"] == "base":
         raw = {name: base.table[own] for own, name in side["values"]}
+        has = _of_files(side, base) if side["files"] else None
     elif side["how"] == "aligned":
         raw, has = _aligned(side, base, types)
     elif side["how"] == "dealt":
@@ -168,16 +169,19 @@ def _attached(task: JoinTask, side: Side, base: _Base, wanted: Any) -> tuple[dic
 
 def _aligned(side: Side, base: _Base, types: pa.Schema) -> tuple[dict[str, Any], Any]:
     schema = pa.ipc.read_schema(pa.py_buffer(side["columns"]))
-    tables, has = [], []
+    tables = []
     for file, rows, positions in zip(side["files"], base.counts, base.positions):
         if file is None:
             tables.append(pa.table([pa.nulls(rows, field.type) for field in schema], names=schema.names))
         else:
             tables.append(_at_positions(side, file, schema, rows, positions))
-        has.append(np.full(rows, file is not None))
-    staged = _one(tables)
-    whole = np.concatenate(has) if has else np.empty(0, bool)
-    return {name: staged[own] for own, name in side["values"]}, None if whole.all() else whole
+    staged, has = _one(tables), _of_files(side, base)
+    return {name: staged[own] for own, name in side["values"]}, None if has.all() else has
+
+
+def _of_files(side: Side, base: _Base) -> Any:
+    """``bool[rows]``: whether the row's base file has the side's columns."""
+    return np.repeat(np.array([file is not None for file in side["files"]], bool), base.counts)
 
 
 def _at_positions(side: Side, file: JoinFile, schema: pa.Schema, rows: int, positions: Any) -> pa.Table:

@@ -217,7 +217,8 @@ def _integers(column: Any) -> Any:
 
 def _codes(ours: pa.ChunkedArray, theirs: pa.ChunkedArray) -> tuple[Any, Any]:
     """Equal numbers for equal values over both columns, and where there is no value."""
-    values = pa.concat_arrays([_plain(chunk) for column in (ours, theirs) for chunk in _chunks(column, ours.type)])
+    kind = _widest(ours.type)
+    values = pa.concat_arrays([_plain(chunk) for column in (ours, theirs) for chunk in _chunks(column, kind)])
     void = values.is_null().to_numpy(zero_copy_only=False)
     if pa.types.is_floating(values.type):
         # Negative zero equals zero, as everywhere in SQL; NaN equals nothing.
@@ -228,9 +229,16 @@ def _codes(ours: pa.ChunkedArray, theirs: pa.ChunkedArray) -> tuple[Any, Any]:
     return coded.to_numpy(zero_copy_only=False).astype(np.int64), void
 
 
+def _widest(kind: pa.DataType) -> pa.DataType:
+    """The type that all values of a key's class fit in, since the types of two tables may differ in width."""
+    if pa.types.is_integer(kind):
+        return pa.int64()
+    if pa.types.is_decimal(kind):
+        return pa.decimal128(38, kind.scale)
+    return pa.binary() if pa.types.is_fixed_size_binary(kind) else kind
+
+
 def _chunks(column: pa.ChunkedArray, kind: pa.DataType) -> list[pa.Array]:
-    if pa.types.is_integer(kind) or pa.types.is_integer(column.type):
-        kind = pa.int64()
     column = column if column.type == kind else column.cast(kind)
     return list(column.chunks) or [pa.array([], kind)]
 

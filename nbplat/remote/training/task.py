@@ -42,7 +42,8 @@ class Side(TypedDict):
         ref: As asked for; names it in errors.
         how: ``aligned`` (row i of a file belongs to row i of its base file), ``merge`` (by key), ``dealt`` (by key,
             out of local files that `deal` wrote), ``base`` (the base files hold the columns), ``absent`` (nulls).
-        files: ``aligned``: one per base file, None where it has none; ``merge``: all whose keys can meet; else empty.
+        files: ``aligned``: one per base file, None where it has none; ``merge``: all whose keys can meet; ``base``: as
+            ``aligned``, or empty where every base file has the columns; else empty.
         folder: ``dealt``: where `deal` wrote; else empty.
         columns: Serialized Arrow schema of what is read: for ``merge`` the keys, the order column, the values.
         names: Field id -> names it may have in files without field ids.

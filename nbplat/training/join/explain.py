@@ -42,6 +42,7 @@ def explain_join(plan: JoinPlan) -> list[str]:
         hows = Counter(cover.how for cover in covers[side.ref])
         for how, count in hows.items():
             by = f" by {side.pairs}" if how == "merge" and side.pairs else ""
+            by = ", each date by itself" if how == "dealt" and len(side.dealt) > 1 else by
             periods = _spans([cover.period for cover in covers[side.ref] if cover.how == how])
             lines.append(f"  {counted(count, 'unit')} {_HOW[how]}{by} · {periods}")
         lines.append("  " + _covered(covers[side.ref]))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from nbplat.errors import DataError, RequestError
-from nbplat.terms import StagedFile
-from nbplat.training.join.pair import StagedIndex, pairing
+from nbplat.terms import StagedFile, root_of
+from nbplat.training.join.pair import Pairing, StagedIndex, pairing
 from nbplat.training.join.plan import PlanFile, UnitSide
 from nbplat.training.join.ports import JoinSource, PartitionPart, TableFile, TableState
 from nbplat.training.join.spec import JoinSpec
@@ -25,19 +26,22 @@ class Meeting:
         meets: Says how a unit's rows get its columns.
         merged: True once some unit is joined by key.
         words: How partitions meet, once some do.
+        dealt: What is dealt together, see `plan.PlanSide`; a group's files -> its number.
     """
 
     found: Found
     meets: Callable[[Sequence[TableFile]], UnitSide]
     merged: bool = False
     words: str = ""
+    dealt: dict[tuple[PlanFile, ...], int] = field(default_factory=dict)
 
 
 def meeting(found: Found, spec: JoinSpec, base: TableState, source: JoinSource, keys: tuple[str, ...]) -> Meeting:
     """How a stage meets the units of the base.
 
     Raises:
-        RequestError: ``training.other_table``: a run of another table.
+        RequestError: ``training.other_table``: a run of another table; while units are met ``training.clash``, the
+            base has the column, and ``training.half_promoted``, it has it in some files of a partition.
     """
     made = Meeting(found, lambda files: by_key(files))
     by_key = _ByKey(made, spec, base, source, keys)
@@ -54,16 +58,29 @@ def meeting(found: Found, spec: JoinSpec, base: TableState, source: JoinSource, 
     columns = [value.column for value in found.values]
     in_base = all(name in kinds for name in columns)
     staged = _by_path(found)
+    landed = frozenset(record.landed)
+
+    def holds(file: TableFile) -> bool:
+        # A file that was written without the columns can hold nulls for them; one that they were put into may, too.
+        filled = file.filled is None or file.filled.issuperset(columns)
+        return in_base and (filled or root_of(file.path) in landed)
 
     def meets(files: Sequence[TableFile]) -> UnitSide:
-        holding = [in_base and (file.filled is None or file.filled.issuperset(columns)) for file in files]
+        holding = [holds(file) for file in files]
         mine = [staged.get(file.path) for file in files]
         if record.promoted and in_base and not found.stage.replace and (any(holding) or not any(mine)):
-            covered = sum(file.rows for file, holds in zip(files, holding, strict=True) if holds)
-            return UnitSide("base", (), covered, exact=True)
+            return _held(files, holding)
         if all(holding) and not any(mine) and not found.stage.replace:
             # A run that extends a promoted one stages only the files that lack its columns.
             return UnitSide("base", (), sum(file.rows for file in files), exact=True)
+        if any(holding) and any(mine) and landed and not record.promoted and not found.stage.replace:
+            raise RequestError(
+                "training.half_promoted",
+                f"{found.ref} fills files of partitions whose other files hold {columns[0]!r} already:"
+                f" {files[0].words or 'the whole table'}",
+                fix=f"promote it first, `%backfill promote {found.ref}` (`rollback` takes it back); or take dates"
+                " that it fills alone",
+            )
         if any(holding) and not record.promoted and not found.stage.replace:
             raise RequestError(
                 "training.clash",
@@ -92,15 +109,15 @@ class _ByKey:
     ) -> None:
         self._made, self._spec, self._base, self._source, self._keys = made, spec, base, source, keys
         self._index: StagedIndex | None = None
+        self._dates: StagedIndex
+        self._groups: dict[object, UnitSide] = {}
 
     def __call__(self, files: Sequence[TableFile]) -> UnitSide:
         index = self._index or self._opened()
         parts, values = self._base.specs[files[0].spec], files[0].values
-        state = self._made.found.state
-        assert state is not None  # noqa: S101 - opened above
         rows = sum(file.rows for file in files)
         odd = [each for each in index.pairings(parts) if not each.by_key]
-        if odd or self._spec.join == "shuffle":
+        if odd:
             if self._spec.join != "shuffle":
                 raise RequestError(
                     "training.no_common_bucket",
@@ -109,9 +126,8 @@ class _ByKey:
                     fix="stage the columns with a backfill, which partitions like the base; or give join='shuffle'"
                     " (--join shuffle), which deals the staged rows to local files first",
                 )
-            self._made.words = "no common bucket: dealt to local files by key"
-            total = sum(file.rows for file in state.files)
-            return UnitSide("dealt", (), min(rows, total), exact=False)
+            side = self._dealt(parts, values)
+            return replace(side, covered=min(rows, side.covered))
         self._made.words = "; ".join(dict.fromkeys(each.words for each in index.pairings(parts))) or "nothing"
         met = sorted(index.meeting(parts, values), key=lambda file: (file.words, file.bounds, file.path))
         if not met:
@@ -120,6 +136,17 @@ class _ByKey:
             return UnitSide("merge" if void else "absent", (), 0, exact=True)
         covered = min(rows, sum(file.rows for file in met))
         return UnitSide("merge", tuple(PlanFile(f.path, f.rows, f.deletes) for f in met), covered, exact=False)
+
+    def _dealt(self, parts: Sequence[PartitionPart], values: Sequence[Any]) -> UnitSide:
+        """What a base partition meets of rows that are dealt by key: as in a bucket, those of its own date."""
+        key = (tuple(parts), *(each.base(values) for each in self._dates.pairings(parts)))
+        if key not in self._groups:
+            met = sorted(self._dates.meeting(parts, values), key=lambda file: (file.words, file.path))
+            files = tuple(PlanFile(each.path, each.rows, each.deletes) for each in met)
+            number = self._made.dealt.setdefault(files, len(self._made.dealt)) if files else 0
+            rows = sum(each.rows for each in files)
+            self._groups[key] = UnitSide("dealt" if files else "absent", (), rows, exact=not files, group=number)
+        return self._groups[key]
 
     def _opened(self) -> StagedIndex:
         made = self._made
@@ -132,11 +159,24 @@ class _ByKey:
         assert found.state is not None  # noqa: S101 - set above
         keys: Mapping[str, str] = dict(zip(self._keys, found.keys, strict=True))
 
-        def pair(ours: Sequence[PartitionPart], theirs: Sequence[PartitionPart]) -> object:
+        def pair(ours: Sequence[PartitionPart], theirs: Sequence[PartitionPart]) -> Pairing:
             return pairing(ours, theirs, keys, across_dates=found.stage.across_dates)
 
-        self._index = StagedIndex(found.state.files, found.state.specs, pair)  # type: ignore[arg-type]
+        def dates(ours: Sequence[PartitionPart], theirs: Sequence[PartitionPart]) -> Pairing:
+            return pairing(ours, theirs, {}, across_dates=found.stage.across_dates)
+
+        self._index = StagedIndex(found.state.files, found.state.specs, pair)
+        self._dates = StagedIndex(found.state.files, found.state.specs, dates)
         return self._index
+
+
+def _held(files: Sequence[TableFile], holding: Sequence[bool]) -> UnitSide:
+    """Base files that hold a promoted run's columns; which of them do, where not all do."""
+    covered = sum(file.rows for file, has in zip(files, holding, strict=True) if has)
+    if not any(holding):
+        return UnitSide("absent", (), 0, exact=True)
+    mine = tuple(PlanFile(file.path, file.rows) if has else None for file, has in zip(files, holding, strict=True))
+    return UnitSide("base", () if all(holding) else mine, covered, exact=True)
 
 
 def _by_path(found: Found) -> dict[str, StagedFile]:

@@ -99,6 +99,12 @@ class OpenJoin:
         # Threads join units; what is made once is made by the first of them.
         self._once = threading.RLock()
 
+    def __repr__(self) -> str:
+        return f"join of {explain_join(self.plan)[0]}\n" + "; ".join(
+            [f"{side.ref} → {', '.join(value.name for value in side.values)}" for side in self.plan.sides]
+            + ["explain() says how they meet, batches() reads"]
+        )
+
     def explain(self) -> str:
         """Which files meet which, and why."""
         return "\n".join(explain_join(self.plan))
@@ -144,7 +150,7 @@ class OpenJoin:
             format: ``arrow`` (record batches), ``pandas``, ``numpy`` or ``torch`` (name -> array, see
                 `arrays.as_arrays`).
             shuffle, seed, window: See `order.Order`; the same plan, seed and epoch give the same batches everywhere.
-            rank, world, equal: See `iteration.Share`.
+            rank, world, equal: See `epoch.Share`.
             drop_last: Leave a batch of fewer rows out.
             resume: What `Batches.state` gave: of this rank, or a list of all ranks' for another world size.
             threads: Units joined at once; 0 takes the platform's limit, or with Ray the cluster's CPUs.

@@ -40,6 +40,7 @@ class PlanSide:
         pairs: How its partitions meet the base's, in words; empty where no file is merged.
         provenance: What its snapshot says of the features: definition, hashes.
         staging: Of a run whose files meet by position: its staging table, which is held but not read.
+        dealt: Files whose rows are dealt to local files together: those of one date, where dates pair, else all.
     """
 
     ref: str
@@ -51,6 +52,7 @@ class PlanSide:
     pairs: str
     provenance: Mapping[str, str]
     staging: SnapshotPin | None = None
+    dealt: tuple[tuple[PlanFile, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +97,17 @@ class UnitSide:
     Attributes:
         how: ``aligned``: by position, one file per base file (None: it has none); ``merge``: by key, out of these
             files; ``dealt``: by key, out of staged rows that were dealt to local files; ``base``: the base files hold
-            the columns; ``absent``: nulls.
+            the columns (those that do, and None, where not all do); ``absent``: nulls.
         covered: Base rows that have a staged row, as far as metadata tells.
         exact: False when `covered` is an upper bound.
+        group: Of ``dealt``: which of `PlanSide.dealt`.
     """
 
     how: str
     files: tuple[PlanFile | None, ...]
     covered: int
     exact: bool
+    group: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +242,7 @@ def _side_record(side: PlanSide) -> dict[str, Any]:
         "pairs": side.pairs,
         "provenance": dict(side.provenance),
         **({"staging": side.staging.record()} if side.staging else {}),
+        **({"dealt": [[file.record() for file in group] for group in side.dealt]} if side.dealt else {}),
     }
 
 
@@ -249,6 +254,7 @@ def _side(record: Mapping[str, Any]) -> PlanSide:
             "staging": SnapshotPin(**record["staging"]) if record.get("staging") else None,
             "keys": tuple(record["keys"]),
             "values": tuple(Value(*value) for value in record["values"]),
+            "dealt": tuple(tuple(PlanFile.from_record(file) for file in group) for group in record.get("dealt", ())),
         }
     )
 
@@ -266,6 +272,7 @@ def _unit_record(unit: Unit) -> dict[str, Any]:
                 "files": [None if file is None else file.record() for file in side.files],
                 "covered": side.covered,
                 "exact": side.exact,
+                **({"group": side.group} if side.how == "dealt" else {}),
             }
             for side in unit.sides
         ],
@@ -279,6 +286,7 @@ def _unit(record: Mapping[str, Any]) -> Unit:
             tuple(None if file is None else PlanFile.from_record(file) for file in side["files"]),
             side["covered"],
             side["exact"],
+            side.get("group", 0),
         )
         for side in record["sides"]
     )

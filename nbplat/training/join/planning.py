@@ -137,7 +137,7 @@ class _Met:
 
 def _without(files: tuple[TableFile, ...], side: UnitSide) -> tuple[TableFile, ...]:
     """The base files that a side has nothing for."""
-    if side.how == "aligned":
+    if side.how in ("aligned", "base") and side.files:
         return tuple(file for file, mine in zip(files, side.files, strict=True) if mine is None)
     return files if side.how == "absent" else ()
 
@@ -241,6 +241,7 @@ def _side(each: Meeting, units: Sequence[_Met], at: int, source: JoinSource) -> 
         pairs=each.words,
         provenance=dict(told),
         staging=standing[0] if standing is not None and by_position else None,
+        dealt=tuple(each.dealt),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,7 +42,7 @@ class Splitter:
     ) -> None:
         self._source, self._base, self._key, self._staged = source, base, key, staged
         self._limit = limit_bytes
-        self._footers: dict[str, list[RowGroup]] = {}
+        self._footers: dict[tuple[str, str], list[RowGroup]] = {}
 
     def cut(self, unit: Unit) -> list[Unit]:
         """The unit as it is, or pieces in the order of its rows; only a single row group may be above the limit."""
@@ -69,7 +69,7 @@ class Splitter:
 
     def _part(self, unit: Unit, number: int, part: list[_Atom]) -> Unit:
         rows = sum(atom.rows for atom in part)
-        chosen = list(dict.fromkeys(atom.file for atom in part))
+        chosen = {at: sum(atom.rows for atom in part if atom.file == at) for at in dict.fromkeys(a.file for a in part)}
         files = tuple(_file(unit.files[at], [atom for atom in part if atom.file == at]) for at in chosen)
         known = bool(self._key) and all(atom.least is not None for atom in part)
         span = (min(atom.least for atom in part), max(atom.greatest for atom in part)) if known else None
@@ -91,14 +91,14 @@ class Splitter:
         side: UnitSide,
         table: tuple[SnapshotPin, str] | None,
         span: tuple[Any, Any] | None,
-        chosen: list[int],
+        chosen: Mapping[int, int],
         rows: int,
         whole: int,
     ) -> UnitSide:
-        covered = side.covered * rows // max(whole, 1)
-        if side.how == "aligned":
+        if side.how in ("aligned", "base") and side.files:
             files = tuple(side.files[at] for at in chosen)
-            return UnitSide(side.how, files, covered, exact=side.exact and covered in (0, rows))
+            return replace(side, files=files, covered=sum(chosen[at] for at in chosen if side.files[at] is not None))
+        covered = side.covered * rows // max(whole, 1)
         if side.how != "merge" or table is None or span is None:
             return replace(side, covered=covered, exact=side.exact and covered in (0, rows))
         pin, key = table
@@ -114,9 +114,10 @@ class Splitter:
         return UnitSide("merge", tuple(picked), min(covered, rows), exact=False)
 
     def _groups(self, pin: SnapshotPin, path: str, key: str) -> list[RowGroup]:
-        if path not in self._footers:
-            self._footers[path] = self._source.row_groups(pin, path, key)
-        return self._footers[path]
+        # A table can be joined to itself, by another key.
+        if (path, key) not in self._footers:
+            self._footers[path, key] = self._source.row_groups(pin, path, key)
+        return self._footers[path, key]
 
 
 def _file(file: PlanFile, atoms: list[_Atom]) -> PlanFile:

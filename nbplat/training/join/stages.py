@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nbplat.errors import NotFound, RequestError, did_you_mean
 from nbplat.terms import StagedColumns
-from nbplat.training.join.key_types import check_key_types
+from nbplat.training.join.key_types import check_key_types, key_class
 from nbplat.training.join.plan import Value
 from nbplat.training.join.ports import JoinRuns, JoinSource, TableState
 from nbplat.training.join.spec import JoinSpec, Stage
@@ -159,6 +159,12 @@ def _table(stage: Stage, spec: JoinSpec, source: JoinSource) -> Found:
     _refuse_unknown(chosen, kinds, stage.ref)
     _refuse_unknown(stage.rename, chosen, f"rename of {stage.ref}")
     _refuse_unknown([stage.order_by] if stage.order_by else [], kinds, stage.ref)
+    if stage.order_by and key_class(kinds[stage.order_by]) in ("", "uuid"):
+        raise RequestError(
+            "training.option",
+            f"order_by={stage.order_by!r} of {stage.ref} is not possible: {kinds[stage.order_by]} has no order",
+            fix="name a column that holds a number, a text or a time",
+        )
     if not chosen:
         raise RequestError(
             "training.no_columns", f"{stage.ref} has no columns but keys", fix="name some: TABLE:column,column"

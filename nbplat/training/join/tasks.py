@@ -24,10 +24,10 @@ class TaskMaker:
     """Makes the task of each unit; asks the source for schemas once and for deletes unit by unit.
 
     Args:
-        dealt: Side's ref -> folder that its staged rows were dealt to (see `nbplat.training.join.deal`).
+        dealt: Side's ref -> folders that its groups of staged rows were dealt to (see `PlanSide.dealt`).
     """
 
-    def __init__(self, plan: JoinPlan, source: JoinSource, dealt: Mapping[str, str] | None = None) -> None:
+    def __init__(self, plan: JoinPlan, source: JoinSource, dealt: Mapping[str, Sequence[str]] | None = None) -> None:
         self.plan, self._source = plan, source
         self._columns = _serialized(source.schema(plan.base, [name for name, _ in plan.base_columns]))
         self._names = {number: list(known) for number, known in source.names(plan.base).items()}
@@ -35,7 +35,7 @@ class TaskMaker:
         self._window = _window(plan)
         stages = plan.spec.stage
         self._sides = [
-            self._side_maker(side, stage, (dealt or {}).get(side.ref, ""))
+            self._side_maker(side, stage, (dealt or {}).get(side.ref, ()))
             for side, stage in zip(plan.sides, stages, strict=True)
         ]
 
@@ -75,7 +75,7 @@ class TaskMaker:
                 recipe["groups"] = list(file.groups)
         return recipes
 
-    def _side_maker(self, side: PlanSide, stage: Stage, folder: str) -> Callable[[UnitSide], Side]:
+    def _side_maker(self, side: PlanSide, stage: Stage, folders: Sequence[str]) -> Callable[[UnitSide], Side]:
         types = pa.schema([pa.field(value.name, result_type(value.kind)) for value in side.values])
         kinds = {value.name: value.kind for value in side.values}
         plain = pa.schema([pa.field(value.column, result_type(value.kind), nullable=False) for value in side.values])
@@ -112,7 +112,9 @@ class TaskMaker:
                 found["files"] = self._recipes(pin, unit.files)
                 found["columns"] = keyed
             elif unit.how == "dealt":
-                found["folder"], found["columns"] = folder, keyed
+                found["folder"], found["columns"] = folders[unit.group], keyed
+            elif unit.how == "base":
+                found["files"] = [None if file is None else _staged(file) for file in unit.files]
             elif unit.how == "aligned":
                 found["files"] = [None if file is None else _staged(file) for file in unit.files]
                 # Staged files of a run are opened as the base's are, and hold the columns by name.

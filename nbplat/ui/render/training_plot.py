@@ -43,6 +43,7 @@ def _axes() -> list[str]:
         _text(_LEFT - 4, _TOP + 8, "1", anchor="end"),
         _text(_LEFT - 4, floor, "0", anchor="end"),
         _text(_LEFT, floor + 14, "false positive share"),
+        f'<g transform="translate({_LEFT - 6} {floor - 12}) rotate(-90)">{_text(0, 0, "true positive share")}</g>',
         _text(right, floor + 14, "1", anchor="end"),
     ]
 
