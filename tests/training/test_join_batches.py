@@ -255,6 +255,42 @@ def test_lists_in_lists_as_arrays() -> None:
     assert ((3, 2), [0, 1, 3]) == (arrays["ragged"].shape, arrays["ragged__offsets"].tolist())
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"batch_rows": "8"},
+        {"batch_rows": 2.5},
+        {"batch_rows": 0},
+        {"seed": None, "shuffle": "window"},
+        {"seed": 1.5},
+        {"epoch": -1},
+        {"threads": -1},
+        {"ahead_bytes": -5},
+        {"window": 0},
+        {"rank": 2, "world": 2},
+        {"world": 0},
+        {"shuffle": "all"},
+        {"format": "csv"},
+        {"equal": "cut"},
+    ],
+    ids=str,
+)
+def test_an_option_that_is_not_possible_is_refused_by_its_name(opened: OpenJoin, option: dict[str, Any]) -> None:
+    """Before anything is read, with what is possible."""
+    with pytest.raises(RequestError, match=rf"training\.option: .*{next(iter(option))}.*is not possible"):
+        opened.batches(**{"batch_rows": 8, **option})
+
+
+def test_what_is_no_plan_is_refused_as_such(opened: OpenJoin) -> None:
+    """A record with parts missing, and one of before dealt files were named."""
+    with pytest.raises(RequestError, match=r"training\.plan_format"):
+        JoinPlan.from_record({"format": 0})
+    record = opened.plan.record()
+    del record["base"]
+    with pytest.raises(RequestError, match=r"training\.plan_format.*no record of a plan: KeyError 'base'"):
+        JoinPlan.from_record(record)
+
+
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_rows_in_any_order_are_those_rows(data: st.DataObject) -> None:

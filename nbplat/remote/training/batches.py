@@ -7,12 +7,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from nbplat.remote.failure import KernelError
 from nbplat.remote.tensors import pinned
 
 from .arrays import as_arrays
 from .covered import SeenCover
 from .epoch import Counts, Epoch
+from .option import refused
 
 __all__ = ["FORMATS", "Batches", "form_of"]
 
@@ -61,12 +61,7 @@ def form_of(
         KernelError: ``training.option``: no such form, or one that cannot be pinned.
     """
     if pin and name != "torch":
-        raise KernelError(
-            "training.option",
-            f"pin=True with format={name!r} is not possible",
-            fix="give format='torch'",
-            kind="RequestError",
-        )
+        raise refused(f"pin=True with format={name!r} is not possible", "give format='torch'")
     if name == "arrow":
         return lambda batch: batch
     if name == "pandas":
@@ -77,6 +72,4 @@ def form_of(
         if pin:
             return lambda batch: pinned(tensors(as_arrays(batch)))
         return lambda batch: tensors(as_arrays(batch))
-    raise KernelError(
-        "training.option", f"format={name!r} is not possible", fix=f"give {', '.join(FORMATS)}", kind="RequestError"
-    )
+    raise refused(f"format={name!r} is not possible", f"give {', '.join(FORMATS)}")

@@ -15,6 +15,7 @@ from .ahead import Ahead
 from .covered import SeenCover, check_seen
 from .join import Joined
 from .mix import mixed
+from .option import at_least, refused
 from .order import Order, row_order, windows_of
 from .token import Part, Token, parts_left
 
@@ -37,10 +38,11 @@ class Share:
     __slots__ = ("equal", "rank", "world")
 
     def __init__(self, rank: int = 0, world: int = 1, equal: str = "") -> None:
-        if not 0 <= rank < world:
-            raise _option(f"rank={rank} of world={world} is not possible", "ranks count from 0 to world - 1")
+        rank, world = at_least(0, "rank", rank), at_least(1, "world", world)
+        if rank >= world:
+            raise refused(f"rank={rank} of world={world} is not possible", "ranks count from 0 to world - 1")
         if equal not in EQUAL:
-            raise _option(f"equal={equal!r} is not possible", "give trim or pad")
+            raise refused(f"equal={equal!r} is not possible", "give trim or pad")
         self.rank, self.world, self.equal = rank, world, equal
 
 
@@ -128,11 +130,11 @@ class Epoch:
         resume: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        if batch_rows < 1:
-            raise _option(f"batch_rows={batch_rows} is not possible", "give 1 or more")
+        batch_rows, epoch = at_least(1, "batch_rows", batch_rows), at_least(0, "epoch", epoch)
+        at_least(1, "threads", pace.threads)
         given = () if resume is None else (resume,) if isinstance(resume, Mapping) else tuple(resume)
         if resume is not None and not given:
-            raise _option("resume=[] is no place to go on from", "give None to begin, or the tokens of all ranks")
+            raise refused("resume=[] is no place to go on from", "give None to begin, or the tokens of all ranks")
         tokens = [Token.from_record(each) for each in given]
         plan_id = plan.plan_id
         for each in tokens:
@@ -152,7 +154,7 @@ class Epoch:
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         if self._ended:
             # A loop over epochs that makes them once would learn from the first one alone.
-            raise _option("these batches are one pass, which is over", "ask for another: batches(…, epoch=1)")
+            raise refused("these batches are one pass, which is over", "ask for another: batches(…, epoch=1)")
         limit = self._limit() if self.share.equal else None
         parts = self._parts(self.share.rank)
         began = self._monotonic_s()
@@ -189,7 +191,7 @@ class Epoch:
         if self.share.equal == "trim":
             return min(counts)
         if not min(counts):
-            raise _option(
+            raise refused(
                 f"equal='pad' is not possible: a rank of {self.share.world} has no rows",
                 "use fewer ranks, or equal='trim'",
             )
@@ -336,14 +338,10 @@ def _one_batch(tables: list[pa.Table]) -> pa.RecordBatch:
         return pa.RecordBatch.from_arrays([], names=[])
     found = table.combine_chunks().to_batches()
     if len(found) != 1:
-        raise _option(f"{table.num_rows:,} rows hold more than 2 GiB of one column", "give fewer batch_rows")
+        raise refused(f"{table.num_rows:,} rows hold more than 2 GiB of one column", "give fewer batch_rows")
     return found[0]
 
 
 def _alone(rows: Any) -> Any:
     """The rows, in memory of their own: a slice keeps all that it was cut from."""
     return rows.take(pa.array(np.arange(rows.num_rows))) if rows.num_columns else rows
-
-
-def _option(message: str, fix: str) -> KernelError:
-    return KernelError("training.option", message, fix=fix, kind="RequestError")

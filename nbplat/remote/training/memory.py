@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from nbplat.remote.failure import KernelError
 from nbplat.remote.memory_limits import machine_bytes
 
+from .option import at_least
 from .order import Order
 
 __all__ = ["AHEAD_BYTES", "Budget", "check_pass", "rank_budget"]
@@ -69,8 +70,11 @@ def check_pass(
         threads: Units joined at once.
 
     Raises:
-        KernelError: ``training.memory``, naming the unit, the window, the batch or what runs ahead, with the mend.
+        KernelError: ``training.memory``, naming the unit, the window, the batch or what runs ahead, with the mend;
+            ``training.option``: a negative `ahead_bytes`.
     """
+    if ahead_bytes is not None:
+        at_least(0, "ahead_bytes", ahead_bytes)
     limit = budget.limit_bytes
     if not limit:
         return AHEAD_BYTES if ahead_bytes is None else ahead_bytes

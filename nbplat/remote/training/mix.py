@@ -11,6 +11,7 @@ import pyarrow as pa
 from nbplat.remote.buffer_pool import BufferPool, as_array
 from nbplat.remote.even_lists import even_lists, is_plain, matrix_of
 
+from .option import refused
 from .places import taken, whole
 
 __all__ = ["mixed"]
@@ -64,8 +65,16 @@ def _taken(
         return pa.chunked_array(
             [even_lists(each.view(number), width, kind) for each in _moved(parts, pieces, scratch)], kind
         )
-    joined = chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks)
+    joined = _joined(chunks)
     return pa.chunked_array([joined.take(pa.array(piece)) for piece in pieces], kind)
+
+
+def _joined(chunks: list[pa.Array]) -> pa.Array:
+    try:
+        return chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks)
+    except pa.ArrowInvalid:
+        # Offsets of texts and ragged lists count to 2 GiB.
+        raise refused("a window holds more than 2 GiB of one column", "give a smaller window") from None
 
 
 def _moved(parts: list[Any], pieces: list[Any], scratch: BufferPool) -> list[Any]:

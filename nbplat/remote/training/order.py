@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nbplat.remote.failure import KernelError
+from .option import at_least, refused
 
 __all__ = ["SHUFFLES", "Order", "Window", "deal", "row_order", "windows_of"]
 
@@ -31,14 +31,10 @@ class Order:
     __slots__ = ("seed", "shuffle", "window_units")
 
     def __init__(self, shuffle: str = "none", seed: int = 0, window_units: int = 4) -> None:
-        for ok, what, fix in (
-            (shuffle in SHUFFLES, f"shuffle={shuffle!r}", f"give {', '.join(SHUFFLES)}"),
-            (seed >= 0, f"seed={seed}", "give 0 or more"),
-            (window_units >= 1, f"window={window_units}", "give 1 or more"),
-        ):
-            if not ok:
-                raise KernelError("training.option", f"{what} is not possible", fix=fix, kind="RequestError")
-        self.shuffle, self.seed, self.window_units = shuffle, seed, window_units
+        if shuffle not in SHUFFLES:
+            raise refused(f"shuffle={shuffle!r} is not possible", f"give {', '.join(SHUFFLES)}")
+        self.shuffle, self.seed = shuffle, at_least(0, "seed", seed)
+        self.window_units = at_least(1, "window", window_units)
 
 
 class Window(NamedTuple):

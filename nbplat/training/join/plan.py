@@ -216,6 +216,26 @@ class JoinPlan:
                 f"the plan is of format {record.get('format')}, this nbplat reads {FORMAT}",
                 fix="replay it with the version that made it, or plan again",
             )
+        try:
+            plan = cls._read(record)
+        except (KeyError, TypeError, ValueError, AttributeError) as exc:
+            raise RequestError(
+                "training.plan_format",
+                f"this is no record of a plan: {type(exc).__name__} {exc}",
+                fix="give what JoinPlan.record() gave, unchanged",
+            ) from None
+        for unit in plan.units:
+            for side, met in zip(plan.sides, unit.sides, strict=True):
+                if met.how == "dealt" and met.group >= len(side.dealt):
+                    raise RequestError(
+                        "training.plan_format",
+                        f"the plan does not say which files of {side.ref} are dealt: an earlier nbplat made it",
+                        fix="replay it with the version that made it, or plan again",
+                    )
+        return plan
+
+    @classmethod
+    def _read(cls, record: Mapping[str, Any]) -> JoinPlan:
         return cls(
             spec=JoinSpec.from_record(record["spec"]),
             base=SnapshotPin(**record["base"]),
