@@ -30,7 +30,7 @@ __all__ = ["measure"]
 ROWS = int(os.environ.get("BENCH_TRAINING_ROWS", "10000000"))
 # Ray's own join of more rows takes longer than the rest of the page; it joins the first day's then, and is compared
 # with ours of the same rows.
-PEER_ROWS = 2_500_000
+PEER_ROWS = 10_000_000
 
 
 class _Runs:

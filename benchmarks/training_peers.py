@@ -36,7 +36,7 @@ def peer_figures(
     request = folder / "asked.json"
     request.write_text(json.dumps(asked))
     ray, spark = (_child(f"benchmarks.training_{name}", folder / "home", request) for name in ("ray", "spark"))
-    same({"promoted": promoted, **{name: ray[name]["sums"] for name in _WAYS}, "Spark": spark["sums"]})
+    same({"promoted": promoted, **{name: ray[name]["sums"] for name in _WAYS}, "Spark": spark["shuffled"]["sums"]})
     same({"promoted": ray["part"]["sums"], "Ray's join": ray["join"]["sums"]})
     return [*_on_ray(ray, rows), *_over_ray(ray, rows), _over_spark(ray, spark, rows)]
 
@@ -105,16 +105,25 @@ def _over_ray(ray: Mapping[str, Any], rows: int) -> list[Figure]:
 
 
 def _over_spark(ray: Mapping[str, Any], spark: Mapping[str, Any], rows: int) -> Figure:
+    """The join in place counts where it gives all rows: with all columns asked for, Spark 4.1 was seen to give none."""
     scale = rows / ray["part"]["sums"]["rows"]
     wall_s = ray["part"]["wall_s"] * scale
-    shuffles = f"{spark['exchanges']} exchanges" if spark["exchanges"] else "in its places, no exchange"
+    in_place, shuffled = spark["in_place"], spark["shuffled"]
+    given = int(in_place["sums"]["rows"])
+    whole = given == rows
+    theirs = in_place if whole else shuffled
+    words = (
+        "storage-partitioned join, no exchange"
+        if whole
+        else f"sort-merge join, {shuffled['exchanges']} exchanges; its storage-partitioned join gave {given:,} rows"
+    )
     return Figure(
         f"local threads, {rows:,} rows: wall of Spark's join of Iceberg tables over ours",
-        spark["wall_s"] / wall_s,
+        theirs["wall_s"] / wall_s,
         "x",
         None,
         "higher",
-        f"Spark 4.1 with Iceberg's storage-partitioned join, {shuffles} ({spark['wall_s']:.1f} s wall, warm, once)",
+        f"Spark 4.1 with Iceberg, {words} ({theirs['wall_s']:.1f} s wall, warm, once)",
         ray["part"]["cpu_s"] * scale,
         wall_s,
     )

@@ -18,18 +18,26 @@ from .even_lists import even_lists, is_plain, matrix_of
 
 __all__ = ["read_pooled"]
 
-# Enough rows that a piece costs little beside its values, few enough that its values fit the processor's cache.
-_PIECE_BYTES = 1 << 20
-_FEWEST, _MOST = 1024, 8192
+# Small enough that pages and values of a piece take little memory; large enough that a usual column comes in few of
+# them: after each, a thread must wait for the interpreter again.
+_PIECE_BYTES = 1 << 19
+_FEWEST = 1024
 
 
 def read_pooled(
-    reader: pq.ParquetFile, columns: Sequence[str], pool: BufferPool, row_groups: Sequence[int] | None = None
+    reader: pq.ParquetFile,
+    columns: Sequence[str],
+    pool: BufferPool,
+    row_groups: Sequence[int] | None = None,
+    *,
+    together: bool = False,
 ) -> pa.Table:
     """These columns, whole.
 
     Args:
+        columns: Names at the top level, at least one.
         row_groups: Those to read, ascending; None: all.
+        together: Reads all columns at once, for a store where each request takes long; else one after another.
 
     Returns:
         Numbers, times and lists of one length stand in one chunk in memory of the pool; anything else in Arrow's own.
@@ -40,28 +48,43 @@ def read_pooled(
     metadata = reader.metadata
     groups = list(range(metadata.num_row_groups)) if row_groups is None else list(row_groups)
     rows = sum(metadata.row_group(number).num_rows for number in groups)
-    taken: list[_Column] = []
-    names: list[str] = []
-    for piece in reader.iter_batches(_piece_rows(metadata, groups), groups, list(columns), use_threads=False):
-        if not taken:
-            names = piece.schema.names
-            taken = [_Column(field.type, rows, pool) for field in piece.schema]
-        for column, values in zip(taken, piece.columns):
-            column.add(values)
-    if any(column.rows != rows for column in taken):
-        raise pa.ArrowInvalid(f"{taken[0].rows} rows were read, the footer counts {rows}")
-    if not taken:
+    if not rows:
         return reader.read_row_groups(groups, columns=list(columns), use_threads=False)
-    return pa.table([column.whole() for column in taken], names=names)
+    row_bytes = _row_bytes(reader, groups)
+    read: dict[str, pa.ChunkedArray] = {}
+    for some in [list(columns)] if together else [[name] for name in columns]:
+        piece_rows = int(_PIECE_BYTES / max(row_bytes[name] for name in some))
+        read |= _read(reader, some, pool, groups, rows, max(piece_rows, _FEWEST))
+    return pa.table(list(read.values()), names=list(read))
 
 
-def _piece_rows(metadata: pq.FileMetaData, groups: Sequence[int]) -> int:
-    """Rows of a piece: by the widest column of the first group, as it is written."""
-    if not groups:
-        return _MOST
-    group = metadata.row_group(groups[0])
-    widest = max((group.column(at).total_uncompressed_size for at in range(group.num_columns)), default=0)
-    return int(min(max(_PIECE_BYTES * group.num_rows // max(widest, 1), _FEWEST), _MOST))
+def _read(
+    reader: pq.ParquetFile, columns: list[str], pool: BufferPool, groups: list[int], rows: int, piece_rows: int
+) -> dict[str, pa.ChunkedArray]:
+    taken: dict[str, _Column] = {}
+    for piece in reader.iter_batches(piece_rows, groups, columns, use_threads=False):
+        for field, values in zip(piece.schema, piece.columns):
+            if field.name not in taken:
+                taken[field.name] = _Column(field.type, rows, pool)
+            taken[field.name].add(values)
+    for name, column in taken.items():
+        if column.rows != rows:
+            raise pa.ArrowInvalid(f"{column.rows} rows of {name} were read, the footer counts {rows}")
+    return {name: column.whole() for name, column in taken.items()}
+
+
+def _row_bytes(reader: pq.ParquetFile, groups: Sequence[int]) -> dict[str, float]:
+    """Column -> bytes of a row in the first of these groups: as written or, where that is more, as a plain value."""
+    group = reader.metadata.row_group(groups[0])
+    rows = max(group.num_rows, 1)
+    found = {field.name: field.type.bit_width / 8 if is_plain(field.type) else 1 for field in reader.schema_arrow}
+    written = dict.fromkeys(found, 0.0)
+    for at in range(group.num_columns):
+        column = group.column(at)
+        name = column.path_in_schema.partition(".")[0]
+        if name in written:
+            written[name] += column.total_uncompressed_size / rows
+    return {name: max(size, written[name]) for name, size in found.items()}
 
 
 class _Column:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
@@ -69,9 +69,8 @@ def read_live(
         wanted = [field.name for field in found.values()]
         try:
             # Nothing to read still has rows: they come from the footer.
-            whole = use_threads or _is_far(file["path"], storage)
-            at_once = len(wanted) if whole else _columns_at_once(pool)
-            raw = _some_at_once(_columns_of(reader, pool, None, use_threads=use_threads), wanted, at_once)
+            far = _is_far(file["path"], storage)
+            raw = _raw(reader, wanted, None, pool, far=far, use_threads=use_threads)
         except (pa.ArrowInvalid, OSError) as exc:
             raise _damaged(file["path"], exc) from exc
         groups = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
@@ -109,8 +108,7 @@ def read_groups(
         wanted = [field.name for field in found.values()]
         sizes = [reader.metadata.row_group(number).num_rows for number in range(reader.metadata.num_row_groups)]
         try:
-            at_once = len(wanted) if _is_far(file["path"], storage) else _columns_at_once(pool)
-            raw = _some_at_once(_columns_of(reader, pool, list(chosen), use_threads=False), wanted, at_once)
+            raw = _raw(reader, wanted, list(chosen), pool, far=_is_far(file["path"], storage))
         except (pa.ArrowInvalid, OSError) as exc:
             raise _damaged(file["path"], exc) from exc
     starts = np.cumsum([0, *sizes])
@@ -132,25 +130,30 @@ def _buffered(pool: BufferPool | None) -> dict[str, int]:
     return {} if pool is None else {"buffer_size": _READ_BYTES}
 
 
-def _columns_at_once(pool: BufferPool | None) -> int:
-    return _COLUMNS_AT_ONCE if pool is None else 1
-
-
-def _columns_of(
-    reader: pq.ParquetFile, pool: BufferPool | None, groups: list[int] | None, *, use_threads: bool
-) -> Callable[[list[str]], pa.Table]:
+def _raw(
+    reader: pq.ParquetFile,
+    wanted: list[str],
+    groups: list[int] | None,
+    pool: BufferPool | None,
+    *,
+    far: bool,
+    use_threads: bool = False,
+) -> pa.Table | None:
+    """These columns of the file, of all row groups or of some; None for no column."""
+    if not wanted:
+        return None
     if pool is not None:
-        return lambda some: read_pooled(reader, some, pool, groups)
-    if groups is None:
-        return lambda some: reader.read(columns=some, use_threads=use_threads)
-    return lambda some: reader.read_row_groups(groups, columns=some, use_threads=use_threads)
+        return read_pooled(reader, wanted, pool, groups, together=far)
 
+    def read(some: list[str]) -> pa.Table:
+        if groups is None:
+            return reader.read(columns=some, use_threads=use_threads)
+        return reader.read_row_groups(groups, columns=some, use_threads=use_threads)
 
-def _some_at_once(read: Callable[[list[str]], pa.Table], wanted: list[str], at_once: int) -> pa.Table | None:
-    """All wanted columns, read a few at a time: a reader keeps the pages of all columns that it is asked for."""
-    if not wanted or at_once >= len(wanted):
-        return read(wanted) if wanted else None
-    parts = [read(wanted[at : at + at_once]) for at in range(0, len(wanted), at_once)]
+    if far or use_threads:
+        return read(wanted)
+    # A reader keeps the pages of all columns that it is asked for.
+    parts = [read(wanted[at : at + _COLUMNS_AT_ONCE]) for at in range(0, len(wanted), _COLUMNS_AT_ONCE)]
     columns = [column for part in parts for column in part.columns]
     return pa.table(columns, names=[name for part in parts for name in part.column_names])
 

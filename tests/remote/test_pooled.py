@@ -54,14 +54,14 @@ def test_pieces_give_what_reading_whole_gives(data: st.DataObject) -> None:
     pq.write_table(table, file, row_group_size=data.draw(st.integers(1, 130)))
     with pytest.MonkeyPatch.context() as patch, pq.ParquetFile(file, buffer_size=1 << 12) as reader:
         patch.setattr(pooled, "_FEWEST", 1)
-        patch.setattr(pooled, "_MOST", data.draw(st.integers(1, 130)))
+        patch.setattr(pooled, "_PIECE_BYTES", data.draw(st.integers(1, 2000)))
         groups = data.draw(st.none() | st.lists(st.integers(0, 9), unique=True).map(sorted))
         if groups is not None:
             groups = [group for group in groups if group < reader.num_row_groups]
         expected = reader.read() if groups is None else reader.read_row_groups(groups)
         pool = BufferPool()
         with pool.kept():
-            found = read_pooled(reader, names, pool, groups)
+            found = read_pooled(reader, names, pool, groups, together=data.draw(st.booleans()))
             # What is free by now may be written over: nothing of the table may lie there.
             for size in (1, 64, 512, 4096):
                 pool.empty(size, np.uint8)[:] = 255
@@ -69,8 +69,9 @@ def test_pieces_give_what_reading_whole_gives(data: st.DataObject) -> None:
         assert expected.select(names).equals(found)
 
 
-def test_numbers_times_and_even_lists_stand_in_one_chunk_of_the_pool() -> None:
+def test_numbers_times_and_even_lists_stand_in_one_chunk_of_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every value of theirs, however many pieces they came in."""
+    monkeypatch.setattr(pooled, "_PIECE_BYTES", 10_000)
     names = ["long", "half", "day", "at", "amount", "code", "even", "pair"]
     table = pa.table({name: pa.array([_KINDS[name][1](n) for n in range(20_000)], _KINDS[name][0]) for name in names})
     file = io.BytesIO()
