@@ -10,9 +10,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-__all__ = ["BufferPool", "as_array"]
+__all__ = ["BufferPool"]
 
 # Blocks differ by at most an eighth, so that units of about the same rows share them.
 _STEPS = 8
@@ -86,7 +85,8 @@ class BufferPool:
             block = blocks.pop() if blocks else None
         if block is None:
             block = _block(size)
-            self.made += 1
+            with self._lock:
+                self.made += 1
         whole = np.frombuffer(block, np.uint8)
         weakref.finalize(whole, self._back, block, size).atexit = False
         return whole[: count * kind.itemsize].view(kind)
@@ -95,18 +95,6 @@ class BufferPool:
         with self._lock:
             if self._keepers and self.free_bytes + size <= self._most:
                 self._free.setdefault(size, []).append(block)
-
-
-def as_array(kind: pa.DataType, values: Any, valid: Any = None) -> pa.Array:
-    """An Arrow array over numpy's values, without a copy.
-
-    Args:
-        kind: Of a fixed width in whole bytes.
-        values: One dimension, contiguous; every ``kind.bit_width // 8`` bytes are a value.
-        valid: ``bool[values]``; None where every value is one.
-    """
-    bitmap = None if valid is None else pa.py_buffer(np.packbits(valid, bitorder="little"))
-    return pa.Array.from_buffers(kind, values.nbytes * 8 // kind.bit_width, [bitmap, pa.py_buffer(values)])
 
 
 def _block(size: int) -> mmap.mmap:

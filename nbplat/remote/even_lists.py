@@ -7,17 +7,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from .buffer_pool import as_array
+from .plain import as_array
 
-__all__ = ["even_lists", "is_plain", "matrix_of"]
-
-
-def is_plain(kind: pa.DataType) -> bool:
-    """Whether values of this type are memory of a fixed width in whole bytes and no more."""
-    if pa.types.is_boolean(kind) or isinstance(kind, pa.BaseExtensionType):
-        return False
-    wide = pa.types.is_primitive(kind) or pa.types.is_decimal(kind) or pa.types.is_fixed_size_binary(kind)
-    return bool(wide and kind.bit_width)
+__all__ = ["even_lists", "matrix_of"]
 
 
 def matrix_of(column: pa.Array) -> Any:

@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .buffer_pool import BufferPool, as_array
-from .even_lists import even_lists, is_plain, matrix_of
+from .buffer_pool import BufferPool
+from .even_lists import even_lists, matrix_of
+from .plain import as_array, bytes_of, is_plain
 
 __all__ = ["read_pooled"]
 
@@ -108,7 +109,7 @@ class _Column:
     def add(self, values: pa.Array) -> None:
         self.rows += len(values)
         if self._plain:
-            self._fill(_bytes_of(values), values.type.bit_width // 8)
+            self._fill(bytes_of(values), values.type.bit_width // 8)
             if values.null_count:
                 self._mark(values)
             self._filled += len(values)
@@ -152,10 +153,3 @@ class _Column:
             self._done.append(as_array(self._kind, self._values, self._valid))
         self._values = self._valid = None
         self._width = self._filled = 0
-
-
-def _bytes_of(values: pa.Array) -> Any:
-    width = values.type.bit_width // 8
-    if not len(values):
-        return np.empty(0, np.uint8)
-    return np.frombuffer(values.buffers()[1], np.uint8, len(values) * width, values.offset * width)

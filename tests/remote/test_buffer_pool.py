@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from nbplat.remote.buffer_pool import BufferPool, as_array
+from nbplat.remote.buffer_pool import BufferPool
+from nbplat.remote.plain import as_array
 
 
 def test_a_block_is_used_again_when_nothing_refers_to_it() -> None:

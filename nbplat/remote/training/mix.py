@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from nbplat.remote.buffer_pool import BufferPool, as_array
-from nbplat.remote.even_lists import even_lists, is_plain, matrix_of
+from nbplat.remote.buffer_pool import BufferPool
+from nbplat.remote.even_lists import even_lists, matrix_of
+from nbplat.remote.plain import as_array, bytes_of, is_plain
 
 from .option import refused
 from .places import taken, whole
@@ -90,10 +91,7 @@ def _moved(parts: list[Any], pieces: list[Any], scratch: BufferPool) -> list[Any
 def _plain(values: pa.Array) -> Any:
     """The memory of the values, as numbers or bytes of their width."""
     width = values.type.bit_width // 8
-    kind = f"u{width}" if width in (1, 2, 4, 8) else f"V{width}"
-    if not len(values):
-        return np.empty(0, kind)
-    return np.frombuffer(values.buffers()[1], kind, len(values), values.offset * width)
+    return bytes_of(values).view(f"u{width}" if width in (1, 2, 4, 8) else f"V{width}")
 
 
 def _valid(values: pa.Array) -> Any:
